@@ -1,0 +1,1 @@
+//! The executors of apscheduler: spawn, thread pool, inline.

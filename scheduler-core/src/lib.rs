@@ -1,0 +1,1 @@
+//! The pure core of apscheduler: triggers, the plan, the engine and the ports.

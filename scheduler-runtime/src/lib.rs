@@ -1,0 +1,1 @@
+//! The one driver loop of apscheduler, over any runtime.

@@ -1,0 +1,1 @@
+//! Conformance suites, the virtual clock and the simulator of apscheduler.

@@ -1,0 +1,1 @@
+//! apscheduler on plain OS threads.

@@ -1,0 +1,1 @@
+//! A job scheduler that a service embeds.

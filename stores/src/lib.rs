@@ -1,0 +1,1 @@
+//! The job stores of apscheduler, one feature each.

@@ -1,0 +1,316 @@
+//! Events: what a scheduler tells its listeners.
+
+use std::{fmt, ops, time::Duration};
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use crate::{ExecutorName, JobId, RunId, StoreName, TaskName, Uid};
+
+/// Something that happened, told after the store has confirmed it.
+///
+/// Events of one run come in order: submitted first, its end last. `seq` counts from 1 without gaps, so that a listener
+/// can tell whether it missed one.
+#[derive(Debug, Clone, PartialEq)]
+#[doc(alias = "SchedulerEvent")]
+#[doc(alias = "JobExecutionEvent")]
+pub struct Event {
+    /// The number of the event at this scheduler.
+    pub seq: u64,
+    /// When it was told, by the node's clock.
+    pub at: DateTime<Utc>,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// A job that an event is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobRef {
+    /// The store that keeps it.
+    pub store: StoreName,
+    /// Its id.
+    pub id: JobId,
+    /// Its uid.
+    pub uid: Uid,
+}
+
+/// A run, or a range of fire times, that an event is about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunRef {
+    /// Its job.
+    pub job: JobRef,
+    /// The run.
+    pub run: RunId,
+    /// Its fire time, the last one of a range.
+    #[doc(alias = "scheduled_run_time")]
+    pub fire_time: DateTime<Utc>,
+    /// The first fire time of a range.
+    pub first: Option<DateTime<Utc>>,
+    /// How many fire times a range has, where that is cheap to know.
+    pub count: Option<u64>,
+    /// The attempt; 1 for the first.
+    pub attempt: u32,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// The scheduler started.
+    SchedulerStarted,
+    /// The scheduler has shut down; no event follows.
+    SchedulerShutdown,
+    /// The scheduler claims no jobs until it is resumed.
+    SchedulerPaused,
+    /// The scheduler claims jobs again.
+    SchedulerResumed,
+    /// An executor was added.
+    ExecutorAdded(ExecutorName),
+    /// An executor was removed.
+    ExecutorRemoved(ExecutorName),
+    /// A store was added.
+    StoreAdded(StoreName),
+    /// A store was removed.
+    StoreRemoved(StoreName),
+    /// All jobs of a store were removed.
+    AllJobsRemoved {
+        /// The store.
+        store: StoreName,
+        /// How many there were.
+        count: u64,
+    },
+    /// A job was added.
+    JobAdded(JobRef),
+    /// A job was removed by request, or is over with its last run.
+    JobRemoved {
+        /// The job.
+        job: JobRef,
+        /// Why.
+        reason: Removal,
+    },
+    /// A job was modified, replaced, rescheduled, paused or resumed.
+    JobModified(JobRef),
+    /// A job cannot be read, or its trigger fails; it is skipped until somebody repairs or removes it.
+    JobQuarantined {
+        /// The store.
+        store: StoreName,
+        /// The job.
+        job: JobId,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A due job was left to other nodes, since this one lacks its task, executor or custom trigger, or reads only older versions.
+    JobDeclined {
+        /// The store.
+        store: StoreName,
+        /// The job.
+        job: JobId,
+        /// Its task.
+        task: TaskName,
+        /// What this node lacks.
+        reason: String,
+    },
+    /// A run was handed to its executor.
+    RunSubmitted(RunRef),
+    /// A run waits for a free slot.
+    RunQueued(RunRef),
+    /// A task returned normally.
+    RunExecuted {
+        /// The run.
+        run: RunRef,
+        /// What the task returned; `null` if nothing.
+        output: Value,
+        /// How long it took.
+        duration: Duration,
+    },
+    /// A task failed or panicked.
+    RunError {
+        /// The run.
+        run: RunRef,
+        /// The error.
+        error: String,
+        /// How long it took.
+        duration: Duration,
+    },
+    /// A task ran longer than its timeout.
+    RunTimeout {
+        /// The run.
+        run: RunRef,
+        /// How long it took.
+        duration: Duration,
+    },
+    /// A run was cancelled, before or after it started.
+    RunCancelled(RunRef),
+    /// A run's node died, and the run is not repeated.
+    RunLost(RunRef),
+    /// Fire times were given up for another one that was due at once.
+    RunCoalesced(RunRef),
+    /// Fire times were given up since they were later than the misfire grace time.
+    RunMissed(RunRef),
+    /// A fire time was given up since `max_instances` were running.
+    RunSkipped(RunRef),
+    /// A run of this node is no longer its own: another node took it over after this one's lease had passed.
+    RunTakenAway(RunRef),
+    /// A store call failed; it is repeated.
+    StoreFailed {
+        /// The store.
+        store: StoreName,
+        /// The error.
+        error: String,
+        /// When it is repeated; none if the store is not used any more.
+        retry_in: Option<Duration>,
+    },
+    /// A store answers again.
+    StoreRecovered(StoreName),
+    /// A listener panicked; it goes on being called.
+    ListenerFailed {
+        /// What it panicked with.
+        error: String,
+    },
+}
+
+/// Why a job was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// Somebody asked for it.
+    Requested,
+    /// It has no further fire time, and its last run has ended.
+    Finished,
+}
+
+impl EventKind {
+    /// The bit of this kind.
+    pub fn mask(&self) -> EventMask {
+        match self {
+            Self::SchedulerStarted => EventMask::SCHEDULER_STARTED,
+            Self::SchedulerShutdown => EventMask::SCHEDULER_SHUTDOWN,
+            Self::SchedulerPaused => EventMask::SCHEDULER_PAUSED,
+            Self::SchedulerResumed => EventMask::SCHEDULER_RESUMED,
+            Self::ExecutorAdded(_) => EventMask::EXECUTOR_ADDED,
+            Self::ExecutorRemoved(_) => EventMask::EXECUTOR_REMOVED,
+            Self::StoreAdded(_) => EventMask::STORE_ADDED,
+            Self::StoreRemoved(_) => EventMask::STORE_REMOVED,
+            Self::AllJobsRemoved { .. } => EventMask::ALL_JOBS_REMOVED,
+            Self::JobAdded(_) => EventMask::JOB_ADDED,
+            Self::JobRemoved { .. } => EventMask::JOB_REMOVED,
+            Self::JobModified(_) => EventMask::JOB_MODIFIED,
+            Self::JobQuarantined { .. } => EventMask::JOB_QUARANTINED,
+            Self::JobDeclined { .. } => EventMask::JOB_DECLINED,
+            Self::RunSubmitted(_) => EventMask::RUN_SUBMITTED,
+            Self::RunQueued(_) => EventMask::RUN_QUEUED,
+            Self::RunExecuted { .. } => EventMask::RUN_EXECUTED,
+            Self::RunError { .. } => EventMask::RUN_ERROR,
+            Self::RunTimeout { .. } => EventMask::RUN_TIMEOUT,
+            Self::RunCancelled(_) => EventMask::RUN_CANCELLED,
+            Self::RunLost(_) => EventMask::RUN_LOST,
+            Self::RunCoalesced(_) => EventMask::RUN_COALESCED,
+            Self::RunMissed(_) => EventMask::RUN_MISSED,
+            Self::RunSkipped(_) => EventMask::RUN_SKIPPED,
+            Self::RunTakenAway(_) => EventMask::RUN_TAKEN_AWAY,
+            Self::StoreFailed { .. } => EventMask::STORE_FAILED,
+            Self::StoreRecovered(_) => EventMask::STORE_RECOVERED,
+            Self::ListenerFailed { .. } => EventMask::LISTENER_FAILED,
+        }
+    }
+
+    /// The run that the event is about, if it is about one.
+    pub fn run(&self) -> Option<&RunRef> {
+        match self {
+            Self::RunSubmitted(run)
+            | Self::RunQueued(run)
+            | Self::RunExecuted { run, .. }
+            | Self::RunError { run, .. }
+            | Self::RunTimeout { run, .. }
+            | Self::RunCancelled(run)
+            | Self::RunLost(run)
+            | Self::RunCoalesced(run)
+            | Self::RunMissed(run)
+            | Self::RunSkipped(run)
+            | Self::RunTakenAway(run) => Some(run),
+            _ => None,
+        }
+    }
+}
+
+/// A set of event kinds, for listeners that want only some.
+///
+/// ```
+/// use scheduler_core::{EventKind, EventMask};
+///
+/// let mask = EventMask::RUN_ERROR | EventMask::RUN_MISSED;
+/// assert!(!mask.contains(EventKind::SchedulerStarted.mask()));
+/// assert!(EventMask::ALL.contains(mask));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct EventMask(u64);
+
+macro_rules! masks {
+    ($($bit:literal $name:ident $(= $alias:literal)?, $doc:literal;)*) => {
+        impl EventMask {
+            $(
+                #[doc = $doc]
+                $(#[doc(alias = $alias)])?
+                pub const $name: Self = Self(1 << $bit);
+            )*
+            /// Every kind, also those that later versions add.
+            #[doc(alias = "EVENT_ALL")]
+            pub const ALL: Self = Self(u64::MAX);
+            /// No kind.
+            pub const NONE: Self = Self(0);
+            const NAMES: &'static [(Self, &'static str)] = &[$((Self::$name, stringify!($name)),)*];
+        }
+    };
+}
+
+masks! {
+    0 SCHEDULER_STARTED = "EVENT_SCHEDULER_STARTED", "The scheduler started.";
+    1 SCHEDULER_SHUTDOWN = "EVENT_SCHEDULER_SHUTDOWN", "The scheduler has shut down.";
+    2 SCHEDULER_PAUSED = "EVENT_SCHEDULER_PAUSED", "The scheduler was paused.";
+    3 SCHEDULER_RESUMED = "EVENT_SCHEDULER_RESUMED", "The scheduler was resumed.";
+    4 EXECUTOR_ADDED = "EVENT_EXECUTOR_ADDED", "An executor was added.";
+    5 EXECUTOR_REMOVED = "EVENT_EXECUTOR_REMOVED", "An executor was removed.";
+    6 STORE_ADDED = "EVENT_JOBSTORE_ADDED", "A store was added.";
+    7 STORE_REMOVED = "EVENT_JOBSTORE_REMOVED", "A store was removed.";
+    8 ALL_JOBS_REMOVED = "EVENT_ALL_JOBS_REMOVED", "All jobs of a store were removed.";
+    9 JOB_ADDED = "EVENT_JOB_ADDED", "A job was added.";
+    10 JOB_REMOVED = "EVENT_JOB_REMOVED", "A job was removed or is over.";
+    11 JOB_MODIFIED = "EVENT_JOB_MODIFIED", "A job was changed.";
+    12 RUN_EXECUTED = "EVENT_JOB_EXECUTED", "A task returned normally.";
+    13 RUN_ERROR = "EVENT_JOB_ERROR", "A task failed or panicked.";
+    14 RUN_MISSED = "EVENT_JOB_MISSED", "Fire times were later than the grace time.";
+    15 RUN_SUBMITTED = "EVENT_JOB_SUBMITTED", "A run was handed to its executor.";
+    16 RUN_SKIPPED = "EVENT_JOB_MAX_INSTANCES", "A fire time was given up since too many runs were running.";
+    17 RUN_QUEUED, "A run waits for a free slot.";
+    18 RUN_TIMEOUT, "A task ran longer than its timeout.";
+    19 RUN_CANCELLED, "A run was cancelled.";
+    20 RUN_LOST, "A run's node died, and the run is not repeated.";
+    21 RUN_COALESCED, "Fire times were given up for another one.";
+    22 RUN_TAKEN_AWAY, "Another node took over a run of this one.";
+    23 JOB_QUARANTINED, "A job cannot be read, or its trigger fails.";
+    24 JOB_DECLINED, "A due job was left to other nodes.";
+    25 STORE_FAILED, "A store call failed.";
+    26 STORE_RECOVERED, "A store answers again.";
+    27 LISTENER_FAILED, "A listener panicked.";
+}
+
+impl EventMask {
+    /// Whether all kinds of `other` are in this set.
+    pub fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+impl ops::BitOr for EventMask {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl fmt::Debug for EventMask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = Self::NAMES.iter().filter(|(mask, _)| self.contains(*mask)).map(|(_, name)| name);
+        f.debug_set().entries(names).finish()
+    }
+}

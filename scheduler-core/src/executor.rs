@@ -1,0 +1,41 @@
+//! The port to executors: what runs tasks.
+
+use serde_json::Value;
+
+use crate::{BoxFuture, Outcome, RunContext, Task};
+
+/// Runs tasks, each in its own way: as a future, on a pool of threads, in place.
+///
+/// The future that `start` gives is polled by the scheduler's runtime and resolves when the run has ended. A task that
+/// panics is an [`Outcome::Panicked`], whichever the executor; dropping the future drops an async task.
+#[doc(alias = "BaseExecutor")]
+pub trait Executor: std::fmt::Debug + Send + Sync + 'static {
+    /// Starts one run. Must not block: it is called on the scheduler's own loop.
+    fn start(&self, dispatch: Dispatch) -> BoxFuture<'static, Outcome>;
+}
+
+/// One run, ready to start.
+#[derive(Clone)]
+pub struct Dispatch {
+    /// The task.
+    pub task: Task,
+    /// What it is called with.
+    pub args: Value,
+    /// What it is told about the run.
+    pub context: RunContext,
+    /// The runtime's pool for work that blocks, for an executor without threads of its own.
+    pub blocking: BlockingPool,
+}
+
+/// Hands work that blocks to the threads that a runtime keeps for it.
+pub type BlockingPool = std::sync::Arc<dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync>;
+
+impl std::fmt::Debug for Dispatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dispatch")
+            .field("task", &self.task)
+            .field("args", &self.args)
+            .field("context", &self.context)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,216 @@
+//! The names and numbers by which jobs, runs, tasks and nodes are known.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// A text name that is cheap to clone.
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(name: &str) -> Self {
+                Self(name.into())
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(name: String) -> Self {
+                Self(name.into())
+            }
+        }
+
+        impl From<&String> for $name {
+            fn from(name: &String) -> Self {
+                Self(name.as_str().into())
+            }
+        }
+
+        impl From<&Self> for $name {
+            fn from(name: &Self) -> Self {
+                name.clone()
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl PartialEq<str> for $name {
+            fn eq(&self, other: &str) -> bool {
+                &*self.0 == other
+            }
+        }
+
+        impl PartialEq<&str> for $name {
+            fn eq(&self, other: &&str) -> bool {
+                &*self.0 == *other
+            }
+        }
+    };
+}
+
+name! {
+    /// The id under which a user knows a job; unique among the live jobs of one store.
+    ///
+    /// At most 191 bytes and without NUL, which is checked when the job is added.
+    ///
+    /// ```
+    /// use scheduler_core::JobId;
+    /// assert_eq!(JobId::from("nightly-report"), "nightly-report");
+    /// ```
+    JobId
+}
+
+name! {
+    /// The name under which a task is registered.
+    TaskName
+}
+
+name! {
+    /// The name of one of a scheduler's stores. The usual one is called `default`.
+    StoreName
+}
+
+name! {
+    /// The name of one of a scheduler's executors. The usual one is called `default`.
+    ExecutorName
+}
+
+name! {
+    /// One running scheduler; drawn anew at each start, so that a restarted process is another node.
+    NodeId
+}
+
+impl Default for StoreName {
+    /// `default`, as in APScheduler.
+    fn default() -> Self {
+        "default".into()
+    }
+}
+
+impl Default for ExecutorName {
+    /// `default`, as in APScheduler.
+    fn default() -> Self {
+        "default".into()
+    }
+}
+
+/// The primary key of a job: 128 random bits, new at each add, written as 32 hexadecimal digits.
+///
+/// A job that is removed and added again under the same [`JobId`] is another job with another uid.
+///
+/// ```
+/// use scheduler_core::Uid;
+/// let uid: Uid = "000000000000000000000000000000ff".parse().unwrap();
+/// assert_eq!(uid, Uid(255));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Uid(pub u128);
+
+impl fmt::Display for Uid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for Uid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Uid {
+    type Err = InvalidUid;
+
+    /// Reads 32 hexadecimal digits.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidUid`] for any other text.
+    fn from_str(text: &str) -> Result<Self, InvalidUid> {
+        let is_hex = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        if !is_hex {
+            return Err(InvalidUid(text.chars().take(40).collect()));
+        }
+        u128::from_str_radix(text, 16).map(Self).map_err(|_| InvalidUid(text.to_owned()))
+    }
+}
+
+impl Serialize for Uid {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Uid {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// A text that is not a [`Uid`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidUid(String);
+
+impl fmt::Display for InvalidUid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "uid {:?}: 32 hexadecimal digits are needed", self.0)
+    }
+}
+
+impl std::error::Error for InvalidUid {}
+
+/// One run: the job's uid and the run's number in that job, written `uid-seq`.
+///
+/// Numbers count from 1 and give the order in which the job's fire times were settled.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RunId {
+    /// The job.
+    pub uid: Uid,
+    /// The number of the run in its job.
+    pub seq: u64,
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.uid, self.seq)
+    }
+}
+
+impl fmt::Debug for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

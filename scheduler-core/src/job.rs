@@ -1,0 +1,171 @@
+//! Jobs: what is persisted of them, and how a user describes a new one.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{ExecutorName, JobId, JobOptions, TaskName, Totals, Trigger, Uid};
+
+/// The newest version of the persisted form that this build reads and writes.
+///
+/// A job with a higher number is left to nodes that know it.
+pub const BODY_VERSION: u32 = 1;
+
+/// A job as a store hands it out: its definition and how far it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobRow {
+    /// The primary key, drawn when the job was added.
+    pub uid: Uid,
+    /// The id under which its user knows it.
+    pub id: JobId,
+    /// What the job is: task, arguments, trigger, options.
+    pub body: JobBody,
+    /// Whether the job is active, paused or over.
+    pub state: JobState,
+    /// The next nominal fire time; every earlier one has its verdict. None if paused, exhausted or waiting for the end
+    /// of a run.
+    #[doc(alias = "next_run_time")]
+    pub next_fire_time: Option<DateTime<Utc>>,
+    /// When a claim shall look at the job next: the fire time with its jitter, a retry, a freed slot.
+    pub due: Option<DateTime<Utc>>,
+    /// When the latest run of the job ended.
+    pub last_end: Option<DateTime<Utc>>,
+    /// Whether the job waits for the end of a run.
+    pub blocked: bool,
+    /// Grows with each update; a claim made before it cannot settle.
+    pub revision: u64,
+    /// Grows with each claim.
+    pub fence: u64,
+    /// The number of the job's newest run.
+    pub last_seq: u64,
+    /// How many fire times ended in each way.
+    pub totals: Totals,
+}
+
+/// What a job is: the persisted, versioned JSON form.
+///
+/// ```
+/// use scheduler_core::JobBody;
+///
+/// let json = r#"{"v": 1, "task": "report", "args": {"to": "ann"},
+///                "trigger": {"type": "date", "at": "2026-11-21T09:00:00Z"}, "colour": "red"}"#;
+/// let body: JobBody = serde_json::from_str(json).unwrap();
+/// assert_eq!(body.task, "report");
+/// // A field that this version does not know survives.
+/// assert!(serde_json::to_string(&body).unwrap().contains("\"colour\":\"red\""));
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobBody {
+    /// The version of this form; [`BODY_VERSION`].
+    pub v: u32,
+    /// A name for people. Defaults to the task's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The task that the job runs.
+    #[doc(alias = "func")]
+    pub task: TaskName,
+    /// What the task is called with.
+    #[serde(default)]
+    #[doc(alias = "kwargs")]
+    pub args: Value,
+    /// When the job runs.
+    pub trigger: Trigger,
+    /// The executor that runs it.
+    #[serde(default)]
+    pub executor: ExecutorName,
+    /// How it runs.
+    #[serde(default)]
+    pub options: JobOptions,
+    /// Fields that a newer version wrote; they are kept as they are.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+impl JobBody {
+    /// The name for people: the given one, or the task's.
+    pub fn display_name(&self) -> &str {
+        self.name.as_deref().unwrap_or(self.task.as_str())
+    }
+}
+
+/// Whether a job is active, paused or over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobState {
+    /// It fires.
+    Active,
+    /// It keeps its place and does not fire until it is resumed.
+    Paused,
+    /// It has no further fire time and goes when its last run has ended. Hidden from listings.
+    Ending,
+    /// It was removed and goes when its last run has ended. Hidden from listings.
+    Removed,
+    /// It has no further fire time and stays, as its options ask.
+    Kept,
+    /// It cannot be read or its trigger fails, for this reason; skipped until somebody repairs or removes it.
+    Quarantined(String),
+}
+
+impl JobState {
+    /// The word in stores and logs, without the reason of a quarantine.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Ending => "ending",
+            Self::Removed => "removed",
+            Self::Kept => "kept",
+            Self::Quarantined(_) => "quarantined",
+        }
+    }
+
+    /// Reads what [`as_str`](Self::as_str) gives, with the reason for a quarantine.
+    pub fn parse(word: &str, reason: Option<String>) -> Option<Self> {
+        Some(match word {
+            "active" => Self::Active,
+            "paused" => Self::Paused,
+            "ending" => Self::Ending,
+            "removed" => Self::Removed,
+            "kept" => Self::Kept,
+            "quarantined" => Self::Quarantined(reason.unwrap_or_default()),
+            _ => return None,
+        })
+    }
+
+    /// Whether a listing shows the job and its id is taken.
+    pub fn is_live(&self) -> bool {
+        !matches!(self, Self::Ending | Self::Removed)
+    }
+}
+
+/// A row that this version cannot decode, kept as it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RawJob {
+    /// The text in the place of the uid.
+    pub uid: String,
+    /// The id.
+    pub id: JobId,
+    /// The body's text, cut to 64 KiB.
+    pub body: String,
+    /// Why it cannot be decoded.
+    pub reason: String,
+}
+
+/// An entry of a listing.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly every entry is a job; boxing it would cost an allocation a row")]
+pub enum Listed {
+    /// A job.
+    Job(JobRow),
+    /// A row that cannot be decoded.
+    Raw(RawJob),
+}
+
+impl Listed {
+    /// The id of the job, decodable or not.
+    pub fn id(&self) -> &JobId {
+        match self {
+            Self::Job(job) => &job.id,
+            Self::Raw(raw) => &raw.id,
+        }
+    }
+}

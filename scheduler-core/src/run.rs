@@ -1,0 +1,237 @@
+//! Runs: one row for each fire time, from waiting over running to its verdict.
+
+use std::{fmt, time::Duration};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{NodeId, RunId};
+
+/// The execution of a job for one fire time, or a range of fire times that were given up together.
+///
+/// A retry or a takeover changes the row and counts `attempt` up; it never adds a row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// The run's id: its job and its number there.
+    pub id: RunId,
+    /// The fire time; the last one if the row stands for a range.
+    #[doc(alias = "scheduled_run_time")]
+    pub fire_time: DateTime<Utc>,
+    /// The first fire time of the range, if the row stands for more than one.
+    pub first: Option<DateTime<Utc>>,
+    /// How many fire times the range has, where that is cheap to know.
+    pub count: Option<u64>,
+    /// How far the run is.
+    pub state: RunState,
+    /// The attempt that runs, ran last or runs next; counts from 1.
+    pub attempt: u32,
+    /// How often another node took the run over.
+    pub takeovers: u32,
+    /// The earliest start, while the run is waiting.
+    pub due: DateTime<Utc>,
+    /// The node that runs it, or ran it last.
+    pub owner: Option<NodeId>,
+    /// The fence of the claim under which it was started; 0 before that.
+    pub fence: u64,
+    /// Whether the run has been asked to stop.
+    pub cancel_requested: bool,
+    /// When the last attempt was settled to run, by the store's clock.
+    pub started: Option<DateTime<Utc>>,
+    /// When the end was recorded, by the store's clock.
+    pub ended: Option<DateTime<Utc>>,
+    /// How long the last attempt took, measured by its node.
+    pub duration: Option<Duration>,
+    /// Why it failed or was given up; at most [`Run::ERROR_LIMIT`] bytes.
+    pub error: Option<String>,
+}
+
+impl Run {
+    /// The bytes of an error text that are kept: enough for a message and the head of a backtrace.
+    pub const ERROR_LIMIT: usize = 4_096;
+
+    /// A run for one fire time in its first attempt.
+    pub fn new(id: RunId, fire_time: DateTime<Utc>, state: RunState) -> Self {
+        Self {
+            id,
+            fire_time,
+            first: None,
+            count: None,
+            state,
+            attempt: 1,
+            takeovers: 0,
+            due: fire_time,
+            owner: None,
+            fence: 0,
+            cancel_requested: false,
+            started: None,
+            ended: None,
+            duration: None,
+            error: None,
+        }
+    }
+
+    /// Whether the run has not ended.
+    pub fn is_open(&self) -> bool {
+        !matches!(self.state, RunState::Ended(_))
+    }
+
+    /// How the run ended, if it has.
+    pub fn verdict(&self) -> Option<Verdict> {
+        match self.state {
+            RunState::Ended(verdict) => Some(verdict),
+            RunState::Waiting(_) | RunState::Running => None,
+        }
+    }
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// It has not started, or waits for its next attempt.
+    Waiting(Wait),
+    /// A node runs it; the node's lease covers it.
+    Running,
+    /// It is over.
+    Ended(Verdict),
+}
+
+/// What a waiting run waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wait {
+    /// A free slot, under [`Overlap::Queue`](crate::Overlap::Queue), [`Overlap::CancelPrevious`](crate::Overlap::CancelPrevious)
+    /// or [`Coalesce::All`](crate::Coalesce::All).
+    Queued,
+    /// The time of its next attempt, after a failure.
+    Retry,
+    /// A node that takes it over, since its own has died.
+    Orphan,
+    /// Any node, since its own gave it back without starting it.
+    Released,
+}
+
+impl Wait {
+    /// The word in stores and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Retry => "retry",
+            Self::Orphan => "orphan",
+            Self::Released => "released",
+        }
+    }
+
+    /// Reads what [`as_str`](Self::as_str) gives.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Queued, Self::Retry, Self::Orphan, Self::Released].into_iter().find(|wait| wait.as_str() == word)
+    }
+}
+
+/// How a fire time ended. Each fire time gets exactly one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The task returned normally.
+    Ok,
+    /// The task failed or panicked.
+    Error,
+    /// The task ran longer than its timeout.
+    Timeout,
+    /// Its node died, and it is not run again.
+    Lost,
+    /// It was asked to stop, or its job was removed before it started.
+    Cancelled,
+    /// It was given up for another fire time of its job that was due at once.
+    Coalesced,
+    /// It was given up since it was later than the misfire grace time.
+    Missed,
+    /// It was given up since `max_instances` were running.
+    Skipped,
+}
+
+impl Verdict {
+    /// All verdicts, in the order of [`Totals`].
+    pub const ALL: [Self; 8] = [
+        Self::Ok,
+        Self::Error,
+        Self::Timeout,
+        Self::Lost,
+        Self::Cancelled,
+        Self::Coalesced,
+        Self::Missed,
+        Self::Skipped,
+    ];
+
+    /// The word in stores, events and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Error => "error",
+            Self::Timeout => "timeout",
+            Self::Lost => "lost",
+            Self::Cancelled => "cancelled",
+            Self::Coalesced => "coalesced",
+            Self::Missed => "missed",
+            Self::Skipped => "skipped",
+        }
+    }
+
+    /// Reads what [`as_str`](Self::as_str) gives.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verdict| verdict.as_str() == word)
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How many fire times of a job have ended in each way; kept for ever, unlike the history.
+///
+/// A range of fire times whose number is not known counts as one.
+///
+/// ```
+/// use scheduler_core::{Totals, Verdict};
+/// let mut totals = Totals::default();
+/// totals.add(Verdict::Ok, 3);
+/// assert_eq!((totals.of(Verdict::Ok), totals.sum()), (3, 3));
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals([u64; 8]);
+
+impl Totals {
+    /// The totals from counts in the order of [`Verdict::ALL`].
+    pub fn from_counts(counts: [u64; 8]) -> Self {
+        Self(counts)
+    }
+
+    /// The counts in the order of [`Verdict::ALL`].
+    pub fn counts(&self) -> [u64; 8] {
+        self.0
+    }
+
+    /// How many ended with this verdict.
+    pub fn of(&self, verdict: Verdict) -> u64 {
+        self.0[verdict as usize]
+    }
+
+    /// How many ended at all.
+    pub fn sum(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// Counts `n` more fire times with this verdict.
+    pub fn add(&mut self, verdict: Verdict, n: u64) {
+        self.0[verdict as usize] = self.0[verdict as usize].saturating_add(n);
+    }
+
+    /// Counts an ended run; an open one changes nothing.
+    pub fn add_run(&mut self, run: &Run) {
+        if let Some(verdict) = run.verdict() {
+            self.add(verdict, run.count.unwrap_or(1));
+        }
+    }
+}

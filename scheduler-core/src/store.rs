@@ -1,0 +1,178 @@
+//! The port to job stores: eleven plain async functions over plain data.
+//!
+//! A store keeps jobs and their runs. Its promises, which the conformance suite of `scheduler-testkit` holds it to:
+//!
+//! - **Atomic per job.** A job's row and its open runs change together or not at all. A batch is a list of such
+//!   steps, each with its own outcome, and a store may join them into one transaction.
+//! - **Idempotent.** The identical call repeated has no second effect and gets the same answer, since after
+//!   [`StoreErrorKind::Unavailable`] nobody knows whether the first one was applied.
+//! - **Reading never writes**, and never deletes.
+//! - **Its clock decides** what is due and which leases hold, if it has one ([`Clock::Server`]); otherwise the `at` of
+//!   the call does. Every reply says by which time it was decided.
+//! - Lost races are outcomes, never errors.
+
+mod call;
+mod claim;
+mod failure;
+mod settle;
+
+pub use call::*;
+pub use claim::*;
+pub use failure::*;
+pub use settle::*;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use crate::{JobId, JobRow, Listed, NodeId, Run};
+
+/// A place that keeps jobs and runs, shared safely by any number of nodes if it can be reached by them.
+///
+/// Implement it with plain async functions; `scheduler-testkit` has the suite that shows whether it holds.
+#[async_trait]
+pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
+    /// What the store can do and how it behaves. Constant over its life.
+    fn limits(&self) -> StoreLimits;
+
+    /// Adds jobs, each by itself. A job whose id belongs to another live job is a conflict, also with an earlier one of
+    /// the same call; one whose uid is there already was added by this call before.
+    ///
+    /// `revision`, `fence` and `last_seq` of the given rows start at 0.
+    async fn insert(&self, at: DateTime<Utc>, jobs: &[JobRow]) -> Result<Stamped<Vec<Inserted>>, StoreError>;
+
+    /// Changes a job, if its `revision` and `fence` are those given: writes state, next fire time, due and the body if
+    /// one is given, adds the verdicts of due fire times that the change gives up, counts `revision` up, voids a claim.
+    ///
+    /// If a run of the job has ended, or been put off, since the last claim, `due` becomes now, since the caller cannot
+    /// have seen that.
+    async fn update(&self, at: DateTime<Utc>, update: &Update) -> Result<Stamped<Updated>, StoreError>;
+
+    /// Removes live jobs by id. Waiting runs end as cancelled; a running one stays and ends normally, and the job, hidden
+    /// from then on, goes with the last of them. Runs that end go with their job.
+    async fn remove(&self, at: DateTime<Utc>, ids: &[JobId]) -> Result<Stamped<Vec<Removed>>, StoreError>;
+
+    /// Removes all live jobs as [`remove`](Self::remove) does and says how many there were.
+    async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<u64>, StoreError>;
+
+    /// The live job with this id, decodable or not.
+    async fn job(&self, id: &JobId) -> Result<Option<Listed>, StoreError>;
+
+    /// A page of the live jobs in the order of their ids, undecodable ones included.
+    async fn jobs(&self, query: &JobQuery) -> Result<Vec<Listed>, StoreError>;
+
+    /// A page of a job's runs, newest first.
+    async fn runs(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError>;
+
+    /// Takes due jobs for one node, for the time of a lease.
+    ///
+    /// 1. A `seq` not above the node's last one: nothing happens and the reply is empty (a delayed call takes nothing).
+    /// 2. If `adopt`: running runs of nodes whose lease has passed become waiting ([`Wait::Orphan`](crate::Wait::Orphan)),
+    ///    due now, `takeovers` counted up, their jobs due now; at most `limit` a call. A node's row goes with its last run.
+    ///    Without it nothing of another node's is taken.
+    /// 3. Rows that are due and cannot be decoded are quarantined and reported.
+    /// 4. Jobs with `due` not after now, their task among `tasks`, `v` at most `max_v`, in state active, paused, ending or
+    ///    removed, that are unclaimed, or claimed by this node, or if `adopt` past their claim, in the order of (`due`,
+    ///    `uid`), at most `limit`: claimed for this node until now + `lease`, `fence` counted up.
+    ///
+    /// Renews the node's lease, unless the node holds nothing and took nothing: an idle claim writes nothing.
+    async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError>;
+
+    /// Moves claimed jobs on, each by itself, writes their runs and gives up the claims. Renews the node's lease.
+    ///
+    /// A move is applied if the job's `revision`, `fence` and owner are those of the claim, or was if a move with this
+    /// fence has been. If a run of the job has ended since the claim and the move leaves the job blocked, `due` becomes
+    /// now. `next_fire_time` never moves back. A job left ending or removed with no open run is deleted.
+    async fn settle(&self, settle: &Settle) -> Result<Settled, StoreError>;
+
+    /// Takes reports about running runs, each by itself, and renews the node's lease. Without entries it is the node's
+    /// life sign, sent while it holds something.
+    ///
+    /// An entry counts if the run is running under this owner and fence, or the same entry was taken before. Ending or
+    /// putting off a run sets the job's `last_end` and, if the job is blocked and unclaimed, makes it due now. Putting off
+    /// makes the job due at the run's `due` at the latest; a retry in a removed job ends the run as error instead. Prunes the job's history.
+    /// A job left ending or removed with no open run is deleted.
+    async fn record(&self, record: &Record) -> Result<Recorded, StoreError>;
+
+    /// Gives up everything a node holds: claims, runs that are still running (they wait as
+    /// [`Wait::Released`](crate::Wait::Released)), and its lease. Called at the end of a shutdown.
+    async fn release(&self, at: DateTime<Utc>, owner: &NodeId) -> Result<(), StoreError>;
+
+    /// What changed after `seen`, by whichever node. The first call has `seen` = 0 and returns at once, with a resync.
+    ///
+    /// A store with [`Wakes::Push`] answers when there is a change; the call may be dropped and repeated without losing
+    /// one. A store with [`Wakes::Poll`] answers at once and is asked in each period. Hints only: what a node can know from
+    /// its own calls, and ends of runs, need none.
+    async fn changed(&self, seen: u64) -> Result<Change, StoreError>;
+
+    /// Records, then settles, then claims, as one round trip or transaction where that is cheaper.
+    ///
+    /// If it fails, the caller repeats all three.
+    async fn turn(&self, turn: &Turn) -> Result<TurnReply, StoreError> {
+        let mut reply = TurnReply::default();
+        if let Some(record) = &turn.record {
+            reply.record = Some(self.record(record).await?);
+        }
+        if let Some(settle) = &turn.settle {
+            reply.settle = Some(self.settle(settle).await?);
+        }
+        if let Some(claim) = &turn.claim {
+            reply.claim = Some(self.claim(claim).await?);
+        }
+        Ok(reply)
+    }
+}
+
+/// A reply and the time by which the store decided it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stamped<T> {
+    /// The store's time.
+    pub now: DateTime<Utc>,
+    /// The reply.
+    pub value: T,
+}
+
+/// What a store can do and how it behaves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreLimits {
+    /// The largest body that it takes, in bytes of JSON. Usually 1 MiB.
+    pub payload: usize,
+    /// The most jobs, moves or entries that one call may carry.
+    pub batch: usize,
+    /// Whose clock decides.
+    pub clock: Clock,
+    /// How it tells of changes that other nodes made.
+    pub wakes: Wakes,
+    /// Whether what it keeps outlives the process.
+    pub durability: Durability,
+}
+
+/// Whose clock decides what is due and which leases hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clock {
+    /// The store's own, one for all nodes.
+    Server,
+    /// The caller's: the store has none.
+    Caller,
+}
+
+/// How a store tells of changes that other nodes made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wakes {
+    /// [`JobStore::changed`] resolves when there is one.
+    Push,
+    /// [`JobStore::changed`] answers at once and has to be asked in each such period.
+    Poll(Duration),
+    /// Not at all: changes by others are seen when the node looks for another reason.
+    Never,
+}
+
+/// Whether what a store keeps outlives the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// It is gone with the process. Closures can be jobs here.
+    Volatile,
+    /// It is kept.
+    Durable,
+}

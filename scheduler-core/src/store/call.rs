@@ -1,0 +1,98 @@
+//! What the verbs of applications carry: insert, update, remove, listing, changes.
+
+use chrono::{DateTime, Utc};
+
+use crate::{JobBody, JobId, JobRow, JobState, Listed, NodeId, Run, Uid};
+
+/// What became of a job that was to be added.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Inserted {
+    /// It is in the store.
+    Added,
+    /// This live job has the id already.
+    Conflict(Box<Listed>),
+}
+
+/// A change of one job, to be applied if nothing else has touched it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Update {
+    /// The job.
+    pub uid: Uid,
+    /// The revision on which the change is based.
+    pub revision: u64,
+    /// The fence on which the change is based.
+    pub fence: u64,
+    /// The new definition, if it changes.
+    pub body: Option<JobBody>,
+    /// The new state.
+    pub state: JobState,
+    /// The new next fire time; this verb alone may move it back.
+    pub next_fire_time: Option<DateTime<Utc>>,
+    /// When a claim shall look next.
+    pub due: Option<DateTime<Utc>>,
+    /// The ended runs of fire times that the change gives up, numbered from the job's `last_seq` + 1.
+    pub verdicts: Vec<Run>,
+}
+
+/// What became of an [`Update`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Updated {
+    /// The job as it is after it.
+    Updated(Box<JobRow>),
+    /// The job has been changed or claimed since; this is how it is.
+    Conflict(Box<JobRow>),
+    /// The job is not there any more, or not live, or cannot be decoded.
+    Gone,
+}
+
+/// What became of a job that was to be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removed {
+    /// It is gone, but for runs that are still running.
+    Removed {
+        /// How many those are.
+        running: usize,
+    },
+    /// No live job has this id.
+    Gone,
+}
+
+/// Which page of the live jobs is wanted, in the order of their ids by bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobQuery {
+    /// The last id of the page before.
+    pub after: Option<JobId>,
+    /// The most jobs on the page.
+    pub limit: usize,
+}
+
+/// Which page of a job's runs is wanted, newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunQuery {
+    /// The job.
+    pub uid: Uid,
+    /// The lowest number of the page before.
+    pub before: Option<u64>,
+    /// The most runs on the page.
+    pub limit: usize,
+}
+
+/// An answer of [`JobStore::changed`](super::JobStore::changed).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// What to ask with next time.
+    pub seen: u64,
+    /// What changed; none if a polled store saw nothing.
+    pub hint: Option<Hint>,
+}
+
+/// What changed in a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hint {
+    /// A job is due at this time that may be earlier than what was known.
+    Due(DateTime<Utc>),
+    /// Runs of this node are asked to stop.
+    Cancel(NodeId),
+    /// Something, or more than can be told.
+    Resync,
+}

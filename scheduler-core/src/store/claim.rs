@@ -1,0 +1,108 @@
+//! What `claim` carries.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+
+use crate::{JobId, JobRow, NodeId, RawJob, Run, TaskName};
+
+/// A call of [`JobStore::claim`](super::JobStore::claim).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claim {
+    /// The node's clock, for a store that has none.
+    pub at: DateTime<Utc>,
+    /// The node.
+    pub owner: NodeId,
+    /// Grows with each claim of this node.
+    pub seq: u64,
+    /// How long the claims and the node's runs are to be left alone without a further sign of life.
+    pub lease: Duration,
+    /// The most jobs to take.
+    pub limit: usize,
+    /// The tasks that this node knows.
+    pub tasks: Arc<BTreeSet<TaskName>>,
+    /// The newest version of the persisted form that this node reads.
+    pub max_v: u32,
+    /// Whether to take over what belongs to nodes whose lease has passed.
+    pub adopt: Adopt,
+    /// Whether to report due jobs that are left alone because of their task or version.
+    pub declined: Report,
+}
+
+/// Whether a claim takes over what belongs to nodes whose lease has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Adopt {
+    /// It does.
+    Lapsed,
+    /// It does not: this node has not been in touch with the store for a whole lease, so that the others may not have
+    /// been either.
+    Nothing,
+}
+
+/// Whether a claim reports due jobs that it leaves alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Report {
+    /// Up to [`DECLINED_LIMIT`] of them.
+    Declined,
+    /// None, which spares a query.
+    Nothing,
+}
+
+/// The most declined jobs that a claim reports; enough to name the trouble, too few to cost.
+pub const DECLINED_LIMIT: usize = 16;
+
+/// The most runs of each kind that a claim reports for a job.
+///
+/// More can be running or waiting; their numbers are reported, and the job is claimed again as long as it matters.
+pub const CLAIMED_RUNS: usize = 32;
+
+/// The answer to a [`Claim`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claimed {
+    /// The store's time.
+    pub now: DateTime<Utc>,
+    /// The jobs taken.
+    pub jobs: Vec<ClaimedJob>,
+    /// Rows that could not be decoded and have been quarantined by this call.
+    pub quarantined: Vec<RawJob>,
+    /// Due jobs that were left alone, if asked for.
+    pub declined: Vec<Declined>,
+    /// When this node should claim again: the earliest `due` or end of a claim among the jobs that it could take (those
+    /// that `limit` left out included), or the end of another node's lease that covers runs.
+    pub next_due: Option<DateTime<Utc>>,
+    /// Whether `limit` left out jobs or runs.
+    pub more: bool,
+}
+
+impl Claimed {
+    /// An answer that takes nothing.
+    pub fn nothing(now: DateTime<Utc>, next_due: Option<DateTime<Utc>>) -> Self {
+        Self { now, jobs: Vec::new(), quarantined: Vec::new(), declined: Vec::new(), next_due, more: false }
+    }
+}
+
+/// A job that was taken, with its open runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClaimedJob {
+    /// The job, with the fence of this claim.
+    pub job: JobRow,
+    /// How many of its runs are running, on any node.
+    pub running_count: usize,
+    /// The oldest of them by number, at most [`CLAIMED_RUNS`].
+    pub running: Vec<Run>,
+    /// How many of its runs are waiting.
+    pub waiting_count: usize,
+    /// The first of them by (due, number), due or not, at most [`CLAIMED_RUNS`].
+    pub waiting: Vec<Run>,
+}
+
+/// A due job that was left to other nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Declined {
+    /// The job.
+    pub id: JobId,
+    /// Its task.
+    pub task: TaskName,
+    /// The version of its persisted form.
+    pub v: u32,
+}

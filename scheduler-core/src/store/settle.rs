@@ -1,0 +1,212 @@
+//! What `settle`, `record` and `turn` carry.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::{Claim, Claimed};
+use crate::{JobId, JobState, NodeId, Run, RunId, Uid, Verdict};
+
+/// A call of [`JobStore::settle`](super::JobStore::settle).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settle {
+    /// The node's clock, for a store that has none.
+    pub at: DateTime<Utc>,
+    /// The node that claimed the jobs.
+    pub owner: NodeId,
+    /// How long its runs are to be left alone without a further sign of life.
+    pub lease: Duration,
+    /// The moves, each for another job.
+    pub moves: Vec<Move>,
+}
+
+/// Moves one claimed job on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Move {
+    /// The job.
+    pub uid: Uid,
+    /// The revision that the claim reported.
+    pub revision: u64,
+    /// The fence of the claim.
+    pub fence: u64,
+    /// The new state.
+    pub state: JobState,
+    /// The new next fire time.
+    pub next_fire_time: Option<DateTime<Utc>>,
+    /// When a claim shall look next.
+    pub due: Option<DateTime<Utc>>,
+    /// Whether the job waits for the end of a run.
+    pub blocked: bool,
+    /// What becomes of its runs, in this order. Inserted ones are numbered from the job's `last_seq` + 1.
+    pub runs: Vec<RunChange>,
+}
+
+/// What a [`Move`] does to one run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RunChange {
+    /// Adds a run: waiting, ended, or running, in which case the store fills in owner, fence and start.
+    Insert(Run),
+    /// Starts a waiting run with this attempt; the store fills in owner, fence and start.
+    Start {
+        /// The run's number.
+        seq: u64,
+        /// The attempt that starts.
+        attempt: u32,
+    },
+    /// Ends a waiting run.
+    End {
+        /// The run's number.
+        seq: u64,
+        /// How it ended.
+        verdict: Verdict,
+        /// Why.
+        error: Option<String>,
+    },
+    /// Asks a running run to stop; its node learns of it.
+    Cancel {
+        /// The run's number.
+        seq: u64,
+    },
+}
+
+/// The answer to a [`Settle`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settled {
+    /// The store's time.
+    pub now: DateTime<Utc>,
+    /// What became of each move, in their order.
+    pub outcomes: Vec<SettleOutcome>,
+    /// The earliest `due` among the jobs that were written.
+    pub next_due: Option<DateTime<Utc>>,
+}
+
+/// What became of a [`Move`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SettleOutcome {
+    /// It is written, by this call or by its first sending.
+    Applied {
+        /// Whether the job is deleted with it.
+        job: Fate,
+    },
+    /// The job was changed after the claim: nothing of the move was written.
+    Changed,
+    /// The job was taken by another node: nothing of the move was written.
+    Taken,
+    /// The job is not there: nothing of the move was written.
+    Gone,
+}
+
+/// Whether a job is still there after a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is.
+    Stays,
+    /// It was over and had no open run, and is deleted.
+    Deleted,
+}
+
+/// A call of [`JobStore::record`](super::JobStore::record).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// The node's clock, for a store that has none.
+    pub at: DateTime<Utc>,
+    /// The node that runs the runs.
+    pub owner: NodeId,
+    /// How long its runs are to be left alone without a further sign of life.
+    pub lease: Duration,
+    /// The reports; none for a mere life sign.
+    pub entries: Vec<Entry>,
+}
+
+/// A report about one running run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The run.
+    pub run: RunId,
+    /// The fence under which it was started.
+    pub fence: u64,
+    /// What happened.
+    pub report: RunReport,
+}
+
+/// What happened to a running run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RunReport {
+    /// It is over.
+    End {
+        /// How it ended.
+        verdict: Verdict,
+        /// Why it failed, cut to [`Run::ERROR_LIMIT`].
+        error: Option<String>,
+        /// How long the attempt took.
+        duration: Duration,
+    },
+    /// The attempt failed and is to be repeated; the run waits and holds no slot.
+    Retry {
+        /// When the next attempt may start.
+        due: DateTime<Utc>,
+        /// Why the attempt failed.
+        error: Option<String>,
+    },
+    /// It was not started after all and goes back to waiting, with its attempt.
+    Release,
+}
+
+/// The answer to a [`Record`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    /// The store's time.
+    pub now: DateTime<Utc>,
+    /// What became of each entry, in their order.
+    pub outcomes: Vec<RecordOutcome>,
+    /// Runs of this node that are asked to stop.
+    pub cancel: Vec<RunId>,
+    /// Whether the node's runs are still its own.
+    pub hold: Hold,
+    /// Jobs that were over and are deleted with their last run.
+    pub deleted: Vec<(Uid, JobId)>,
+    /// The earliest `due` among the jobs that were written.
+    pub next_due: Option<DateTime<Utc>>,
+}
+
+/// What became of an [`Entry`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordOutcome {
+    /// It is written, by this call or by its first sending.
+    Done,
+    /// Another node has the run, or ended it.
+    Stale,
+    /// The run is not there.
+    Gone,
+}
+
+/// Whether a node's runs are still its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// They are; the lease is renewed.
+    Kept,
+    /// The lease had passed and other nodes have taken over.
+    Lost,
+}
+
+/// A call of [`JobStore::turn`](super::JobStore::turn): up to three verbs in this order.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Turn {
+    /// First, reports.
+    pub record: Option<Record>,
+    /// Then the moves of an earlier claim.
+    pub settle: Option<Settle>,
+    /// Then the next claim.
+    pub claim: Option<Claim>,
+}
+
+/// The answer to a [`Turn`]: one for each verb that it carried.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TurnReply {
+    /// Of the record.
+    pub record: Option<Recorded>,
+    /// Of the settle.
+    pub settle: Option<Settled>,
+    /// Of the claim.
+    pub claim: Option<Claimed>,
+}

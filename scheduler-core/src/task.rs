@@ -1,0 +1,124 @@
+//! Tasks: the functions that jobs run, with their types erased.
+
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use crate::{CancellationToken, JobId, NodeId, RunId, StoreName, TaskName};
+
+/// A boxed future that may move between threads.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A function that jobs run, registered under a name.
+///
+/// The typed constructors are in `scheduler-executors`; this is what they make.
+#[derive(Clone)]
+pub struct Task {
+    name: TaskName,
+    call: TaskCall,
+    check: Arc<dyn Fn(&Value) -> Result<(), String> + Send + Sync>,
+}
+
+/// How a task is called.
+#[derive(Clone)]
+pub enum TaskCall {
+    /// It gives a future.
+    Async(Arc<dyn Fn(RunContext, Value) -> BoxFuture<'static, Outcome> + Send + Sync>),
+    /// It blocks its thread.
+    Blocking(Arc<dyn Fn(RunContext, Value) -> Outcome + Send + Sync>),
+}
+
+impl Task {
+    /// A task under a name. `check` says whether arguments would be understood; it is asked when a job is added.
+    pub fn new(
+        name: impl Into<TaskName>,
+        call: TaskCall,
+        check: impl Fn(&Value) -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        Self { name: name.into(), call, check: Arc::new(check) }
+    }
+
+    /// The name under which jobs refer to the task.
+    pub fn name(&self) -> &TaskName {
+        &self.name
+    }
+
+    /// The same task under another name.
+    pub fn renamed(mut self, name: impl Into<TaskName>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// How the task is called.
+    pub fn call(&self) -> &TaskCall {
+        &self.call
+    }
+
+    /// Whether the task would understand these arguments.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them.
+    pub fn check(&self, args: &Value) -> Result<(), String> {
+        (self.check)(args)
+    }
+}
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Task").field(&self.name).finish()
+    }
+}
+
+impl fmt::Debug for TaskCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Async(_) => "Async",
+            Self::Blocking(_) => "Blocking",
+        })
+    }
+}
+
+/// What a task is told about the run it executes.
+///
+/// The fence grows with each claim of the job: hand it to what the task writes to, and a run that was taken over cannot
+/// overwrite its successor.
+#[derive(Debug, Clone)]
+pub struct RunContext {
+    /// The job's id.
+    pub job_id: JobId,
+    /// The run's id, the same for all its attempts.
+    pub run_id: RunId,
+    /// The job's name for people.
+    pub job_name: Arc<str>,
+    /// The store that keeps the job.
+    pub store: StoreName,
+    /// The node that runs it.
+    pub node: NodeId,
+    /// The fire time for which it runs, which is not the time at which it starts.
+    #[doc(alias = "scheduled_run_time")]
+    pub fire_time: DateTime<Utc>,
+    /// The attempt; 1 for the first.
+    pub attempt: u32,
+    /// The fencing number of the claim.
+    pub fence: u64,
+    /// Tells the task to stop.
+    pub cancellation: CancellationToken,
+}
+
+/// What came of one attempt.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The task returned this; `null` if it returns nothing.
+    Ok(Value),
+    /// The task returned an error.
+    Error(String),
+    /// The task panicked with this message.
+    Panicked(String),
+    /// The task was stopped, or stopped itself when asked to.
+    Cancelled,
+    /// The task ran into its timeout, after this long.
+    TimedOut(Duration),
+}

@@ -1,1 +1,3 @@
 //! The pure core of apscheduler: triggers, the plan, the engine and the ports.
+
+pub mod trigger;

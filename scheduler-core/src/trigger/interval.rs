@@ -1,5 +1,6 @@
 //! Every so much real time.
 
+use super::jitter::Jitter;
 use super::window::{MICROS, Window, ceil_micros, floor_micros, instant, optional_time, readable};
 use super::{TriggerError, TriggerErrorKind};
 use chrono::{DateTime, TimeZone, Utc};
@@ -35,10 +36,25 @@ pub struct Interval {
     /// Microseconds; zero and more than the longest are told at the first use.
     period: u64,
     window: Window,
-    /// The grid's origin, bound when the job is added without a start.
-    anchor: Option<i64>,
+    /// The grid's origin, bound when the job is added without a start; the least number if it is not bound.
+    anchor: i64,
+    jitter: Jitter,
     first: First,
+    rate: Rate,
 }
+
+/// From where a period counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Rate {
+    /// From fire time to fire time.
+    #[default]
+    Fixed,
+    /// From the end of a run to the next fire time.
+    AfterEnd,
+}
+
+const UNBOUND: i64 = i64::MIN;
 
 /// When an [`Interval`] without a start fires first. The default is after one interval, as in APScheduler.
 ///
@@ -93,7 +109,34 @@ impl Interval {
     }
 
     fn micros(period: u64) -> Self {
-        Self { period, window: Window::OPEN, anchor: None, first: First::default() }
+        Self {
+            period,
+            window: Window::OPEN,
+            anchor: UNBOUND,
+            jitter: Jitter::default(),
+            first: First::default(),
+            rate: Rate::Fixed,
+        }
+    }
+
+    /// Fires one period after the end of each run (a fixed delay), so that runs never overlap.
+    ///
+    /// A run that was lost or skipped counts as ended. Such a trigger needs `max_instances` 1 and cannot be part of a
+    /// combination. [`Trigger::next`](super::Trigger::next) takes the end of the run as `previous`.
+    ///
+    /// ```
+    /// use chrono::{TimeDelta, TimeZone, Utc};
+    /// use scheduler_core::trigger::{Interval, Trigger};
+    /// use std::time::Duration;
+    ///
+    /// let trigger = Trigger::from(Interval::after_end(Duration::from_secs(60)));
+    /// assert!(trigger.waits_for_end());
+    /// let ended = Utc.with_ymd_and_hms(2026, 1, 1, 0, 0, 17).unwrap();
+    /// assert_eq!(trigger.next(Some(ended), ended)?, Some(ended + TimeDelta::seconds(60)));
+    /// # Ok::<(), scheduler_core::trigger::TriggerError>(())
+    /// ```
+    pub fn after_end(period: Duration) -> Self {
+        Self { rate: Rate::AfterEnd, ..Self::every(period) }
     }
 
     /// Fires first at `start` and then on the grid that begins there. By default the grid begins when the job is added.
@@ -116,6 +159,14 @@ impl Interval {
     #[must_use]
     pub fn first(mut self, first: First) -> Self {
         self.first = first;
+        self
+    }
+
+    /// Starts each run up to so much later than its fire time, spread evenly and the same whenever it is computed.
+    /// By default nothing is added.
+    #[must_use]
+    pub fn jitter(mut self, longest: Duration) -> Self {
+        self.jitter = Jitter::up_to(longest);
         self
     }
 
@@ -149,7 +200,8 @@ impl Interval {
 
     /// Where the grid begins, if that is known already.
     fn origin(&self) -> Option<i64> {
-        if self.window.start == i64::MIN { self.anchor } else { Some(self.window.start) }
+        let origin = if self.window.start == i64::MIN { self.anchor } else { self.window.start };
+        (origin != UNBOUND).then_some(origin)
     }
 
     fn origin_from(&self, now: i64) -> i64 {
@@ -159,9 +211,21 @@ impl Interval {
         }
     }
 
+    pub(super) fn waits_for_end(&self) -> bool {
+        self.rate == Rate::AfterEnd
+    }
+
+    pub(super) fn is_bound(&self) -> bool {
+        self.origin().is_some()
+    }
+
+    pub(super) fn window(&self) -> (Jitter, Window) {
+        (self.jitter, self.window)
+    }
+
     pub(super) fn bind(mut self, now: DateTime<Utc>) -> Self {
-        if self.origin().is_none() {
-            self.anchor = Some(self.origin_from(ceil_micros(now)));
+        if !self.is_bound() {
+            self.anchor = self.origin_from(ceil_micros(now));
         }
         self
     }
@@ -172,11 +236,13 @@ impl Interval {
         now: DateTime<Utc>,
     ) -> Result<Option<DateTime<Utc>>, TriggerError> {
         let step = self.step()?;
-        let next = match (self.origin(), previous) {
-            (Some(origin), None) => at_or_after(origin, step, ceil_micros(now)),
-            (Some(origin), Some(previous)) => at_or_after(origin, step, floor_micros(previous) + 1),
-            (None, None) => Some(self.origin_from(ceil_micros(now))),
-            (None, Some(previous)) => floor_micros(previous).checked_add(step),
+        let now = ceil_micros(now);
+        let next = match (self.origin(), previous, self.rate) {
+            (None, None, _) => Some(self.origin_from(now)),
+            (Some(origin), None, Rate::Fixed) => at_or_after(origin, step, now),
+            (Some(origin), None, Rate::AfterEnd) => Some(origin.max(now)),
+            (Some(origin), Some(previous), Rate::Fixed) => at_or_after(origin, step, floor_micros(previous) + 1),
+            (_, Some(previous), _) => floor_micros(previous).checked_add(step),
         };
         Ok(next.filter(|&next| next <= self.window.end).and_then(instant))
     }
@@ -185,10 +251,17 @@ impl Interval {
         let step = self.step()?;
         let at = floor_micros(at).min(self.window.end);
         let Some(origin) = self.origin().filter(|&origin| origin <= at) else { return Ok(None) };
-        Ok(instant(at - (at - origin) % step))
+        Ok(match self.rate {
+            Rate::Fixed => instant(at - (at - origin) % step),
+            // Later ones depend on the ends of runs.
+            Rate::AfterEnd => instant(origin),
+        })
     }
 
     pub(super) fn count(&self, first: DateTime<Utc>, last: DateTime<Utc>) -> Option<u64> {
+        if self.waits_for_end() {
+            return None;
+        }
         let (step, origin) = (self.step().ok()?, self.origin()?);
         let last = floor_micros(last).min(self.window.end);
         let Some(first) = at_or_after(origin, step, ceil_micros(first)) else { return Some(0) };
@@ -196,7 +269,7 @@ impl Interval {
     }
 
     pub(super) fn unbound(mut self) -> Self {
-        self.anchor = None;
+        self.anchor = UNBOUND;
         self
     }
 
@@ -230,6 +303,9 @@ impl Add for Interval {
 impl fmt::Display for Interval {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "every {}", Spelled(self.period))?;
+        if self.rate == Rate::AfterEnd {
+            write!(f, " after the end")?;
+        }
         if let Some(start) = self.window.start() {
             write!(f, " starting at {}", readable(start))?;
         } else if self.first == First::Now {
@@ -237,6 +313,9 @@ impl fmt::Display for Interval {
         }
         if let Some(end) = self.window.end() {
             write!(f, " until {}", readable(end))?;
+        }
+        if !self.jitter.is_none() {
+            write!(f, " jitter {}", Spelled(self.jitter.longest()))?;
         }
         Ok(())
     }
@@ -276,6 +355,10 @@ struct Form {
     #[serde(default, skip_serializing_if = "is_default")]
     first: First,
     #[serde(default, skip_serializing_if = "is_default")]
+    rate: Rate,
+    #[serde(default, skip_serializing_if = "is_default")]
+    jitter_us: u64,
+    #[serde(default, skip_serializing_if = "is_default")]
     bound: Bound,
 }
 
@@ -296,7 +379,9 @@ impl From<Interval> for Form {
             start: interval.window.start(),
             end: interval.window.end(),
             first: interval.first,
-            bound: Bound { anchor: interval.anchor.and_then(instant) },
+            rate: interval.rate,
+            jitter_us: interval.jitter.longest(),
+            bound: Bound { anchor: (interval.anchor != UNBOUND).then(|| instant(interval.anchor)).flatten() },
         }
     }
 }
@@ -308,8 +393,10 @@ impl TryFrom<Form> for Interval {
         let interval = Self {
             period: form.every_us,
             window: Window::of(form.start, form.end),
-            anchor: form.bound.anchor.map(floor_micros),
+            anchor: form.bound.anchor.map_or(UNBOUND, floor_micros),
+            jitter: Jitter::micros(form.jitter_us),
             first: form.first,
+            rate: form.rate,
         };
         interval.check()?;
         Ok(interval)

@@ -22,6 +22,7 @@ mod custom;
 mod date;
 mod error;
 mod interval;
+mod jitter;
 mod window;
 mod zone;
 
@@ -35,6 +36,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::time::Duration;
 
 /// Says when a job fires.
 ///
@@ -161,6 +163,35 @@ impl Trigger {
             Some(first) if first <= after => self.next(Some(first), after),
             first => Ok(first),
         }
+    }
+
+    /// How much later than `fire_time` a run of the job with this uid starts: from zero to the jitter of the trigger,
+    /// never past its end, and always the same for the same job and fire time. Zero without jitter.
+    ///
+    /// Fire times never contain it, so it cannot add up.
+    ///
+    /// ```
+    /// use chrono::{TimeZone, Utc};
+    /// use scheduler_core::trigger::{Interval, Trigger};
+    /// use std::time::Duration;
+    ///
+    /// let trigger = Trigger::from(Interval::hours(1).jitter(Duration::from_secs(60)));
+    /// let fire_time = Utc.with_ymd_and_hms(2026, 1, 1, 0, 0, 0).unwrap();
+    /// assert!(trigger.jitter(7, fire_time) <= Duration::from_secs(60));
+    /// assert_eq!(trigger.jitter(7, fire_time), trigger.jitter(7, fire_time));
+    /// ```
+    pub fn jitter(&self, uid: u128, fire_time: DateTime<Utc>) -> Duration {
+        let (jitter, window) = match self {
+            Self::Cron(cron) => cron.window(),
+            Self::Interval(interval) => interval.window(),
+            Self::Date(_) | Self::Custom(_) => return Duration::ZERO,
+        };
+        jitter.delay(uid, fire_time, &window)
+    }
+
+    /// True for a fixed delay ([`Interval::after_end`]): `next` then wants the end of the run as `previous`.
+    pub fn waits_for_end(&self) -> bool {
+        matches!(self, Self::Interval(interval) if interval.waits_for_end())
     }
 
     /// Visits each custom trigger inside, so that its implementation can be looked up after decoding.

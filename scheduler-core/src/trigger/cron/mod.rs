@@ -11,6 +11,7 @@ mod plan;
 
 pub use fields::CronFields;
 
+use super::jitter::Jitter;
 use super::window::{MICROS, Window, ceil_micros, floor_micros, instant, readable};
 use super::zone::Spans;
 use super::{TriggerError, TriggerErrorKind};
@@ -21,6 +22,7 @@ use plan::Plan;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Fires when the clocks of a zone show what an expression says.
 ///
@@ -66,11 +68,12 @@ struct Options {
     window: Window,
     gap: Gap,
     overlap: Overlap,
+    jitter: Jitter,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { zone: None, window: Window::OPEN, gap: Gap::Auto, overlap: Overlap::Auto }
+        Self { zone: None, window: Window::OPEN, gap: Gap::Auto, overlap: Overlap::Auto, jitter: Jitter::default() }
     }
 }
 
@@ -227,6 +230,10 @@ impl Cron {
         if window.contains(previous) { instant(previous) } else { None }
     }
 
+    pub(super) fn window(&self) -> (Jitter, Window) {
+        (self.0.options.jitter, self.0.options.window)
+    }
+
     pub(super) fn bind(mut self, zone: Tz) -> Self {
         if self.zone().is_none() {
             Arc::make_mut(&mut self.0).bound_zone = Some(zone);
@@ -284,6 +291,13 @@ macro_rules! options {
         #[must_use]
         pub fn overlap(mut self, overlap: Overlap) -> Self {
             self.$($to)*.overlap = overlap;
+            self
+        }
+
+        /// Starts each run up to so much later than its fire time, spread evenly and the same whenever it is
+        /// computed. By default nothing is added.
+        pub fn jitter(mut self, longest: Duration) -> Self {
+            self.$($to)*.jitter = Jitter::up_to(longest);
             self
         }
     };

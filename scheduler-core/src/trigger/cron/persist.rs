@@ -1,6 +1,7 @@
 //! The persisted form of a cron trigger.
 
 use super::{Cron, CronFields, Dialect, Gap, Options, Overlap, TriggerError, TriggerErrorKind, fields};
+use crate::trigger::jitter::Jitter;
 use crate::trigger::window::{Window, optional_time, optional_zone};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -23,6 +24,8 @@ struct Form {
     gap: Gap,
     #[serde(default, skip_serializing_if = "is_default")]
     overlap: Overlap,
+    #[serde(default, skip_serializing_if = "is_default")]
+    jitter_us: u64,
     #[serde(default, skip_serializing_if = "is_default")]
     bound: Bound,
 }
@@ -49,6 +52,7 @@ impl Serialize for Cron {
             end: inner.options.window.end(),
             gap: inner.options.gap,
             overlap: inner.options.overlap,
+            jitter_us: inner.options.jitter.longest(),
             bound: Bound { timezone: inner.bound_zone },
         }
         .serialize(serializer)
@@ -70,6 +74,7 @@ impl TryFrom<Form> for Cron {
             window: Window::of(form.start, form.end),
             gap: form.gap,
             overlap: form.overlap,
+            jitter: Jitter::micros(form.jitter_us),
         };
         let mut cron = match form.dialect {
             Dialect::Fields => {

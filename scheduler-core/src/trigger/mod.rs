@@ -26,7 +26,7 @@ mod jitter;
 mod window;
 mod zone;
 
-pub use cron::{Cron, CronFields, Dialect, Gap, Overlap};
+pub use cron::{Cron, CronFields, Dialect, Gap, Overlap, Weekdays};
 pub use custom::{Custom, CustomTrigger};
 pub use date::Date;
 pub use error::{TriggerError, TriggerErrorKind};
@@ -116,9 +116,8 @@ impl Trigger {
     /// it changes nothing.
     #[must_use]
     pub fn bind(self, now: DateTime<Utc>, zone: Tz, job: &str) -> Self {
-        let _ = job;
         match self {
-            Self::Cron(cron) => Self::Cron(cron.bind(zone)),
+            Self::Cron(cron) => Self::Cron(cron.bind(zone, job)),
             Self::Interval(interval) => Self::Interval(interval.bind(now)),
             other => other,
         }

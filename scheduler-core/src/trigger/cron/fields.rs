@@ -1,8 +1,8 @@
 //! The dialect of APScheduler: a field for each unit of time, given by name.
 
-use super::parse::{Cursor, Field, MONDAY_FIRST, MONTHS, Range};
+use super::parse::{Cursor, Field, MONDAY_FIRST, MONTHS, Wrap};
 use super::plan::{FIRST_YEAR, Join, LAST_YEAR, Plan, Years};
-use super::{Cron, Dialect, Options, TriggerError, TriggerErrorKind};
+use super::{Compiled, Cron, Dialect, Options, TriggerError, TriggerErrorKind};
 use std::fmt::{Display, Write as _};
 
 /// The fields, from the most to the least significant.
@@ -139,9 +139,10 @@ impl CronFields {
             None => self.given[field + 1..].iter().any(Option::is_some),
         };
         let follows_real_time = star(MINUTE) || star(HOUR);
-        Ok(Cron::new(Dialect::Fields, text, plan, follows_real_time, self.options))
+        Ok(Cron::new(Dialect::Fields, &text, Compiled { plan, follows_real_time }, self.options))
     }
 
+    #[allow(dead_code, reason = "Display parses back")]
     /// The fields of a text made by [`build`](Self::build).
     pub(super) fn from_text(text: &str) -> Result<Self, TriggerError> {
         let mut fields = Self::default();
@@ -205,7 +206,7 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn new(text: &'a str) -> Self {
-        Self { cursor: Cursor { text, at: 0, end: text.len(), dialect: Dialect::Fields, offset: 0 } }
+        Self { cursor: Cursor { text, start: 0, at: 0, end: text.len(), dialect: Dialect::Fields } }
     }
 
     fn field(mut self, number: usize, field: &Field, plan: &mut Plan) -> Result<(), TriggerError> {
@@ -217,22 +218,18 @@ impl<'a> Reader<'a> {
         loop {
             self.cursor.skip_spaces();
             if number != DAY || !self.special_day(field, plan)? {
-                let range = self.range(field)?;
-                match number {
+                self.cursor.range(field, Wrap::No, |range| match number {
                     YEAR => years.0.push((range.first as u16, range.last as u16, range.step as u16)),
                     _ => mask |= range.mask(),
-                }
+                })?;
             }
             self.cursor.skip_spaces();
-            if self.cursor.is_done() {
+            if self.cursor.ends(field)? {
                 break;
-            }
-            if !self.cursor.eat(b',') {
-                return Err(self.cursor.error(field, "there is more than a value; separate values by commas"));
             }
         }
         match number {
-            YEAR if years.0 == [(FIRST_YEAR as u16, LAST_YEAR as u16, 1)] => {}
+            YEAR if years.is_any() => {}
             YEAR => plan.years = Some(Box::new(years)),
             MONTH => plan.month = mask as u16,
             DAY => plan.day = mask as u32,
@@ -249,28 +246,6 @@ impl<'a> Reader<'a> {
             _ => plan.second = mask,
         }
         Ok(())
-    }
-
-    /// `*`, `*/n`, `a`, `a-b`, `a-b/n`, `a/n`.
-    fn range(&mut self, field: &Field) -> Result<Range, TriggerError> {
-        if self.cursor.eat(b'*') {
-            let step = self.cursor.step(field, field.max - field.min)?;
-            return Ok(Range { first: field.min, last: field.max, step });
-        }
-        let first = self.cursor.value(field)?;
-        let last = match self.cursor.peek() {
-            b'-' => {
-                self.cursor.at += 1;
-                self.cursor.value(field)?
-            }
-            b'/' => field.max,
-            _ => first,
-        };
-        if last < first {
-            return Err(self.cursor.error(field, "the range runs backwards; write two, separated by a comma"));
-        }
-        let step = self.cursor.step(field, last - first)?;
-        Ok(Range { first, last, step })
     }
 
     /// `last`, `1st mon`, `last fri`; false if it is something else.

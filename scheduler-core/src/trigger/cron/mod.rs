@@ -1,13 +1,15 @@
 //! Cron: which civil times match, in which zone, and what happens when its clocks are changed.
-#![allow(dead_code, reason = "the crontab and Quartz dialects follow")]
 
 mod calendar;
+mod crontab;
 mod fields;
 mod hints;
 mod next;
 mod parse;
 mod persist;
 mod plan;
+mod quartz;
+mod spread;
 
 pub use fields::CronFields;
 
@@ -26,7 +28,8 @@ use std::time::Duration;
 
 /// Fires when the clocks of a zone show what an expression says.
 ///
-/// Made by [`Cron::fields`], in APScheduler's dialect. All fire times are whole seconds.
+/// Three dialects: named fields as in APScheduler ([`Cron::fields`]), [`Cron::crontab`] and [`Cron::quartz`]. All fire
+/// times are whole seconds.
 ///
 /// ```
 /// use chrono::{TimeZone, Utc};
@@ -59,6 +62,14 @@ struct Inner {
     options: Options,
     /// The zone bound at add, if none is written.
     bound_zone: Option<Tz>,
+    /// The expression bound at add, if `H` is written.
+    bound_text: Option<Box<str>>,
+}
+
+/// What a dialect makes of an expression.
+struct Compiled {
+    plan: Plan,
+    follows_real_time: bool,
 }
 
 /// What holds besides the expression.
@@ -148,6 +159,18 @@ pub enum Dialect {
     Quartz,
 }
 
+/// Which numbers the weekdays have in [`Cron::from_crontab`].
+///
+/// See there for an example.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Weekdays {
+    /// 0 and 7 are Sunday, as in every crontab.
+    Crontab,
+    /// 0 is Monday and 6 is Sunday, and day of month and weekday must both match, as in APScheduler 3.
+    Apscheduler,
+}
+
 impl Dialect {
     /// How errors name it.
     pub(crate) fn title(self) -> &'static str {
@@ -165,9 +188,103 @@ impl Cron {
         CronFields::default()
     }
 
-    fn new(dialect: Dialect, text: String, plan: Plan, follows_real_time: bool, options: Options) -> Self {
-        let text = text.into_boxed_str();
-        Self(Arc::new(Inner { plan, text, dialect, follows_real_time, options, bound_zone: None }))
+    /// Reads a crontab expression: minute, hour, day of month, month, day of week.
+    ///
+    /// The rules are those of Debian's cron: a fire time matches the day of the month **or** the weekday, unless one of
+    /// them begins with `*`; Sunday is 0 or 7. Beyond it there are ranges that run past the end (`fri-mon`, `22-2/2`), `L`
+    /// (the last day), `LW` (the last day from Monday to Friday), `5#2` (the second Friday), `5L` (the last one), `H`
+    /// (drawn from the job's id; `H/15`, `H(0-29)`), `@hourly` to `@yearly`, and a zone in front (`CRON_TZ=Asia/Tokyo`).
+    ///
+    /// ```
+    /// use chrono::{TimeZone, Utc};
+    /// use scheduler_core::trigger::{Cron, Trigger};
+    ///
+    /// let trigger = Trigger::from(Cron::crontab("30 4 1,15 * fri")?);
+    /// let now = Utc.with_ymd_and_hms(2026, 1, 1, 0, 0, 0).unwrap();
+    /// let days: Vec<_> = trigger.next_n(now, 3)?.iter().map(|at| at.date_naive().to_string()).collect();
+    /// assert_eq!(days, ["2026-01-01", "2026-01-02", "2026-01-09"]);
+    /// # Ok::<(), scheduler_core::trigger::TriggerError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Expression`](TriggerErrorKind::Expression); the text names field, column, reason and often what was meant.
+    #[doc(alias = "from_crontab")]
+    pub fn crontab(expression: &str) -> Result<Self, TriggerError> {
+        let mut text = expression.trim();
+        let mut options = Options::default();
+        if let Some(rest) = text.strip_prefix("CRON_TZ=") {
+            let (zone, rest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+            options.zone = Some(zone.parse().map_err(|_| {
+                TriggerError::new(
+                    TriggerErrorKind::Expression,
+                    format!("crontab `{expression}`: `{zone}` at column 9: not a name of the tz database"),
+                )
+            })?);
+            text = rest.trim_start();
+        }
+        Self::compile(Dialect::Crontab, text, options)
+    }
+
+    /// Reads a crontab expression and says which numbers the weekdays have in it.
+    ///
+    /// ```
+    /// use scheduler_core::trigger::{Cron, Weekdays};
+    ///
+    /// // APScheduler's `CronTrigger.from_crontab` counts from Monday.
+    /// let monday = Cron::from_crontab("0 9 * * 0", Weekdays::Apscheduler)?;
+    /// assert_eq!(monday.to_string(), "cron month='*' day='*' day_of_week='0' hour='9' minute='0'");
+    /// # Ok::<(), scheduler_core::trigger::TriggerError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`crontab`](Self::crontab).
+    pub fn from_crontab(expression: &str, weekdays: Weekdays) -> Result<Self, TriggerError> {
+        if weekdays == Weekdays::Crontab {
+            return Self::crontab(expression);
+        }
+        let given: Vec<_> = expression.split_whitespace().collect();
+        let [minute, hour, day, month, day_of_week] = given[..] else {
+            return Err(TriggerError::new(
+                TriggerErrorKind::Expression,
+                format!("crontab `{expression}`: {} fields, but there must be 5", given.len()),
+            ));
+        };
+        Self::fields().minute(minute).hour(hour).day(day).month(month).day_of_week(day_of_week).build()
+    }
+
+    /// Reads a Quartz expression: second, minute, hour, day of month, month, day of week, and perhaps year.
+    ///
+    /// Sunday is 1 and Saturday 7. There are `?` (no matter), `L`, `L-3`, `LW`, `L-3W`, `15W`, `6L`, `FRI#2`, ranges that
+    /// run past the end, and `H` as in [`crontab`](Self::crontab). Quartz itself wants a `?` for the day of the month or
+    /// the weekday; here both may be given, and then both must match.
+    ///
+    /// ```
+    /// use chrono::{TimeZone, Utc};
+    /// use scheduler_core::trigger::{Cron, Trigger};
+    ///
+    /// let payday = Trigger::from(Cron::quartz("0 0 9 LW * ?")?);
+    /// let now = Utc.with_ymd_and_hms(2026, 5, 1, 0, 0, 0).unwrap();
+    /// assert_eq!(payday.next(None, now)?, Some(Utc.with_ymd_and_hms(2026, 5, 29, 9, 0, 0).unwrap()));
+    /// # Ok::<(), scheduler_core::trigger::TriggerError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`crontab`](Self::crontab).
+    pub fn quartz(expression: &str) -> Result<Self, TriggerError> {
+        Self::compile(Dialect::Quartz, expression.trim(), Options::default())
+    }
+
+    fn compile(dialect: Dialect, text: &str, options: Options) -> Result<Self, TriggerError> {
+        Ok(Self::new(dialect, text, compiled(dialect, text, "")?, options))
+    }
+
+    fn new(dialect: Dialect, text: &str, compiled: Compiled, options: Options) -> Self {
+        let Compiled { plan, follows_real_time } = compiled;
+        let (text, bound_zone, bound_text) = (text.into(), None, None);
+        Self(Arc::new(Inner { plan, text, dialect, follows_real_time, options, bound_zone, bound_text }))
     }
 
     fn options(&mut self) -> &mut Options {
@@ -234,16 +351,36 @@ impl Cron {
         (self.0.options.jitter, self.0.options.window)
     }
 
-    pub(super) fn bind(mut self, zone: Tz) -> Self {
+    pub(super) fn bind(mut self, zone: Tz, job: &str) -> Self {
         if self.zone().is_none() {
             Arc::make_mut(&mut self.0).bound_zone = Some(zone);
+        }
+        if self.0.bound_text.is_none() && self.has_hash() {
+            let text = spread::resolve(&self.0.text, self.0.dialect, job).expect("an expression that was read before");
+            self.bind_text(&text).expect("an expression that was made from a valid one");
         }
         self
     }
 
+    fn has_hash(&self) -> bool {
+        self.0.dialect != Dialect::Fields && spread::is_in(&self.0.text)
+    }
+
+    fn bind_text(&mut self, text: &str) -> Result<(), TriggerError> {
+        let compiled = compiled(self.0.dialect, text, "")?;
+        let inner = Arc::make_mut(&mut self.0);
+        inner.plan = compiled.plan;
+        inner.bound_text = Some(text.into());
+        Ok(())
+    }
+
     pub(super) fn unbound(mut self) -> Self {
-        if self.0.bound_zone.is_some() {
-            Arc::make_mut(&mut self.0).bound_zone = None;
+        if self.0.bound_zone.is_some() || self.0.bound_text.is_some() {
+            let inner = Arc::make_mut(&mut self.0);
+            inner.bound_zone = None;
+            if inner.bound_text.take().is_some() {
+                inner.plan = compiled(inner.dialect, &inner.text, "").expect("an expression that was read before").plan;
+            }
         }
         self
     }
@@ -252,6 +389,12 @@ impl Cron {
         let start = self.0.options.window.start().unwrap_or(DateTime::UNIX_EPOCH - chrono::TimeDelta::days(2));
         self.next(None, start).is_none()
     }
+}
+
+/// Compiles an expression of text; each `H` becomes what this job gets.
+fn compiled(dialect: Dialect, text: &str, job: &str) -> Result<Compiled, TriggerError> {
+    let compile = if dialect == Dialect::Quartz { quartz::compile } else { crontab::compile };
+    if spread::is_in(text) { compile(&spread::resolve(text, dialect, job)?) } else { compile(text) }
 }
 
 /// The options that every dialect has.

@@ -17,6 +17,7 @@ pub(super) struct Field {
 
 pub(super) const MONTHS: &[&str] =
     &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+pub(super) const SUNDAY_FIRST: &[&str] = &["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 pub(super) const MONDAY_FIRST: &[&str] = &["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 /// A range of values with a step, as written.
@@ -44,14 +45,22 @@ impl Range {
     }
 }
 
+/// Whether a range may run past the end of its field, as in `fri-mon`.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Wrap {
+    No,
+    /// After so many values the first comes again.
+    After(u32),
+}
+
 /// A place in the text of a field.
 pub(super) struct Cursor<'a> {
+    /// All that the user wrote; the field lies from `start` to `end`.
     pub(super) text: &'a str,
+    pub(super) start: usize,
     pub(super) at: usize,
     pub(super) end: usize,
     pub(super) dialect: Dialect,
-    /// The column, from zero, at which `text` begins in what the user wrote.
-    pub(super) offset: usize,
 }
 
 impl<'a> Cursor<'a> {
@@ -78,12 +87,11 @@ impl<'a> Cursor<'a> {
         self.at >= self.end
     }
 
-    /// Takes a keyword in any case, if it stands here as a word.
-    pub(super) fn eat_word(&mut self, word: &str) -> bool {
-        let found = self.word().eq_ignore_ascii_case(word);
-        if found {
-            self.at += word.len();
-        }
+    /// Takes a letter in either case.
+    #[inline]
+    pub(super) fn eat_letter(&mut self, upper: u8) -> bool {
+        let found = self.peek() & !0x20 == upper;
+        self.at += usize::from(found);
         found
     }
 
@@ -96,10 +104,13 @@ impl<'a> Cursor<'a> {
 
     /// The term, between commas, in which the cursor stands: for errors.
     fn term(&self) -> (usize, &'a str) {
-        let text = &self.text[..self.end];
+        let (text, bytes) = (self.text, self.text.as_bytes());
         let at = self.at.min(self.end);
-        let from = text.as_bytes()[..at].iter().rposition(|&byte| byte == b',').map_or(0, |comma| comma + 1);
-        let to = text.as_bytes()[at..].iter().position(|&byte| byte == b',').map_or(self.end, |comma| at + comma);
+        let from = bytes[self.start..at]
+            .iter()
+            .rposition(|&byte| byte == b',')
+            .map_or(self.start, |comma| self.start + comma + 1);
+        let to = bytes[at..self.end].iter().position(|&byte| byte == b',').map_or(self.end, |comma| at + comma);
         let term = &text[from..to];
         (from + (term.len() - term.trim_start().len()), term.trim())
     }
@@ -108,7 +119,7 @@ impl<'a> Cursor<'a> {
     #[cold]
     pub(super) fn error(&self, field: &Field, reason: impl fmt::Display) -> TriggerError {
         let (at, term) = self.term();
-        let column = self.text[..at].chars().count() + self.offset + 1;
+        let column = self.text[..at].chars().count() + 1;
         TriggerError::new(
             TriggerErrorKind::Expression,
             format!("{} field `{}`: `{term}` at column {column}: {reason}", self.dialect.title(), field.name),
@@ -154,6 +165,52 @@ impl<'a> Cursor<'a> {
         }
         self.at += 3;
         Some(field.first_name + position as u32)
+    }
+
+    /// `*`, `*/n`, `a`, `a-b`, `a-b/n`, `a/n`, given to `take`; twice if the range runs past the end and that is allowed.
+    #[inline]
+    pub(super) fn range(&mut self, field: &Field, wrap: Wrap, mut take: impl FnMut(Range)) -> Result<(), TriggerError> {
+        if self.eat(b'*') {
+            let step = self.step(field, field.max - field.min)?;
+            take(Range { first: field.min, last: field.max, step });
+            return Ok(());
+        }
+        let first = self.value(field)?;
+        let last = match self.peek() {
+            b'-' => {
+                self.at += 1;
+                self.value(field)?
+            }
+            b'/' => field.max,
+            _ => first,
+        };
+        if first <= last {
+            let step = self.step(field, last - first)?;
+            take(Range { first, last, step });
+            return Ok(());
+        }
+        let Wrap::After(cycle) = wrap else {
+            return Err(self.error(field, "the range runs backwards; write two, separated by a comma"));
+        };
+        let step = self.step(field, last + cycle - first)?;
+        take(Range { first, last: field.max, step });
+        let past_end = first + ((field.max - first) / step + 1) * step - cycle;
+        if past_end <= last {
+            take(Range { first: past_end, last, step });
+        }
+        Ok(())
+    }
+
+    /// What follows a term: true for the end of the field, false for a comma.
+    #[inline]
+    pub(super) fn ends(&mut self, field: &Field) -> Result<bool, TriggerError> {
+        if self.is_done() {
+            return Ok(true);
+        }
+        if self.eat(b',') {
+            return Ok(false);
+        }
+        Err(self.error(field, "there is more than a value; separate values by commas"))
     }
 
     /// `/n` with a step that lets the range have a second value; 1 without a slash.

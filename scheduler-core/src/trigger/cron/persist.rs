@@ -14,6 +14,8 @@ struct Form {
     dialect: Dialect,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     fields: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expression: Option<String>,
     #[serde(default, with = "optional_zone", skip_serializing_if = "Option::is_none")]
     timezone: Option<Tz>,
     #[serde(default, with = "optional_time", skip_serializing_if = "Option::is_none")]
@@ -34,6 +36,8 @@ struct Form {
 struct Bound {
     #[serde(default, with = "optional_zone", skip_serializing_if = "Option::is_none")]
     timezone: Option<Tz>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expression: Option<String>,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -43,17 +47,24 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 impl Serialize for Cron {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let inner = &*self.0;
-        let fields = fields::given(&inner.text).map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
+        let (mut fields, mut expression) = (BTreeMap::new(), None);
+        match inner.dialect {
+            Dialect::Fields => {
+                fields.extend(fields::given(&inner.text).map(|(name, text)| (name.to_owned(), text.to_owned())));
+            }
+            Dialect::Crontab | Dialect::Quartz => expression = Some(inner.text.to_string()),
+        }
         Form {
             dialect: inner.dialect,
             fields,
+            expression,
             timezone: inner.options.zone,
             start: inner.options.window.start(),
             end: inner.options.window.end(),
             gap: inner.options.gap,
             overlap: inner.options.overlap,
             jitter_us: inner.options.jitter.longest(),
-            bound: Bound { timezone: inner.bound_zone },
+            bound: Bound { timezone: inner.bound_zone, expression: inner.bound_text.as_deref().map(str::to_owned) },
         }
         .serialize(serializer)
     }
@@ -85,12 +96,18 @@ impl TryFrom<Form> for Cron {
                 fields.build()?
             }
             dialect => {
-                return Err(TriggerError::new(
-                    TriggerErrorKind::Expression,
-                    format!("{} expressions are not known to this version", dialect.title()),
-                ));
+                let expression = form.expression.ok_or_else(|| {
+                    TriggerError::new(
+                        TriggerErrorKind::Expression,
+                        format!("{}: there is no `expression`", dialect.title()),
+                    )
+                })?;
+                Self::compile(dialect, expression.trim(), options)?
             }
         };
+        if let Some(text) = &form.bound.expression {
+            cron.bind_text(text)?;
+        }
         Arc::make_mut(&mut cron.0).bound_zone = form.bound.timezone;
         Ok(cron)
     }

@@ -56,6 +56,11 @@ pub(super) enum Join {
 pub(super) struct Years(pub(super) Vec<(u16, u16, u16)>);
 
 impl Years {
+    /// True if each year is in it anyway.
+    pub(super) fn is_any(&self) -> bool {
+        self.0.contains(&(FIRST_YEAR as u16, LAST_YEAR as u16, 1))
+    }
+
     fn at_or_after(&self, year: u32) -> Option<u32> {
         let next = |&(first, last, step): &(u16, u16, u16)| {
             let (first, last, step) = (u32::from(first), u32::from(last), u32::from(step));

@@ -1,0 +1,477 @@
+//! Cron: which civil times match, in which zone, and what happens when its clocks are changed.
+
+mod calendar;
+mod crontab;
+mod fields;
+mod hints;
+mod next;
+mod parse;
+mod persist;
+mod plan;
+mod quartz;
+mod spread;
+
+pub use fields::CronFields;
+
+use super::jitter::Jitter;
+use super::window::{MICROS, Window, ceil_micros, floor_micros, instant, readable};
+use super::zone::Spans;
+use super::{TriggerError, TriggerErrorKind};
+use chrono::{DateTime, TimeZone, Utc};
+use chrono_tz::Tz;
+use next::Walk;
+use plan::Plan;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Fires when the clocks of a zone show what an expression says.
+///
+/// Three dialects: named fields as in APScheduler ([`Cron::fields`]), [`Cron::crontab`] and [`Cron::quartz`]. All fire
+/// times are whole seconds.
+///
+/// ```
+/// use chrono::{TimeZone, Utc};
+/// use scheduler_core::trigger::{Cron, Trigger};
+///
+/// let nine = Trigger::from(Cron::fields().hour("9").timezone(chrono_tz::Europe::Berlin).build()?);
+/// let now = Utc.with_ymd_and_hms(2026, 7, 1, 12, 0, 0).unwrap();
+/// assert_eq!(nine.next(None, now)?, Some(Utc.with_ymd_and_hms(2026, 7, 2, 7, 0, 0).unwrap()));
+/// # Ok::<(), scheduler_core::trigger::TriggerError>(())
+/// ```
+///
+/// # When clocks are changed
+///
+/// By default ([`Gap::Auto`], [`Overlap::Auto`]), an expression whose minute or hour begins with `*` follows real time: it fires in both passes of
+/// a repeated hour and not at all in a skipped one. Any other fires once for each civil time that it names: at the first
+/// pass of a repeated hour, and right after a gap, once however many of its times fell into it. This is what Debian's
+/// cron does. [`gap`](Self::gap) and [`overlap`](Self::overlap) choose otherwise.
+///
+/// The transitions of the tz database are known until 2100; after that a zone keeps its last offset.
+#[derive(Clone, PartialEq)]
+pub struct Cron(Arc<Inner>);
+
+/// Boxed, so that the triggers of a million interval jobs do not pay for cron; shared, so that a clone costs nothing.
+#[derive(Debug, Clone, PartialEq)]
+struct Inner {
+    plan: Plan,
+    text: Box<str>,
+    dialect: Dialect,
+    follows_real_time: bool,
+    options: Options,
+    /// The zone bound at add, if none is written.
+    bound_zone: Option<Tz>,
+    /// The expression bound at add, if `H` is written.
+    bound_text: Option<Box<str>>,
+}
+
+/// What a dialect makes of an expression.
+struct Compiled {
+    plan: Plan,
+    follows_real_time: bool,
+}
+
+/// What holds besides the expression.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Options {
+    zone: Option<Tz>,
+    window: Window,
+    gap: Gap,
+    overlap: Overlap,
+    jitter: Jitter,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { zone: None, window: Window::OPEN, gap: Gap::Auto, overlap: Overlap::Auto, jitter: Jitter::default() }
+    }
+}
+
+/// What becomes of a civil time that the clocks skip. The default is [`Auto`](Self::Auto).
+///
+/// ```
+/// use chrono::{TimeZone, Utc};
+/// use scheduler_core::trigger::{Cron, Gap, Trigger};
+///
+/// // In Berlin, 02:30 does not exist on 2026-03-29: at 01:00 UTC the clocks go from 02:00 to 03:00.
+/// let half_past_two = |gap| Cron::fields().hour("2").minute("30").timezone(chrono_tz::Europe::Berlin).gap(gap).build();
+/// let now = Utc.with_ymd_and_hms(2026, 3, 29, 0, 0, 0).unwrap();
+/// for (gap, fires) in [(Gap::NextValid, "01:00:00"), (Gap::Shift, "01:30:00"), (Gap::Skip, "00:30:00")] {
+///     let next = Trigger::from(half_past_two(gap)?).next(None, now)?;
+///     assert_eq!(next.unwrap().time().to_string(), fires);
+/// }
+/// # Ok::<(), scheduler_core::trigger::TriggerError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Gap {
+    /// `Skip` if the minute or the hour begins with `*`, else `NextValid`.
+    #[default]
+    Auto,
+    /// Fire at the first instant after the gap, once for all times that fell into it.
+    NextValid,
+    /// Fire as much later as the gap is long: 02:30 becomes 03:30.
+    Shift,
+    /// Do not fire.
+    Skip,
+}
+
+/// What becomes of a civil time that the clocks show twice. The default is [`Auto`](Self::Auto).
+///
+/// ```
+/// use chrono::{TimeZone, Utc};
+/// use scheduler_core::trigger::{Cron, Overlap, Trigger};
+///
+/// let half_past_two = Cron::fields().hour("2").minute("30").timezone(chrono_tz::Europe::Berlin);
+/// let now = Utc.with_ymd_and_hms(2026, 10, 25, 0, 0, 0).unwrap();
+/// let both = Trigger::from(half_past_two.overlap(Overlap::Both).build()?).next_n(now, 2)?;
+/// assert_eq!(both[0].time().to_string(), "00:30:00");
+/// assert_eq!(both[1].time().to_string(), "01:30:00");
+/// # Ok::<(), scheduler_core::trigger::TriggerError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Overlap {
+    /// `Both` if the minute or the hour begins with `*`, else `First`.
+    #[default]
+    Auto,
+    /// Fire at the first of the two.
+    First,
+    /// Fire at the second of the two.
+    Second,
+    /// Fire at both.
+    Both,
+}
+
+/// How an expression is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Dialect {
+    /// Named fields, as in APScheduler.
+    Fields,
+    /// Five fields, as in Debian's cron.
+    Crontab,
+    /// Six or seven fields, as in Quartz.
+    Quartz,
+}
+
+/// Which numbers the weekdays have in [`Cron::from_crontab`].
+///
+/// See there for an example.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Weekdays {
+    /// 0 and 7 are Sunday, as in every crontab.
+    Crontab,
+    /// 0 is Monday and 6 is Sunday, and day of month and weekday must both match, as in APScheduler 3.
+    Apscheduler,
+}
+
+impl Dialect {
+    /// How errors name it.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Fields => "cron",
+            Self::Crontab => "crontab",
+            Self::Quartz => "quartz",
+        }
+    }
+}
+
+impl Cron {
+    /// Begins an expression of named fields, in APScheduler's dialect.
+    pub fn fields() -> CronFields {
+        CronFields::default()
+    }
+
+    /// Reads a crontab expression: minute, hour, day of month, month, day of week.
+    ///
+    /// The rules are those of Debian's cron: a fire time matches the day of the month **or** the weekday, unless one of
+    /// them begins with `*`; Sunday is 0 or 7. Beyond it there are ranges that run past the end (`fri-mon`, `22-2/2`), `L`
+    /// (the last day), `LW` (the last day from Monday to Friday), `5#2` (the second Friday), `5L` (the last one), `H`
+    /// (drawn from the job's id; `H/15`, `H(0-29)`), `@hourly` to `@yearly`, and a zone in front (`CRON_TZ=Asia/Tokyo`).
+    ///
+    /// ```
+    /// use chrono::{TimeZone, Utc};
+    /// use scheduler_core::trigger::{Cron, Trigger};
+    ///
+    /// let trigger = Trigger::from(Cron::crontab("30 4 1,15 * fri")?);
+    /// let now = Utc.with_ymd_and_hms(2026, 1, 1, 0, 0, 0).unwrap();
+    /// let days: Vec<_> = trigger.next_n(now, 3)?.iter().map(|at| at.date_naive().to_string()).collect();
+    /// assert_eq!(days, ["2026-01-01", "2026-01-02", "2026-01-09"]);
+    /// # Ok::<(), scheduler_core::trigger::TriggerError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Expression`](TriggerErrorKind::Expression); the text names field, column, reason and often what was meant.
+    #[doc(alias = "from_crontab")]
+    pub fn crontab(expression: &str) -> Result<Self, TriggerError> {
+        let mut text = expression.trim();
+        let mut options = Options::default();
+        if let Some(rest) = text.strip_prefix("CRON_TZ=") {
+            let (zone, rest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+            options.zone = Some(zone.parse().map_err(|_| {
+                TriggerError::new(
+                    TriggerErrorKind::Expression,
+                    format!("crontab `{expression}`: `{zone}` at column 9: not a name of the tz database"),
+                )
+            })?);
+            text = rest.trim_start();
+        }
+        Self::compile(Dialect::Crontab, text, options)
+    }
+
+    /// Reads a crontab expression and says which numbers the weekdays have in it.
+    ///
+    /// ```
+    /// use scheduler_core::trigger::{Cron, Weekdays};
+    ///
+    /// // APScheduler's `CronTrigger.from_crontab` counts from Monday.
+    /// let monday = Cron::from_crontab("0 9 * * 0", Weekdays::Apscheduler)?;
+    /// assert_eq!(monday.to_string(), "cron month='*' day='*' day_of_week='0' hour='9' minute='0'");
+    /// # Ok::<(), scheduler_core::trigger::TriggerError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`crontab`](Self::crontab).
+    pub fn from_crontab(expression: &str, weekdays: Weekdays) -> Result<Self, TriggerError> {
+        if weekdays == Weekdays::Crontab {
+            return Self::crontab(expression);
+        }
+        let given: Vec<_> = expression.split_whitespace().collect();
+        let [minute, hour, day, month, day_of_week] = given[..] else {
+            return Err(TriggerError::new(
+                TriggerErrorKind::Expression,
+                format!("crontab `{expression}`: {} fields, but there must be 5", given.len()),
+            ));
+        };
+        Self::fields().minute(minute).hour(hour).day(day).month(month).day_of_week(day_of_week).build()
+    }
+
+    /// Reads a Quartz expression: second, minute, hour, day of month, month, day of week, and perhaps year.
+    ///
+    /// Sunday is 1 and Saturday 7. There are `?` (no matter), `L`, `L-3`, `LW`, `L-3W`, `15W`, `6L`, `FRI#2`, ranges that
+    /// run past the end, and `H` as in [`crontab`](Self::crontab). Quartz itself wants a `?` for the day of the month or
+    /// the weekday; here both may be given, and then both must match.
+    ///
+    /// ```
+    /// use chrono::{TimeZone, Utc};
+    /// use scheduler_core::trigger::{Cron, Trigger};
+    ///
+    /// let payday = Trigger::from(Cron::quartz("0 0 9 LW * ?")?);
+    /// let now = Utc.with_ymd_and_hms(2026, 5, 1, 0, 0, 0).unwrap();
+    /// assert_eq!(payday.next(None, now)?, Some(Utc.with_ymd_and_hms(2026, 5, 29, 9, 0, 0).unwrap()));
+    /// # Ok::<(), scheduler_core::trigger::TriggerError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`crontab`](Self::crontab).
+    pub fn quartz(expression: &str) -> Result<Self, TriggerError> {
+        Self::compile(Dialect::Quartz, expression.trim(), Options::default())
+    }
+
+    fn compile(dialect: Dialect, text: &str, options: Options) -> Result<Self, TriggerError> {
+        Ok(Self::new(dialect, text, compiled(dialect, text, "")?, options))
+    }
+
+    fn new(dialect: Dialect, text: &str, compiled: Compiled, options: Options) -> Self {
+        let Compiled { plan, follows_real_time } = compiled;
+        let (text, bound_zone, bound_text) = (text.into(), None, None);
+        Self(Arc::new(Inner { plan, text, dialect, follows_real_time, options, bound_zone, bound_text }))
+    }
+
+    fn options(&mut self) -> &mut Options {
+        &mut Arc::make_mut(&mut self.0).options
+    }
+
+    /// The zone of the expression: as written, else as bound when the job was added, else none (which counts as UTC).
+    pub fn zone(&self) -> Option<Tz> {
+        self.0.options.zone.or(self.0.bound_zone)
+    }
+
+    /// The dialect in which the expression is written.
+    pub fn dialect(&self) -> Dialect {
+        self.0.dialect
+    }
+
+    /// True if the expression follows real time where clocks are changed: its minute or hour begins with `*`.
+    pub fn follows_real_time(&self) -> bool {
+        self.0.follows_real_time
+    }
+
+    #[inline]
+    fn walk(&self) -> Walk<'_> {
+        let inner = &*self.0;
+        let spans = match self.zone() {
+            None | Some(Tz::UTC) => None,
+            Some(zone) => Some(Spans::of(zone)),
+        };
+        let gap = match (inner.options.gap, inner.follows_real_time) {
+            (Gap::Auto, true) => Gap::Skip,
+            (Gap::Auto, false) => Gap::NextValid,
+            (gap, _) => gap,
+        };
+        let overlap = match (inner.options.overlap, inner.follows_real_time) {
+            (Overlap::Auto, true) => Overlap::Both,
+            (Overlap::Auto, false) => Overlap::First,
+            (overlap, _) => overlap,
+        };
+        Walk { plan: &inner.plan, spans, gap, overlap }
+    }
+
+    #[inline]
+    pub(super) fn next(&self, previous: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let window = self.0.options.window;
+        let mut from = match previous {
+            Some(previous) => previous.timestamp() + 1,
+            None => now.timestamp() + i64::from(now.timestamp_subsec_nanos() > 0),
+        };
+        if window.start != i64::MIN {
+            from = from.max(window.start.div_euclid(MICROS) + i64::from(window.start % MICROS != 0));
+        }
+        let next = self.walk().at_or_after(from)?;
+        if next > window.end.div_euclid(MICROS) { None } else { DateTime::from_timestamp(next, 0) }
+    }
+
+    pub(super) fn previous(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let window = self.0.options.window;
+        let previous = self.walk().at_or_before(at.timestamp().min(window.end.div_euclid(MICROS)))?;
+        let previous = previous * MICROS;
+        if window.contains(previous) { instant(previous) } else { None }
+    }
+
+    pub(super) fn window(&self) -> (Jitter, Window) {
+        (self.0.options.jitter, self.0.options.window)
+    }
+
+    pub(super) fn bind(mut self, zone: Tz, job: &str) -> Self {
+        if self.zone().is_none() {
+            Arc::make_mut(&mut self.0).bound_zone = Some(zone);
+        }
+        if self.0.bound_text.is_none() && self.has_hash() {
+            let text = spread::resolve(&self.0.text, self.0.dialect, job).expect("an expression that was read before");
+            self.bind_text(&text).expect("an expression that was made from a valid one");
+        }
+        self
+    }
+
+    fn has_hash(&self) -> bool {
+        self.0.dialect != Dialect::Fields && spread::is_in(&self.0.text)
+    }
+
+    fn bind_text(&mut self, text: &str) -> Result<(), TriggerError> {
+        let compiled = compiled(self.0.dialect, text, "")?;
+        let inner = Arc::make_mut(&mut self.0);
+        inner.plan = compiled.plan;
+        inner.bound_text = Some(text.into());
+        Ok(())
+    }
+
+    pub(super) fn unbound(mut self) -> Self {
+        if self.0.bound_zone.is_some() || self.0.bound_text.is_some() {
+            let inner = Arc::make_mut(&mut self.0);
+            inner.bound_zone = None;
+            if inner.bound_text.take().is_some() {
+                inner.plan = compiled(inner.dialect, &inner.text, "").expect("an expression that was read before").plan;
+            }
+        }
+        self
+    }
+
+    pub(super) fn never_fires(&self) -> bool {
+        let start = self.0.options.window.start().unwrap_or(DateTime::UNIX_EPOCH - chrono::TimeDelta::days(2));
+        self.next(None, start).is_none()
+    }
+}
+
+/// Compiles an expression of text; each `H` becomes what this job gets.
+fn compiled(dialect: Dialect, text: &str, job: &str) -> Result<Compiled, TriggerError> {
+    let compile = if dialect == Dialect::Quartz { quartz::compile } else { crontab::compile };
+    if spread::is_in(text) { compile(&spread::resolve(text, dialect, job)?) } else { compile(text) }
+}
+
+/// The options that every dialect has.
+macro_rules! options {
+    ($($to:tt)*) => {
+        /// The zone whose clocks count. By default the scheduler's, bound when the job is added.
+        #[must_use]
+        pub fn timezone(mut self, zone: Tz) -> Self {
+            self.$($to)*.zone = Some(zone);
+            self
+        }
+
+        /// Fires no earlier than `start`, which is itself allowed. By default there is no bound.
+        #[doc(alias = "start_date")]
+        #[must_use]
+        pub fn start<Z: TimeZone>(mut self, start: DateTime<Z>) -> Self {
+            self.$($to)*.window.start = ceil_micros(start.to_utc());
+            self
+        }
+
+        /// Fires no later than `end`, which is itself allowed. By default there is no bound.
+        #[doc(alias = "end_date")]
+        #[must_use]
+        pub fn end<Z: TimeZone>(mut self, end: DateTime<Z>) -> Self {
+            self.$($to)*.window.end = floor_micros(end.to_utc());
+            self
+        }
+
+        /// What becomes of times that the clocks skip. By default it depends on the expression ([`Gap::Auto`]).
+        #[must_use]
+        pub fn gap(mut self, gap: Gap) -> Self {
+            self.$($to)*.gap = gap;
+            self
+        }
+
+        /// What becomes of times that the clocks show twice. By default it depends on the expression ([`Overlap::Auto`]).
+        #[must_use]
+        pub fn overlap(mut self, overlap: Overlap) -> Self {
+            self.$($to)*.overlap = overlap;
+            self
+        }
+
+        /// Starts each run up to so much later than its fire time, spread evenly and the same whenever it is
+        /// computed. By default nothing is added.
+        pub fn jitter(mut self, longest: Duration) -> Self {
+            self.$($to)*.jitter = Jitter::up_to(longest);
+            self
+        }
+    };
+}
+
+impl Cron {
+    options!(options());
+}
+
+impl CronFields {
+    options!(options);
+}
+
+impl fmt::Debug for Cron {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cron({self})")
+    }
+}
+
+impl fmt::Display for Cron {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.0.dialect.title(), self.0.text)?;
+        if let Some(zone) = self.0.options.zone {
+            write!(f, " in {}", zone.name())?;
+        }
+        if let Some(start) = self.0.options.window.start() {
+            write!(f, " starting at {}", readable(start))?;
+        }
+        if let Some(end) = self.0.options.window.end() {
+            write!(f, " until {}", readable(end))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,162 @@
+//! From civil time to real time: the daylight-saving rules.
+//!
+//! Two paths. In a quiet stretch of the zone every rule says the same, and one lookup answers. Around a transition the
+//! spans are taken one by one, each with the civil times it shows and the gap that precedes it.
+
+use super::plan::Plan;
+use super::{Gap, Overlap};
+use crate::trigger::zone::{Span, Spans};
+
+const DAY: i64 = 86_400;
+
+/// An expression in a zone, under the rules that hold for it.
+pub(super) struct Walk<'a> {
+    pub(super) plan: &'a Plan,
+    /// None is UTC.
+    pub(super) spans: Option<&'a Spans>,
+    pub(super) gap: Gap,
+    pub(super) overlap: Overlap,
+}
+
+impl Walk<'_> {
+    /// The first fire time at or after a second.
+    #[inline]
+    pub(super) fn at_or_after(&self, from: i64) -> Option<i64> {
+        let Some(spans) = self.spans else { return self.plan.at_or_after(from) };
+        let number = spans.at(from);
+        let span = spans.span(number);
+        if span.is_quiet(from) {
+            let civil = self.plan.at_or_after(from + span.offset)?;
+            let instant = civil - span.offset;
+            if instant < span.quiet_until {
+                return Some(instant);
+            }
+            // The civil time is the next one, wherever it lies; if that is quiet again, it stands for one instant.
+            let later = spans.span(spans.at(instant));
+            let instant = civil - later.offset;
+            if later.is_quiet(instant) {
+                return Some(instant);
+            }
+        }
+        self.at_or_after_near(spans, number, from)
+    }
+
+    /// The last fire time at or before a second.
+    pub(super) fn at_or_before(&self, to: i64) -> Option<i64> {
+        let Some(spans) = self.spans else { return self.plan.at_or_before(to) };
+        let number = spans.at(to);
+        let span = spans.span(number);
+        if span.is_quiet(to) {
+            let civil = self.plan.at_or_before(to + span.offset)?;
+            let instant = civil - span.offset;
+            if instant >= span.quiet_from {
+                return Some(instant);
+            }
+            let earlier = spans.span(spans.at(instant));
+            let instant = civil - earlier.offset;
+            if earlier.is_quiet(instant) {
+                return Some(instant);
+            }
+        }
+        self.at_or_before_near(spans, number, to)
+    }
+
+    #[cold]
+    fn at_or_after_near(&self, spans: &Spans, first: usize, from: i64) -> Option<i64> {
+        let mut number = first;
+        let mut best = None;
+        while let Some(span) = spans.get(number) {
+            let (low, high) = self.shown(spans, number);
+            let civil = self.plan.at_or_after(low.max(from + span.offset));
+            let shown = civil.filter(|&civil| civil < high).map(|civil| civil - span.offset);
+            for found in [shown, self.made_up_after(spans, number, from)].into_iter().flatten() {
+                best = Some(best.map_or(found, |best: i64| best.min(found)));
+            }
+            if best.is_some_and(|best| best < span.until) {
+                break;
+            }
+            number = match civil {
+                // The span after the first may show times again; from then on nothing lies before `civil`.
+                _ if number == first => number + 1,
+                Some(civil) => (number + 1).max(spans.at(civil - 3 * DAY)),
+                None => break,
+            };
+        }
+        best
+    }
+
+    #[cold]
+    fn at_or_before_near(&self, spans: &Spans, first: usize, to: i64) -> Option<i64> {
+        let mut number = first;
+        loop {
+            let span = spans.span(number);
+            let (low, high) = self.shown(spans, number);
+            let civil = self.plan.at_or_before((high - 1).min(to + span.offset));
+            let shown = civil.filter(|&civil| civil >= low).map(|civil| civil - span.offset);
+            // What the gap at its beginning makes up lies in this span; earlier spans have nothing later.
+            if let Some(found) = shown.max(self.made_up_before(spans, number, to)) {
+                return Some(found);
+            }
+            number = match civil {
+                _ if number == 0 => return None,
+                _ if number == first => number - 1,
+                Some(civil) => (number - 1).min(spans.at(civil + 3 * DAY)),
+                None if number + 1 < first => return None,
+                None => number - 1,
+            };
+        }
+    }
+
+    /// The civil seconds that a span shows and that count in it, from the first to before the second.
+    fn shown(&self, spans: &Spans, number: usize) -> (i64, i64) {
+        let span = spans.span(number);
+        let (mut low, mut high) = (span.from + span.offset, span.until + span.offset);
+        if let (Overlap::First, Some(before)) = (self.overlap, earlier(spans, number)) {
+            low = low.max(span.from + before.offset);
+        }
+        if let (Overlap::Second, Some(after)) = (self.overlap, spans.get(number + 1)) {
+            high = high.min(span.until + after.offset);
+        }
+        (low, high)
+    }
+
+    /// The first fire time, at or after `from`, that stands for civil times skipped before a span.
+    fn made_up_after(&self, spans: &Spans, number: usize, from: i64) -> Option<i64> {
+        let (low, high, before) = skipped(spans, number)?;
+        let at = spans.span(number).from;
+        match self.gap {
+            Gap::Skip | Gap::Auto => None,
+            Gap::NextValid if at < from => None,
+            Gap::NextValid => self.plan.at_or_after(low).filter(|&civil| civil < high).map(|_| at),
+            Gap::Shift => {
+                self.plan.at_or_after(low.max(from + before)).filter(|&civil| civil < high).map(|civil| civil - before)
+            }
+        }
+    }
+
+    /// The last fire time, at or before `to`, that stands for civil times skipped before a span.
+    fn made_up_before(&self, spans: &Spans, number: usize, to: i64) -> Option<i64> {
+        let (low, high, before) = skipped(spans, number)?;
+        let at = spans.span(number).from;
+        match self.gap {
+            Gap::Skip | Gap::Auto => None,
+            Gap::NextValid if at > to => None,
+            Gap::NextValid => self.plan.at_or_before(high - 1).filter(|&civil| civil >= low).map(|_| at),
+            Gap::Shift => self
+                .plan
+                .at_or_before((high - 1).min(to + before))
+                .filter(|&civil| civil >= low)
+                .map(|civil| civil - before),
+        }
+    }
+}
+
+/// The civil seconds that are skipped where a span begins, and the offset before it.
+fn skipped(spans: &Spans, number: usize) -> Option<(i64, i64, i64)> {
+    let (span, before) = (spans.span(number), earlier(spans, number)?);
+    (span.offset > before.offset).then_some((span.from + before.offset, span.from + span.offset, before.offset))
+}
+
+fn earlier(spans: &Spans, number: usize) -> Option<&Span> {
+    number.checked_sub(1).and_then(|number| spans.get(number))
+}

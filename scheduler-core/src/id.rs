@@ -139,6 +139,11 @@ impl Default for ExecutorName {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uid(pub u128);
 
+impl Uid {
+    /// Stands for the uid of a row in which it cannot be read. No job has it.
+    pub const UNREADABLE: Self = Self(0);
+}
+
 impl fmt::Display for Uid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)

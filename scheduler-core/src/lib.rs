@@ -1,3 +1,41 @@
-//! The pure core of apscheduler: triggers, the plan, the engine and the ports.
+//! The pure core of apscheduler: trigger math, the plan of a firing, the engine and the ports.
+//!
+//! Nothing here reads a clock, draws a random number, starts a thread or knows an async runtime: time is an argument,
+//! randomness is hashing, and what has to happen outside is an effect that a driver performs.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`trigger`] | when a job fires |
+//! | [`plan`] | what becomes of the fire times of one job |
+//! | [`engine`] | the scheduler as a state machine |
+//! | [`store`], [`executor`], [`task`] | the ports: what stores, executors and tasks are to the engine |
 
+pub mod cancellation;
+pub mod engine;
+pub mod error;
+pub mod event;
+pub mod executor;
+pub mod id;
+pub mod job;
+pub mod now;
+pub mod options;
+pub mod plan;
+pub mod run;
+pub mod spec;
+pub mod store;
+pub mod task;
 pub mod trigger;
+
+pub use cancellation::CancellationToken;
+pub use error::{Error, ErrorKind};
+pub use event::{Event, EventKind, EventMask, JobRef, Removal, RunRef};
+pub use executor::{BlockingPool, Dispatch, Executor};
+pub use id::{ExecutorName, JobId, NodeId, RunId, StoreName, TaskName, Uid};
+pub use job::{BODY_VERSION, JobBody, JobRow, JobState, Listed, RawJob};
+pub use now::Now;
+pub use options::{Coalesce, Conflict, Delivery, JobOptions, Overlap, WhenFinished};
+pub use run::{Run, RunState, Totals, Verdict, Wait};
+pub use spec::{JobChange, JobSpec, PartialOptions};
+pub use store::JobStore;
+pub use task::{BoxFuture, Outcome, RunContext, Task, TaskCall};
+pub use trigger::Trigger;

@@ -17,8 +17,11 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub struct Task {
     name: TaskName,
     call: TaskCall,
-    check: Arc<dyn Fn(&Value) -> Result<(), String> + Send + Sync>,
+    check: Check,
 }
+
+/// Says what is wrong with arguments.
+type Check = Arc<dyn Fn(&Value) -> Result<(), String> + Send + Sync>;
 
 /// How a task is called.
 #[derive(Clone)]

@@ -50,6 +50,8 @@ pub enum Updated {
 pub enum Removed {
     /// It is gone, but for runs that are still running.
     Removed {
+        /// The job; none if its row has no readable uid.
+        uid: Option<Uid>,
         /// How many those are.
         running: usize,
     },

@@ -188,6 +188,15 @@ impl Trigger {
         jitter.delay(uid, fire_time, &window)
     }
 
+    /// The longest that a fire time can be delayed; zero without jitter.
+    pub fn longest_jitter(&self) -> Duration {
+        match self {
+            Self::Cron(cron) => Duration::from_micros(cron.window().0.longest()),
+            Self::Interval(interval) => Duration::from_micros(interval.window().0.longest()),
+            Self::Date(_) | Self::Custom(_) => Duration::ZERO,
+        }
+    }
+
     /// True for a fixed delay ([`Interval::after_end`]): `next` then wants the end of the run as `previous`.
     pub fn waits_for_end(&self) -> bool {
         matches!(self, Self::Interval(interval) if interval.waits_for_end())

@@ -1,0 +1,209 @@
+//! Conversations with the application: each command is answered once, after the store has confirmed it.
+//!
+//! ```text
+//! add job "report" every 10 s
+//!   → store insert "report" next 10:00:10
+//!   ← added
+//!   → notify job added · reply job
+//! ```
+
+mod add;
+mod change;
+mod query;
+
+pub(super) use add::Adding;
+
+use super::{CallId, Command, Effect, Engine, Mode, Reply, SchedulerState, StoreCall, StoreReply, contact::Contact};
+use crate::{
+    Error, ErrorKind, EventKind, JobRow, Listed, Now, StoreName,
+    store::{StoreError, StoreLimits},
+};
+
+/// A store call that a command waits for.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Asked {
+    Insert(add::Inserting),
+    Replace(add::Replacing),
+    Read(query::Reading),
+    Change(change::Changing),
+    Remove(query::Removing),
+    RemoveAll(query::RemovingAll),
+    List(CallId, StoreName),
+}
+
+impl Engine {
+    pub(super) fn on_command(&mut self, now: Now, call: CallId, command: Command) {
+        if self.state == SchedulerState::ShutDown && !matches!(command, Command::State | Command::Shutdown(_)) {
+            return self
+                .reply(call, Err(Error::new(ErrorKind::ShutDown, "the scheduler has been shut down; build another")));
+        }
+        match command {
+            Command::Start(mode) => self.on_start(now, call, mode),
+            Command::Pause => self.on_pause(now, call),
+            Command::Resume => self.on_resume(now, call),
+            Command::State => self.reply(call, Ok(Reply::State(self.state))),
+            Command::Shutdown(mode) => self.shut_down(now, call, mode),
+            Command::AddStore(store, limits) => self.add_store(now, call, store, limits),
+            Command::RemoveStore(store) => self.remove_store(now, call, &store),
+            Command::AddExecutor(executor) => {
+                let is_new = self.executors.insert(executor.clone());
+                self.reply_if(now, call, is_new, EventKind::ExecutorAdded(executor.clone()), || {
+                    Error::new(ErrorKind::Config, format!("executor `{executor}` is there already"))
+                });
+                self.look_again();
+            }
+            Command::RemoveExecutor(executor) => {
+                let was_there = self.executors.remove(&executor);
+                let error = self.unknown_executor(&executor);
+                self.reply_if(now, call, was_there, EventKind::ExecutorRemoved(executor), || error);
+            }
+            Command::AddTasks(tasks) => {
+                std::sync::Arc::make_mut(&mut self.tasks).extend(tasks);
+                self.look_again();
+                self.reply(call, Ok(Reply::Done));
+            }
+            Command::RemoveTasks(tasks) => {
+                std::sync::Arc::make_mut(&mut self.tasks).retain(|task| !tasks.contains(task));
+                self.reply(call, Ok(Reply::Done));
+            }
+            Command::AddJobs(store, specs) => self.add_jobs(now, call, &store, specs),
+            Command::ImportJobs(store, jobs, conflict) => self.import_jobs(now, call, &store, jobs, conflict),
+            Command::ChangeJob(store, id, change) => {
+                self.find(call, store, id, query::Purpose::Change(Box::new(change)))
+            }
+            Command::Job(store, id) => self.find(call, store, id, query::Purpose::Show),
+            Command::RemoveJob(store, id) => self.remove_job(now, call, store, id),
+            Command::RemoveAllJobs(store) => self.remove_all_jobs(now, call, store),
+            Command::Jobs(store, query) => self.list(call, store, StoreCall::Jobs(query)),
+            Command::Runs(store, query) => self.list(call, store, StoreCall::Runs(query)),
+            Command::ListenerFailed(error) => {
+                self.notify(now, EventKind::ListenerFailed { error });
+                self.reply(call, Ok(Reply::Done));
+            }
+        }
+    }
+
+    pub(super) fn on_answer(&mut self, now: Now, asked: Asked, result: Result<StoreReply, StoreError>) {
+        match asked {
+            Asked::Insert(inserting) => self.on_inserted(now, inserting, result),
+            Asked::Replace(replacing) => self.on_replaced(now, replacing, result),
+            Asked::Read(reading) => self.on_read(now, reading, result),
+            Asked::Change(changing) => self.on_changed_job(now, changing, result),
+            Asked::Remove(removing) => self.on_removed(now, removing, result),
+            Asked::RemoveAll(removing) => self.on_removed_all(now, removing, result),
+            Asked::List(call, store) => self.on_listed(call, &store, result),
+        }
+    }
+
+    pub(super) fn reply(&mut self, call: CallId, result: Result<Reply, Error>) {
+        self.effects.push_back(Effect::Reply(call, result));
+    }
+
+    fn reply_if(&mut self, now: Now, call: CallId, is_done: bool, event: EventKind, error: impl FnOnce() -> Error) {
+        if is_done {
+            self.notify(now, event);
+            self.reply(call, Ok(Reply::Done));
+        } else {
+            self.reply(call, Err(error()));
+        }
+    }
+
+    fn on_start(&mut self, now: Now, call: CallId, mode: Mode) {
+        if self.state != SchedulerState::Stopped {
+            let message = "the scheduler has been started already";
+            return self.reply(call, Err(Error::new(ErrorKind::AlreadyStarted, message)));
+        }
+        self.state = match mode {
+            Mode::Running => SchedulerState::Running,
+            Mode::Paused => SchedulerState::Paused,
+        };
+        self.notify(now, EventKind::SchedulerStarted);
+        self.reply(call, Ok(Reply::Done));
+    }
+
+    fn on_pause(&mut self, now: Now, call: CallId) {
+        match self.state {
+            SchedulerState::Running => {
+                self.state = SchedulerState::Paused;
+                self.notify(now, EventKind::SchedulerPaused);
+                self.reply(call, Ok(Reply::Done));
+            }
+            SchedulerState::Paused => self.reply(call, Ok(Reply::Done)),
+            SchedulerState::Stopped | SchedulerState::ShutDown => self.reply(call, Err(not_running())),
+        }
+    }
+
+    fn on_resume(&mut self, now: Now, call: CallId) {
+        match self.state {
+            SchedulerState::Paused => {
+                self.state = SchedulerState::Running;
+                self.look_again();
+                self.notify(now, EventKind::SchedulerResumed);
+                self.reply(call, Ok(Reply::Done));
+            }
+            SchedulerState::Running => self.reply(call, Ok(Reply::Done)),
+            SchedulerState::Stopped | SchedulerState::ShutDown => self.reply(call, Err(not_running())),
+        }
+    }
+
+    fn add_store(&mut self, now: Now, call: CallId, store: StoreName, limits: StoreLimits) {
+        if self.contact(&store).is_some() {
+            let message = format!("store `{store}` is there already; remove it first or choose another name");
+            return self.reply(call, Err(Error::new(ErrorKind::Config, message)));
+        }
+        let mut contact = Contact::new(now, store.clone(), limits);
+        contact.adopt_at = Some(now.monotonic + self.config.lease);
+        self.contacts.push(contact);
+        self.notify(now, EventKind::StoreAdded(store));
+        self.reply(call, Ok(Reply::Done));
+    }
+
+    /// Claims again, since this node can run more than before.
+    fn look_again(&mut self) {
+        for contact in &mut self.contacts {
+            contact.hear_change();
+        }
+    }
+
+    pub(super) fn unknown_store(&self, store: &StoreName) -> Error {
+        let known: Vec<_> = self.contacts.iter().map(|contact| contact.name.as_str()).collect();
+        let message = format!("there is no store `{store}`; the scheduler has {}", listing(&known));
+        Error::new(ErrorKind::UnknownStore, message)
+    }
+
+    pub(super) fn unknown_executor(&self, executor: &crate::ExecutorName) -> Error {
+        let known: Vec<_> = self.executors.iter().map(crate::ExecutorName::as_str).collect();
+        let message = format!("there is no executor `{executor}`; the scheduler has {}", listing(&known));
+        Error::new(ErrorKind::UnknownExecutor, message)
+    }
+}
+
+fn not_running() -> Error {
+    Error::new(ErrorKind::NotRunning, "the scheduler is not running; start it first")
+}
+
+fn not_found(id: &crate::JobId, store: Option<&StoreName>) -> Error {
+    let message = match store {
+        Some(store) => format!("job `{id}` is not in store `{store}`"),
+        None => format!("job `{id}` is in no store of this scheduler"),
+    };
+    Error::new(ErrorKind::NotFound, message)
+}
+
+/// The job, if it can be read.
+fn readable(listed: Listed) -> Result<JobRow, Error> {
+    match listed {
+        Listed::Job(job) => Ok(job),
+        Listed::Raw(raw) => Err(Error::new(
+            ErrorKind::Quarantined,
+            format!("job `{}` cannot be read: {}; repair its row or remove it", raw.id, raw.reason),
+        )),
+    }
+}
+
+fn listing(names: &[&str]) -> String {
+    match names {
+        [] => "none".to_owned(),
+        names => names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
+    }
+}

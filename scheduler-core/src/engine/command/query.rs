@@ -1,0 +1,207 @@
+//! Reading, listing and removing jobs.
+
+use super::{Asked, not_found, readable};
+use crate::{
+    Error, EventKind, JobId, JobRef, Listed, Now, Removal, StoreName, Uid,
+    engine::{CallId, Change, Engine, InFlight, Reply, StoreCall, StoreReply},
+    store::{Removed, StoreError},
+};
+
+/// A job is being looked for.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::engine) struct Reading {
+    pub(super) call: CallId,
+    pub(super) id: JobId,
+    /// The store that is asked.
+    pub(super) store: StoreName,
+    /// The stores that are asked after it.
+    pub(super) others: Vec<StoreName>,
+    pub(super) purpose: Purpose,
+}
+
+/// What a job is looked for.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::engine) enum Purpose {
+    Show,
+    Change(Box<Change>),
+}
+
+/// A job is being removed.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::engine) struct Removing {
+    call: CallId,
+    id: JobId,
+    store: StoreName,
+    others: Vec<StoreName>,
+    is_anywhere: bool,
+}
+
+/// All jobs are being removed.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::engine) struct RemovingAll {
+    call: CallId,
+    store: StoreName,
+    others: Vec<StoreName>,
+    count: u64,
+}
+
+impl Engine {
+    /// The stores to ask, the first one last.
+    fn stores_to_ask(&self, store: Option<StoreName>) -> Result<Vec<StoreName>, Error> {
+        match store {
+            Some(store) if self.contacts.iter().any(|contact| contact.name == store) => Ok(vec![store]),
+            Some(store) => Err(self.unknown_store(&store)),
+            None => Ok(self.contacts.iter().rev().map(|contact| contact.name.clone()).collect()),
+        }
+    }
+
+    pub(super) fn find(&mut self, call: CallId, store: Option<StoreName>, id: JobId, purpose: Purpose) {
+        let mut others = match self.stores_to_ask(store) {
+            Ok(stores) => stores,
+            Err(error) => return self.reply(call, Err(error)),
+        };
+        let Some(store) = others.pop() else {
+            return self.reply(call, Err(not_found(&id, None)));
+        };
+        self.read(Reading { call, id, store, others, purpose });
+    }
+
+    fn read(&mut self, reading: Reading) {
+        let (store, id) = (reading.store.clone(), reading.id.clone());
+        self.call_store(store, StoreCall::Job(id), InFlight::Asked(Asked::Read(reading)));
+    }
+
+    pub(super) fn on_read(&mut self, now: Now, mut reading: Reading, result: Result<StoreReply, StoreError>) {
+        let listed = match result {
+            Ok(StoreReply::Job(listed)) => listed,
+            Ok(_) => return debug_assert!(false, "a read is answered by a job"),
+            Err(error) => return self.reply(reading.call, Err(Error::from_store(&reading.store, error))),
+        };
+        match listed {
+            Some(listed) => self.on_found(now, reading, *listed),
+            None => match reading.others.pop() {
+                Some(next) => {
+                    reading.store = next;
+                    self.read(reading);
+                }
+                None => match reading.purpose {
+                    Purpose::Show => self.reply(reading.call, Ok(Reply::Found(None))),
+                    Purpose::Change(_) => self.reply(reading.call, Err(not_found(&reading.id, None))),
+                },
+            },
+        }
+    }
+
+    fn on_found(&mut self, now: Now, reading: Reading, listed: Listed) {
+        let Reading { call, store, purpose, .. } = reading;
+        match (readable(listed), purpose) {
+            (Err(error), _) => self.reply(call, Err(error)),
+            (Ok(job), Purpose::Show) => self.reply(call, Ok(Reply::Found(Some((store, Box::new(job)))))),
+            (Ok(job), Purpose::Change(change)) => self.change(now, call, store, *change, job),
+        }
+    }
+
+    pub(super) fn list(&mut self, call: CallId, store: StoreName, query: StoreCall) {
+        match self.contact(&store) {
+            Some(_) => self.call_store(store.clone(), query, InFlight::Asked(Asked::List(call, store))),
+            None => self.reply(call, Err(self.unknown_store(&store))),
+        }
+    }
+
+    pub(super) fn on_listed(&mut self, call: CallId, store: &StoreName, result: Result<StoreReply, StoreError>) {
+        match result {
+            Ok(StoreReply::Jobs(jobs)) => self.reply(call, Ok(Reply::Jobs(jobs))),
+            Ok(StoreReply::Runs(runs)) => self.reply(call, Ok(Reply::Runs(runs))),
+            Ok(_) => debug_assert!(false, "a listing is answered by a listing"),
+            Err(error) => self.reply(call, Err(Error::from_store(store, error))),
+        }
+    }
+
+    pub(super) fn remove_job(&mut self, now: Now, call: CallId, store: Option<StoreName>, id: JobId) {
+        let is_anywhere = store.is_none();
+        let mut others = match self.stores_to_ask(store) {
+            Ok(stores) => stores,
+            Err(error) => return self.reply(call, Err(error)),
+        };
+        match others.pop() {
+            Some(store) => self.remove(now, Removing { call, id, store, others, is_anywhere }),
+            None => self.reply(call, Err(not_found(&id, None))),
+        }
+    }
+
+    fn remove(&mut self, now: Now, removing: Removing) {
+        let at = self.time_of(now, &removing.store);
+        let (store, ids) = (removing.store.clone(), vec![removing.id.clone()]);
+        self.call_store(store, StoreCall::Remove(at, ids), InFlight::Asked(Asked::Remove(removing)));
+    }
+
+    pub(super) fn on_removed(&mut self, now: Now, mut removing: Removing, result: Result<StoreReply, StoreError>) {
+        let removed = match result {
+            Ok(StoreReply::Remove(stamped)) => stamped.value.first().copied().unwrap_or(Removed::Gone),
+            Ok(_) => return debug_assert!(false, "a removal is answered by a removal"),
+            Err(error) => return self.reply(removing.call, Err(Error::from_store(&removing.store, error))),
+        };
+        match removed {
+            Removed::Removed { uid, .. } => {
+                let job = JobRef { store: removing.store, id: removing.id, uid: uid.unwrap_or(Uid::UNREADABLE) };
+                self.notify(now, EventKind::JobRemoved { job, reason: Removal::Requested });
+                self.reply(removing.call, Ok(Reply::Done));
+            }
+            Removed::Gone => match removing.others.pop() {
+                Some(next) => {
+                    removing.store = next;
+                    self.remove(now, removing);
+                }
+                None => {
+                    let store = (!removing.is_anywhere).then_some(&removing.store);
+                    self.reply(removing.call, Err(not_found(&removing.id, store)));
+                }
+            },
+        }
+    }
+
+    pub(super) fn remove_all_jobs(&mut self, now: Now, call: CallId, store: Option<StoreName>) {
+        let mut others = match self.stores_to_ask(store) {
+            Ok(stores) => stores,
+            Err(error) => return self.reply(call, Err(error)),
+        };
+        match others.pop() {
+            Some(store) => self.remove_all(now, RemovingAll { call, store, others, count: 0 }),
+            None => self.reply(call, Ok(Reply::Count(0))),
+        }
+    }
+
+    fn remove_all(&mut self, now: Now, removing: RemovingAll) {
+        let at = self.time_of(now, &removing.store);
+        let store = removing.store.clone();
+        self.call_store(store, StoreCall::RemoveAll(at), InFlight::Asked(Asked::RemoveAll(removing)));
+    }
+
+    pub(super) fn on_removed_all(
+        &mut self,
+        now: Now,
+        mut removing: RemovingAll,
+        result: Result<StoreReply, StoreError>,
+    ) {
+        let count = match result {
+            Ok(StoreReply::RemoveAll(stamped)) => stamped.value,
+            Ok(_) => return debug_assert!(false, "a removal of all is answered by a count"),
+            Err(error) => return self.reply(removing.call, Err(Error::from_store(&removing.store, error))),
+        };
+        self.notify(now, EventKind::AllJobsRemoved { store: removing.store.clone(), count });
+        removing.count += count;
+        match removing.others.pop() {
+            Some(next) => {
+                removing.store = next;
+                self.remove_all(now, removing);
+            }
+            None => self.reply(removing.call, Ok(Reply::Count(removing.count))),
+        }
+    }
+
+    /// The store's time, as well as it is known.
+    pub(super) fn time_of(&self, now: Now, store: &StoreName) -> chrono::DateTime<chrono::Utc> {
+        let contact = self.contacts.iter().find(|contact| contact.name == *store);
+        contact.map_or(now.utc, |contact| contact.time(now))
+    }
+}

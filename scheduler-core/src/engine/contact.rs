@@ -1,0 +1,236 @@
+//! What the engine knows about one of its stores.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{CallId, Wake, WakeReason};
+use crate::{
+    JobId, Now, Outcome, RunId, RunRef, StoreName, Uid,
+    store::{ClaimedJob, Entry, StoreLimits, Turn, Wakes},
+};
+
+/// The pause after a first failure, and after a claim that took nothing though something was due. It doubles.
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// The longest pause: a store that is back is used again within this.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// One store, as far as the engine knows it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Contact {
+    pub(super) name: StoreName,
+    pub(super) limits: StoreLimits,
+    /// The store's clock minus the node's.
+    pub(super) offset: TimeDelta,
+    pub(super) link: Link,
+    /// Turns that failed and are repeated, without their claims, and when each was sent first.
+    pub(super) failed: Vec<(Turn, Duration)>,
+    pub(super) claim_seq: u64,
+    pub(super) is_claiming: bool,
+    pub(super) alarm: Alarm,
+    /// Jobs that this node has claimed and is settling.
+    pub(super) claimed: BTreeMap<Uid, ClaimedJob>,
+    /// Runs that this node runs, until their end is recorded.
+    pub(super) held: BTreeMap<RunId, Held>,
+    /// Reports that have not been sent.
+    pub(super) entries: VecDeque<Entry>,
+    pub(super) records_in_flight: usize,
+    /// When the node has to give a sign of life, if it holds something.
+    pub(super) sign_at: Duration,
+    /// When this node takes over what lapsed nodes left, for the first time since the contact began.
+    pub(super) adopt_at: Option<Duration>,
+    pub(super) watch: Watch,
+    /// When declined jobs were asked for last.
+    pub(super) surveyed: Option<Duration>,
+    /// Declined jobs that have been told of.
+    pub(super) declined: BTreeSet<JobId>,
+    pub(super) drain: Drain,
+    /// Who asked for the store to be removed.
+    pub(super) removal: Option<CallId>,
+}
+
+/// Whether the store answers.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Link {
+    pub(super) state: LinkState,
+    /// Since when calls have not failed.
+    pub(super) since: Duration,
+    /// Failures in a row; above 0 while up, the link is on trial.
+    pub(super) failures: u32,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum LinkState {
+    Up,
+    Down { retry_at: Duration },
+    Unusable,
+}
+
+/// When to claim next.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Alarm {
+    /// By the store's clock.
+    pub(super) at: Option<DateTime<Utc>>,
+    /// What was heard while a claim was in flight, whose answer may not know of it.
+    pub(super) heard: Option<DateTime<Utc>>,
+    /// Whatever `at` says, not before this.
+    pub(super) not_before: Duration,
+    pub(super) pause: Duration,
+}
+
+/// How the store's changes by other nodes are seen.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Watch {
+    pub(super) seen: u64,
+    pub(super) is_in_flight: bool,
+    pub(super) poll_at: Duration,
+}
+
+/// A run that this node runs.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Held {
+    pub(super) run: RunRef,
+    pub(super) fence: u64,
+    pub(super) started: Duration,
+    /// What came of it, until the store has confirmed that.
+    pub(super) ended: Option<(Outcome, Duration)>,
+}
+
+/// Whether the store is being given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Drain {
+    No,
+    /// Nothing new is taken; what is held has until then to end.
+    Draining {
+        until: Option<Duration>,
+    },
+    /// Everything is being given back.
+    Releasing,
+    Done,
+}
+
+impl Contact {
+    pub(super) fn new(now: Now, name: StoreName, limits: StoreLimits) -> Self {
+        Self {
+            name,
+            limits,
+            offset: TimeDelta::zero(),
+            link: Link { state: LinkState::Up, since: now.monotonic, failures: 0 },
+            failed: Vec::new(),
+            claim_seq: 0,
+            is_claiming: false,
+            alarm: Alarm {
+                at: Some(DateTime::<Utc>::MIN_UTC),
+                heard: None,
+                not_before: Duration::ZERO,
+                pause: FIRST_PAUSE,
+            },
+            claimed: BTreeMap::new(),
+            held: BTreeMap::new(),
+            entries: VecDeque::new(),
+            records_in_flight: 0,
+            sign_at: Duration::ZERO,
+            adopt_at: None,
+            watch: Watch::default(),
+            surveyed: None,
+            declined: BTreeSet::new(),
+            drain: Drain::No,
+            removal: None,
+        }
+    }
+
+    /// The store's time, as well as the node knows it.
+    pub(super) fn time(&self, now: Now) -> DateTime<Utc> {
+        now.utc.checked_add_signed(self.offset).unwrap_or(now.utc)
+    }
+
+    /// Learns the store's time from a reply.
+    pub(super) fn hear_time(&mut self, now: Now, store_now: DateTime<Utc>) {
+        if self.limits.clock == crate::store::Clock::Server {
+            self.offset = store_now - now.utc;
+        }
+    }
+
+    /// Hears that a job is due at a time, which may be earlier than what is known.
+    pub(super) fn hear_due(&mut self, due: Option<DateTime<Utc>>) {
+        let Some(due) = due else {
+            return;
+        };
+        self.alarm.at = Some(self.alarm.at.map_or(due, |at| at.min(due)));
+        if self.is_claiming {
+            self.alarm.heard = Some(self.alarm.heard.map_or(due, |heard| heard.min(due)));
+        }
+    }
+
+    /// Hears that something has changed.
+    pub(super) fn hear_change(&mut self) {
+        self.hear_due(Some(DateTime::<Utc>::MIN_UTC));
+    }
+
+    /// Whether calls may be sent: the store answers, or it is time to try again.
+    pub(super) fn is_usable(&mut self, now: Now) -> bool {
+        match self.link.state {
+            LinkState::Up => true,
+            LinkState::Down { retry_at } if retry_at <= now.monotonic => {
+                self.link.state = LinkState::Up;
+                true
+            }
+            LinkState::Down { .. } | LinkState::Unusable => false,
+        }
+    }
+
+    /// Whether a firing is under way.
+    pub(super) fn is_firing(&self) -> bool {
+        self.is_claiming || !self.claimed.is_empty()
+    }
+
+    /// Whether the alarm has gone off.
+    pub(super) fn is_due(&self, now: Now) -> bool {
+        let is_alarm = self.alarm.at.is_some_and(|at| at <= self.time(now)) && self.alarm.not_before <= now.monotonic;
+        is_alarm || self.adopt_at.is_some_and(|at| at <= now.monotonic)
+    }
+
+    /// Whether the node has anything in the store that others must leave alone.
+    pub(super) fn holds_something(&self) -> bool {
+        !self.held.is_empty() || !self.claimed.is_empty()
+    }
+
+    /// Whether nothing is under way that an answer could still come to.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.is_firing()
+            && self.records_in_flight == 0
+            && self.held.is_empty()
+            && self.entries.is_empty()
+            && self.failed.is_empty()
+    }
+
+    pub(super) fn next_wake(&self, now: Now, is_claiming: bool, is_watching: bool) -> Option<Wake> {
+        let until = |at: Duration| at.saturating_sub(now.monotonic);
+        let wake = |after, reason| Some(Wake { after, reason });
+        match self.link.state {
+            LinkState::Unusable => return None,
+            LinkState::Down { retry_at } => return wake(until(retry_at), WakeReason::Retry),
+            LinkState::Up => {}
+        }
+        let mut wakes = [None; 3];
+        if is_claiming && !self.is_firing() && self.drain == Drain::No {
+            let alarm = self.alarm.at.map(|at| {
+                let after = (at - self.time(now)).to_std().unwrap_or(Duration::ZERO);
+                after.max(until(self.alarm.not_before))
+            });
+            let after = alarm.into_iter().chain(self.adopt_at.map(until)).min();
+            wakes[0] = after.and_then(|after| wake(after, WakeReason::Due));
+        }
+        if self.holds_something() && self.records_in_flight == 0 {
+            wakes[1] = wake(until(self.sign_at), WakeReason::LifeSign);
+        }
+        if is_watching && matches!(self.limits.wakes, Wakes::Poll(_)) && !self.watch.is_in_flight {
+            wakes[2] = wake(until(self.watch.poll_at), WakeReason::Poll);
+        }
+        wakes.into_iter().flatten().min_by_key(|wake| wake.after)
+    }
+}

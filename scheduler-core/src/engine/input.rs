@@ -1,0 +1,121 @@
+//! What the engine is told: four inputs.
+
+use chrono::{DateTime, Utc};
+
+use super::StoreReply;
+use crate::{
+    ExecutorName, JobBody, JobChange, JobId, JobSpec, Outcome, RunId, StoreName, TaskName, Trigger,
+    store::{StoreError, StoreLimits},
+};
+
+/// The number of a call of the application; the driver keeps who waits for its reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(pub u64);
+
+/// The number of a store call in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpId(pub u64);
+
+/// What the engine is told.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// The application asks for something.
+    Command(CallId, Command),
+    /// A store has answered.
+    Stored(OpId, Result<StoreReply, StoreError>),
+    /// An attempt of a run has ended.
+    Finished(RunId, Outcome),
+    /// Time has passed, or somebody wants the engine to look.
+    Wake,
+}
+
+/// What the application can ask for.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Starts claiming jobs, unless paused.
+    Start(Mode),
+    /// Stops claiming jobs; running runs go on.
+    Pause,
+    /// Claims jobs again.
+    Resume,
+    /// Asks for the scheduler's state.
+    State,
+    /// Ends the scheduler.
+    Shutdown(ShutdownMode),
+    /// Makes a store known.
+    AddStore(StoreName, StoreLimits),
+    /// Gives a store up; its jobs stay in it.
+    RemoveStore(StoreName),
+    /// Makes an executor known.
+    AddExecutor(ExecutorName),
+    /// Gives an executor up.
+    RemoveExecutor(ExecutorName),
+    /// Makes tasks known.
+    AddTasks(Vec<TaskName>),
+    /// Gives tasks up.
+    RemoveTasks(Vec<TaskName>),
+    /// Adds jobs to a store.
+    AddJobs(StoreName, Vec<JobSpec>),
+    /// Adds jobs in their exported form.
+    ImportJobs(StoreName, Vec<ExportedJob>, crate::Conflict),
+    /// Changes one job; without a store, the first that has it.
+    ChangeJob(Option<StoreName>, JobId, Change),
+    /// Removes one job; without a store, from the first that has it.
+    RemoveJob(Option<StoreName>, JobId),
+    /// Removes all jobs of a store, or of all.
+    RemoveAllJobs(Option<StoreName>),
+    /// Looks for one job; without a store, in the first that has it.
+    Job(Option<StoreName>, JobId),
+    /// Lists a page of a store's jobs.
+    Jobs(StoreName, crate::store::JobQuery),
+    /// Lists a page of a job's runs.
+    Runs(StoreName, crate::store::RunQuery),
+    /// Tells the listeners that one of them panicked.
+    ListenerFailed(String),
+}
+
+/// Whether a scheduler starts to claim at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// It does.
+    Running,
+    /// It waits to be resumed.
+    Paused,
+}
+
+/// How a scheduler ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShutdownMode {
+    /// When its running runs have ended.
+    Wait,
+    /// At once: the running runs are cancelled and not waited for.
+    Now,
+}
+
+/// A change of one job.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// Other properties.
+    Modify(JobChange),
+    /// Another trigger; the next fire time is computed from now.
+    Reschedule(Trigger),
+    /// No fire times until it is resumed.
+    Pause,
+    /// Fire times again, from now.
+    Resume,
+}
+
+/// A job in the form in which it leaves one scheduler and enters another.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct ExportedJob {
+    /// The id.
+    pub id: JobId,
+    /// Whether the job is paused.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
+    /// The next fire time, kept even if it has passed meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_fire_time: Option<DateTime<Utc>>,
+    /// The persisted form.
+    pub job: JobBody,
+}

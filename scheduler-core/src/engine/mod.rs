@@ -1,0 +1,242 @@
+//! The engine: the scheduler as a state machine without input and output.
+//!
+//! ```text
+//!                 handle(now, Input)                      poll_effect() -> Effect
+//!  application ── Command(call, ..) ──►┌──────────┐── Reply(call, ..) ──────► application
+//!  store ──────── Stored(op, ..) ─────►│  Engine  │── Store(op, store, ..) ─► store
+//!  executor ───── Finished(run, ..) ──►│          │── Start(..), Cancel(..) ► executor
+//!  timer ──────── Wake ───────────────►└──────────┘── Notify(event) ────────► listeners
+//!                                            next_wake() ───────────────────► timer
+//! ```
+//!
+//! Nothing happens inside it: time is an argument, what is wanted of the world is an effect, and what comes of it is a
+//! later input, in any order and as late as it may be. Inputs may follow each other without effects being polled.
+//!
+//! One file a conversation: [`command`] with the application, [`firing`] from due to started, [`lease`] about who holds
+//! what, [`outage`] with a store that fails, [`shutdown`]. A firing is two store hops, `claim` and `settle`, and what it
+//! leads to is told and done only when the store has confirmed it.
+
+mod command;
+mod contact;
+mod effect;
+mod firing;
+mod input;
+mod lease;
+mod outage;
+mod shutdown;
+#[cfg(test)]
+mod tests;
+
+pub use effect::{Effect, Reply, SchedulerState, Start, StoreCall, StoreReply, Wake, WakeReason};
+pub use input::{CallId, Change, Command, ExportedJob, Input, Mode, OpId, ShutdownMode};
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use chrono_tz::Tz;
+
+use self::{
+    command::{Adding, Asked},
+    contact::Contact,
+    shutdown::Ending,
+};
+use crate::{
+    Event, EventKind, ExecutorName, NodeId, Now, PartialOptions, StoreName, TaskName,
+    store::{StoreError, Turn},
+};
+
+/// What an engine is made with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The node's id, new at each start of the process.
+    pub node: NodeId,
+    /// Random bits, from which the uids of new jobs are drawn.
+    pub seed: u128,
+    /// How long the node's runs are left alone without a sign of life. Defaults to 15 s.
+    pub lease: Duration,
+    /// What new jobs get where their description says nothing.
+    pub job_defaults: PartialOptions,
+    /// The zone of triggers that name none. Defaults to UTC.
+    pub timezone: Tz,
+    /// Within how long wake-ups are merged once they come thick; a lone one is precise. Defaults to 1 ms.
+    pub accuracy: Duration,
+    /// The most jobs taken by one claim. Defaults to 1,000: one round trip for many, yet no long transaction.
+    pub claim_limit: usize,
+    /// The most runs that this node runs at once; it takes no more jobs beyond that. Defaults to 100,000.
+    pub run_limit: usize,
+}
+
+impl Config {
+    /// The defaults, for a node.
+    pub fn new(node: impl Into<NodeId>, seed: u128) -> Self {
+        Self {
+            node: node.into(),
+            seed,
+            lease: Duration::from_secs(15),
+            job_defaults: PartialOptions::default(),
+            timezone: Tz::UTC,
+            accuracy: Duration::from_millis(1),
+            claim_limit: 1_000,
+            run_limit: 100_000,
+        }
+    }
+}
+
+/// The scheduler as a state machine.
+///
+/// Equal engines, given equal inputs, have equal effects.
+///
+/// ```
+/// use std::time::Duration;
+/// use chrono::{DateTime, Utc};
+/// use scheduler_core::{Now, engine::{CallId, Command, Config, Effect, Engine, Input, Reply, SchedulerState}};
+///
+/// let mut engine = Engine::new(Config::new("node-1", 7));
+/// let now = Now { utc: DateTime::<Utc>::UNIX_EPOCH, monotonic: Duration::ZERO };
+/// engine.handle(now, Input::Command(CallId(1), Command::State));
+/// assert_eq!(engine.poll_effect(), Some(Effect::Reply(CallId(1), Ok(Reply::State(SchedulerState::Stopped)))));
+/// assert_eq!(engine.poll_effect(), None);
+/// assert_eq!(engine.next_wake(now), None);
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Engine {
+    config: Config,
+    state: SchedulerState,
+    ending: Option<Ending>,
+    contacts: Vec<Contact>,
+    executors: BTreeSet<ExecutorName>,
+    tasks: Arc<BTreeSet<TaskName>>,
+    in_flight: BTreeMap<OpId, InFlight>,
+    adding: BTreeMap<CallId, Adding>,
+    effects: VecDeque<Effect>,
+    last_op: u64,
+    last_event: u64,
+    last_uid: u64,
+}
+
+/// What an answer of a store is for.
+#[derive(Debug, Clone, PartialEq)]
+enum InFlight {
+    Asked(Asked),
+    Turn { store: StoreName, turn: Arc<Turn>, sent: Duration },
+    Changed(StoreName),
+    Release(StoreName),
+}
+
+impl Engine {
+    /// An engine without stores, executors and tasks, in state [`SchedulerState::Stopped`].
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            state: SchedulerState::Stopped,
+            ending: None,
+            contacts: Vec::new(),
+            executors: BTreeSet::new(),
+            tasks: Arc::default(),
+            in_flight: BTreeMap::new(),
+            adding: BTreeMap::new(),
+            effects: VecDeque::new(),
+            last_op: 0,
+            last_event: 0,
+            last_uid: 0,
+        }
+    }
+
+    /// Tells the engine something. What it wants done because of it is given by [`poll_effect`](Self::poll_effect).
+    pub fn handle(&mut self, now: Now, input: Input) {
+        match input {
+            Input::Command(call, command) => self.on_command(now, call, command),
+            Input::Stored(op, result) => self.on_stored(now, op, result),
+            Input::Finished(run, outcome) => self.on_finished(now, run, outcome),
+            Input::Wake => {}
+        }
+        self.advance(now);
+    }
+
+    /// The next thing that is to be done, until there is none.
+    #[must_use = "an effect that is not performed is a job that does not run"]
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// When the engine wants to be woken at the latest. Being woken earlier does no harm.
+    pub fn next_wake(&self, now: Now) -> Option<Wake> {
+        let contacts = self.contacts.iter().filter_map(|contact| self.next_wake_of(contact, now));
+        contacts.chain(self.next_wake_of_shutdown(now)).min_by_key(|wake| (wake.after, wake.reason))
+    }
+
+    /// Whether the engine has shut down: nothing will follow.
+    pub fn is_ended(&self) -> bool {
+        matches!(self.ending, Some(Ending::Over))
+    }
+
+    /// What the scheduler is doing.
+    pub fn state(&self) -> SchedulerState {
+        self.state
+    }
+
+    /// The node's id.
+    pub fn node(&self) -> &NodeId {
+        &self.config.node
+    }
+
+    fn on_stored(&mut self, now: Now, op: OpId, result: Result<StoreReply, StoreError>) {
+        match self.in_flight.remove(&op) {
+            Some(InFlight::Asked(asked)) => self.on_answer(now, asked, result),
+            Some(InFlight::Turn { store, turn, sent }) => match result {
+                Ok(StoreReply::Turn(reply)) => self.on_turn(now, &store, &turn, sent, *reply),
+                Ok(_) => debug_assert!(false, "a turn is answered by a turn"),
+                Err(error) => self.on_turn_failed(now, &store, &turn, sent, error),
+            },
+            Some(InFlight::Changed(store)) => self.on_changed(now, &store, result),
+            Some(InFlight::Release(store)) => self.on_released(now, &store, result),
+            None => {}
+        }
+    }
+
+    /// Sends what can be sent.
+    fn advance(&mut self, now: Now) {
+        for index in 0..self.contacts.len() {
+            if self.contacts[index].is_usable(now) {
+                self.repeat_failed(index);
+                self.watch(now, index);
+                self.claim_if_due(now, index);
+                self.record_if_needed(now, index);
+            }
+        }
+        self.drain(now);
+    }
+
+    fn next_wake_of(&self, contact: &Contact, now: Now) -> Option<Wake> {
+        let is_claiming = self.state == SchedulerState::Running && self.held_count() < self.config.run_limit;
+        contact.next_wake(now, is_claiming, self.state != SchedulerState::Stopped)
+    }
+
+    fn held_count(&self) -> usize {
+        self.contacts.iter().map(|contact| contact.held.len()).sum()
+    }
+
+    fn contact(&mut self, store: &StoreName) -> Option<&mut Contact> {
+        self.contacts.iter_mut().find(|contact| contact.name == *store)
+    }
+
+    fn call_store(&mut self, store: StoreName, call: StoreCall, in_flight: InFlight) {
+        self.last_op += 1;
+        let op = OpId(self.last_op);
+        self.in_flight.insert(op, in_flight);
+        self.effects.push_back(Effect::Store(op, store, call));
+    }
+
+    fn send_turn(&mut self, sent: Duration, store: StoreName, turn: Arc<Turn>) {
+        let call = StoreCall::Turn(Arc::clone(&turn));
+        self.call_store(store.clone(), call, InFlight::Turn { store, turn, sent });
+    }
+
+    fn notify(&mut self, now: Now, kind: EventKind) {
+        self.last_event += 1;
+        self.effects.push_back(Effect::Notify(Event { seq: self.last_event, at: now.utc, kind }));
+    }
+}

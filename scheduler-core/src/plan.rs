@@ -1,0 +1,428 @@
+//! The plan of a firing: what becomes of a claimed job's waiting runs and due fire times, and where it goes next.
+//!
+//! A pure function of what the claim reported and the store's time. In this order:
+//!
+//! 1. Waiting runs that cannot be continued end; the others start as far as slots are free.
+//! 2. Fire times later than the misfire grace time end as missed.
+//! 3. Of the rest, coalescing picks those that run; the others end as coalesced.
+//! 4. What has no free slot is skipped, waits, or cancels its predecessors, as the overlap policy says.
+//! 5. The job moves on to its next fire time, waits for an end, or is over.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::{
+    Coalesce, Delivery, JobState, Overlap, Run, RunId, RunState, Trigger, Verdict, Wait, WhenFinished,
+    store::{ClaimedJob, Move, RunChange},
+    trigger::TriggerError,
+};
+
+/// The most runs of a job that wait after a catch-up under [`Coalesce::All`], and so the most fire times that one
+/// settle takes on: a backlog of a year must neither fill the store nor hold up other jobs.
+pub const CATCH_UP_LIMIT: usize = 100;
+
+/// How often a run is taken over before it ends as lost: a task that kills its process must stop some time.
+pub const TAKEOVER_LIMIT: u32 = 3;
+
+/// How often the plan steps back through fire times whose jitter has not passed; more are left for the next claim.
+const JITTER_STEPS: usize = 1_000;
+
+/// Plans one firing.
+///
+/// # Errors
+///
+/// That of the trigger, in which case nothing of the job may be moved.
+pub fn plan(claimed: &ClaimedJob, now: DateTime<Utc>) -> Result<Move, TriggerError> {
+    let mut plan = Plan::new(claimed, now);
+    plan.continue_waiting_runs();
+    let next = plan.fire()?;
+    Ok(plan.finish(next))
+}
+
+/// The fire times of `trigger` from `first` to the latest one that is due at `now`, for a job that gives them up.
+///
+/// None if `first` is not due.
+///
+/// # Errors
+///
+/// That of the trigger.
+pub fn due_fire_times(
+    trigger: &Trigger,
+    first: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<Option<FireTimes>, TriggerError> {
+    if first > now {
+        return Ok(None);
+    }
+    let last = trigger.previous(now)?.map_or(first, |latest| latest.max(first));
+    Ok(Some(FireTimes { first, last }))
+}
+
+/// The fire times of a job from one to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FireTimes {
+    /// The first of them.
+    pub first: DateTime<Utc>,
+    /// The last of them.
+    pub last: DateTime<Utc>,
+}
+
+impl FireTimes {
+    /// The row that says how they were given up.
+    pub fn given_up(self, id: RunId, verdict: Verdict, trigger: &Trigger) -> Run {
+        let mut run = Run::new(id, self.last, RunState::Ended(verdict));
+        if self.first != self.last {
+            run.first = Some(self.first);
+            run.count = trigger.count(self.first, self.last);
+        }
+        run
+    }
+}
+
+/// Where the fire times of a job stand after a firing.
+enum Next {
+    /// They are not this firing's concern: the job is not active.
+    Untouched,
+    /// The job fires next at this time.
+    At(DateTime<Utc>),
+    /// As [`At`](Next::At), but that time is due already and has to wait until fewer runs are waiting.
+    Full(DateTime<Utc>),
+    /// The job fires next some time after the end of its run.
+    AfterEnd,
+    /// The job has no further fire time.
+    Exhausted,
+}
+
+struct Plan<'a> {
+    claimed: &'a ClaimedJob,
+    now: DateTime<Utc>,
+    seq: u64,
+    running: usize,
+    waiting: usize,
+    /// Whether a run that is due waits for a slot.
+    is_blocked: bool,
+    /// The earliest start of a waiting run that is not due yet.
+    waiting_due: Option<DateTime<Utc>>,
+    changes: Vec<RunChange>,
+}
+
+impl<'a> Plan<'a> {
+    fn new(claimed: &'a ClaimedJob, now: DateTime<Utc>) -> Self {
+        Self {
+            claimed,
+            now,
+            seq: claimed.job.last_seq,
+            running: claimed.running_count,
+            waiting: claimed.waiting_count,
+            is_blocked: false,
+            waiting_due: None,
+            changes: Vec::new(),
+        }
+    }
+
+    fn continue_waiting_runs(&mut self) {
+        let claimed = self.claimed;
+        for run in &claimed.waiting {
+            if let Some((verdict, error)) = self.hopeless(run) {
+                self.waiting -= 1;
+                self.changes.push(RunChange::End { seq: run.id.seq, verdict, error: Some(error.to_owned()) });
+            } else if claimed.job.state == JobState::Paused {
+                // It waits until the job is resumed.
+            } else if run.due > self.now {
+                self.waiting_due = earliest(self.waiting_due, Some(run.due));
+            } else if self.has_slot() {
+                self.start(run);
+            } else {
+                self.is_blocked = true;
+            }
+        }
+        let unlisted = claimed.waiting_count - claimed.waiting.len().min(claimed.waiting_count);
+        if unlisted > 0 && claimed.job.state != JobState::Paused {
+            if self.has_slot() {
+                self.waiting_due = Some(self.now);
+            } else {
+                self.is_blocked = true;
+            }
+        }
+    }
+
+    /// Why a waiting run cannot be continued, if it cannot.
+    fn hopeless(&self, run: &Run) -> Option<(Verdict, &'static str)> {
+        let job = &self.claimed.job;
+        let is_orphan = run.state == RunState::Waiting(Wait::Orphan);
+        if run.cancel_requested {
+            Some((Verdict::Cancelled, "it was asked to stop"))
+        } else if is_orphan && job.state == JobState::Removed {
+            Some((Verdict::Lost, "its node died, and its job has been removed"))
+        } else if job.state == JobState::Removed {
+            Some((Verdict::Cancelled, "its job has been removed"))
+        } else if is_orphan && job.body.options.delivery == Delivery::AtMostOnce {
+            Some((Verdict::Lost, "its node died, and it is to run at most once"))
+        } else if is_orphan && run.takeovers > TAKEOVER_LIMIT {
+            Some((Verdict::Lost, "its node died once more after three takeovers"))
+        } else {
+            None
+        }
+    }
+
+    fn start(&mut self, run: &Run) {
+        let is_another_attempt = matches!(run.state, RunState::Waiting(Wait::Orphan | Wait::Retry));
+        self.waiting -= 1;
+        self.running += 1;
+        self.changes.push(RunChange::Start { seq: run.id.seq, attempt: run.attempt + u32::from(is_another_attempt) });
+    }
+
+    fn has_slot(&self) -> bool {
+        let options = &self.claimed.job.body.options;
+        options.overlap == Overlap::Allow || self.running < options.max_instances.get() as usize
+    }
+
+    /// Gives each due fire time its run or its verdict.
+    fn fire(&mut self) -> Result<Next, TriggerError> {
+        let job = &self.claimed.job;
+        if job.state != JobState::Active {
+            return Ok(Next::Untouched);
+        }
+        let Some(first) = job.next_fire_time else {
+            return self.next_after(job.last_end);
+        };
+        let Some(due) = self.due_fire_times(first)? else {
+            return Ok(Next::At(first));
+        };
+        let Some(due_in_time) = self.give_up_missed(due)? else {
+            return self.next_after(Some(due.last));
+        };
+        match job.body.options.coalesce {
+            Coalesce::Latest => {
+                let trigger = &job.body.trigger;
+                if let Some(before) = previous_from(trigger, due_in_time.last, due_in_time.first)? {
+                    self.give_up(FireTimes { first: due_in_time.first, last: before }, Verdict::Coalesced);
+                }
+                self.run(due_in_time.last);
+            }
+            Coalesce::Earliest => {
+                self.run(due_in_time.first);
+                if due_in_time.last > due_in_time.first
+                    && let Some(after) = job.body.trigger.next(Some(due_in_time.first), self.now)?
+                {
+                    let rest = FireTimes { first: after.min(due_in_time.last), last: due_in_time.last };
+                    self.give_up(rest, Verdict::Coalesced);
+                }
+            }
+            Coalesce::All => return self.run_all(due_in_time),
+        }
+        self.next_after(Some(due.last))
+    }
+
+    /// The fire times from `first` to the latest one whose jitter has passed, too.
+    fn due_fire_times(&self, first: DateTime<Utc>) -> Result<Option<FireTimes>, TriggerError> {
+        if self.due_of(first) > self.now {
+            return Ok(None);
+        }
+        let trigger = &self.claimed.job.body.trigger;
+        let Some(mut due) = due_fire_times(trigger, first, self.now)? else {
+            return Ok(None);
+        };
+        for _ in 0..JITTER_STEPS {
+            if self.due_of(due.last) <= self.now {
+                return Ok(Some(due));
+            }
+            due.last = previous_from(trigger, due.last, first)?.unwrap_or(first);
+        }
+        Ok(Some(FireTimes { first, last: first }))
+    }
+
+    /// Ends the fire times that are later than the grace time; gives those that are not.
+    fn give_up_missed(&mut self, due: FireTimes) -> Result<Option<FireTimes>, TriggerError> {
+        let body = &self.claimed.job.body;
+        let Some(grace) = body.options.misfire_grace_time else {
+            return Ok(Some(due));
+        };
+        // Jitter is lateness on purpose, so it does not count.
+        let cutoff = before(before(self.now, grace), body.trigger.longest_jitter());
+        if due.first >= cutoff {
+            return Ok(Some(due));
+        }
+        let first_in_time = match body.trigger.next(Some(due.first), self.now)? {
+            Some(second) if second >= cutoff => Some(second),
+            Some(_) => body.trigger.next(Some(cutoff - TimeDelta::microseconds(1)), self.now)?,
+            None => None,
+        };
+        let first_in_time = first_in_time.filter(|first| *first <= due.last);
+        let last_missed = match first_in_time {
+            Some(first) => previous_from(&body.trigger, first, due.first)?.unwrap_or(due.first),
+            None => due.last,
+        };
+        self.give_up(FireTimes { first: due.first, last: last_missed }, Verdict::Missed);
+        Ok(first_in_time.map(|first| FireTimes { first, last: due.last }))
+    }
+
+    /// Runs each fire time, in order, as far as [`CATCH_UP_LIMIT`] allows.
+    fn run_all(&mut self, due: FireTimes) -> Result<Next, TriggerError> {
+        let trigger = &self.claimed.job.body.trigger;
+        let is_backlog = due.first != due.last || self.waiting > 0;
+        let mut next = Some(due.first);
+        for _ in 0..CATCH_UP_LIMIT {
+            let Some(fire_time) = next.filter(|next| *next <= due.last) else {
+                break;
+            };
+            if self.has_slot() || !is_backlog {
+                self.run(fire_time);
+            } else if self.waiting < CATCH_UP_LIMIT {
+                self.queue(fire_time);
+            } else {
+                self.is_blocked = true;
+                return Ok(Next::Full(fire_time));
+            }
+            next = trigger.next(Some(fire_time), self.now)?;
+        }
+        match next {
+            Some(next) if next <= due.last => Ok(Next::At(next)),
+            _ => self.next_after(Some(due.last)),
+        }
+    }
+
+    /// Runs a fire time, if a slot is free; otherwise does with it what the overlap policy says.
+    fn run(&mut self, fire_time: DateTime<Utc>) {
+        if self.has_slot() {
+            self.running += 1;
+            let run = self.new_run(fire_time, RunState::Running);
+            self.changes.push(RunChange::Insert(run));
+            return;
+        }
+        match self.claimed.job.body.options.overlap {
+            Overlap::Queue(places) if self.waiting < places as usize => self.queue(fire_time),
+            Overlap::CancelPrevious => {
+                self.cancel_previous();
+                self.queue(fire_time);
+            }
+            Overlap::Queue(_) | Overlap::Skip | Overlap::Allow => {
+                self.give_up(FireTimes { first: fire_time, last: fire_time }, Verdict::Skipped);
+            }
+        }
+    }
+
+    fn queue(&mut self, fire_time: DateTime<Utc>) {
+        self.waiting += 1;
+        self.is_blocked = true;
+        let mut run = self.new_run(fire_time, RunState::Waiting(Wait::Queued));
+        run.due = self.now.min(self.due_of(fire_time));
+        self.changes.push(RunChange::Insert(run));
+    }
+
+    /// Asks the running runs to stop and drops the one that waits for that.
+    fn cancel_previous(&mut self) {
+        let claimed = self.claimed;
+        for run in claimed.running.iter().filter(|run| !run.cancel_requested) {
+            self.changes.push(RunChange::Cancel { seq: run.id.seq });
+        }
+        for run in claimed.waiting.iter().filter(|run| run.state == RunState::Waiting(Wait::Queued)) {
+            let is_settled = self.changes.iter().any(|change| match change {
+                RunChange::Start { seq, .. } | RunChange::End { seq, .. } => *seq == run.id.seq,
+                RunChange::Insert(_) | RunChange::Cancel { .. } => false,
+            });
+            if !is_settled {
+                self.waiting -= 1;
+                let error = Some("a later fire time took its place".to_owned());
+                self.changes.push(RunChange::End { seq: run.id.seq, verdict: Verdict::Cancelled, error });
+            }
+        }
+    }
+
+    fn give_up(&mut self, fire_times: FireTimes, verdict: Verdict) {
+        self.seq += 1;
+        let id = RunId { uid: self.claimed.job.uid, seq: self.seq };
+        self.changes.push(RunChange::Insert(fire_times.given_up(id, verdict, &self.claimed.job.body.trigger)));
+    }
+
+    fn new_run(&mut self, fire_time: DateTime<Utc>, state: RunState) -> Run {
+        self.seq += 1;
+        Run::new(RunId { uid: self.claimed.job.uid, seq: self.seq }, fire_time, state)
+    }
+
+    fn next_after(&self, previous: Option<DateTime<Utc>>) -> Result<Next, TriggerError> {
+        let trigger = &self.claimed.job.body.trigger;
+        if !trigger.waits_for_end() {
+            return Ok(trigger.next(previous, self.now)?.map_or(Next::Exhausted, Next::At));
+        }
+        if self.running + self.waiting > 0 {
+            return Ok(Next::AfterEnd);
+        }
+        // A fire time that was given up counts as a run that ended now; otherwise the last end counts.
+        let is_given_up = self.claimed.job.next_fire_time.is_some();
+        let end = if is_given_up { self.now } else { self.claimed.job.last_end.unwrap_or(self.now) };
+        Ok(trigger.next(Some(end), self.now)?.map_or(Next::Exhausted, Next::At))
+    }
+
+    fn finish(mut self, next: Next) -> Move {
+        let job = &self.claimed.job;
+        let has_open_runs = self.running + self.waiting > 0;
+        let mut state = job.state.clone();
+        let mut next_fire_time = job.next_fire_time;
+        let mut due = if state == JobState::Paused { None } else { self.waiting_due };
+        match next {
+            Next::Untouched => {}
+            Next::At(at) => {
+                next_fire_time = Some(at);
+                due = earliest(due, Some(self.due_of(at).max(self.now)));
+            }
+            Next::Full(at) => next_fire_time = Some(at),
+            Next::AfterEnd => {
+                next_fire_time = None;
+                self.is_blocked = true;
+            }
+            Next::Exhausted => {
+                next_fire_time = None;
+                state = match job.body.options.when_finished {
+                    WhenFinished::Keep => JobState::Kept,
+                    WhenFinished::Remove => JobState::Ending,
+                };
+            }
+        }
+        debug_assert!(has_open_runs || !self.is_blocked, "a job that waits for an end has a run");
+        Move {
+            uid: job.uid,
+            revision: job.revision,
+            fence: job.fence,
+            state,
+            next_fire_time,
+            due,
+            blocked: self.is_blocked,
+            runs: self.changes,
+        }
+    }
+
+    fn due_of(&self, fire_time: DateTime<Utc>) -> DateTime<Utc> {
+        due_of(&self.claimed.job.body.trigger, self.claimed.job.uid, fire_time)
+    }
+}
+
+/// When a fire time is due: with its jitter.
+pub(crate) fn due_of(trigger: &Trigger, uid: crate::Uid, fire_time: DateTime<Utc>) -> DateTime<Utc> {
+    let jitter = TimeDelta::from_std(trigger.jitter(uid.0, fire_time)).unwrap_or(TimeDelta::zero());
+    fire_time.checked_add_signed(jitter).unwrap_or(fire_time)
+}
+
+/// The fire time before `fire_time`, if it is not before `first`.
+fn previous_from(
+    trigger: &Trigger,
+    fire_time: DateTime<Utc>,
+    first: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>, TriggerError> {
+    if fire_time <= first {
+        return Ok(None);
+    }
+    // `first` may be a time that the trigger does not know: one that the user chose.
+    let before = trigger.previous(fire_time - TimeDelta::microseconds(1))?;
+    Ok(Some(before.map_or(first, |before| before.max(first))))
+}
+
+fn before(at: DateTime<Utc>, duration: std::time::Duration) -> DateTime<Utc> {
+    TimeDelta::from_std(duration)
+        .ok()
+        .and_then(|duration| at.checked_sub_signed(duration))
+        .unwrap_or(DateTime::<Utc>::MIN_UTC)
+}
+
+fn earliest(a: Option<DateTime<Utc>>, b: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    a.into_iter().chain(b).min()
+}

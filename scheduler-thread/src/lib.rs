@@ -6,9 +6,11 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::thread;
 
-use futures_executor::ThreadPool;
+use async_channel::Receiver;
+use async_executor::Executor;
 use futures_util::FutureExt as _;
 use scheduler_runtime::runtime::{BlockingPool, BoxFuture, Runtime};
 
@@ -19,8 +21,9 @@ use scheduler_runtime::runtime::{BlockingPool, BoxFuture, Runtime};
 /// [512](BlockingPool::DEFAULT_LIMIT), started as needed, ended after ten idle seconds. No thread
 /// wakes while there is nothing to do.
 ///
-/// Clones share the threads. Dropping the last one waits for nothing and loses nothing: futures and
-/// work already given to it run to their end, and the threads go with the last of them.
+/// Clones share the threads. When the last is dropped, the futures are dropped where they stand and
+/// the worker threads end, without being waited for; blocking work that was given to it runs to its
+/// end.
 ///
 /// ```
 /// use std::sync::mpsc;
@@ -38,9 +41,15 @@ use scheduler_runtime::runtime::{BlockingPool, BoxFuture, Runtime};
 /// ```
 #[derive(Clone)]
 pub struct ThreadRuntime {
-    workers: ThreadPool,
-    worker_threads: NonZeroUsize,
+    workers: Arc<Workers>,
     blocking: BlockingPool,
+}
+
+struct Workers {
+    executor: Arc<Executor<'static>>,
+    threads: NonZeroUsize,
+    /// Closed when this is dropped; each worker waits for that.
+    _alive: async_channel::Sender<()>,
 }
 
 impl ThreadRuntime {
@@ -60,19 +69,27 @@ impl ThreadRuntime {
     /// # Errors
     ///
     /// If the system refuses threads.
-    pub fn with_worker_threads(worker_threads: NonZeroUsize) -> io::Result<Self> {
-        Ok(Self {
-            workers: ThreadPool::builder().pool_size(worker_threads.get()).name_prefix("scheduler-worker-").create()?,
-            worker_threads,
-            blocking: BlockingPool::default(),
-        })
+    pub fn with_worker_threads(threads: NonZeroUsize) -> io::Result<Self> {
+        let executor = Arc::new(Executor::new());
+        let (alive, end) = async_channel::bounded(1);
+        for n in 1..=threads.get() {
+            let executor = Arc::clone(&executor);
+            let end = end.clone();
+            thread::Builder::new().name(format!("scheduler-worker-{n}")).spawn(move || work(&executor, &end))?;
+        }
+        Ok(Self { workers: Arc::new(Workers { executor, threads, _alive: alive }), blocking: BlockingPool::default() })
     }
+}
+
+fn work(executor: &Executor<'_>, end: &Receiver<()>) {
+    let _ = futures_executor::block_on(executor.run(end.recv()));
 }
 
 impl Runtime for ThreadRuntime {
     fn spawn(&self, future: BoxFuture<'static, ()>) {
         // Uncaught, a panic would end the worker thread for good.
-        self.workers.spawn_ok(AssertUnwindSafe(future).catch_unwind().map(drop));
+        let contained = AssertUnwindSafe(future).catch_unwind().map(drop);
+        self.workers.executor.spawn(contained).detach();
     }
 
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send + 'static>) {
@@ -99,7 +116,7 @@ impl Runtime for ThreadRuntime {
 impl fmt::Debug for ThreadRuntime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ThreadRuntime")
-            .field("worker_threads", &self.worker_threads)
+            .field("worker_threads", &self.workers.threads)
             .field("blocking", &self.blocking)
             .finish()
     }

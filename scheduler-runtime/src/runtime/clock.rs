@@ -8,10 +8,10 @@ use scheduler_core::Now;
 
 /// The clocks of the operating system: the one place that reads them.
 ///
-/// The wall clock is [`SystemTime`], the monotonic one [`Instant`], whose start is the first
-/// reading in this process. Whether the monotonic clock goes on while the machine is suspended is
-/// [up to the system](Instant#underlying-system-calls): it does on Windows, it stands still on Linux
-/// and macOS. The wall clock shows a suspension everywhere.
+/// The monotonic clock starts with the first reading in this process. On Linux, Android and Windows it
+/// counts the time for which the machine was suspended, so that a lease that ran out meanwhile is seen
+/// to have run out. On macOS and the BSDs it stands still then; the wall clock shows a suspension
+/// everywhere.
 ///
 /// ```
 /// use scheduler_runtime::runtime::SystemClock;
@@ -27,19 +27,36 @@ impl SystemClock {
     /// Reads both clocks.
     #[must_use]
     pub fn now() -> Now {
-        Now { utc: wall_clock(), monotonic: instant().saturating_duration_since(start()) }
+        Now { utc: wall_clock(), monotonic: monotonic() }
     }
+}
+
+fn monotonic() -> Duration {
+    static START: OnceLock<Duration> = OnceLock::new();
+    let reading = uptime();
+    // Another thread may have set the start a moment after our reading.
+    reading.saturating_sub(*START.get_or_init(|| reading))
+}
+
+/// Suspended time included, which std leaves out.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn uptime() -> Duration {
+    use rustix::time::{ClockId, clock_gettime};
+
+    Duration::try_from(clock_gettime(ClockId::Boottime)).expect("the system booted in the past")
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn uptime() -> Duration {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let reading = instant();
+    reading.saturating_duration_since(*START.get_or_init(|| reading))
 }
 
 /// The present on the clock that sleeps are counted by.
 #[expect(clippy::disallowed_methods, reason = "this is the clock of every runtime")]
 pub(super) fn instant() -> Instant {
     Instant::now()
-}
-
-fn start() -> Instant {
-    static START: OnceLock<Instant> = OnceLock::new();
-    *START.get_or_init(instant)
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the clock of every runtime")]

@@ -1,1 +1,5 @@
 //! The one driver loop of apscheduler, over any runtime.
+
+pub mod runtime;
+
+pub use runtime::*;

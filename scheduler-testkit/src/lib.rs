@@ -1,1 +1,5 @@
 //! Conformance suites, the virtual clock and the simulator of apscheduler.
+
+pub mod runtime;
+
+pub use runtime::SimulatedRuntime;

@@ -72,19 +72,16 @@ impl ThreadPool {
     /// Queues work and starts a thread for it if none is idle. The error means that no thread is there at all.
     fn push(&self, work: Work) -> io::Result<()> {
         let mut state = self.queue.lock();
-        state.waiting.push_back(work);
         // A thread that was notified and has not woken up yet counts as idle, and so does its work as waiting.
-        if state.waiting.len() > state.idle && state.threads < self.threads {
+        if state.waiting.len() >= state.idle && state.threads < self.threads {
             match self.start_thread(state.threads + 1) {
                 Ok(()) => state.threads += 1,
-                Err(error) if state.threads == 0 => {
-                    state.waiting.pop_back();
-                    return Err(error);
-                }
+                Err(error) if state.threads == 0 => return Err(error),
                 // The threads that are there get to it.
                 Err(_) => {}
             }
         }
+        state.waiting.push_back(work);
         drop(state);
         self.queue.changed.notify_one();
         Ok(())

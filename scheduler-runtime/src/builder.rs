@@ -142,7 +142,8 @@ impl Builder {
         match zone.parse() {
             Ok(zone) => self.timezone = zone,
             Err(_) => {
-                let message = format!("time zone `{zone}`: the tz database has no such zone; an example is `Europe/Berlin`");
+                let message =
+                    format!("time zone `{zone}`: the tz database has no such zone; an example is `Europe/Berlin`");
                 self.errors.push(Error::new(ErrorKind::Config, message));
             }
         }
@@ -216,6 +217,10 @@ impl Builder {
         Arc::clone(&self.runtime)
     }
 
+    pub(crate) fn has_executor(&self, name: &ExecutorName) -> bool {
+        self.executors.iter().any(|(other, _)| other == name)
+    }
+
     pub(crate) fn assemble(mut self) -> Result<(Scheduler, Driver), Error> {
         self.check()?;
         let seed = seed()?;
@@ -279,7 +284,11 @@ impl Builder {
 }
 
 fn repeated<'a, T: PartialEq>(names: impl Iterator<Item = &'a T> + Clone) -> Option<&'a T> {
-    names.clone().enumerate().find(|(at, name)| names.clone().take(*at).any(|other| other == *name)).map(|(_, name)| name)
+    names
+        .clone()
+        .enumerate()
+        .find(|(at, name)| names.clone().take(*at).any(|other| other == *name))
+        .map(|(_, name)| name)
 }
 
 fn seed() -> Result<u128, Error> {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    future::Future,
+    future::{Future, poll_fn},
     panic::AssertUnwindSafe,
     pin::Pin,
     sync::Arc,
@@ -14,8 +14,8 @@ use async_channel::Receiver;
 use futures_channel::{mpsc, oneshot};
 use futures_util::{FutureExt, StreamExt};
 use scheduler_core::{
-    BlockingPool as SpawnBlocking, CancellationToken, Dispatch, Error, ErrorKind, Event, EventKind, Executor, ExecutorName,
-    JobStore, NodeId, Outcome, RunContext, RunId, StoreName, Task, TaskName, Uid,
+    BlockingPool as SpawnBlocking, CancellationToken, Dispatch, Error, ErrorKind, Event, EventKind, Executor,
+    ExecutorName, JobStore, NodeId, Outcome, RunContext, RunId, StoreName, Task, TaskName, Uid,
     engine::{CallId, Command, Effect, Engine, Input, OpId, Reply, Start, StoreCall, StoreReply},
     store::StoreError,
 };
@@ -133,7 +133,9 @@ impl Driver {
             (Attachment::Executor(executor), Command::AddExecutor(name)) => {
                 self.executors.entry(name.clone()).or_insert(executor);
             }
-            (Attachment::Closures(closures), Command::AddJobs(store, _)) => self.add_closures(call, store.clone(), closures),
+            (Attachment::Closures(closures), Command::AddJobs(store, _)) => {
+                self.add_closures(call, store.clone(), closures)
+            }
             _ => {}
         }
         self.calls.insert(call, message.reply);
@@ -295,32 +297,31 @@ impl Driver {
             return false;
         }
         let after = wake.map_or(LONGEST_SLEEP, |wake| wake.after.min(LONGEST_SLEEP));
-        let has_timer = wake.is_some();
         let first = {
-            let timer = async {
-                if has_timer {
-                    self.runtime.sleep(after).await;
-                } else {
-                    std::future::pending::<()>().await;
+            let mut timer = wake.map(|_| self.runtime.sleep(after));
+            let (completions, commands) = (&mut self.completions, &self.commands);
+            let mut command = std::pin::pin!(commands.recv());
+            // What has come of effects first: it frees what commands may need.
+            poll_fn(move |cx| {
+                if let Poll::Ready(Some(completion)) = completions.poll_next_unpin(cx) {
+                    return Poll::Ready(First::Completion(completion));
                 }
-            };
-            let command = async {
-                match self.commands.recv().await {
-                    Ok(message) => message,
-                    Err(_) => std::future::pending().await,
+                if !is_orphaned && let Poll::Ready(received) = command.as_mut().poll(cx) {
+                    match received {
+                        Ok(message) => return Poll::Ready(First::Message(message)),
+                        // The last handle has gone; the next look takes that into account.
+                        Err(_) => return Poll::Ready(First::Timer),
+                    }
                 }
-            };
-            futures_util::pin_mut!(timer, command);
-            let completion = self.completions.next();
-            futures_util::select_biased! {
-                completion = completion.fuse() => First::Completion(completion),
-                message = command.fuse() => First::Message(message),
-                () = timer.fuse() => First::Timer,
-            }
+                match &mut timer {
+                    Some(timer) => timer.as_mut().poll(cx).map(|()| First::Timer),
+                    None => Poll::Pending,
+                }
+            })
+            .await
         };
         match first {
-            First::Completion(Some(completion)) => self.complete(completion),
-            First::Completion(None) => {}
+            First::Completion(completion) => self.complete(completion),
             First::Message(message) => self.command(message),
             First::Timer => self.engine.handle(self.runtime.now(), Input::Wake),
         }
@@ -342,7 +343,7 @@ impl Driver {
 }
 
 enum First {
-    Completion(Option<Completion>),
+    Completion(Completion),
     Message(Message),
     Timer,
 }
@@ -455,7 +456,10 @@ trait CatchPanic: Future<Output = Result<StoreReply, StoreError>> + Send + Sized
 impl<F: Future<Output = Result<StoreReply, StoreError>> + Send + 'static> CatchPanic for F {}
 
 pub(crate) fn gone() -> Error {
-    Error::new(ErrorKind::ShutDown, "the scheduler has shut down, or the runtime on which it ran is gone; build another")
+    Error::new(
+        ErrorKind::ShutDown,
+        "the scheduler has shut down, or the runtime on which it ran is gone; build another",
+    )
 }
 
 fn log(event: &Event) {
@@ -474,7 +478,10 @@ fn log(event: &Event) {
         EventKind::RunError { run, error, .. } => {
             tracing::warn!(seq, job = %run.job.id, run = %run.run, error, "run failed");
         }
-        EventKind::RunMissed(run) | EventKind::RunSkipped(run) | EventKind::RunLost(run) | EventKind::RunTakenAway(run) => {
+        EventKind::RunMissed(run)
+        | EventKind::RunSkipped(run)
+        | EventKind::RunLost(run)
+        | EventKind::RunTakenAway(run) => {
             tracing::warn!(seq, job = %run.job.id, run = %run.run, fire_time = %run.fire_time, kind = ?event.kind.mask(), "fire time not run");
         }
         _ => tracing::debug!(seq, kind = ?event.kind, "event"),

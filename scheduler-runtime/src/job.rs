@@ -2,9 +2,7 @@
 
 use std::{fmt, ops::Deref};
 
-use scheduler_core::{
-    Error, ErrorKind, JobChange, JobRow, JobState, Run, StoreName, Trigger,
-};
+use scheduler_core::{Error, ErrorKind, JobChange, JobRow, JobState, Run, StoreName, Trigger};
 
 use crate::Scheduler;
 
@@ -36,7 +34,9 @@ impl Job {
     pub async fn refresh(&self) -> Result<Self, Error> {
         match self.scheduler.job(self.row.id.clone()).await? {
             Some(job) if job.row.uid == self.row.uid => Ok(job),
-            _ => Err(Error::new(ErrorKind::NotFound, format!("job `{}` is not in store `{}`", self.row.id, self.store))),
+            _ => {
+                Err(Error::new(ErrorKind::NotFound, format!("job `{}` is not in store `{}`", self.row.id, self.store)))
+            }
         }
     }
 

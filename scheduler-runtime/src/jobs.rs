@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use scheduler_core::{
-    Conflict, Error, ErrorKind, JobChange, JobId, JobRow, JobSpec, JobState, Listed, RawJob, Run, StoreName, Task, Trigger,
-    Uid,
+    Conflict, Error, ErrorKind, JobChange, JobId, JobRow, JobSpec, JobState, Listed, RawJob, Run, StoreName, Task,
+    Trigger, Uid,
     engine::{Change, Command, ExportedJob, Reply},
     store::{JobQuery, RunQuery},
 };
@@ -144,7 +144,8 @@ impl Scheduler {
     pub(crate) async fn runs_of(&self, store: &StoreName, uid: Uid, limit: usize) -> Result<Vec<Run>, Error> {
         let mut runs: Vec<Run> = Vec::new();
         while runs.len() < limit {
-            let query = RunQuery { uid, before: runs.last().map(|run| run.id.seq), limit: PAGE.min(limit - runs.len()) };
+            let query =
+                RunQuery { uid, before: runs.last().map(|run| run.id.seq), limit: PAGE.min(limit - runs.len()) };
             let asked = query.limit;
             match self.call(Command::Runs(store.clone(), query)).await? {
                 Reply::Runs(page) if page.len() < asked => {
@@ -303,7 +304,10 @@ impl Scheduler {
         };
         let result = |check: Option<Error>| match check {
             Some(error) => Err(error),
-            None => added.next().unwrap_or_else(|| Err(crate::driver::gone())).map(|row| self.job_handle(store.clone(), row)),
+            None => added
+                .next()
+                .unwrap_or_else(|| Err(crate::driver::gone()))
+                .map(|row| self.job_handle(store.clone(), row)),
         };
         checks.into_iter().map(result).collect()
     }

@@ -184,7 +184,11 @@ pub struct Missed {
 
 impl fmt::Display for Missed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the event stream was full and {} events were dropped; read faster or ask for a larger one", self.count)
+        write!(
+            f,
+            "the event stream was full and {} events were dropped; read faster or ask for a larger one",
+            self.count
+        )
     }
 }
 

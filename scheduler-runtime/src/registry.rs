@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -16,11 +17,17 @@ use scheduler_core::{
 };
 
 /// The tasks and custom triggers of one scheduler, shared by its handles and its driver.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Registry {
     tasks: RwLock<BTreeMap<TaskName, Task>>,
     triggers: RwLock<BTreeMap<String, Arc<dyn CustomTrigger>>>,
     closures: AtomicU64,
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").field("tasks", &self.tasks).finish_non_exhaustive()
+    }
 }
 
 impl Registry {
@@ -69,8 +76,8 @@ impl Registry {
 
     /// Resolves the triggers of all jobs that a store has handed out.
     pub(crate) fn resolve_reply(&self, reply: &mut StoreReply) {
-        let mut job = |job: &mut JobRow| self.resolve(&mut job.body.trigger);
-        let mut listed = |listed: &mut Listed| {
+        let job = |job: &mut JobRow| self.resolve(&mut job.body.trigger);
+        let listed = |listed: &mut Listed| {
             if let Listed::Job(row) = listed {
                 job(row);
             }
@@ -86,7 +93,7 @@ impl Registry {
                 Updated::Gone => {}
             },
             StoreReply::Job(found) => found.iter_mut().for_each(|found| listed(found)),
-            StoreReply::Jobs(jobs) => jobs.iter_mut().for_each(listed),
+            StoreReply::Jobs(jobs) => jobs.iter_mut().for_each(&listed),
             StoreReply::Turn(turn) => {
                 if let Some(claimed) = &mut turn.claim {
                     claimed.jobs.iter_mut().for_each(|claimed| job(&mut claimed.job));

@@ -173,7 +173,11 @@ impl Scheduler {
     /// # Errors
     ///
     /// [`ErrorKind::Config`] if the name is taken.
-    pub fn add_trigger(&self, name: impl Into<String>, implementation: impl CustomTrigger + 'static) -> Result<(), Error> {
+    pub fn add_trigger(
+        &self,
+        name: impl Into<String>,
+        implementation: impl CustomTrigger + 'static,
+    ) -> Result<(), Error> {
         self.shared.registry.add_trigger(name.into(), Arc::new(implementation))
     }
 
@@ -224,7 +228,11 @@ impl Scheduler {
     }
 
     /// Awaits an async function at each event in a set, one after the other, on the scheduler's runtime.
-    pub fn add_async_listener<F>(&self, mask: EventMask, listener: impl Fn(Arc<Event>) -> F + Send + 'static) -> ListenerId
+    pub fn add_async_listener<F>(
+        &self,
+        mask: EventMask,
+        listener: impl Fn(Arc<Event>) -> F + Send + 'static,
+    ) -> ListenerId
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -234,7 +242,9 @@ impl Scheduler {
             while let Some(event) = events.next().await {
                 match event {
                     Ok(event) => listener(event).await,
-                    Err(missed) => tracing::warn!(count = missed.count, "an async listener is too slow and missed events"),
+                    Err(missed) => {
+                        tracing::warn!(count = missed.count, "an async listener is too slow and missed events")
+                    }
                 }
             }
         });

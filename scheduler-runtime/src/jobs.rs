@@ -36,13 +36,14 @@ impl Scheduler {
         results.resize_with(specs.len(), || None);
         let mut batches: Vec<(StoreName, Batch)> = Vec::new();
         for (place, spec) in specs.into_iter().enumerate() {
-            let store = self.scope().or(spec.store_name()).cloned().unwrap_or_default();
+            let store = self.scope().or_else(|| spec.store_name()).cloned().unwrap_or_default();
             match self.prepare(spec) {
                 Ok((spec, closure)) => {
-                    let batch = match batches.iter_mut().position(|(name, _)| *name == store) {
-                        Some(at) => &mut batches[at].1,
-                        None => &mut batches.push_mut((store, Batch::default())).1,
-                    };
+                    let at = batches.iter().position(|(name, _)| *name == store).unwrap_or_else(|| {
+                        batches.push((store, Batch::default()));
+                        batches.len() - 1
+                    });
+                    let batch = &mut batches[at].1;
                     batch.places.push(place);
                     batch.specs.push(spec);
                     batch.closures.push(closure);

@@ -43,9 +43,12 @@ enum Call {
 }
 
 struct Subscriber {
-    sender: Sender<Result<Arc<Event>, Missed>>,
+    sender: Sender<Item>,
     missed: AtomicU64,
 }
+
+/// What a stream yields: an event, or how many are missing in its place.
+type Item = Result<Arc<Event>, Missed>;
 
 impl Listeners {
     pub(crate) fn add(&self, mask: EventMask, call: impl Fn(&Event) + Send + Sync + 'static) -> ListenerId {
@@ -135,7 +138,7 @@ impl Subscriber {
 /// it missed, in their place.
 pub struct EventStream {
     id: ListenerId,
-    receiver: Pin<Box<Receiver<Result<Arc<Event>, Missed>>>>,
+    receiver: Pin<Box<Receiver<Item>>>,
     listeners: Arc<Listeners>,
 }
 
@@ -156,7 +159,7 @@ impl EventStream {
 }
 
 impl Stream for EventStream {
-    type Item = Result<Arc<Event>, Missed>;
+    type Item = Item;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.receiver.as_mut().poll_next(cx)

@@ -4,9 +4,13 @@ use std::future::{pending, ready};
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use scheduler_runtime::runtime::Runtime;
 use scheduler_thread::ThreadRuntime;
+
+/// Only what hangs takes this long.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 #[test]
 fn block_on_in_async_code_panics_and_says_what_to_do_instead() {
@@ -19,7 +23,7 @@ fn block_on_in_async_code_panics_and_says_what_to_do_instead() {
         tell.send(*panic.downcast::<&str>().expect("a message")).expect("awaited");
     }));
 
-    let message = told.recv().expect("the future says what it met");
+    let message = told.recv_timeout(DEADLINE).expect("the future says what it met");
     assert!(message.contains("await the future there"), "{message}");
 }
 
@@ -34,13 +38,13 @@ fn the_last_clone_takes_the_futures_with_it() {
         pending::<()>().await;
         drop(held);
     }));
-    begin.recv().expect("the future begins");
+    begin.recv_timeout(DEADLINE).expect("the future begins");
 
     drop(runtime);
     assert_eq!(dropped.try_recv(), Err(mpsc::TryRecvError::Empty), "the clone keeps it");
 
     drop(clone);
-    assert_eq!(dropped.recv(), Err(mpsc::RecvError));
+    assert_eq!(dropped.recv_timeout(DEADLINE), Err(mpsc::RecvTimeoutError::Disconnected));
 }
 
 #[test]
@@ -56,5 +60,5 @@ fn blocking_work_outlives_the_runtime() {
     drop(runtime);
     drop(gate);
 
-    assert_eq!(end.recv(), Ok("the end"));
+    assert_eq!(end.recv_timeout(DEADLINE), Ok("the end"));
 }

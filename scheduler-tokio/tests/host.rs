@@ -10,6 +10,9 @@ use scheduler_runtime::runtime::Runtime;
 use scheduler_tokio::TokioRuntime;
 use tokio::runtime::Builder;
 
+/// Only what hangs takes this long.
+const DEADLINE: Duration = Duration::from_secs(60);
+
 #[test]
 fn the_current_runtime_is_found_inside_of_one_only() {
     assert!(TokioRuntime::try_current().is_none());
@@ -20,7 +23,7 @@ fn the_current_runtime_is_found_inside_of_one_only() {
             let found = TokioRuntime::try_current().is_some();
             done.send(found).expect("awaited");
         }));
-        assert_eq!(end.recv(), Ok(true));
+        assert_eq!(end.recv_timeout(DEADLINE), Ok(true));
     });
 }
 
@@ -57,7 +60,7 @@ fn a_runtime_of_its_own_is_dropped_in_async_code_with_its_futures() {
         assert_eq!(dropped.try_recv(), Err(mpsc::TryRecvError::Empty), "the clone keeps it");
         drop(clone);
     });
-    assert_eq!(dropped.recv(), Err(mpsc::RecvError));
+    assert_eq!(dropped.recv_timeout(DEADLINE), Err(mpsc::RecvTimeoutError::Disconnected));
 }
 
 #[test]
@@ -74,7 +77,7 @@ fn a_value_that_goes_leaves_the_hosts_runtime_and_its_futures_alone() {
     drop(runtime);
     go.send(()).expect("the future waits for this");
 
-    assert_eq!(end.recv(), Ok("still here"));
+    assert_eq!(end.recv_timeout(DEADLINE), Ok("still here"));
 }
 
 #[test]

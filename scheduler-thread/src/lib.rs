@@ -79,10 +79,6 @@ impl ThreadRuntime {
     }
 }
 
-fn work(executor: &Executor<'_>, end: &Receiver<()>) {
-    let _ = futures_executor::block_on(executor.run(end.recv()));
-}
-
 impl Runtime for ThreadRuntime {
     fn spawn(&self, future: BoxFuture<'static, ()>) {
         self.workers.executor.spawn(future).detach();
@@ -116,4 +112,8 @@ impl fmt::Debug for ThreadRuntime {
             .field("blocking", &self.blocking)
             .finish()
     }
+}
+
+fn work(executor: &Executor<'_>, end: &Receiver<()>) {
+    let _ = futures_executor::block_on(executor.run(end.recv()));
 }

@@ -21,7 +21,11 @@ pub(crate) fn run() -> Result<bool, String> {
     nextest::install()?;
     let workspace = Workspace::read()?;
     let binaries = nextest::binaries()?;
-    let ids: Vec<_> = binaries.iter().filter(|(package, id)| belongs(package, id)).map(|(_, id)| id.as_str()).collect();
+    let ids: Vec<_> = binaries
+        .iter()
+        .filter(|(package, binary)| binary == MATRIX || shows_conformance(&workspace, package))
+        .map(|(_, binary)| binary.as_str())
+        .collect();
     if !ids.contains(&MATRIX) {
         return Err(format!("there is no test binary `{MATRIX}`, which has a test for each runtime with each store"));
     }
@@ -35,9 +39,11 @@ pub(crate) fn run() -> Result<bool, String> {
     Ok(result.is_ok())
 }
 
-/// The matrix itself, and the conformance of each store and each adapter.
-fn belongs(package: &str, binary: &str) -> bool {
-    binary == MATRIX || package.starts_with("scheduler-")
+/// Whether the package holds stores, or adapts a runtime. The facade has the matrix, and more that is of no use here.
+fn shows_conformance(workspace: &Workspace, package: &str) -> bool {
+    let package = workspace.packages.iter().find(|known| known.name == package);
+    let adapts = |needs: &[String]| needs.iter().any(|need| need == "scheduler-runtime");
+    package.is_some_and(|it| it.name == STORES || it.name.starts_with("scheduler-") && adapts(&it.needs))
 }
 
 /// Runtimes down, stores across; at the edges what each passed by itself.
@@ -142,6 +148,7 @@ impl fmt::Display for Count {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workspace::Package;
 
     fn test(binary: &str, name: &str, has_passed: bool) -> Test {
         Test { binary: binary.into(), name: name.into(), has_passed }
@@ -178,9 +185,17 @@ mod tests {
 
     #[test]
     fn conformance_of_stores_and_adapters_is_run_with_the_matrix() {
-        assert!(belongs("apscheduler", MATRIX));
-        assert!(belongs("scheduler-smol", "scheduler-smol::conformance"));
-        assert!(!belongs("apscheduler", "apscheduler::crashes"));
-        assert!(!belongs("xtask", "xtask::bin/xtask"));
+        let package =
+            |name: &str, need: &str| Package { name: name.into(), needs: vec![need.into()], ..Package::default() };
+        let packages = vec![
+            package("scheduler-core", ""),
+            package("scheduler-stores", "scheduler-core"),
+            package("scheduler-smol", "scheduler-runtime"),
+            package("apscheduler", "scheduler-runtime"),
+        ];
+        let workspace = Workspace { root: "/w".into(), target: "/w/target".into(), packages };
+        let shows = |package: &&str| shows_conformance(&workspace, package);
+        let names = ["scheduler-core", "scheduler-stores", "scheduler-smol", "apscheduler", "xtask"];
+        assert_eq!(names.into_iter().filter(shows).collect::<Vec<_>>(), ["scheduler-stores", "scheduler-smol"]);
     }
 }

@@ -34,7 +34,7 @@ pub struct JobRow {
     pub blocked: bool,
     /// Grows with each update; a claim made before it cannot settle.
     pub revision: u64,
-    /// Grows with each claim.
+    /// Grows with each claim and each move.
     pub fence: u64,
     /// The number of the job's newest run.
     pub last_seq: u64,

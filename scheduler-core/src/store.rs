@@ -37,9 +37,10 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     fn limits(&self) -> StoreLimits;
 
     /// Adds jobs, each by itself. A job whose id belongs to another live job is a conflict, also with an earlier one of
-    /// the same call; one whose uid is there already was added by this call before.
+    /// the same call; one whose uid is there already was added by this call before. An id that is empty, longer than 191
+    /// bytes or has a NUL is rejected, and with it the call.
     ///
-    /// `revision`, `fence` and `last_seq` of the given rows start at 0.
+    /// `revision`, `fence` and `last_seq` start at 0, whatever the given rows say.
     async fn insert(&self, at: DateTime<Utc>, jobs: &[JobRow]) -> Result<Stamped<Vec<Inserted>>, StoreError>;
 
     /// Changes a job, if its `revision` and `fence` are those given: writes state, next fire time, due and the body if
@@ -72,9 +73,10 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     ///    due now, `takeovers` counted up, their jobs due now; at most `limit` a call. A node's row goes with its last run.
     ///    Without it nothing of another node's is taken.
     /// 3. Rows that are due and cannot be decoded are quarantined and reported.
-    /// 4. Jobs with `due` not after now, their task among `tasks`, `v` at most `max_v`, in state active, paused, ending or
-    ///    removed, that are unclaimed, or claimed by this node, or if `adopt` past their claim, in the order of (`due`,
-    ///    `uid`), at most `limit`: claimed for this node until now + `lease`, `fence` counted up.
+    /// 4. Jobs with `due` not after now, their task among `tasks`, `v` at most `max_v`, in any state but quarantined (a
+    ///    kept job can have a run to retry or to take over), that are unclaimed, or claimed by this node, or if `adopt`
+    ///    past their claim, in the order of (`due`, `uid`), at most `limit`: claimed for this node until now + `lease`,
+    ///    `fence` counted up.
     ///
     /// Renews the node's lease, unless the node holds nothing and took nothing: an idle claim writes nothing.
     async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError>;
@@ -82,8 +84,13 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     /// Moves claimed jobs on, each by itself, writes their runs and gives up the claims. Renews the node's lease.
     ///
     /// A move is applied if the job's `revision`, `fence` and owner are those of the claim, or was if a move with this
-    /// fence has been. If a run of the job has ended since the claim and the move leaves the job blocked, `due` becomes
-    /// now. `next_fire_time` never moves back. A job left ending or removed with no open run is deleted.
+    /// fence has been. It counts `fence` up, so that an update decided before it is a conflict. If a run of the job has
+    /// ended or been put off since the claim, `due` becomes now if the move leaves the job blocked, and else the `due` of
+    /// its first waiting run at the latest. `next_fire_time` never moves back. A job left ending or removed with no open
+    /// run is deleted.
+    ///
+    /// A run that is not as the claim showed it (to be started or ended, but not waiting; inserted, but not with the next
+    /// number) makes the move [`SettleOutcome::Changed`].
     async fn settle(&self, settle: &Settle) -> Result<Settled, StoreError>;
 
     /// Takes reports about running runs, each by itself, and renews the node's lease. Without entries it is the node's

@@ -1,0 +1,248 @@
+//! The moving part of a job, and what each verb of the port does to it and to the job's open runs.
+//!
+//! Here is no storage: a store loads a head with its runs, lets a step change them, and writes back what changed. All
+//! stores of this crate take the same steps, so that they cannot differ in the rules.
+
+mod record;
+mod settle;
+
+use chrono::{DateTime, SubsecRound, Utc};
+use scheduler_core::{
+    JobId, JobRow, JobState, NodeId, Run, RunState, Totals, Verdict, Wait,
+    store::{Fate, StoreError, StoreErrorKind, Update},
+};
+
+/// What the verbs change of a job: its row without the definition.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Head {
+    pub(crate) state: JobState,
+    pub(crate) next_fire_time: Option<DateTime<Utc>>,
+    pub(crate) due: Option<DateTime<Utc>>,
+    pub(crate) last_end: Option<DateTime<Utc>>,
+    pub(crate) blocked: bool,
+    /// A run has ended or been put off since the last claim, so that whoever decides from that claim has not seen it.
+    pub(crate) nudged: bool,
+    pub(crate) revision: u64,
+    pub(crate) fence: u64,
+    pub(crate) held: Option<Held>,
+    /// The fence of the last move that was applied; 0 before the first.
+    pub(crate) settled_fence: u64,
+    pub(crate) last_seq: u64,
+    pub(crate) totals: Totals,
+}
+
+/// A claim of a job by a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) owner: NodeId,
+    pub(crate) until: DateTime<Utc>,
+}
+
+/// The runs of one job, as far as a step can touch them.
+pub(crate) trait Runs {
+    /// The run with this number, if it is loaded.
+    fn run(&self, seq: u64) -> Option<&Run>;
+    /// The runs that have not ended, by number.
+    fn open(&self) -> impl Iterator<Item = &Run>;
+    /// Adds a run, or puts it in the place of the one with its number.
+    fn put(&mut self, run: Run);
+}
+
+/// What becomes of an update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UpdateStep {
+    /// It is written; the definition is the caller's to write.
+    Written,
+    /// It was written by an earlier sending of the same call.
+    Repeated,
+    /// Something else has touched the job; nothing is written.
+    Conflict,
+}
+
+impl Head {
+    /// A job as it is added: its numbers start at 0.
+    pub(crate) fn inserted(row: &JobRow) -> Self {
+        let mut head = Self {
+            state: row.state.clone(),
+            last_end: row.last_end.map(whole_micros),
+            blocked: row.blocked,
+            totals: row.totals,
+            ..Self::active(row.next_fire_time.map(whole_micros), row.due.map(whole_micros))
+        };
+        head.skip_if_quarantined();
+        head
+    }
+
+    /// An active job that nothing has happened to.
+    pub(crate) fn active(next_fire_time: Option<DateTime<Utc>>, due: Option<DateTime<Utc>>) -> Self {
+        Self {
+            state: JobState::Active,
+            next_fire_time,
+            due,
+            last_end: None,
+            blocked: false,
+            nudged: false,
+            revision: 0,
+            fence: 0,
+            held: None,
+            settled_fence: 0,
+            last_seq: 0,
+            totals: Totals::default(),
+        }
+    }
+
+    /// Claims the job.
+    pub(crate) fn claim(&mut self, owner: &NodeId, until: DateTime<Utc>) {
+        self.fence += 1;
+        self.nudged = false;
+        self.held = Some(Held { owner: owner.clone(), until });
+    }
+
+    /// Changes the job as its user wants it, if nothing has touched it since.
+    ///
+    /// `same_body` says whether the definition in the store is the one that the update carries, or it carries none.
+    pub(crate) fn update(
+        &mut self,
+        runs: &mut impl Runs,
+        update: &Update,
+        same_body: bool,
+        now: DateTime<Utc>,
+    ) -> UpdateStep {
+        let last_seq = update.verdicts.last().map(|run| run.id.seq);
+        if self.revision == update.revision + 1
+            && self.state == update.state
+            && self.next_fire_time == update.next_fire_time.map(whole_micros)
+            && last_seq.is_none_or(|seq| seq == self.last_seq)
+            && same_body
+        {
+            return UpdateStep::Repeated;
+        }
+        if self.revision != update.revision || self.fence != update.fence {
+            return UpdateStep::Conflict;
+        }
+        self.revision += 1;
+        self.held = None;
+        self.state = update.state.clone();
+        self.next_fire_time = update.next_fire_time.map(whole_micros);
+        self.due = update.due.map(whole_micros);
+        for run in &update.verdicts {
+            self.insert_run(runs, run.clone(), now);
+        }
+        if self.nudged {
+            self.due = Some(now);
+        }
+        self.skip_if_quarantined();
+        UpdateStep::Written
+    }
+
+    /// Removes the job: its waiting runs end, its running ones stay and are counted.
+    pub(crate) fn remove(&mut self, runs: &mut impl Runs, now: DateTime<Utc>) -> usize {
+        let open: Vec<Run> = runs.open().cloned().collect();
+        let (running, waiting): (Vec<Run>, Vec<Run>) = open.into_iter().partition(|run| run.state == RunState::Running);
+        for run in waiting {
+            self.end_run(runs, run, Verdict::Cancelled, None, now);
+        }
+        self.state = JobState::Removed;
+        self.revision += 1;
+        self.held = None;
+        self.next_fire_time = None;
+        self.due = None;
+        self.blocked = false;
+        running.len()
+    }
+
+    /// Takes a running run from its node: it waits for another one, at once.
+    pub(crate) fn take_from_node(&mut self, runs: &mut impl Runs, mut run: Run, wait: Wait, now: DateTime<Utc>) {
+        run.state = RunState::Waiting(wait);
+        if wait == Wait::Orphan {
+            run.takeovers += 1;
+            run.due = now;
+        }
+        runs.put(run);
+        self.nudged = true;
+        self.make_due(now);
+    }
+
+    /// Whether the job is over and has no open run, so that it is to be deleted.
+    pub(crate) fn fate(&self, runs: &impl Runs) -> Fate {
+        match self.state.is_live() || runs.open().next().is_some() {
+            true => Fate::Stays,
+            false => Fate::Deleted,
+        }
+    }
+
+    /// Makes the job due at this time at the latest. One that is quarantined is left alone.
+    fn make_due(&mut self, at: DateTime<Utc>) {
+        self.due = Some(self.due.map_or(at, |due| due.min(at)));
+        self.skip_if_quarantined();
+    }
+
+    fn skip_if_quarantined(&mut self) {
+        if matches!(self.state, JobState::Quarantined(_)) {
+            self.due = None;
+        }
+    }
+
+    fn insert_run(&mut self, runs: &mut impl Runs, mut run: Run, now: DateTime<Utc>) {
+        run.fire_time = whole_micros(run.fire_time);
+        run.first = run.first.map(whole_micros);
+        run.due = whole_micros(run.due);
+        run.started = run.started.map(whole_micros);
+        run.duration = run.duration.map(|it| std::time::Duration::from_micros(it.as_micros() as u64));
+        run.error = run.error.map(bounded);
+        if !run.is_open() {
+            run.ended = Some(run.ended.map_or(now, whole_micros));
+        }
+        self.totals.add_run(&run);
+        self.last_seq = run.id.seq;
+        runs.put(run);
+    }
+
+    fn end_run(
+        &mut self,
+        runs: &mut impl Runs,
+        mut run: Run,
+        verdict: Verdict,
+        error: Option<String>,
+        now: DateTime<Utc>,
+    ) {
+        run.state = RunState::Ended(verdict);
+        run.ended = Some(now);
+        if error.is_some() {
+            run.error = error.map(bounded);
+        }
+        self.totals.add_run(&run);
+        self.last_end = Some(now);
+        runs.put(run);
+    }
+}
+
+/// Refuses ids that some store could not keep.
+pub(crate) fn check_id(id: &JobId) -> Result<(), StoreError> {
+    let reason = match id.as_str() {
+        "" => "it is empty",
+        id if id.len() > JOB_ID_LIMIT => "it is longer than 191 bytes",
+        id if id.contains('\0') => "it contains NUL",
+        _ => return Ok(()),
+    };
+    Err(StoreError::new(StoreErrorKind::Rejected, format!("job id {:?}: {reason}; choose another", id.as_str())))
+}
+
+/// The longest id in bytes: what an index of MySQL takes in four-byte characters, so that a job can move between stores.
+const JOB_ID_LIMIT: usize = 191;
+
+/// Whether the history of a job is to be pruned, now that this run has ended: seldom, so that it costs little a run.
+pub(crate) fn is_time_to_prune(ended: &Run) -> bool {
+    ended.id.seq.is_multiple_of(16)
+}
+
+/// The time rounded down to the microsecond, which is all that stores keep.
+pub(crate) fn whole_micros(time: DateTime<Utc>) -> DateTime<Utc> {
+    time.trunc_subsecs(6)
+}
+
+/// The head of an error text, cut between characters.
+fn bounded(mut error: String) -> String {
+    error.truncate(error.floor_char_boundary(Run::ERROR_LIMIT));
+    error
+}

@@ -1,0 +1,75 @@
+//! The step of `record`: one report about a running run.
+
+use chrono::{DateTime, Utc};
+use scheduler_core::{
+    JobState, NodeId, Run, RunState, Verdict, Wait,
+    store::{Entry, RecordOutcome, RunReport},
+};
+
+use super::{Head, Runs, bounded, whole_micros};
+
+impl Head {
+    /// Takes a report if the run is the reporter's, or says whose it is.
+    pub(crate) fn record(
+        &mut self,
+        runs: &mut impl Runs,
+        entry: &Entry,
+        owner: &NodeId,
+        now: DateTime<Utc>,
+    ) -> RecordOutcome {
+        let Some(run) = runs.run(entry.run.seq) else {
+            return RecordOutcome::Gone;
+        };
+        if run.owner.as_ref() != Some(owner) || run.fence != entry.fence {
+            return RecordOutcome::Stale;
+        }
+        if run.state != RunState::Running {
+            return if shows(run, &entry.report) { RecordOutcome::Done } else { RecordOutcome::Stale };
+        }
+        let mut run = run.clone();
+        match &entry.report {
+            RunReport::End { verdict, error, duration } => {
+                run.duration = Some(std::time::Duration::from_micros(duration.as_micros() as u64));
+                run.error = None;
+                self.end_run(runs, run, *verdict, error.clone(), now);
+            }
+            RunReport::Retry { error, .. } if self.state == JobState::Removed => {
+                self.end_run(runs, run, Verdict::Error, error.clone(), now);
+            }
+            RunReport::Retry { due, error } => {
+                run.state = RunState::Waiting(Wait::Retry);
+                run.due = whole_micros(*due);
+                run.error = error.clone().map(bounded);
+                self.last_end = Some(now);
+                self.put_off(runs, run);
+            }
+            RunReport::Release => {
+                run.state = RunState::Waiting(Wait::Released);
+                run.started = None;
+                self.put_off(runs, run);
+            }
+        }
+        self.nudged = true;
+        if self.blocked && self.held.is_none() {
+            self.make_due(now);
+        }
+        RecordOutcome::Done
+    }
+
+    fn put_off(&mut self, runs: &mut impl Runs, run: Run) {
+        let due = run.due;
+        runs.put(run);
+        self.make_due(due);
+    }
+}
+
+/// Whether a run that is not running shows that this report about it was taken before.
+fn shows(run: &Run, report: &RunReport) -> bool {
+    match (run.state, report) {
+        (RunState::Ended(is), RunReport::End { verdict, .. }) => is == *verdict,
+        (RunState::Ended(Verdict::Error), RunReport::Retry { .. }) => true,
+        (RunState::Waiting(Wait::Retry), RunReport::Retry { due, .. }) => run.due == whole_micros(*due),
+        (RunState::Waiting(Wait::Released), RunReport::Release) => true,
+        _ => false,
+    }
+}

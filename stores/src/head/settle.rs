@@ -1,0 +1,129 @@
+//! The step of `settle`: one claimed job moves on.
+
+use chrono::{DateTime, Utc};
+use scheduler_core::{
+    NodeId, Run, RunState,
+    store::{Fate, Move, RunChange, SettleOutcome},
+};
+
+use super::{Head, Runs, whole_micros};
+
+/// The nodes whose running runs a move asks to stop.
+pub(crate) type Asked = Vec<NodeId>;
+
+impl Head {
+    /// Applies a move if the claim behind it holds, or says why not.
+    pub(crate) fn settle(
+        &mut self,
+        runs: &mut impl Runs,
+        to: &Move,
+        owner: &NodeId,
+        now: DateTime<Utc>,
+    ) -> (SettleOutcome, Asked) {
+        let mut asked = Asked::new();
+        if self.settled_fence == to.fence && to.fence > 0 {
+            return (SettleOutcome::Applied { job: Fate::Stays }, asked);
+        }
+        if self.revision != to.revision {
+            return (SettleOutcome::Changed, asked);
+        }
+        if self.fence != to.fence || self.held.as_ref().is_none_or(|held| held.owner != *owner) {
+            return (SettleOutcome::Taken, asked);
+        }
+        if !self.can_take(runs, &to.runs) {
+            return (SettleOutcome::Changed, asked);
+        }
+        self.settled_fence = to.fence;
+        // An update that was decided before this move must not undo it.
+        self.fence += 1;
+        self.held = None;
+        self.state = to.state.clone();
+        self.next_fire_time = to.next_fire_time.map(|next| {
+            let next = whole_micros(next);
+            self.next_fire_time.map_or(next, |old| old.max(next))
+        });
+        self.due = to.due.map(whole_micros);
+        self.blocked = to.blocked;
+        for change in &to.runs {
+            asked.extend(self.change_run(runs, change, to, owner, now));
+        }
+        self.make_up_for_nudge(runs, now);
+        self.skip_if_quarantined();
+        (SettleOutcome::Applied { job: self.fate(runs) }, asked)
+    }
+
+    /// Whether every change finds its run as the claim has shown it.
+    fn can_take(&self, runs: &impl Runs, changes: &[RunChange]) -> bool {
+        let mut seq = self.last_seq;
+        changes.iter().all(|change| match change {
+            RunChange::Insert(run) => {
+                seq += 1;
+                run.id.seq == seq
+            }
+            RunChange::Start { seq, .. } | RunChange::End { seq, .. } => {
+                runs.run(*seq).is_some_and(|run| matches!(run.state, RunState::Waiting(_)))
+            }
+            // The run may have ended in the meantime; then there is nothing to stop.
+            RunChange::Cancel { .. } => true,
+        })
+    }
+
+    fn change_run(
+        &mut self,
+        runs: &mut impl Runs,
+        change: &RunChange,
+        to: &Move,
+        owner: &NodeId,
+        now: DateTime<Utc>,
+    ) -> Option<NodeId> {
+        match change {
+            RunChange::Insert(run) => {
+                let mut run = run.clone();
+                if run.state == RunState::Running {
+                    start(&mut run, to.fence, owner, now);
+                }
+                self.insert_run(runs, run, now);
+            }
+            RunChange::Start { seq, attempt } => {
+                let mut run = runs.run(*seq)?.clone();
+                run.attempt = *attempt;
+                start(&mut run, to.fence, owner, now);
+                runs.put(run);
+            }
+            RunChange::End { seq, verdict, error } => {
+                let run = runs.run(*seq)?.clone();
+                self.end_run(runs, run, *verdict, error.clone(), now);
+            }
+            RunChange::Cancel { seq } => {
+                let run = runs.run(*seq)?;
+                if run.state == RunState::Running && !run.cancel_requested {
+                    let mut run = run.clone();
+                    run.cancel_requested = true;
+                    let node = run.owner.clone();
+                    runs.put(run);
+                    return node;
+                }
+            }
+        }
+        None
+    }
+
+    /// A run ended or was put off after the claim: the freed slot is used at once, a retry is not forgotten.
+    fn make_up_for_nudge(&mut self, runs: &impl Runs, now: DateTime<Utc>) {
+        if !self.nudged {
+            return;
+        }
+        if self.blocked {
+            self.due = Some(now);
+        } else if let Some(first) = runs.open().filter(|run| run.state != RunState::Running).map(|run| run.due).min() {
+            self.make_due(first);
+        }
+    }
+}
+
+fn start(run: &mut Run, fence: u64, owner: &NodeId, now: DateTime<Utc>) {
+    run.state = RunState::Running;
+    run.owner = Some(owner.clone());
+    run.fence = fence;
+    run.started = Some(now);
+}

@@ -1,0 +1,174 @@
+//! The verb `claim`.
+
+use chrono::{DateTime, Utc};
+use scheduler_core::{
+    JobState, NodeId, RunId, RunState, Uid, Wait,
+    store::{Adopt, CLAIMED_RUNS, Claim, Claimed, ClaimedJob, DECLINED_LIMIT, Declined, Report},
+};
+
+use super::{
+    entry::Entry,
+    index::{Node, Slot, Table},
+    shape::Shape,
+    verbs::earlier,
+};
+use crate::head::{Runs, whole_micros};
+
+/// What a claim does with the jobs that are due.
+#[derive(Debug, Default)]
+struct Selection {
+    take: Vec<Slot>,
+    declined: Vec<Declined>,
+    /// The due of the first job that the limit left out.
+    left_out: Option<DateTime<Utc>>,
+}
+
+impl Table {
+    pub(super) fn claim(&mut self, claim: &Claim) -> Claimed {
+        let now = whole_micros(claim.at);
+        if self.nodes.get(&claim.owner).is_some_and(|node| claim.seq <= node.last_claim_seq) {
+            // Not the caller's latest claim: it takes nothing, but must not let its caller sleep either.
+            let first = self.select(claim, now).take.first().and_then(|slot| self.entry(*slot).due());
+            return Claimed::nothing(now, earlier(first, self.next_due(claim, now)));
+        }
+        let are_runs_left = claim.adopt == Adopt::Lapsed && self.adopt(&claim.owner, claim.limit, now);
+        let selection = self.select(claim, now);
+        for slot in &selection.take {
+            self.edit(*slot, |head, _| head.claim(&claim.owner, now + claim.lease));
+        }
+        if self.claims.contains_key(&claim.owner) || self.running.is_any_of(&claim.owner) {
+            let node = Node { lease_until: Some(now + claim.lease), last_claim_seq: claim.seq };
+            self.nodes.insert(claim.owner.clone(), node);
+        }
+        let more = are_runs_left || selection.left_out.is_some();
+        Claimed {
+            now,
+            jobs: selection.take.iter().map(|slot| claimed_job(self.entry(*slot))).collect(),
+            quarantined: Vec::new(),
+            declined: selection.declined,
+            next_due: if more { earlier(Some(now), selection.left_out) } else { self.next_due(claim, now) },
+            more,
+        }
+    }
+
+    /// Takes over the runs of nodes whose lease has passed, up to a limit, and says whether some are left.
+    fn adopt(&mut self, owner: &NodeId, limit: usize, now: DateTime<Utc>) -> bool {
+        let is_lapsed = |node: &Node| node.lease_until.is_none_or(|until| until <= now);
+        let lapsed = self.nodes.iter().filter(|(id, node)| *id != owner && is_lapsed(node)).map(|(id, _)| id.clone());
+        let mut free = limit;
+        for id in lapsed.collect::<Vec<_>>() {
+            let runs: Vec<RunId> = self.running.of(&id).take(free).collect();
+            for run in &runs {
+                self.take_from_node(*run, Wait::Orphan, now);
+            }
+            free -= runs.len();
+            if !self.running.is_any_of(&id) {
+                self.nodes.remove(&id);
+            } else {
+                if let Some(node) = self.nodes.get_mut(&id).filter(|_| !runs.is_empty()) {
+                    node.lease_until = None;
+                }
+                return true;
+            }
+        }
+        false
+    }
+
+    fn select(&self, claim: &Claim, now: DateTime<Utc>) -> Selection {
+        let mut selection = Selection::default();
+        let mut reader = Reader::new(claim);
+        for uid in self.due_until(now) {
+            let slot = self.slot(uid).expect("the index of due jobs names jobs");
+            let entry = self.entry(slot);
+            if !is_claimable(entry) {
+                continue;
+            }
+            if reader.can_run(entry.shape()) {
+                if !is_free(entry, claim, now) {
+                    continue;
+                }
+                if selection.take.len() == claim.limit {
+                    selection.left_out = entry.due();
+                    break;
+                }
+                selection.take.push(slot);
+            } else if claim.declined == Report::Declined
+                && selection.declined.len() < DECLINED_LIMIT
+                && entry.lived().is_none_or(|lived| lived.head.held.is_none())
+            {
+                let (task, v) = (entry.shape().task.clone(), entry.shape().v);
+                selection.declined.push(Declined { id: entry.id.clone(), task, v });
+            }
+        }
+        selection
+    }
+
+    /// When the node should claim again, if it has taken all that is due.
+    fn next_due(&self, claim: &Claim, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let mut reader = Reader::new(claim);
+        let mut can_take = |uid: &Uid| {
+            let entry = self.entry(self.slot(*uid).expect("the indexes name jobs"));
+            is_claimable(entry) && reader.can_run(entry.shape())
+        };
+        let is_unheld = |uid: &Uid| {
+            let entry = self.entry(self.slot(*uid).expect("the indexes name jobs"));
+            entry.lived().is_none_or(|lived| lived.head.held.as_ref().is_none_or(|held| held.owner == claim.owner))
+        };
+        let next = self.due_after(now).find(|(_, uid)| is_unheld(uid) && can_take(uid)).map(|(due, _)| due);
+        let others = self.claims.iter().filter(|(id, _)| **id != claim.owner);
+        let claims = others.filter_map(|(_, claims)| claims.iter().find(|(_, uid)| can_take(uid)));
+        let claim_end = claims.map(|(until, _)| *until).min();
+        let leases = self.nodes.iter().filter(|(id, _)| **id != claim.owner && self.running.is_any_of(id));
+        let lease_end = leases.map(|(_, node)| node.lease_until.unwrap_or(now)).min();
+        earlier(next, earlier(claim_end, lease_end))
+    }
+}
+
+/// Whether the claiming node can run a job, by its task and version.
+struct Reader<'a> {
+    claim: &'a Claim,
+    /// The last answer; jobs of one task share their shape, which spares the search by name.
+    last: Option<(&'a Shape, bool)>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(claim: &'a Claim) -> Self {
+        Self { claim, last: None }
+    }
+
+    fn can_run(&mut self, shape: &'a Shape) -> bool {
+        match self.last {
+            Some((last, answer)) if std::ptr::eq(last, shape) => answer,
+            _ => {
+                let answer = shape.v <= self.claim.max_v && self.claim.tasks.contains(&shape.task);
+                self.last = Some((shape, answer));
+                answer
+            }
+        }
+    }
+}
+
+fn is_claimable(entry: &Entry) -> bool {
+    entry.lived().is_none_or(|lived| !matches!(lived.head.state, JobState::Quarantined(_)))
+}
+
+fn is_free(entry: &Entry, claim: &Claim, now: DateTime<Utc>) -> bool {
+    let held = entry.lived().and_then(|lived| lived.head.held.as_ref());
+    held.is_none_or(|held| held.owner == claim.owner || (claim.adopt == Adopt::Lapsed && held.until <= now))
+}
+
+fn claimed_job(entry: &Entry) -> ClaimedJob {
+    let (mut running, mut waiting) = (Vec::new(), Vec::new());
+    for run in entry.lived().into_iter().flat_map(|lived| lived.book.open()) {
+        let kind = if run.state == RunState::Running { &mut running } else { &mut waiting };
+        kind.push(run);
+    }
+    waiting.sort_by_key(|run| (run.due, run.id.seq));
+    ClaimedJob {
+        job: entry.row(),
+        running_count: running.len(),
+        running: running.into_iter().take(CLAIMED_RUNS).cloned().collect(),
+        waiting_count: waiting.len(),
+        waiting: waiting.into_iter().take(CLAIMED_RUNS).cloned().collect(),
+    }
+}

@@ -1,0 +1,273 @@
+//! The table of jobs and the indexes over it, which change with each entry.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound::{Excluded, Unbounded},
+};
+
+use chrono::{DateTime, Utc};
+use hashbrown::HashTable;
+use scheduler_core::{JobBody, JobId, NodeId, Run, RunId, RunState, Uid};
+
+use super::{
+    changes::Changes,
+    entry::{Book, Entry},
+    shape::{Definition, Shapes},
+};
+use crate::head::{Head, Runs};
+
+/// All that the store keeps.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    slots: Vec<Option<Entry>>,
+    free: Vec<Slot>,
+    by_uid: HashTable<Slot>,
+    by_id: BTreeMap<JobId, Slot>,
+    due: BTreeSet<DueKey>,
+    pub(super) claims: BTreeMap<NodeId, BTreeSet<(DateTime<Utc>, Uid)>>,
+    pub(super) running: Running,
+    pub(super) nodes: BTreeMap<NodeId, Node>,
+    pub(super) changes: Changes,
+    pub(super) shapes: Shapes,
+}
+
+/// The place of an entry. Four bytes hold more jobs than memory does.
+pub(super) type Slot = u32;
+
+/// A node that holds a claim or a running run.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Node {
+    /// None once other nodes have begun to take over.
+    pub(super) lease_until: Option<DateTime<Utc>>,
+    pub(super) last_claim_seq: u64,
+}
+
+/// The running runs by their nodes.
+#[derive(Debug, Default)]
+pub(super) struct Running {
+    by_node: BTreeMap<NodeId, BTreeSet<RunId>>,
+    asked: BTreeMap<NodeId, BTreeSet<RunId>>,
+}
+
+/// A place in the order of claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct DueKey {
+    due: i64,
+    uid: [u64; 2], // in halves, since a u128 would pad the key to 32 bytes
+}
+
+/// The runs of one entry, with the index of running ones kept up to date.
+pub(super) struct Indexed<'a> {
+    book: &'a mut Book,
+    running: &'a mut Running,
+}
+
+impl Table {
+    pub(super) fn slot(&self, uid: Uid) -> Option<Slot> {
+        self.by_uid.find(hash(uid), |slot| self.entry(*slot).uid() == uid).copied()
+    }
+
+    pub(super) fn live_slot(&self, id: &JobId) -> Option<Slot> {
+        self.by_id.get(id).copied()
+    }
+
+    /// The live jobs after an id, by id.
+    pub(super) fn live_slots(&self, after: Option<&JobId>) -> impl Iterator<Item = Slot> {
+        let from = after.map_or(Unbounded, Excluded);
+        self.by_id.range::<JobId, _>((from, Unbounded)).map(|(_, slot)| *slot)
+    }
+
+    pub(super) fn entry(&self, slot: Slot) -> &Entry {
+        filled(&self.slots, slot)
+    }
+
+    /// The jobs that are due by this time, by (due, uid).
+    pub(super) fn due_until(&self, now: DateTime<Utc>) -> impl Iterator<Item = Uid> {
+        let end = DueKey { due: now.timestamp_micros(), uid: [u64::MAX; 2] };
+        self.due.range(..=end).map(DueKey::uid)
+    }
+
+    /// The jobs that are due after this time, by (due, uid).
+    pub(super) fn due_after(&self, now: DateTime<Utc>) -> impl Iterator<Item = (DateTime<Utc>, Uid)> {
+        let start = DueKey { due: now.timestamp_micros(), uid: [u64::MAX; 2] };
+        self.due.range((Excluded(start), Unbounded)).map(|key| (key.time(), key.uid()))
+    }
+
+    /// Adds an entry whose uid and id are free.
+    pub(super) fn add(&mut self, entry: Entry) {
+        let key = entry.due().map(|at| DueKey::new(at, entry.uid()));
+        let id = entry.is_live().then(|| entry.id.clone());
+        let slot = self.fill(entry);
+        self.due.extend(key);
+        self.by_id.extend(id.map(|id| (id, slot)));
+    }
+
+    /// Adds many entries whose uids and ids are free: trees that grow by much are rebuilt at once, which is faster than
+    /// growing them and leaves no half-filled nodes.
+    pub(super) fn add_many(&mut self, entries: impl ExactSizeIterator<Item = Entry>) {
+        self.slots.reserve(entries.len());
+        let slots = &self.slots;
+        self.by_uid.reserve(entries.len(), |slot| hash(filled(slots, *slot).uid()));
+        let mut due = Vec::with_capacity(entries.len());
+        let mut ids = Vec::with_capacity(entries.len());
+        for entry in entries {
+            due.extend(entry.due().map(|at| DueKey::new(at, entry.uid())));
+            let id = entry.is_live().then(|| entry.id.clone());
+            let slot = self.fill(entry);
+            ids.extend(id.map(|id| (id, slot)));
+        }
+        self.due.append(&mut due.into_iter().collect());
+        self.by_id.append(&mut ids.into_iter().collect());
+    }
+
+    /// How many jobs there are, hidden ones included.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Changes an entry, and the indexes with it.
+    pub(super) fn edit<T>(&mut self, slot: Slot, step: impl FnOnce(&mut Head, &mut Indexed<'_>) -> T) -> T {
+        let entry = self.slots[slot as usize].as_mut().expect("the indexes name filled slots only");
+        let (uid, history) = (entry.uid(), entry.shape().options.history);
+        let lived = entry.live_on();
+        let head = &mut lived.head;
+        let (due, held, was_live) = (head.due, head.held.clone(), head.state.is_live());
+        let reply = step(head, &mut Indexed { book: &mut lived.book, running: &mut self.running });
+        lived.book.prune(history);
+        if head.due != due {
+            due.map(|at| self.due.remove(&DueKey::new(at, uid)));
+            self.due.extend(head.due.map(|at| DueKey::new(at, uid)));
+        }
+        if head.held != held {
+            let now_held = head.held.clone();
+            held.map(|it| remove_from(&mut self.claims, &it.owner, &(it.until, uid)));
+            now_held.map(|it| self.claims.entry(it.owner).or_default().insert((it.until, uid)));
+        }
+        if was_live && !entry.is_live() {
+            self.by_id.remove(&entry.id);
+        }
+        reply
+    }
+
+    /// Writes a job's definition.
+    pub(super) fn define(&mut self, slot: Slot, body: &JobBody) {
+        let definition = Definition::new(body, &mut self.shapes);
+        let entry = self.slots[slot as usize].as_mut().expect("the indexes name filled slots only");
+        entry.definition = definition;
+    }
+
+    /// Deletes a job and its runs, none of which is open.
+    pub(super) fn delete(&mut self, slot: Slot) -> Entry {
+        let entry = self.slots[slot as usize].take().expect("the indexes name filled slots only");
+        self.free.push(slot);
+        if let Ok(found) = self.by_uid.find_entry(hash(entry.uid()), |it| *it == slot) {
+            found.remove();
+        }
+        if entry.is_live() {
+            self.by_id.remove(&entry.id);
+        }
+        if let Some(due) = entry.due() {
+            self.due.remove(&DueKey::new(due, entry.uid()));
+        }
+        if let Some(held) = entry.lived().and_then(|lived| lived.head.held.as_ref()) {
+            remove_from(&mut self.claims, &held.owner, &(held.until, entry.uid()));
+        }
+        entry
+    }
+
+    fn fill(&mut self, entry: Entry) -> Slot {
+        let uid = entry.uid();
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            Slot::try_from(self.slots.len() - 1).expect("four billion jobs do not fit into memory")
+        });
+        self.slots[slot as usize] = Some(entry);
+        let slots = &self.slots;
+        self.by_uid.insert_unique(hash(uid), slot, |slot| hash(filled(slots, *slot).uid()));
+        slot
+    }
+}
+
+impl Runs for Indexed<'_> {
+    fn run(&self, seq: u64) -> Option<&Run> {
+        self.book.run(seq)
+    }
+
+    fn open(&self) -> impl Iterator<Item = &Run> {
+        self.book.open()
+    }
+
+    fn put(&mut self, run: Run) {
+        if let Some(old) = self.book.run(run.id.seq) {
+            self.running.leave(old);
+        }
+        self.running.enter(&run);
+        self.book.put(run);
+    }
+}
+
+impl Running {
+    /// The running runs of a node, by id.
+    pub(super) fn of(&self, node: &NodeId) -> impl Iterator<Item = RunId> {
+        self.by_node.get(node).into_iter().flatten().copied()
+    }
+
+    /// Those of them that are asked to stop.
+    pub(super) fn asked(&self, node: &NodeId) -> impl Iterator<Item = RunId> {
+        self.asked.get(node).into_iter().flatten().copied()
+    }
+
+    pub(super) fn is_any_of(&self, node: &NodeId) -> bool {
+        self.by_node.contains_key(node)
+    }
+
+    fn enter(&mut self, run: &Run) {
+        if let (RunState::Running, Some(owner)) = (run.state, &run.owner) {
+            self.by_node.entry(owner.clone()).or_default().insert(run.id);
+            if run.cancel_requested {
+                self.asked.entry(owner.clone()).or_default().insert(run.id);
+            }
+        }
+    }
+
+    fn leave(&mut self, run: &Run) {
+        if let (RunState::Running, Some(owner)) = (run.state, &run.owner) {
+            remove_from(&mut self.by_node, owner, &run.id);
+            if run.cancel_requested {
+                remove_from(&mut self.asked, owner, &run.id);
+            }
+        }
+    }
+}
+
+impl DueKey {
+    fn new(due: DateTime<Utc>, uid: Uid) -> Self {
+        Self { due: due.timestamp_micros(), uid: [(uid.0 >> 64) as u64, uid.0 as u64] }
+    }
+
+    fn uid(&self) -> Uid {
+        Uid(u128::from(self.uid[0]) << 64 | u128::from(self.uid[1]))
+    }
+
+    fn time(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_micros(self.due).expect("it was made from a time")
+    }
+}
+
+fn filled(slots: &[Option<Entry>], slot: Slot) -> &Entry {
+    slots[slot as usize].as_ref().expect("the indexes name filled slots only")
+}
+
+fn remove_from<T: Ord>(sets: &mut BTreeMap<NodeId, BTreeSet<T>>, node: &NodeId, item: &T) {
+    if let Some(set) = sets.get_mut(node) {
+        set.remove(item);
+        if set.is_empty() {
+            sets.remove(node);
+        }
+    }
+}
+
+/// Uids are random; the multiplication is for those that somebody has numbered.
+fn hash(uid: Uid) -> u64 {
+    ((uid.0 >> 64) as u64 ^ uid.0 as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}

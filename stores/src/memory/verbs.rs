@@ -1,0 +1,230 @@
+//! The verbs but for `claim`.
+
+use std::{collections::HashSet, time::Duration};
+
+use chrono::{DateTime, Utc};
+use scheduler_core::{
+    JobId, JobRow, NodeId, RunId, Uid, Wait,
+    store::{
+        Fate, Hint, Hold, Inserted, Record, RecordOutcome, Recorded, Removed, Settle, SettleOutcome, Settled, Stamped,
+        StoreError, Update, Updated,
+    },
+};
+
+use super::{
+    entry::Entry,
+    index::{Node, Slot, Table},
+    shape::Definition,
+};
+use crate::head::{Runs, UpdateStep, check_id, whole_micros};
+
+impl Table {
+    pub(super) fn insert(&mut self, at: DateTime<Utc>, jobs: &[JobRow]) -> Result<Stamped<Vec<Inserted>>, StoreError> {
+        for (item, job) in jobs.iter().enumerate() {
+            check_id(&job.id).map_err(|error| error.with_item(item))?;
+        }
+        let value = if self.is_bulk(jobs) {
+            self.insert_many(jobs);
+            vec![Inserted::Added; jobs.len()]
+        } else {
+            jobs.iter().map(|job| self.insert_one(job)).collect()
+        };
+        Ok(Stamped { now: whole_micros(at), value })
+    }
+
+    fn insert_one(&mut self, job: &JobRow) -> Inserted {
+        if self.slot(job.uid).is_some() {
+            return Inserted::Added;
+        }
+        if let Some(slot) = self.live_slot(&job.id) {
+            return Inserted::Conflict(Box::new(self.listed(slot)));
+        }
+        let definition = Definition::new(&job.body, &mut self.shapes);
+        let entry = Entry::new(job, definition);
+        self.changes.note(entry.due().map_or(Hint::Resync, Hint::Due));
+        self.add(entry);
+        Inserted::Added
+    }
+
+    /// Whether the jobs are many compared with those that are there, and all of them new.
+    fn is_bulk(&self, jobs: &[JobRow]) -> bool {
+        if jobs.len() < 64 || jobs.len() < self.len() / 4 {
+            return false;
+        }
+        let mut ids = HashSet::with_capacity(jobs.len());
+        let mut uids = HashSet::with_capacity(jobs.len());
+        jobs.iter().all(|job| {
+            self.live_slot(&job.id).is_none()
+                && self.slot(job.uid).is_none()
+                && ids.insert(&job.id)
+                && uids.insert(job.uid)
+        })
+    }
+
+    fn insert_many(&mut self, jobs: &[JobRow]) {
+        let mut shapes = std::mem::take(&mut self.shapes);
+        self.add_many(jobs.iter().map(|job| Entry::new(job, Definition::new(&job.body, &mut shapes))));
+        self.shapes = shapes;
+        let first = jobs.iter().filter_map(|job| job.due).min();
+        self.changes.note(first.map_or(Hint::Resync, Hint::Due));
+    }
+
+    pub(super) fn update(&mut self, at: DateTime<Utc>, update: &Update) -> Stamped<Updated> {
+        let now = whole_micros(at);
+        let slot = self.slot(update.uid).filter(|slot| self.entry(*slot).is_live());
+        let value = slot.map_or(Updated::Gone, |slot| self.update_slot(slot, update, now));
+        Stamped { now, value }
+    }
+
+    fn update_slot(&mut self, slot: Slot, update: &Update, now: DateTime<Utc>) -> Updated {
+        let same_body = update.body.as_ref().is_none_or(|body| self.entry(slot).definition.body() == *body);
+        let step = self.edit(slot, |head, runs| head.update(runs, update, same_body, now));
+        if step == UpdateStep::Written {
+            if let Some(body) = &update.body {
+                self.define(slot, body);
+            }
+            self.changes.note(self.entry(slot).due().map_or(Hint::Resync, Hint::Due));
+        }
+        let row = Box::new(self.entry(slot).row());
+        match step {
+            UpdateStep::Written | UpdateStep::Repeated => Updated::Updated(row),
+            UpdateStep::Conflict => Updated::Conflict(row),
+        }
+    }
+
+    pub(super) fn remove(&mut self, at: DateTime<Utc>, ids: &[JobId]) -> Stamped<Vec<Removed>> {
+        let now = whole_micros(at);
+        let value = ids.iter().map(|id| self.live_slot(id).map_or(Removed::Gone, |slot| self.remove_slot(slot, now)));
+        Stamped { now, value: value.collect() }
+    }
+
+    pub(super) fn remove_all(&mut self, at: DateTime<Utc>) -> Stamped<u64> {
+        let now = whole_micros(at);
+        let slots: Vec<Slot> = self.live_slots(None).collect();
+        for slot in &slots {
+            self.remove_slot(*slot, now);
+        }
+        Stamped { now, value: slots.len() as u64 }
+    }
+
+    fn remove_slot(&mut self, slot: Slot, now: DateTime<Utc>) -> Removed {
+        let running = self.edit(slot, |head, runs| head.remove(runs, now));
+        if running == 0 {
+            self.delete(slot);
+        }
+        self.changes.note(Hint::Resync);
+        Removed::Removed { running }
+    }
+
+    pub(super) fn settle(&mut self, settle: &Settle) -> Settled {
+        let now = whole_micros(settle.at);
+        let mut next_due: Option<DateTime<Utc>> = None;
+        let mut outcomes = Vec::with_capacity(settle.moves.len());
+        for to in &settle.moves {
+            let Some(slot) = self.slot(to.uid) else {
+                outcomes.push(SettleOutcome::Gone);
+                continue;
+            };
+            let (outcome, asked) = self.edit(slot, |head, runs| head.settle(runs, to, &settle.owner, now));
+            for node in asked {
+                self.changes.note(Hint::Cancel(node));
+            }
+            match outcome {
+                SettleOutcome::Applied { job: Fate::Deleted } => {
+                    self.delete(slot);
+                }
+                SettleOutcome::Applied { job: Fate::Stays } => next_due = earlier(next_due, self.entry(slot).due()),
+                _ => {}
+            }
+            outcomes.push(outcome);
+        }
+        self.renew(&settle.owner, now, settle.lease);
+        Settled { now, outcomes, next_due }
+    }
+
+    pub(super) fn record(&mut self, record: &Record) -> Recorded {
+        let now = whole_micros(record.at);
+        let mut next_due: Option<DateTime<Utc>> = None;
+        let mut outcomes = Vec::with_capacity(record.entries.len());
+        let mut deleted: Vec<(Uid, JobId)> = Vec::new();
+        for entry in &record.entries {
+            let Some(slot) = self.slot(entry.run.uid) else {
+                outcomes.push(RecordOutcome::Gone);
+                continue;
+            };
+            let (outcome, fate) = self.edit(slot, |head, runs| {
+                let outcome = head.record(runs, entry, &record.owner, now);
+                (outcome, head.fate(runs))
+            });
+            match (outcome, fate) {
+                (RecordOutcome::Done, Fate::Deleted) => {
+                    let entry = self.delete(slot);
+                    deleted.push((entry.uid(), entry.id));
+                }
+                (RecordOutcome::Done, Fate::Stays) => next_due = earlier(next_due, self.entry(slot).due()),
+                _ => {}
+            }
+            outcomes.push(outcome);
+        }
+        let hold = self.hold(&record.owner, now, record.lease);
+        let cancel: Vec<RunId> = self.running.asked(&record.owner).collect();
+        Recorded { now, outcomes, cancel, hold, deleted, next_due }
+    }
+
+    pub(super) fn release(&mut self, at: DateTime<Utc>, owner: &NodeId) {
+        let now = whole_micros(at);
+        let claimed: Vec<Uid> = self.claims.get(owner).into_iter().flatten().map(|(_, uid)| *uid).collect();
+        for uid in &claimed {
+            if let Some(slot) = self.slot(*uid) {
+                self.edit(slot, |head, _| head.held = None);
+            }
+        }
+        let running: Vec<RunId> = self.running.of(owner).collect();
+        for run in &running {
+            self.take_from_node(*run, Wait::Released, now);
+        }
+        self.nodes.remove(owner);
+        if !claimed.is_empty() || !running.is_empty() {
+            self.changes.note(Hint::Resync);
+        }
+    }
+
+    /// Lets a running run wait for another node.
+    pub(super) fn take_from_node(&mut self, run: RunId, wait: Wait, now: DateTime<Utc>) {
+        if let Some(slot) = self.slot(run.uid) {
+            self.edit(slot, |head, runs| {
+                if let Some(run) = runs.run(run.seq).cloned() {
+                    head.take_from_node(runs, run, wait, now);
+                }
+            });
+        }
+    }
+
+    /// Renews the lease of a node that holds something.
+    fn renew(&mut self, owner: &NodeId, now: DateTime<Utc>, lease: Duration) {
+        if let Some(node) = self.nodes.get_mut(owner) {
+            node.lease_until = Some(now + lease);
+        } else if self.running.is_any_of(owner) {
+            let node = Node { lease_until: Some(now + lease), last_claim_seq: 0 };
+            self.nodes.insert(owner.clone(), node);
+        }
+    }
+
+    /// Whether a node's runs are still its own; if they are, its lease is renewed.
+    fn hold(&mut self, owner: &NodeId, now: DateTime<Utc>, lease: Duration) -> Hold {
+        let is_lost = match self.nodes.get(owner) {
+            Some(node) => node.lease_until.is_none(),
+            None => !self.running.is_any_of(owner),
+        };
+        if is_lost {
+            return Hold::Lost;
+        }
+        self.renew(owner, now, lease);
+        Hold::Kept
+    }
+}
+
+/// The earlier of two times that may be none.
+pub(super) fn earlier(a: Option<DateTime<Utc>>, b: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    a.into_iter().chain(b).min()
+}

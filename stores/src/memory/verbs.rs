@@ -19,11 +19,7 @@ use super::{
 use crate::head::{Runs, UpdateStep, check_id, whole_micros};
 
 impl Table {
-    pub(super) fn insert(
-        &mut self,
-        at: DateTime<Utc>,
-        jobs: &[JobRow],
-    ) -> Result<Stamped<Vec<Inserted>>, StoreError> {
+    pub(super) fn insert(&mut self, at: DateTime<Utc>, jobs: &[JobRow]) -> Result<Stamped<Vec<Inserted>>, StoreError> {
         for (item, job) in jobs.iter().enumerate() {
             check_id(&job.id).map_err(|error| error.with_item(item))?;
         }

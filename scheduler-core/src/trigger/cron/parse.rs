@@ -131,7 +131,9 @@ impl<'a> Cursor<'a> {
     pub(super) fn value(&mut self, field: &Field) -> Result<u32, TriggerError> {
         let start = self.at;
         if let Some(value) = self.number() {
-            if value < field.min || value > field.max || self.peek().is_ascii_alphabetic() {
+            // The `L` of `5L` is the dialect's business.
+            let more = self.peek().is_ascii_alphabetic() && self.peek() & !0x20 != b'L';
+            if value < field.min || value > field.max || more {
                 self.at = start;
                 return Err(self.bad_value(field));
             }

@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveTime, Utc};
 use chrono_tz::Tz;
-use scheduler_core::trigger::{Cron, CronFields, Interval, Trigger, TriggerErrorKind};
+use scheduler_core::trigger::{And, CalendarInterval, Cron, CronFields, Interval, Or, Trigger, TriggerErrorKind};
 use serde_json::Value;
 
 fn cases(text: &str) -> Vec<Value> {
@@ -49,7 +49,8 @@ fn replay(case: &Value, trigger: &Trigger) {
         previous = Some(next);
     };
     assert_eq!(found, expected, "{case}");
-    let ends = case["finished"] == true && (case["end"].is_string() || expected.is_empty());
+    let ends =
+        case["finished"] == true && (case["end"].is_string() || case["end_date"].is_string() || expected.is_empty());
     assert!(finished || !ends, "fires after the end: {case}");
 }
 
@@ -115,5 +116,38 @@ fn crontab_expressions_fire_around_daylight_saving_as_in_cronsim() {
     for case in cases(include_str!("data/oracle/crontab_dst.jsonl")) {
         let cron = Cron::crontab(case["expression"].as_str().unwrap()).unwrap();
         replay(&case, &cron.timezone(zone(&case)).into());
+    }
+}
+
+#[test]
+fn calendar_intervals_fire_as_in_apscheduler() {
+    for case in cases(include_str!("data/oracle/calendar_interval.jsonl")) {
+        let unit = |name: &str| case["units"][name].as_u64().unwrap_or(0) as u32;
+        let part = |name: &str| case[name].as_u64().unwrap() as u32;
+        let mut interval = CalendarInterval::years(unit("years"))
+            + CalendarInterval::months(unit("months"))
+            + CalendarInterval::weeks(unit("weeks"))
+            + CalendarInterval::days(unit("days"));
+        interval = interval
+            .at(NaiveTime::from_hms_opt(part("hour"), part("minute"), part("second")).unwrap())
+            .timezone(zone(&case))
+            .starting_on(case["start_date"].as_str().unwrap().parse().unwrap());
+        if let Some(end) = case["end_date"].as_str() {
+            interval = interval.until(end.parse().unwrap());
+        }
+        replay(&case, &interval.into());
+    }
+}
+
+#[test]
+fn combinations_fire_as_in_apscheduler() {
+    for case in cases(include_str!("data/oracle/combined.jsonl")) {
+        let parts = case["cron"].as_array().unwrap().iter();
+        let parts = parts.map(|part| fields(part).timezone(zone(&case)).build().unwrap().into());
+        let trigger = match case["kind"].as_str().unwrap() {
+            "and" => Trigger::from(And::of(parts).unwrap()),
+            _ => Trigger::from(Or::of(parts).unwrap()),
+        };
+        replay(&case, &trigger);
     }
 }

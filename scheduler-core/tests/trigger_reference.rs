@@ -26,5 +26,5 @@ fn sample(seed: u64, count: usize) {
 
 #[test]
 fn expressions_fire_around_transitions_as_a_walk_through_every_second_says() {
-    sample(20_261_121, 60);
+    sample(20_261_121, 400);
 }

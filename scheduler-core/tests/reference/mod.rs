@@ -204,10 +204,13 @@ impl Expression {
         terms.iter().map(term).collect::<Vec<_>>().join(",")
     }
 
-    fn matches(&self, civil: NaiveDateTime) -> bool {
+    fn matches(&self, civil: i64) -> bool {
+        if !numbers(&self.second, civil.rem_euclid(60) as u32, 0, 59) {
+            return false;
+        }
+        let civil = naive(civil);
         let date = civil.date();
-        numbers(&self.second, civil.second(), 0, 59)
-            && numbers(&self.minute, civil.minute(), 0, 59)
+        numbers(&self.minute, civil.minute(), 0, 59)
             && numbers(&self.hour, civil.hour(), 0, 23)
             && numbers(&self.month, civil.month(), 1, 12)
             && self.matches_day(date)
@@ -254,7 +257,7 @@ impl Expression {
             overlap => overlap,
         };
         // What lies beyond decides which of two equal times comes first, and what a gap pushes in.
-        let margin = 26 * 3600;
+        let margin = 2 * 3600 + largest_jump(zone, from - 26 * 3600, to + 26 * 3600);
         let mut shown: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
         let mut fires = BTreeSet::new();
         let mut last = None;
@@ -263,7 +266,7 @@ impl Expression {
             let civil = instant + offsets.at(instant);
             if let Some(last) = last {
                 for skipped in last + 1..civil {
-                    if self.matches(naive(skipped)) {
+                    if self.matches(skipped) {
                         match gap {
                             Gap::NextValid => fires.insert(instant),
                             Gap::Shift => fires.insert(instant + skipped - last - 1),
@@ -272,7 +275,7 @@ impl Expression {
                     }
                 }
             }
-            if self.matches(naive(civil)) {
+            if self.matches(civil) {
                 shown.entry(civil).or_default().push(instant);
             }
             last = Some(civil);
@@ -348,6 +351,12 @@ impl Offsets {
 
 pub(crate) fn offset(zone: Tz, instant: i64) -> i64 {
     i64::from(zone.offset_from_utc_datetime(&naive(instant)).fix().local_minus_utc())
+}
+
+/// By how much the clocks are changed at once, at most, in a stretch of time.
+fn largest_jump(zone: Tz, from: i64, to: i64) -> i64 {
+    let jump = |at: i64| (offset(zone, at) - offset(zone, at - 3600)).abs();
+    (from..to).step_by(3600).map(jump).max().unwrap_or(0)
 }
 
 /// Each second from 1970 to the end of 2037 at which the offset of a zone changes.

@@ -228,7 +228,11 @@ impl Contact {
         if self.holds_something() && self.records_in_flight == 0 {
             wakes[1] = wake(until(self.sign_at), WakeReason::LifeSign);
         }
-        if is_watching && matches!(self.limits.wakes, Wakes::Poll(_)) && !self.watch.is_in_flight {
+        if is_watching
+            && self.drain == Drain::No
+            && matches!(self.limits.wakes, Wakes::Poll(_))
+            && !self.watch.is_in_flight
+        {
             wakes[2] = wake(until(self.watch.poll_at), WakeReason::Poll);
         }
         wakes.into_iter().flatten().min_by_key(|wake| wake.after)

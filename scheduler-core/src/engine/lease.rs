@@ -66,16 +66,21 @@ impl Engine {
         }
     }
 
+    /// Whether changes by other nodes matter.
+    pub(super) fn is_watching(&self) -> bool {
+        matches!(self.state, SchedulerState::Running | SchedulerState::Paused)
+    }
+
     /// Asks for changes by other nodes, if the store can tell of them.
     pub(super) fn watch(&mut self, now: Now, index: usize) {
+        let is_watching = self.is_watching();
         let contact = &mut self.contacts[index];
         let is_wanted = match contact.limits.wakes {
             Wakes::Push => true,
             Wakes::Poll(_) => contact.watch.poll_at <= now.monotonic,
             Wakes::Never => false,
         };
-        let is_started = !matches!(self.state, SchedulerState::Stopped | SchedulerState::ShutDown);
-        if is_wanted && is_started && !contact.watch.is_in_flight && contact.drain == Drain::No {
+        if is_wanted && is_watching && !contact.watch.is_in_flight && contact.drain == Drain::No {
             contact.watch.is_in_flight = true;
             let (store, seen) = (contact.name.clone(), contact.watch.seen);
             self.call_store(store.clone(), StoreCall::Changed(seen), InFlight::Changed(store));

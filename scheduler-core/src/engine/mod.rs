@@ -212,7 +212,7 @@ impl Engine {
 
     fn next_wake_of(&self, contact: &Contact, now: Now) -> Option<Wake> {
         let is_claiming = self.state == SchedulerState::Running && self.held_count() < self.config.run_limit;
-        contact.next_wake(now, is_claiming, self.state != SchedulerState::Stopped)
+        contact.next_wake(now, is_claiming, self.is_watching())
     }
 
     fn held_count(&self) -> usize {

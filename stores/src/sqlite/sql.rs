@@ -99,8 +99,8 @@ statements! {
     /// ?1 owner, ?2 until, ?3 keys
     claim = "UPDATE {p}jobs SET owner = ?1, claim_until = ?2, fence = fence + 1, nudged = 0 \
         WHERE rowid IN (SELECT value FROM json_each(?3))";
-    /// ?1 [key, reason]s
-    quarantine = "UPDATE {p}jobs SET state = 'quarantined', reason = j.value->>1, due = NULL, owner = NULL, \
+    /// ?1 [key, reason]s; what is over stays so, since its id may belong to another job by now
+    quarantine = "UPDATE {p}jobs SET state = iif(state IN ('ending', 'removed'), state, 'quarantined'), reason = j.value->>1, due = NULL, owner = NULL, \
         claim_until = NULL FROM json_each(?1) AS j WHERE {p}jobs.rowid = j.value->>0";
     /// ?1 owner
     unclaim = "UPDATE {p}jobs SET owner = NULL, claim_until = NULL WHERE owner = ?1";
@@ -126,8 +126,7 @@ statements! {
         OR EXISTS (SELECT 1 FROM {p}runs WHERE owner = ?1 AND state = 'running') \
         ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until";
     /// ?1 id
-    node = "SELECT lease_until, \
-        EXISTS (SELECT 1 FROM {p}runs AS r WHERE r.owner = ?1 AND r.state = 'running') FROM {p}nodes WHERE id = ?1";
+    node = "SELECT lease_until FROM {p}nodes WHERE id = ?1";
     /// ?1 id
     take_node = "UPDATE {p}nodes SET lease_until = NULL WHERE id = ?1";
     /// ?1 id

@@ -184,3 +184,39 @@ impl Lists {
         lists.iter().fold(text.to_owned(), |text, (name, list)| text.replace(name, list)).into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::str::FromStr;
+
+    use sqlx::{AssertSqlSafe, ConnectOptions, Row, sqlite::SqliteConnectOptions};
+
+    use super::Sql;
+    use crate::SqliteStore;
+
+    /// A statement that scans a table gets slower with each job. Scans of its argument, of the few nodes, and along an index are none.
+    #[test]
+    fn no_statement_scans_a_table() {
+        futures_lite::future::block_on(async {
+            let folder = tempfile::TempDir::new().unwrap();
+            let url = format!("sqlite://{}/jobs.db", folder.path().display());
+            drop(SqliteStore::connect(&url).await.unwrap());
+            let mut connection = SqliteConnectOptions::from_str(&url).unwrap().connect().await.unwrap();
+            for (name, text) in Sql::new("scheduler_").all() {
+                let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"));
+                let rows = sqlx::query(explain).fetch_all(&mut connection).await.unwrap();
+                let plan: Vec<String> = rows.iter().map(|row| row.get::<String, _>("detail")).collect();
+                for step in plan.iter().filter(|step| step.starts_with("SCAN")) {
+                    let is_argument =
+                        ["SCAN j ", "SCAN json_each ", "SCAN CONSTANT"].iter().any(|it| step.starts_with(it));
+                    let is_nodes = step == "SCAN n";
+                    assert!(is_argument || is_nodes || step.contains("USING INDEX"), "{name}: {plan:#?}");
+                }
+                if name == "due" {
+                    assert_eq!(plan[0], "SEARCH scheduler_jobs USING INDEX scheduler_jobs_due (due<?)");
+                    assert!(plan.iter().all(|step| !step.contains("ORDER BY")), "{plan:#?}");
+                }
+            }
+        });
+    }
+}

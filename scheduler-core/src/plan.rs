@@ -26,6 +26,10 @@ pub const TAKEOVER_LIMIT: u32 = 3;
 /// How often the plan steps back through fire times whose jitter has not passed; more are left for the next claim.
 const JITTER_STEPS: usize = 1_000;
 
+/// How many fire times the plan walks along where a trigger cannot say which one comes before an instant; more are left
+/// for the next claim.
+const WALK_LIMIT: usize = 10_000;
+
 /// Plans one firing.
 ///
 /// # Errors
@@ -53,8 +57,7 @@ pub fn due_fire_times(
     if first > now {
         return Ok(None);
     }
-    let last = trigger.previous(now)?.map_or(first, |latest| latest.max(first));
-    Ok(Some(FireTimes { first, last }))
+    Ok(Some(FireTimes { first, last: last_up_to(trigger, now, first)? }))
 }
 
 /// The fire times of a job from one to another.
@@ -72,9 +75,28 @@ impl FireTimes {
         let mut run = Run::new(id, self.last, RunState::Ended(verdict));
         if self.first != self.last {
             run.first = Some(self.first);
-            run.count = trigger.count(self.first, self.last);
+            run.count = self.count(trigger);
         }
         run
+    }
+
+    fn count(self, trigger: &Trigger) -> Option<u64> {
+        let count = trigger.count(self.first, self.last)?;
+        // The first one may be a time that the trigger does not know: one that the user chose.
+        let is_chosen = trigger.previous(self.first).ok()? != Some(self.first);
+        Some(count + u64::from(is_chosen))
+    }
+
+    /// Those of the fire times that come before `at`.
+    ///
+    /// # Errors
+    ///
+    /// That of the trigger.
+    pub(crate) fn before(self, at: DateTime<Utc>, trigger: &Trigger) -> Result<Option<Self>, TriggerError> {
+        if self.last < at {
+            return Ok(Some(self));
+        }
+        Ok(previous_from(trigger, at, self.first)?.map(|last| Self { last, ..self }))
     }
 }
 
@@ -100,6 +122,10 @@ struct Plan<'a> {
     waiting: usize,
     /// Whether a run that is due waits for a slot.
     is_blocked: bool,
+    /// Whether there may be due runs that wait but that the claim did not report: they come before new ones.
+    has_unreported: bool,
+    /// Whether the plan ends a run, which counts as its end for a fixed delay.
+    has_ended_run: bool,
     /// The earliest start of a waiting run that is not due yet.
     waiting_due: Option<DateTime<Utc>>,
     changes: Vec<RunChange>,
@@ -114,6 +140,8 @@ impl<'a> Plan<'a> {
             running: claimed.running_count,
             waiting: claimed.waiting_count,
             is_blocked: false,
+            has_unreported: false,
+            has_ended_run: false,
             waiting_due: None,
             changes: Vec::new(),
         }
@@ -121,11 +149,11 @@ impl<'a> Plan<'a> {
 
     fn continue_waiting_runs(&mut self) {
         let claimed = self.claimed;
+        let is_paused = claimed.job.state == JobState::Paused;
         for run in &claimed.waiting {
             if let Some((verdict, error)) = self.hopeless(run) {
-                self.waiting -= 1;
-                self.changes.push(RunChange::End { seq: run.id.seq, verdict, error: Some(error.to_owned()) });
-            } else if claimed.job.state == JobState::Paused {
+                self.end(run, verdict, error);
+            } else if is_paused {
                 // It waits until the job is resumed.
             } else if run.due > self.now {
                 self.waiting_due = earliest(self.waiting_due, Some(run.due));
@@ -135,12 +163,14 @@ impl<'a> Plan<'a> {
                 self.is_blocked = true;
             }
         }
-        let unlisted = claimed.waiting_count - claimed.waiting.len().min(claimed.waiting_count);
-        if unlisted > 0 && claimed.job.state != JobState::Paused {
-            if self.has_slot() {
-                self.waiting_due = Some(self.now);
-            } else {
-                self.is_blocked = true;
+        // They are reported by due, so that after one that is not due there is none that is.
+        let are_reported_settled = claimed.waiting.last().is_some_and(|run| run.due <= self.now);
+        if claimed.waiting_count > claimed.waiting.len() && are_reported_settled {
+            self.has_unreported = true;
+            match (is_paused, self.has_slot()) {
+                (true, _) if !self.has_ended_run => {}
+                (true, _) | (false, true) => self.waiting_due = Some(self.now),
+                (false, false) => self.is_blocked = true,
             }
         }
     }
@@ -164,6 +194,12 @@ impl<'a> Plan<'a> {
         }
     }
 
+    fn end(&mut self, run: &Run, verdict: Verdict, error: &str) {
+        self.waiting -= 1;
+        self.has_ended_run = true;
+        self.changes.push(RunChange::End { seq: run.id.seq, verdict, error: Some(error.to_owned()) });
+    }
+
     fn start(&mut self, run: &Run) {
         let is_another_attempt = matches!(run.state, RunState::Waiting(Wait::Orphan | Wait::Retry));
         self.waiting -= 1;
@@ -174,6 +210,12 @@ impl<'a> Plan<'a> {
     fn has_slot(&self) -> bool {
         let options = &self.claimed.job.body.options;
         options.overlap == Overlap::Allow || self.running < options.max_instances.get() as usize
+    }
+
+    /// Whether a new run may start: one that has been waiting longer comes first.
+    fn has_slot_for_new(&self) -> bool {
+        let is_in_order = !self.has_unreported || self.claimed.job.body.options.overlap == Overlap::Allow;
+        is_in_order && self.has_slot()
     }
 
     /// Gives each due fire time its run or its verdict.
@@ -259,13 +301,13 @@ impl<'a> Plan<'a> {
     /// Runs each fire time, in order, as far as [`CATCH_UP_LIMIT`] allows.
     fn run_all(&mut self, due: FireTimes) -> Result<Next, TriggerError> {
         let trigger = &self.claimed.job.body.trigger;
-        let is_backlog = due.first != due.last || self.waiting > 0;
+        let is_backlog = due.first != due.last || self.is_blocked || self.has_unreported;
         let mut next = Some(due.first);
         for _ in 0..CATCH_UP_LIMIT {
             let Some(fire_time) = next.filter(|next| *next <= due.last) else {
                 break;
             };
-            if self.has_slot() || !is_backlog {
+            if self.has_slot_for_new() || !is_backlog {
                 self.run(fire_time);
             } else if self.waiting < CATCH_UP_LIMIT {
                 self.queue(fire_time);
@@ -283,18 +325,19 @@ impl<'a> Plan<'a> {
 
     /// Runs a fire time, if a slot is free; otherwise does with it what the overlap policy says.
     fn run(&mut self, fire_time: DateTime<Utc>) {
-        if self.has_slot() {
+        let overlap = self.claimed.job.body.options.overlap;
+        if overlap == Overlap::CancelPrevious && !self.has_slot_for_new() {
+            self.cancel_previous();
+        }
+        if self.has_slot_for_new() {
             self.running += 1;
             let run = self.new_run(fire_time, RunState::Running);
             self.changes.push(RunChange::Insert(run));
             return;
         }
-        match self.claimed.job.body.options.overlap {
+        match overlap {
             Overlap::Queue(places) if self.waiting < places as usize => self.queue(fire_time),
-            Overlap::CancelPrevious => {
-                self.cancel_previous();
-                self.queue(fire_time);
-            }
+            Overlap::CancelPrevious => self.queue(fire_time),
             Overlap::Queue(_) | Overlap::Skip | Overlap::Allow => {
                 self.give_up(FireTimes { first: fire_time, last: fire_time }, Verdict::Skipped);
             }
@@ -309,21 +352,23 @@ impl<'a> Plan<'a> {
         self.changes.push(RunChange::Insert(run));
     }
 
-    /// Asks the running runs to stop and drops the one that waits for that.
+    /// Asks the running runs to stop, and drops those that wait for that or would start only now.
     fn cancel_previous(&mut self) {
+        const WHY: &str = "a later fire time took its place";
         let claimed = self.claimed;
         for run in claimed.running.iter().filter(|run| !run.cancel_requested) {
             self.changes.push(RunChange::Cancel { seq: run.id.seq });
         }
-        for run in claimed.waiting.iter().filter(|run| run.state == RunState::Waiting(Wait::Queued)) {
-            let is_settled = self.changes.iter().any(|change| match change {
-                RunChange::Start { seq, .. } | RunChange::End { seq, .. } => *seq == run.id.seq,
-                RunChange::Insert(_) | RunChange::Cancel { .. } => false,
-            });
-            if !is_settled {
-                self.waiting -= 1;
-                let error = Some("a later fire time took its place".to_owned());
-                self.changes.push(RunChange::End { seq: run.id.seq, verdict: Verdict::Cancelled, error });
+        for run in &claimed.waiting {
+            let start = self.changes.iter().position(|change| is_start_of(change, run));
+            let is_ended = self.changes.iter().any(|change| is_end_of(change, run));
+            if let Some(start) = start {
+                self.changes.remove(start);
+                self.running -= 1;
+                self.waiting += 1;
+                self.end(run, Verdict::Cancelled, WHY);
+            } else if !is_ended && run.state == RunState::Waiting(Wait::Queued) {
+                self.end(run, Verdict::Cancelled, WHY);
             }
         }
     }
@@ -347,8 +392,8 @@ impl<'a> Plan<'a> {
         if self.running + self.waiting > 0 {
             return Ok(Next::AfterEnd);
         }
-        // A fire time that was given up counts as a run that ended now; otherwise the last end counts.
-        let is_given_up = self.claimed.job.next_fire_time.is_some();
+        // A fire time or a run that this plan gives up counts as a run that ends now; otherwise the last end counts.
+        let is_given_up = self.claimed.job.next_fire_time.is_some() || self.has_ended_run;
         let end = if is_given_up { self.now } else { self.claimed.job.last_end.unwrap_or(self.now) };
         Ok(trigger.next(Some(end), self.now)?.map_or(Next::Exhausted, Next::At))
     }
@@ -402,18 +447,43 @@ pub(crate) fn due_of(trigger: &Trigger, uid: crate::Uid, fire_time: DateTime<Utc
     fire_time.checked_add_signed(jitter).unwrap_or(fire_time)
 }
 
-/// The fire time before `fire_time`, if it is not before `first`.
+/// The fire time before `at`, if that is not before `first`.
 fn previous_from(
     trigger: &Trigger,
-    fire_time: DateTime<Utc>,
+    at: DateTime<Utc>,
     first: DateTime<Utc>,
 ) -> Result<Option<DateTime<Utc>>, TriggerError> {
-    if fire_time <= first {
+    if at <= first {
         return Ok(None);
     }
+    last_up_to(trigger, at - TimeDelta::microseconds(1), first).map(Some)
+}
+
+/// The last fire time at or before `at`, of those that begin with `first`.
+fn last_up_to(trigger: &Trigger, at: DateTime<Utc>, first: DateTime<Utc>) -> Result<DateTime<Utc>, TriggerError> {
     // `first` may be a time that the trigger does not know: one that the user chose.
-    let before = trigger.previous(fire_time - TimeDelta::microseconds(1))?;
-    Ok(Some(before.map_or(first, |before| before.max(first))))
+    if let Some(last) = trigger.previous(at)? {
+        return Ok(last.max(first));
+    }
+    let mut last = first;
+    if trigger.waits_for_end() {
+        return Ok(last);
+    }
+    for _ in 0..WALK_LIMIT {
+        match trigger.next(Some(last), at)? {
+            Some(next) if next <= at => last = next,
+            Some(_) | None => break,
+        }
+    }
+    Ok(last)
+}
+
+fn is_start_of(change: &RunChange, run: &Run) -> bool {
+    matches!(change, RunChange::Start { seq, .. } if *seq == run.id.seq)
+}
+
+fn is_end_of(change: &RunChange, run: &Run) -> bool {
+    matches!(change, RunChange::End { seq, .. } if *seq == run.id.seq)
 }
 
 fn before(at: DateTime<Utc>, duration: std::time::Duration) -> DateTime<Utc> {

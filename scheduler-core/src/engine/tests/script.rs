@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt::Write, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
-    Event, EventKind, JobBody, JobId, JobOptions, JobRow, JobSpec, JobState, NodeId, Now, Outcome, Run, RunId, RunRef,
+    Error, Event, EventKind, JobBody, JobId, JobOptions, JobRow, JobSpec, JobState, NodeId, Now, Outcome, Run, RunId, RunRef,
     RunState, Totals, Trigger, Uid, Wait,
     engine::{
         CallId, Command, Config, Effect, Engine, Input, Mode, OpId, Reply, ShutdownMode, StoreCall, StoreReply, Wake,
@@ -34,6 +34,7 @@ pub(super) struct Script {
     open: Vec<(OpId, StoreCall)>,
     lines: Vec<String>,
     last_call: u64,
+    last_reply: Option<Result<Reply, Error>>,
 }
 
 /// An instant so many seconds after the beginning.
@@ -121,6 +122,7 @@ impl Script {
             open: Vec::new(),
             lines: Vec::new(),
             last_call: 0,
+            last_reply: None,
         };
         script.command(Command::AddStore("default".into(), limits));
         script.command(Command::AddExecutor("default".into()));
@@ -293,6 +295,29 @@ impl Script {
         self.stored(Ok(StoreReply::Update(stamped)));
     }
 
+    /// The answer to a job that is refused without asking a store.
+    pub(super) fn added_at_once(&mut self, spec: JobSpec) -> Result<JobRow, Error> {
+        self.add(spec);
+        match self.last_reply.take() {
+            Some(Ok(Reply::Added(mut results))) => results.remove(0),
+            reply => panic!("{reply:?}"),
+        }
+    }
+
+    /// The error of the last reply.
+    pub(super) fn last_error(&mut self) -> Error {
+        match self.last_reply.take() {
+            Some(Err(error)) => error,
+            Some(Ok(Reply::Added(mut results))) => results.remove(0).expect_err("an error is expected"),
+            reply => panic!("an error is expected, not {reply:?}"),
+        }
+    }
+
+    /// Learns a job's name.
+    pub(super) fn know(&mut self, job: &JobRow) {
+        self.names.insert(job.uid, job.id.clone());
+    }
+
     /// What is open that is no turn, the oldest first.
     pub(super) fn open_call(&self) -> &StoreCall {
         let call = self.open.iter().map(|(_, call)| call).find(|call| !matches!(call, StoreCall::Turn(_)));
@@ -307,6 +332,9 @@ impl Script {
                     self.names.extend(rows.iter().map(|row| (row.uid, row.id.clone())));
                 }
                 self.open.push((*op, call.clone()));
+            }
+            if let Effect::Reply(_, reply) = &effect {
+                self.last_reply = Some(reply.clone());
             }
             let line = self.line(&effect);
             self.lines.push(line);

@@ -26,7 +26,7 @@ mod outage;
 mod recording;
 mod shutdown;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use effect::{Effect, Reply, SchedulerState, Start, StoreCall, StoreReply, Wake, WakeReason};
 pub use input::{CallId, Change, Command, ExportedJob, Input, Mode, OpId, ShutdownMode};

@@ -133,7 +133,7 @@ fn what_cannot_run_is_an_error_that_says_what_to_do() {
         (JobSpec::new("work", every(1)).id(""), ErrorKind::Job, "choose another"),
         (JobSpec::new("work", every(1)).id("a\0b"), ErrorKind::Job, "NUL"),
         (JobSpec::new("work", every(1)).id(long.as_str()), ErrorKind::Job, "191"),
-        (JobSpec::new("work", every(1)).id("j").args(f64_key_map()), ErrorKind::Arguments, "JSON"),
+        (JobSpec::new("work", every(1)).id("j").args(not_json()), ErrorKind::Arguments, "JSON"),
         (
             JobSpec::new("work", Interval::after_end(std::time::Duration::from_secs(1))).id("j").max_instances(2),
             ErrorKind::Job,
@@ -149,7 +149,7 @@ fn what_cannot_run_is_an_error_that_says_what_to_do() {
 }
 
 /// JSON has no such key.
-fn f64_key_map() -> std::collections::BTreeMap<Vec<u8>, u8> {
+fn not_json() -> std::collections::BTreeMap<Vec<u8>, u8> {
     [(vec![1], 1)].into()
 }
 
@@ -180,10 +180,9 @@ fn a_closure_is_kept_only_by_a_store_within_this_process() {
 
 #[test]
 fn the_delivery_of_a_new_job_follows_its_store() {
-    for (durability, delivery) in [
-        (Durability::Durable, crate::Delivery::AtLeastOnce),
-        (Durability::Volatile, crate::Delivery::AtMostOnce),
-    ] {
+    for (durability, delivery) in
+        [(Durability::Durable, crate::Delivery::AtLeastOnce), (Durability::Volatile, crate::Delivery::AtMostOnce)]
+    {
         let mut script = Script::with_limits(StoreLimits { durability, ..limits() });
         script.add(JobSpec::now("work"));
         let StoreCall::Insert(_, rows) = script.open_call() else { panic!() };
@@ -448,7 +447,7 @@ fn bad_changes_are_errors_that_say_what_to_do() {
     let cases: Vec<(JobChange, JobRow, ErrorKind, &str)> = vec![
         (JobChange::default().task("play"), report(10.0), ErrorKind::UnknownTask, "register it"),
         (JobChange::default().executor("gpu"), report(10.0), ErrorKind::UnknownExecutor, "the scheduler has `default`"),
-        (JobChange::default().args(f64_key_map()), report(10.0), ErrorKind::Arguments, "JSON"),
+        (JobChange::default().args(not_json()), report(10.0), ErrorKind::Arguments, "JSON"),
         (JobChange::default().next_fire_time(at(1.0)), in_state(JobState::Paused), ErrorKind::Job, "resume it"),
         (
             JobChange::default().trigger(Interval::after_end(std::time::Duration::from_secs(1))).max_instances(3),
@@ -558,12 +557,8 @@ fn all_jobs_of_all_stores_are_removed_and_counted() {
 
 #[test]
 fn an_exported_job_comes_back_as_it_was() {
-    let exported = |paused, next| ExportedJob {
-        id: "report".into(),
-        paused,
-        next_fire_time: next,
-        job: report(0.0).body,
-    };
+    let exported =
+        |paused, next| ExportedJob { id: "report".into(), paused, next_fire_time: next, job: report(0.0).body };
     for (job, expected) in [
         (exported(false, Some(at(-30.0))), "→ insert report next -30s"),
         (exported(true, None), "→ insert report paused"),
@@ -577,9 +572,7 @@ fn an_exported_job_comes_back_as_it_was() {
     newer.job.v = 2;
     let mut script = Script::new();
     script.command(Command::ImportJobs("default".into(), vec![newer], Conflict::Error));
-    script.expect(
-        "→ reply NewerVersion: job `report` has version 2, and this scheduler reads 1; update it first",
-    );
+    script.expect("→ reply NewerVersion: job `report` has version 2, and this scheduler reads 1; update it first");
 }
 
 #[test]

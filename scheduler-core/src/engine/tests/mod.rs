@@ -4,5 +4,5 @@ mod command;
 mod firing;
 mod lease;
 mod outage;
-mod script;
+pub(crate) mod script;
 mod shutdown;

@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, fmt::Write, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
-    Error, Event, EventKind, JobBody, JobId, JobOptions, JobRow, JobSpec, JobState, NodeId, Now, Outcome, Run, RunId, RunRef,
-    RunState, Totals, Trigger, Uid, Wait,
+    Error, Event, EventKind, JobBody, JobId, JobOptions, JobRow, JobSpec, JobState, NodeId, Now, Outcome, Run, RunId,
+    RunRef, RunState, Totals, Trigger, Uid, Wait,
     engine::{
         CallId, Command, Config, Effect, Engine, Input, Mode, OpId, Reply, ShutdownMode, StoreCall, StoreReply, Wake,
     },
@@ -21,10 +21,10 @@ use crate::{
 };
 
 /// The lease of the scripts' nodes.
-pub(super) const LEASE: u64 = 15;
+pub(crate) const LEASE: u64 = 15;
 
-pub(super) struct Script {
-    pub(super) engine: Engine,
+pub(crate) struct Script {
+    pub(crate) engine: Engine,
     /// Seconds since the beginning, by the node's clock.
     now: f64,
     /// How far the wall clock has been stepped.
@@ -38,16 +38,16 @@ pub(super) struct Script {
 }
 
 /// An instant so many seconds after the beginning.
-pub(super) fn at(seconds: f64) -> DateTime<Utc> {
+pub(crate) fn at(seconds: f64) -> DateTime<Utc> {
     let start: DateTime<Utc> = "2026-11-21T09:00:00Z".parse().unwrap();
     start + TimeDelta::microseconds((seconds * 1e6).round() as i64)
 }
 
-pub(super) fn every(seconds: u64) -> Trigger {
+pub(crate) fn every(seconds: u64) -> Trigger {
     Trigger::from(Interval::seconds(seconds).starting_at(at(0.0)))
 }
 
-pub(super) fn limits() -> StoreLimits {
+pub(crate) fn limits() -> StoreLimits {
     StoreLimits {
         payload: 1 << 20,
         batch: 100,
@@ -58,7 +58,7 @@ pub(super) fn limits() -> StoreLimits {
 }
 
 /// An active job of the task `work` as a claim hands it out, due at its next fire time.
-pub(super) fn job(uid: u128, id: &str, trigger: Trigger, next: f64) -> ClaimedJob {
+pub(crate) fn job(uid: u128, id: &str, trigger: Trigger, next: f64) -> ClaimedJob {
     let body = JobBody {
         v: 1,
         name: None,
@@ -87,7 +87,7 @@ pub(super) fn job(uid: u128, id: &str, trigger: Trigger, next: f64) -> ClaimedJo
 }
 
 /// Adds an open run to a claimed job.
-pub(super) fn with_run(mut claimed: ClaimedJob, seq: u64, fire_time: f64, state: RunState) -> ClaimedJob {
+pub(crate) fn with_run(mut claimed: ClaimedJob, seq: u64, fire_time: f64, state: RunState) -> ClaimedJob {
     let run = Run::new(RunId { uid: claimed.job.uid, seq }, at(fire_time), state);
     claimed.job.last_seq = claimed.job.last_seq.max(seq);
     match state {
@@ -103,17 +103,17 @@ pub(super) fn with_run(mut claimed: ClaimedJob, seq: u64, fire_time: f64, state:
     claimed
 }
 
-pub(super) fn unavailable() -> StoreError {
+pub(crate) fn unavailable() -> StoreError {
     StoreError::new(StoreErrorKind::Unavailable, "no route to the store")
 }
 
 impl Script {
     /// A node with the store `default`, not started.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with_limits(limits())
     }
 
-    pub(super) fn with_limits(limits: StoreLimits) -> Self {
+    pub(crate) fn with_limits(limits: StoreLimits) -> Self {
         let mut script = Self {
             engine: Engine::new(Config::new("node-1", 7)),
             now: 0.0,
@@ -132,11 +132,11 @@ impl Script {
     }
 
     /// A node that runs and has claimed once, without finding anything.
-    pub(super) fn running() -> Self {
+    pub(crate) fn running() -> Self {
         Self::running_with(limits())
     }
 
-    pub(super) fn running_with(limits: StoreLimits) -> Self {
+    pub(crate) fn running_with(limits: StoreLimits) -> Self {
         let mut script = Self::with_limits(limits);
         script.command(Command::Start(Mode::Running));
         script.claimed([]);
@@ -145,7 +145,7 @@ impl Script {
     }
 
     /// A running node that runs these jobs' due fire times; what was said so far is forgotten.
-    pub(super) fn running_jobs(jobs: impl IntoIterator<Item = ClaimedJob>) -> Self {
+    pub(crate) fn running_jobs(jobs: impl IntoIterator<Item = ClaimedJob>) -> Self {
         let mut script = Self::running();
         script.pass(0.01);
         script.look();
@@ -156,59 +156,59 @@ impl Script {
     }
 
     /// Lets time pass until so many seconds after the beginning, and wakes the engine.
-    pub(super) fn at(&mut self, seconds: f64) -> &mut Self {
+    pub(crate) fn at(&mut self, seconds: f64) -> &mut Self {
         self.now = seconds;
         self.handle(Input::Wake);
         self
     }
 
-    pub(super) fn handle_wake(&mut self) {
+    pub(crate) fn handle_wake(&mut self) {
         self.handle(Input::Wake);
     }
 
     /// Lets time pass without waking the engine.
-    pub(super) fn pass(&mut self, seconds: f64) -> &mut Self {
+    pub(crate) fn pass(&mut self, seconds: f64) -> &mut Self {
         self.now += seconds;
         self
     }
 
     /// Makes the engine claim, as if something had changed.
-    pub(super) fn look(&mut self) {
+    pub(crate) fn look(&mut self) {
         self.command(Command::AddTasks(vec![]));
         self.lines.retain(|line| line != "→ reply done");
     }
 
     /// Steps the wall clock.
-    pub(super) fn step_clock(&mut self, seconds: f64) {
+    pub(crate) fn step_clock(&mut self, seconds: f64) {
         self.step += seconds;
     }
 
-    pub(super) fn command(&mut self, command: Command) {
+    pub(crate) fn command(&mut self, command: Command) {
         self.last_call += 1;
         self.handle(Input::Command(CallId(self.last_call), command));
     }
 
-    pub(super) fn add(&mut self, spec: JobSpec) {
+    pub(crate) fn add(&mut self, spec: JobSpec) {
         self.command(Command::AddJobs("default".into(), vec![spec]));
     }
 
-    pub(super) fn shutdown(&mut self, mode: ShutdownMode) {
+    pub(crate) fn shutdown(&mut self, mode: ShutdownMode) {
         self.command(Command::Shutdown(mode));
     }
 
-    pub(super) fn finished(&mut self, run: &str, outcome: Outcome) {
+    pub(crate) fn finished(&mut self, run: &str, outcome: Outcome) {
         let (name, seq) = run.split_once('#').unwrap();
         let (uid, _) = self.names.iter().find(|(_, id)| id.as_str() == name).unwrap();
         self.handle(Input::Finished(RunId { uid: *uid, seq: seq.parse().unwrap() }, outcome));
     }
 
     /// The oldest turn is answered: its claim took these jobs, its moves are applied, its reports are done.
-    pub(super) fn claimed(&mut self, jobs: impl IntoIterator<Item = ClaimedJob>) {
+    pub(crate) fn claimed(&mut self, jobs: impl IntoIterator<Item = ClaimedJob>) {
         self.claimed_next(jobs, None);
     }
 
     /// As [`claimed`](Self::claimed), and the next job is due then.
-    pub(super) fn claimed_next(&mut self, jobs: impl IntoIterator<Item = ClaimedJob>, next: Option<f64>) {
+    pub(crate) fn claimed_next(&mut self, jobs: impl IntoIterator<Item = ClaimedJob>, next: Option<f64>) {
         let jobs: Vec<ClaimedJob> = jobs.into_iter().collect();
         self.names.extend(jobs.iter().map(|job| (job.job.uid, job.job.id.clone())));
         let claimed = Claimed { jobs, ..Claimed::nothing(self.utc(), next.map(at)) };
@@ -216,21 +216,21 @@ impl Script {
     }
 
     /// The oldest turn is answered: whatever it carries has been done.
-    pub(super) fn applied(&mut self) {
+    pub(crate) fn applied(&mut self) {
         self.answer_turn(|_, _| {});
     }
 
     /// The oldest turn is answered with these outcomes of its moves.
-    pub(super) fn settled(&mut self, outcomes: Vec<SettleOutcome>) {
+    pub(crate) fn settled(&mut self, outcomes: Vec<SettleOutcome>) {
         self.answer_turn(|_, reply| reply.settle.as_mut().unwrap().outcomes = outcomes);
     }
 
     /// The oldest turn is answered; what it reports is changed first.
-    pub(super) fn recorded(&mut self, change: impl FnOnce(&mut Recorded)) {
+    pub(crate) fn recorded(&mut self, change: impl FnOnce(&mut Recorded)) {
         self.answer_turn(|_, reply| change(reply.record.as_mut().unwrap()));
     }
 
-    pub(super) fn answer_turn(&mut self, change: impl FnOnce(&Turn, &mut TurnReply)) {
+    pub(crate) fn answer_turn(&mut self, change: impl FnOnce(&Turn, &mut TurnReply)) {
         let (op, turn) = self.take_turn();
         let mut reply = reply_to(&turn, self.utc());
         change(&turn, &mut reply);
@@ -238,14 +238,14 @@ impl Script {
     }
 
     /// The oldest open turn, which is then the test's to answer.
-    pub(super) fn take_turn(&mut self) -> (OpId, Turn) {
+    pub(crate) fn take_turn(&mut self) -> (OpId, Turn) {
         let index = self.open.iter().position(|(_, call)| matches!(call, StoreCall::Turn(_)));
         let (op, call) = self.open.remove(index.expect("a turn is under way"));
         let StoreCall::Turn(turn) = call else { unreachable!() };
         (op, (*turn).clone())
     }
 
-    pub(super) fn peek_turn(&self) -> (OpId, Turn) {
+    pub(crate) fn peek_turn(&self) -> (OpId, Turn) {
         let turn = self.open.iter().find_map(|(op, call)| match call {
             StoreCall::Turn(turn) => Some((*op, (**turn).clone())),
             _ => None,
@@ -253,34 +253,34 @@ impl Script {
         turn.expect("a turn is under way")
     }
 
-    pub(super) fn has_turn(&self) -> bool {
+    pub(crate) fn has_turn(&self) -> bool {
         self.open.iter().any(|(_, call)| matches!(call, StoreCall::Turn(_)))
     }
 
-    pub(super) fn has_call(&self) -> bool {
+    pub(crate) fn has_call(&self) -> bool {
         self.open.iter().any(|(_, call)| !matches!(call, StoreCall::Turn(_)))
     }
 
     /// A turn that was taken is answered.
-    pub(super) fn answer(&mut self, op: OpId, reply: TurnReply) {
+    pub(crate) fn answer(&mut self, op: OpId, reply: TurnReply) {
         self.handle(Input::Stored(op, Ok(StoreReply::Turn(Box::new(reply)))));
     }
 
     /// The oldest turn fails.
-    pub(super) fn turn_fails(&mut self, error: StoreError) {
+    pub(crate) fn turn_fails(&mut self, error: StoreError) {
         let (op, _) = self.take_turn();
         self.handle(Input::Stored(op, Err(error)));
     }
 
     /// The oldest call that is no turn is answered.
-    pub(super) fn stored(&mut self, result: Result<StoreReply, StoreError>) {
+    pub(crate) fn stored(&mut self, result: Result<StoreReply, StoreError>) {
         let index = self.open.iter().position(|(_, call)| !matches!(call, StoreCall::Turn(_)));
         let (op, _) = self.open.remove(index.expect("a call is under way"));
         self.handle(Input::Stored(op, result));
     }
 
     /// The oldest insert is answered: all are added.
-    pub(super) fn inserted(&mut self) {
+    pub(crate) fn inserted(&mut self) {
         let index = self.open.iter().position(|(_, call)| matches!(call, StoreCall::Insert(..)));
         let (op, call) = self.open.remove(index.expect("an insert is under way"));
         let StoreCall::Insert(_, rows) = call else { unreachable!() };
@@ -290,13 +290,13 @@ impl Script {
     }
 
     /// The oldest call that is no turn is answered as an update.
-    pub(super) fn updated(&mut self, updated: Updated) {
+    pub(crate) fn updated(&mut self, updated: Updated) {
         let stamped = Stamped { now: self.utc(), value: updated };
         self.stored(Ok(StoreReply::Update(stamped)));
     }
 
     /// The answer to a job that is refused without asking a store.
-    pub(super) fn added_at_once(&mut self, spec: JobSpec) -> Result<JobRow, Error> {
+    pub(crate) fn added_at_once(&mut self, spec: JobSpec) -> Result<JobRow, Error> {
         self.add(spec);
         match self.last_reply.take() {
             Some(Ok(Reply::Added(mut results))) => results.remove(0),
@@ -305,7 +305,7 @@ impl Script {
     }
 
     /// The error of the last reply.
-    pub(super) fn last_error(&mut self) -> Error {
+    pub(crate) fn last_error(&mut self) -> Error {
         match self.last_reply.take() {
             Some(Err(error)) => error,
             Some(Ok(Reply::Added(mut results))) => results.remove(0).expect_err("an error is expected"),
@@ -314,17 +314,17 @@ impl Script {
     }
 
     /// Learns a job's name.
-    pub(super) fn know(&mut self, job: &JobRow) {
+    pub(crate) fn know(&mut self, job: &JobRow) {
         self.names.insert(job.uid, job.id.clone());
     }
 
     /// What is open that is no turn, the oldest first.
-    pub(super) fn open_call(&self) -> &StoreCall {
+    pub(crate) fn open_call(&self) -> &StoreCall {
         let call = self.open.iter().map(|(_, call)| call).find(|call| !matches!(call, StoreCall::Turn(_)));
         call.expect("a call is under way")
     }
 
-    pub(super) fn handle(&mut self, input: Input) {
+    pub(crate) fn handle(&mut self, input: Input) {
         self.engine.handle(self.clock(), input);
         while let Some(effect) = self.engine.poll_effect() {
             if let Effect::Store(op, _, call) = &effect {
@@ -341,7 +341,7 @@ impl Script {
         }
     }
 
-    pub(super) fn clock(&self) -> Now {
+    pub(crate) fn clock(&self) -> Now {
         Now { utc: self.utc(), monotonic: Duration::from_secs_f64(self.now) }
     }
 
@@ -349,13 +349,13 @@ impl Script {
         at(self.now + self.step)
     }
 
-    pub(super) fn next_wake(&self) -> Option<Wake> {
+    pub(crate) fn next_wake(&self) -> Option<Wake> {
         self.engine.next_wake(self.clock())
     }
 
     /// What the engine has wanted since the last look, one effect a line.
     #[track_caller]
-    pub(super) fn expect(&mut self, expected: &str) {
+    pub(crate) fn expect(&mut self, expected: &str) {
         let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let found = std::mem::take(&mut self.lines);
         assert!(expected == found, "\nexpected:\n  {}\nfound:\n  {}\n", expected.join("\n  "), found.join("\n  "));
@@ -386,7 +386,7 @@ impl Script {
                     format!("update {} @ {}: {}", self.name(update.uid), update.revision, update.state.as_str());
                 line += &next(update.next_fire_time);
                 if update.due != update.next_fire_time {
-                    line += &format!(" due {}", update.due.map_or("never".into(), seconds));
+                    line += &format!(" due {}", update.due.map_or_else(|| "never".into(), seconds));
                 }
                 for run in &update.verdicts {
                     line += &format!(", {}", inserted(run));
@@ -412,7 +412,7 @@ impl Script {
             parts.push(if entries.is_empty() { "life sign".to_owned() } else { format!("record {entries}") });
         }
         if let Some(settle) = &turn.settle {
-            let moves = settle.moves.iter().map(|to| self.movement(to));
+            let moves = settle.moves.iter().map(|to| format!("{}:{}", self.name(to.uid), move_words(to)));
             parts.push(format!("settle {}", moves.collect::<Vec<_>>().join("; ")));
         }
         if let Some(claim) = &turn.claim {
@@ -428,24 +428,6 @@ impl Script {
             RunReport::Release => "not started".into(),
         };
         format!("{} {report}", self.run(entry.run))
-    }
-
-    fn movement(&self, to: &Move) -> String {
-        let mut line = format!("{}:", self.name(to.uid));
-        for change in &to.runs {
-            line += &format!(" {},", change_words(change));
-        }
-        if to.state != JobState::Active {
-            line += &format!(" {}", to.state.as_str());
-        }
-        line += &next(to.next_fire_time);
-        if to.due != to.next_fire_time {
-            line += &format!(" due {}", to.due.map_or("never".into(), seconds));
-        }
-        if to.blocked {
-            line += " blocked";
-        }
-        line
     }
 
     fn event(&self, event: &Event) -> String {
@@ -490,7 +472,7 @@ fn of(store: &str) -> String {
 }
 
 /// A reply by which everything was done.
-pub(super) fn reply_to(turn: &Turn, now: DateTime<Utc>) -> TurnReply {
+pub(crate) fn reply_to(turn: &Turn, now: DateTime<Utc>) -> TurnReply {
     TurnReply {
         record: turn.record.as_ref().map(|record| Recorded {
             now,
@@ -509,7 +491,7 @@ pub(super) fn reply_to(turn: &Turn, now: DateTime<Utc>) -> TurnReply {
     }
 }
 
-pub(super) fn seconds(time: DateTime<Utc>) -> String {
+pub(crate) fn seconds(time: DateTime<Utc>) -> String {
     format!("{:+}s", (time - at(0.0)).num_microseconds().unwrap() as f64 / 1e6)
 }
 
@@ -517,8 +499,27 @@ fn next(time: Option<DateTime<Utc>>) -> String {
     time.map_or(String::new(), |time| format!(" next {}", seconds(time)))
 }
 
+/// Where a job goes, as in ` #7 +10s starts, next +20s`.
+pub(crate) fn move_words(to: &Move) -> String {
+    let mut line = String::new();
+    for change in &to.runs {
+        line += &format!(" {},", change_words(change));
+    }
+    if to.state != JobState::Active {
+        line += &format!(" {}", to.state.as_str());
+    }
+    line += &next(to.next_fire_time);
+    if to.due != to.next_fire_time {
+        line += &format!(" due {}", to.due.map_or_else(|| "never".into(), seconds));
+    }
+    if to.blocked {
+        line += " blocked";
+    }
+    line
+}
+
 /// A change of a run, as in `run 7 starts`.
-pub(crate) fn change_words(change: &RunChange) -> String {
+fn change_words(change: &RunChange) -> String {
     match change {
         RunChange::Insert(run) => inserted(run),
         RunChange::Start { seq, attempt } => format!("#{seq} starts, attempt {attempt}"),
@@ -565,6 +566,6 @@ fn reply_words(reply: &Reply) -> String {
 }
 
 /// The node of the scripts.
-pub(super) fn node() -> NodeId {
+pub(crate) fn node() -> NodeId {
     "node-1".into()
 }

@@ -1,7 +1,7 @@
 //! Promises about rows that cannot be read, for stores whose rows others can reach.
 
 use scheduler_core::{
-    Listed, Uid,
+    JobState, Listed, Uid,
     store::{Claim, Inserted, JobQuery, Removed, Update, Updated},
 };
 
@@ -28,7 +28,14 @@ pub async fn a_broken_row_is_quarantined(bench: &Bench) {
         assert!(claimed.jobs.iter().any(|it| it.job.id == format!("sound beside {id}").as_str()), "{claimed:?}");
         let again = bench.b().claim().await;
         assert_eq!((again.quarantined, again.next_due.is_none_or(|due| due > again.now)), (vec![], true));
-        assert_eq!(bench.store().job(&broken.id).await.unwrap(), Some(Listed::Raw(raw.clone())));
+        match bench.store().job(&broken.id).await.unwrap() {
+            Some(Listed::Raw(listed)) => assert_eq!(listed, *raw),
+            // A state that is no word has given way to one that is, so that the row can be read.
+            Some(Listed::Job(job)) => {
+                assert_eq!((damage, job.state), (Damage::State, JobState::Quarantined(raw.reason.clone())));
+            }
+            None => panic!("job {id} is gone"),
+        }
     }
 }
 
@@ -98,14 +105,11 @@ pub async fn a_newer_row_is_listed_as_it_is(bench: &Bench) {
     let mut newer = bench.job("newer", bench.now().await);
     newer.body.v += 1;
     bench.add(&newer).await;
-    if bench.store().limits().durability == scheduler_core::store::Durability::Volatile {
-        return;
-    }
     let listed = bench.store().job(&newer.id).await.unwrap();
     let Some(Listed::Raw(raw)) = &listed else { panic!("{listed:?}") };
     assert!(raw.reason.contains("version 2"), "{}", raw.reason);
     assert_eq!((raw.uid.parse::<Uid>(), raw.id.clone()), (Ok(newer.uid), newer.id.clone()));
-    let pause = Update { state: scheduler_core::JobState::Paused, ..update_of(&newer) };
+    let pause = Update { state: JobState::Paused, ..update_of(&newer) };
     assert_eq!(bench.a().update(&pause).await, Updated::Gone);
     assert_eq!(bench.store().remove(bench.at(), &[newer.id]).await.unwrap().value, [Removed::Removed { running: 0 }]);
 }

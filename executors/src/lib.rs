@@ -1,1 +1,36 @@
-//! The executors of apscheduler: spawn, thread pool, inline.
+//! The executors of apscheduler, and the tasks that they run.
+//!
+//! [`task`] and [`blocking`] turn functions into tasks; an executor decides where a run of them happens:
+//!
+//! | executor | async task | blocking task |
+//! |---|---|---|
+//! | [`Spawn`] | a future on the scheduler's runtime | a thread of the runtime's pool for blocking work |
+//! | [`ThreadPool`] | driven by a thread of the pool | a thread of the pool |
+//! | [`Inline`] | polled in place | called in place, on the scheduler's own loop |
+//!
+//! They keep the same promises. A panic is [`Outcome::Panicked`](scheduler_core::Outcome::Panicked) and harms nobody else.
+//! A run whose token is cancelled before it starts is [`Outcome::Cancelled`](scheduler_core::Outcome::Cancelled) and never
+//! called. After that an async task is polled once more, so that it can end by itself, and dropped if it is still
+//! pending; a blocking task has to look at its token and ends as it likes. Dropping the future of a run drops an async
+//! task and withdraws one that has not started; a blocking task that runs cannot be stopped, and its result goes nowhere.
+//!
+//! Panics can be caught only where they unwind: under `panic = "abort"` a panicking task ends the process.
+
+pub mod parameters;
+
+mod attempt;
+mod handoff;
+mod inline;
+mod into_outcome;
+mod panics;
+mod spawn;
+mod task;
+mod tasks;
+mod thread_pool;
+
+pub use inline::Inline;
+pub use into_outcome::IntoOutcome;
+pub use spawn::Spawn;
+pub use task::{AsyncTaskFn, BlockingTaskFn, blocking, task};
+pub use tasks::Tasks;
+pub use thread_pool::ThreadPool;

@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    Coalesce, Conflict, Delivery, ExecutorName, JobId, JobOptions, Overlap, Task, TaskName, Trigger, WhenFinished,
+    Coalesce, Conflict, Delivery, ExecutorName, JobId, JobOptions, Overlap, StoreName, Task, TaskName, Trigger,
+    WhenFinished,
 };
 
 /// Describes a new job: which task, when, and what differs from the scheduler's job defaults.
@@ -27,6 +28,7 @@ pub struct JobSpec {
     pub(crate) task: TaskName,
     pub(crate) closure: Option<Task>,
     pub(crate) trigger: Option<Trigger>,
+    pub(crate) store: Option<StoreName>,
     pub(crate) id: Option<JobId>,
     pub(crate) name: Option<String>,
     pub(crate) args: Result<Value, String>,
@@ -68,6 +70,7 @@ impl JobSpec {
             task,
             closure: None,
             trigger,
+            store: None,
             id: None,
             name: None,
             args: Ok(Value::Null),
@@ -81,6 +84,13 @@ impl JobSpec {
     /// The id under which the job is known. Defaults to its uid, 32 hexadecimal digits.
     pub fn id(mut self, id: impl Into<JobId>) -> Self {
         self.id = Some(id.into());
+        self
+    }
+
+    /// The store that keeps the job. Defaults to `default`.
+    #[doc(alias = "jobstore")]
+    pub fn store(mut self, store: impl Into<StoreName>) -> Self {
+        self.store = Some(store.into());
         self
     }
 
@@ -169,6 +179,16 @@ impl JobSpec {
     /// The task that the job runs.
     pub fn task_name(&self) -> &TaskName {
         &self.task
+    }
+
+    /// The store that keeps the job, if one is named.
+    pub fn store_name(&self) -> Option<&StoreName> {
+        self.store.as_ref()
+    }
+
+    /// The trigger, if the job does not run at once.
+    pub fn trigger_mut(&mut self) -> Option<&mut Trigger> {
+        self.trigger.as_mut()
     }
 
     /// What the task is to be called with, or why that cannot be written as JSON.
@@ -358,6 +378,11 @@ impl JobChange {
     pub fn overlap(mut self, overlap: Overlap) -> Self {
         self.options = self.options.overlap(overlap);
         self
+    }
+
+    /// The new trigger, if there is one.
+    pub fn trigger_mut(&mut self) -> Option<&mut Trigger> {
+        self.trigger.as_mut()
     }
 
     /// The task and the arguments that it would have, to be checked before the change is made.

@@ -62,6 +62,10 @@ impl Engine {
             Command::Shutdown(mode) => self.shut_down(now, call, mode),
             Command::AddStore(store, limits) => self.add_store(now, call, store, limits),
             Command::RemoveStore(store) => self.remove_store(now, call, &store),
+            Command::Stores => {
+                let stores = self.contacts.iter().map(|contact| contact.name.clone()).collect();
+                self.reply(call, Ok(Reply::Stores(stores)));
+            }
             Command::AddExecutor(executor) => {
                 let is_new = self.executors.insert(executor.clone());
                 self.reply_if(now, call, is_new, EventKind::ExecutorAdded(executor.clone()), || {

@@ -108,6 +108,8 @@ pub enum Reply {
     Done,
     /// The scheduler's state.
     State(SchedulerState),
+    /// The names of the stores.
+    Stores(Vec<StoreName>),
     /// The jobs that were added, in their order.
     Added(Vec<Result<JobRow, Error>>),
     /// The job, with its store.

@@ -46,6 +46,8 @@ pub enum Command {
     AddStore(StoreName, StoreLimits),
     /// Gives a store up; its jobs stay in it.
     RemoveStore(StoreName),
+    /// Lists the names of the stores, in the order in which they were added.
+    Stores,
     /// Makes an executor known.
     AddExecutor(ExecutorName),
     /// Gives an executor up.

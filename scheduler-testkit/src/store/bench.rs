@@ -12,6 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_core::{
     BODY_VERSION, JobBody, JobId, JobOptions, JobRow, JobState, JobStore, Listed, Totals, Trigger, Uid,
     store::{Clock, Inserted, RunQuery},
+    trigger::Date,
 };
 use serde_json::{Map, json};
 
@@ -180,5 +181,5 @@ fn body(at: DateTime<Utc>) -> JobBody {
 }
 
 pub(super) fn trigger(at: DateTime<Utc>) -> Trigger {
-    Trigger::Date { at }
+    Date::at(at).into()
 }

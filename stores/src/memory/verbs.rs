@@ -109,12 +109,13 @@ impl Table {
     }
 
     fn remove_slot(&mut self, slot: Slot, now: DateTime<Utc>) -> Removed {
+        let uid = Some(self.entry(slot).row().uid);
         let running = self.edit(slot, |head, runs| head.remove(runs, now));
         if running == 0 {
             self.delete(slot);
         }
         self.changes.note(Hint::Resync);
-        Removed::Removed { running }
+        Removed::Removed { uid, running }
     }
 
     pub(super) fn settle(&mut self, settle: &Settle) -> Settled {

@@ -145,7 +145,7 @@ pub(super) async fn remove(
         Some(job) => {
             let running = job.step(|head, runs| head.remove(runs, now));
             job.fate = job.fate_now();
-            Removed::Removed { running }
+            Removed::Removed { uid: job.stored.uid.clone().ok(), running }
         }
         None => Removed::Gone,
     });

@@ -1,0 +1,67 @@
+//! One attempt of a run, whichever the executor.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use futures_lite::future;
+use scheduler_core::{BoxFuture, Dispatch, Outcome, TaskCall};
+
+use crate::panics;
+
+/// Runs a task to its end, unless it is cancelled before. A blocking task is called within the first poll.
+pub(crate) async fn attempt(dispatch: Dispatch) -> Outcome {
+    let Dispatch { task, args, context, .. } = dispatch;
+    let cancellation = context.cancellation.clone();
+    if cancellation.is_cancelled() {
+        return Outcome::Cancelled;
+    }
+    let body = match task.call() {
+        TaskCall::Blocking(call) => return panics::catch(|| call(context, args)).unwrap_or_else(Outcome::Panicked),
+        TaskCall::Async(call) => panics::catch(|| call(context, args)),
+    };
+    let mut body = match body {
+        Ok(body) => Body(Some(body)),
+        Err(panic) => return Outcome::Panicked(panic),
+    };
+    let stop = async {
+        cancellation.cancelled().await;
+        None
+    };
+    // The body first: one that ends by itself when it is cancelled keeps its outcome.
+    let end = future::or(async { Some((&mut body).await) }, stop).await;
+    end.unwrap_or_else(|| body.stop())
+}
+
+/// The future of an async task. Its panics stay in here, those of its drop too.
+struct Body(Option<BoxFuture<'static, Outcome>>);
+
+impl Body {
+    fn stop(&mut self) -> Outcome {
+        panics::catch(|| drop(self.0.take())).map_or_else(Outcome::Panicked, |()| Outcome::Cancelled)
+    }
+}
+
+impl Future for Body {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let body = self.0.as_mut().expect("a run is not polled after its end");
+        let polled = panics::catch(|| body.as_mut().poll(cx));
+        let outcome = match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(outcome)) => outcome,
+            Err(panic) => Outcome::Panicked(panic),
+        };
+        // The outcome stands, whatever its leftovers do.
+        self.stop();
+        Poll::Ready(outcome)
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,72 @@
+//! Handing a run to a thread, with a way back until the thread has taken it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_channel::oneshot;
+use futures_lite::future;
+use scheduler_core::{BoxFuture, Dispatch, Outcome};
+
+use crate::attempt::attempt;
+
+/// What a thread does for a run.
+pub(crate) type Work = Box<dyn FnOnce() + Send>;
+
+/// Splits a run into the work for a thread and the future of its end.
+///
+/// The future resolves at once when the run is cancelled before the thread takes it; dropping it withdraws the run.
+pub(crate) fn hand_over(dispatch: Dispatch) -> (Work, BoxFuture<'static, Outcome>) {
+    let cancellation = dispatch.context.cancellation.clone();
+    let (report, mut end) = oneshot::channel();
+    let slot = Slot(Arc::new(Mutex::new(Some(dispatch))));
+    let ours = Withdrawal(slot.clone());
+
+    let run = async move {
+        let ended = future::or(async { Some((&mut end).await) }, async {
+            cancellation.cancelled().await;
+            None
+        })
+        .await;
+        let ended = match ended {
+            Some(ended) => ended,
+            None if ours.0.take().is_some() => return Outcome::Cancelled,
+            None => end.await,
+        };
+        match ended {
+            Ok(outcome) => outcome,
+            Err(oneshot::Canceled) if cancellation.is_cancelled() => Outcome::Cancelled,
+            Err(oneshot::Canceled) => Outcome::Error("the threads were gone before the task could start".to_owned()),
+        }
+    };
+    (Box::new(move || slot.conduct(report)), Box::pin(run))
+}
+
+/// A run between its scheduler and a thread: whoever takes it decides what becomes of it.
+#[derive(Clone)]
+struct Slot(Arc<Mutex<Option<Dispatch>>>);
+
+impl Slot {
+    fn take(&self) -> Option<Dispatch> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Runs what is in the slot, on this thread.
+    fn conduct(&self, mut report: oneshot::Sender<Outcome>) {
+        let Some(dispatch) = self.take() else { return };
+        let dropped = async {
+            report.cancellation().await;
+            Outcome::Cancelled
+        };
+        let outcome = future::block_on(future::or(attempt(dispatch), dropped));
+        // Fails if the future was dropped: then nobody wants to know.
+        let _ = report.send(outcome);
+    }
+}
+
+/// Empties the slot when the run's future is dropped, so that no thread starts what nobody waits for.
+struct Withdrawal(Slot);
+
+impl Drop for Withdrawal {
+    fn drop(&mut self) {
+        self.0.take();
+    }
+}

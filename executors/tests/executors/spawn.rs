@@ -1,0 +1,69 @@
+use std::{
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use futures_lite::future::block_on;
+use scheduler_core::{BlockingPool, Dispatch, Executor, Outcome};
+use scheduler_executors::{Spawn, blocking, task};
+use serde_json::Value;
+
+use crate::runs::{Report, dispatch, ok};
+
+#[test]
+fn an_async_task_runs_where_its_future_is_polled_and_not_before() {
+    let (called, report) = Report::new();
+    let here = task("here", move || {
+        called.send(()).unwrap();
+        let is_named = thread::current().name() == Some("runtime");
+        async move { is_named }
+    });
+    let run = Spawn::new().start(dispatch(&here, Value::Null));
+    assert!(!report.has_come());
+    let runtime = thread::Builder::new().name("runtime".into()).spawn(|| block_on(run)).unwrap();
+    assert_eq!(runtime.join().unwrap(), ok(true));
+}
+
+#[test]
+fn a_blocking_task_runs_on_the_runtimes_pool() {
+    let pool: BlockingPool =
+        Arc::new(|work| drop(thread::Builder::new().name("runtime-pool".into()).spawn(work).unwrap()));
+    let there = blocking("there", || thread::current().name().map(ToOwned::to_owned));
+    let run = Spawn::new().start(Dispatch { blocking: pool, ..dispatch(&there, Value::Null) });
+    assert_eq!(block_on(run), ok("runtime-pool"));
+}
+
+#[test]
+fn a_run_that_waits_for_the_runtimes_pool_is_cancelled_at_once_and_withdrawn_with_its_future() {
+    let queue = Arc::new(Mutex::new(Vec::new()));
+    let queued = queue.clone();
+    let pool: BlockingPool = Arc::new(move |work| queued.lock().unwrap().push(work));
+    let (called, report) = Report::new();
+    let task = blocking("t", move || called.send(()).unwrap());
+
+    let first = Dispatch { blocking: pool.clone(), ..dispatch(&task, Value::Null) };
+    let token = first.context.cancellation.clone();
+    let first = Spawn::new().start(first);
+    let second = Spawn::new().start(Dispatch { blocking: pool, ..dispatch(&task, Value::Null) });
+    token.cancel();
+    assert_eq!(block_on(first), Outcome::Cancelled);
+    drop(second);
+
+    for work in queue.lock().unwrap().drain(..) {
+        work();
+    }
+    assert!(!report.has_come());
+}
+
+#[test]
+fn a_run_whose_runtime_goes_away_before_it_starts_ends() {
+    let pool: BlockingPool = Arc::new(drop);
+    let task = blocking("t", || {});
+
+    let run = Spawn::new().start(Dispatch { blocking: pool.clone(), ..dispatch(&task, Value::Null) });
+    assert_eq!(block_on(run), Outcome::Error("the threads were gone before the task could start".into()));
+
+    let cancelled = Dispatch { blocking: pool, ..dispatch(&task, Value::Null) };
+    cancelled.context.cancellation.cancel();
+    assert_eq!(block_on(Spawn::new().start(cancelled)), Outcome::Cancelled);
+}

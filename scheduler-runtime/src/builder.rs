@@ -1,0 +1,300 @@
+//! Putting a scheduler together.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono_tz::Tz;
+use futures_channel::oneshot;
+use scheduler_core::{
+    Error, ErrorKind, Event, EventMask, Executor, ExecutorName, JobStore, PartialOptions, StoreName, Task, TaskName,
+    engine::{Command, Config, Engine},
+    trigger::CustomTrigger,
+};
+use scheduler_executors::{AsyncTaskFn, BlockingTaskFn, Spawn, blocking, parameters::Parameters, task};
+use scheduler_stores::MemoryStore;
+
+use crate::{
+    Background, Blocking, Local, Scheduler,
+    driver::{Attachment, Driver, Message},
+    listen::Listeners,
+    registry::Registry,
+    runtime::Runtime,
+};
+
+/// How many commands wait for the loop before callers do: a burst of a service's start.
+const COMMANDS: usize = 1_024;
+
+/// The shortest lease: below it, an ordinary hiccup of a machine or a network would cost a node its runs.
+const SHORTEST_LEASE: Duration = Duration::from_millis(100);
+
+/// The longest time within which wake-ups are merged.
+const COARSEST_ACCURACY: Duration = Duration::from_secs(1);
+
+/// Puts a scheduler together: tasks, stores, executors, defaults. What is wrong with it is an error of the last step.
+///
+/// Without a store named `default` there is one in memory, without an executor named `default` there is [`Spawn`].
+#[derive(Debug)]
+#[doc(alias = "configure")]
+pub struct Builder {
+    runtime: Arc<dyn Runtime>,
+    pub(crate) registry: Registry,
+    tasks: Vec<TaskName>,
+    stores: Vec<(StoreName, Arc<dyn JobStore>)>,
+    executors: Vec<(ExecutorName, Arc<dyn Executor>)>,
+    listeners: Arc<Listeners>,
+    job_defaults: PartialOptions,
+    timezone: Tz,
+    lease: Duration,
+    accuracy: Duration,
+    run_limit: usize,
+    errors: Vec<Error>,
+}
+
+impl Builder {
+    pub(crate) fn new(runtime: Arc<dyn Runtime>) -> Self {
+        let defaults = Config::new("", 0);
+        Self {
+            runtime,
+            registry: Registry::default(),
+            tasks: Vec::new(),
+            stores: Vec::new(),
+            executors: Vec::new(),
+            listeners: Arc::default(),
+            job_defaults: defaults.job_defaults,
+            timezone: defaults.timezone,
+            lease: defaults.lease,
+            accuracy: defaults.accuracy,
+            run_limit: defaults.run_limit,
+            errors: Vec::new(),
+        }
+    }
+
+    /// Registers an async function under a name. It takes nothing, arguments, a [`RunContext`](scheduler_core::RunContext),
+    /// or a context and arguments; see [`task`](fn@task).
+    pub fn task<F, P>(self, name: impl Into<TaskName>, function: F) -> Self
+    where
+        F: AsyncTaskFn<P>,
+        P: Parameters,
+    {
+        self.register(task(name, function))
+    }
+
+    /// Registers a function that blocks its thread under a name; it takes what an async one takes.
+    pub fn blocking_task<F, P>(self, name: impl Into<TaskName>, function: F) -> Self
+    where
+        F: BlockingTaskFn<P>,
+        P: Parameters,
+    {
+        self.register(blocking(name, function))
+    }
+
+    /// Registers a task that was made elsewhere.
+    pub fn register(mut self, task: Task) -> Self {
+        let name = task.name().clone();
+        match self.registry.add_task(task) {
+            Ok(()) => self.tasks.push(name),
+            Err(error) => self.errors.push(error),
+        }
+        self
+    }
+
+    /// Registers the implementation of a custom trigger under its name.
+    pub fn trigger(mut self, name: impl Into<String>, implementation: impl CustomTrigger + 'static) -> Self {
+        if let Err(error) = self.registry.add_trigger(name.into(), Arc::new(implementation)) {
+            self.errors.push(error);
+        }
+        self
+    }
+
+    /// Adds a store under a name. The one named `default` is used where no other is asked for.
+    #[doc(alias = "add_jobstore")]
+    pub fn store(mut self, name: impl Into<StoreName>, store: impl JobStore) -> Self {
+        self.stores.push((name.into(), Arc::new(store)));
+        self
+    }
+
+    /// Adds an executor under a name. The one named `default` is used where no other is asked for.
+    pub fn executor(mut self, name: impl Into<ExecutorName>, executor: impl Executor) -> Self {
+        self.executors.push((name.into(), Arc::new(executor)));
+        self
+    }
+
+    /// Calls a function at each event in a set, from the scheduler's own loop: it must not block.
+    #[doc(alias = "add_listener")]
+    pub fn listener(self, mask: EventMask, listener: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        self.listeners.add(mask, listener);
+        self
+    }
+
+    /// What jobs get where their description says nothing. Defaults to [`JobOptions::default`](scheduler_core::JobOptions).
+    pub fn job_defaults(mut self, defaults: PartialOptions) -> Self {
+        self.job_defaults = defaults;
+        self
+    }
+
+    /// The zone of triggers that name none. Defaults to UTC: the zone of the machine is a surprise on the next one.
+    pub fn timezone(mut self, zone: Tz) -> Self {
+        self.timezone = zone;
+        self
+    }
+
+    /// The zone of triggers that name none, by its name in the tz database.
+    pub fn timezone_named(mut self, zone: &str) -> Self {
+        match zone.parse() {
+            Ok(zone) => self.timezone = zone,
+            Err(_) => {
+                let message =
+                    format!("time zone `{zone}`: the tz database has no such zone; an example is `Europe/Berlin`");
+                self.errors.push(Error::new(ErrorKind::Config, message));
+            }
+        }
+        self
+    }
+
+    /// After how long without a sign of life other nodes take over this one's runs; at least 100 ms. Defaults to 15 s:
+    /// longer than a hiccup, shorter than anybody waits.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// Within how long wake-ups are merged once they come thick; at most 1 s. No run is ever early, and a lone one is
+    /// precise whatever this is. Defaults to 1 ms.
+    pub fn accuracy(mut self, accuracy: Duration) -> Self {
+        self.accuracy = accuracy;
+        self
+    }
+
+    /// The most runs that this node runs at once; it takes no more jobs beyond that. Defaults to 100,000.
+    pub fn run_limit(mut self, runs: usize) -> Self {
+        self.run_limit = runs;
+        self
+    }
+
+    /// Builds the scheduler and puts its loop on the runtime. Jobs can be added; they fire when it has been started.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] for what is wrong with the configuration, naming it.
+    #[doc(alias = "AsyncIOScheduler")]
+    pub fn build(self) -> Result<Scheduler, Error> {
+        let runtime = Arc::clone(&self.runtime);
+        let (scheduler, driver) = self.assemble()?;
+        runtime.spawn(Box::pin(driver.run()));
+        Ok(scheduler)
+    }
+
+    /// Builds a scheduler whose loop has a thread of its own, for code that is not async.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build); also if no thread can be started.
+    #[doc(alias = "BackgroundScheduler")]
+    pub fn background(self) -> Result<Background, Error> {
+        Background::new(self)
+    }
+
+    /// Builds a scheduler whose `start` returns only when it has been shut down.
+    ///
+    /// # Errors
+    ///
+    /// As [`background`](Self::background).
+    #[doc(alias = "BlockingScheduler")]
+    pub fn blocking(self) -> Result<Blocking, Error> {
+        Ok(Blocking::new(self.background()?))
+    }
+
+    /// Builds a scheduler that lives on the calling thread, with tasks that need not be `Send`.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build).
+    #[doc(alias = "GeventScheduler")]
+    pub fn local(self) -> Result<Local, Error> {
+        Local::new(self)
+    }
+
+    pub(crate) fn runtime(&self) -> Arc<dyn Runtime> {
+        Arc::clone(&self.runtime)
+    }
+
+    pub(crate) fn has_executor(&self, name: &ExecutorName) -> bool {
+        self.executors.iter().any(|(other, _)| other == name)
+    }
+
+    pub(crate) fn assemble(mut self) -> Result<(Scheduler, Driver), Error> {
+        self.check()?;
+        let seed = seed()?;
+        let config = Config {
+            job_defaults: self.job_defaults,
+            timezone: self.timezone,
+            lease: self.lease,
+            accuracy: self.accuracy,
+            run_limit: self.run_limit.max(1),
+            ..Config::new(format!("{seed:032x}"), seed)
+        };
+        if self.stores.iter().all(|(name, _)| *name != StoreName::default()) {
+            self.stores.insert(0, (StoreName::default(), Arc::new(MemoryStore::new())));
+        }
+        if self.executors.iter().all(|(name, _)| *name != ExecutorName::default()) {
+            self.executors.insert(0, (ExecutorName::default(), Arc::new(Spawn::new())));
+        }
+        let registry = Arc::new(self.registry);
+        let (sender, commands) = async_channel::bounded(COMMANDS);
+        let mut driver = Driver::new(
+            Engine::new(config),
+            Arc::clone(&self.runtime),
+            Arc::clone(&registry),
+            Arc::clone(&self.listeners),
+            commands,
+        );
+        let tell = |driver: &mut Driver, command, attachment| {
+            // Names are unique by now, so that there is no answer to wait for.
+            let (reply, _) = oneshot::channel();
+            driver.command(Message { command, attachment, reply });
+        };
+        tell(&mut driver, Command::AddTasks(self.tasks), Attachment::Nothing);
+        for (name, executor) in self.executors {
+            tell(&mut driver, Command::AddExecutor(name), Attachment::Executor(executor));
+        }
+        for (name, store) in self.stores {
+            tell(&mut driver, Command::AddStore(name, store.limits()), Attachment::Store(store));
+        }
+        Ok((Scheduler::new(sender, self.runtime, registry, self.listeners), driver))
+    }
+
+    fn check(&mut self) -> Result<(), Error> {
+        let config = |message: String| Err(Error::new(ErrorKind::Config, message));
+        if !self.errors.is_empty() {
+            return Err(self.errors.swap_remove(0));
+        }
+        if let Some(name) = repeated(self.stores.iter().map(|(name, _)| name)) {
+            return config(format!("store `{name}` is given twice; each needs a name of its own"));
+        }
+        if let Some(name) = repeated(self.executors.iter().map(|(name, _)| name)) {
+            return config(format!("executor `{name}` is given twice; each needs a name of its own"));
+        }
+        if self.lease < SHORTEST_LEASE {
+            return config(format!("lease {:?}: at least {SHORTEST_LEASE:?} are needed", self.lease));
+        }
+        if self.accuracy > COARSEST_ACCURACY {
+            return config(format!("accuracy {:?}: at most {COARSEST_ACCURACY:?} are allowed", self.accuracy));
+        }
+        Ok(())
+    }
+}
+
+fn repeated<'a, T: PartialEq>(names: impl Iterator<Item = &'a T> + Clone) -> Option<&'a T> {
+    names
+        .clone()
+        .enumerate()
+        .find(|(at, name)| names.clone().take(*at).any(|other| other == *name))
+        .map(|(_, name)| name)
+}
+
+fn seed() -> Result<u128, Error> {
+    let mut seed = [0; 16];
+    getrandom::fill(&mut seed).map_err(|error| {
+        Error::new(ErrorKind::Config, format!("the operating system gives no random numbers: {error}"))
+    })?;
+    Ok(u128::from_le_bytes(seed))
+}

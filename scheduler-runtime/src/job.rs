@@ -1,0 +1,116 @@
+//! A job in the hands of an application.
+
+use std::{fmt, ops::Deref};
+
+use scheduler_core::{Error, ErrorKind, JobChange, JobRow, JobState, Run, StoreName, Trigger};
+
+use crate::Scheduler;
+
+/// A job as it was when it was read, and what can be done with it.
+///
+/// Its fields are those of [`JobRow`]. They do not change by themselves; [`refresh`](Self::refresh) reads them anew.
+#[derive(Debug, Clone)]
+pub struct Job {
+    scheduler: Scheduler,
+    store: StoreName,
+    row: JobRow,
+}
+
+impl Job {
+    pub(crate) fn new(scheduler: Scheduler, store: StoreName, row: JobRow) -> Self {
+        Self { scheduler, store, row }
+    }
+
+    /// The store that keeps it.
+    pub fn store(&self) -> &StoreName {
+        &self.store
+    }
+
+    /// The job as it is now.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] if it is gone, also if another job has its id; the store's own.
+    pub async fn refresh(&self) -> Result<Self, Error> {
+        match self.scheduler.job(self.row.id.clone()).await? {
+            Some(job) if job.row.uid == self.row.uid => Ok(job),
+            _ => {
+                Err(Error::new(ErrorKind::NotFound, format!("job `{}` is not in store `{}`", self.row.id, self.store)))
+            }
+        }
+    }
+
+    /// Changes properties of the job; see [`Scheduler::modify_job`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Scheduler::modify_job`].
+    pub async fn modify(&self, change: JobChange) -> Result<Self, Error> {
+        self.scheduler.modify_job(self.row.id.clone(), change).await
+    }
+
+    /// Gives the job another trigger; see [`Scheduler::reschedule_job`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Scheduler::reschedule_job`].
+    pub async fn reschedule(&self, trigger: impl Into<Trigger>) -> Result<Self, Error> {
+        self.scheduler.reschedule_job(self.row.id.clone(), trigger).await
+    }
+
+    /// Keeps the job from firing; see [`Scheduler::pause_job`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Scheduler::pause_job`].
+    pub async fn pause(&self) -> Result<Self, Error> {
+        self.scheduler.pause_job(self.row.id.clone()).await
+    }
+
+    /// Lets the job fire again; see [`Scheduler::resume_job`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Scheduler::resume_job`].
+    pub async fn resume(&self) -> Result<Self, Error> {
+        self.scheduler.resume_job(self.row.id.clone()).await
+    }
+
+    /// Removes the job; see [`Scheduler::remove_job`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Scheduler::remove_job`].
+    pub async fn remove(&self) -> Result<(), Error> {
+        self.scheduler.remove_job(self.row.id.clone()).await
+    }
+
+    /// The newest runs of the job, newest first.
+    ///
+    /// # Errors
+    ///
+    /// The store's own.
+    pub async fn runs(&self, limit: usize) -> Result<Vec<Run>, Error> {
+        self.scheduler.runs_of(&self.store, self.row.uid, limit).await
+    }
+}
+
+impl Deref for Job {
+    type Target = JobRow;
+
+    fn deref(&self) -> &JobRow {
+        &self.row
+    }
+}
+
+/// As in `report (trigger: every 10 s, next fire time: 2026-11-21 09:00:00 UTC)`.
+impl fmt::Display for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (trigger: {}, ", self.row.body.display_name(), self.row.body.trigger)?;
+        match (&self.row.state, self.row.next_fire_time) {
+            (JobState::Active, Some(next)) => write!(f, "next fire time: {next})"),
+            (JobState::Active, None) => write!(f, "waits for the end of its run)"),
+            (state, _) => write!(f, "{})", state.as_str()),
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! What a scheduler's handle does with jobs.
+
+use std::fmt::Write as _;
+
+use scheduler_core::{
+    Conflict, Error, ErrorKind, JobChange, JobId, JobRow, JobSpec, JobState, Listed, RawJob, Run, StoreName, Task,
+    Trigger, Uid,
+    engine::{Change, Command, ExportedJob, Reply},
+    store::{JobQuery, RunQuery},
+};
+
+use crate::{Job, Scheduler, driver::Attachment};
+
+/// How many jobs or runs a page of a listing holds: one round trip each, and no reply that fills memory.
+const PAGE: usize = 1_000;
+
+impl Scheduler {
+    /// Adds a job. Works before the start as well; a duplicate is an error at once.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::Conflict`] if a job with this id is there and the description does not say what to do about it.
+    /// - [`ErrorKind::UnknownTask`], [`ErrorKind::UnknownExecutor`], [`ErrorKind::UnknownStore`].
+    /// - [`ErrorKind::Arguments`] if they are not what the task takes.
+    /// - [`ErrorKind::NeverFires`] if the trigger has no fire time; [`ErrorKind::Trigger`] if it fails.
+    /// - [`ErrorKind::Closure`] for a closure in a store that outlives the process.
+    /// - [`ErrorKind::TooLarge`] if the store takes no job so large; otherwise the store's own.
+    pub async fn add_job(&self, spec: JobSpec) -> Result<Job, Error> {
+        let mut added = self.add_jobs(vec![spec]).await;
+        added.pop().unwrap_or_else(|| Err(crate::driver::gone()))
+    }
+
+    /// Adds many jobs, each by itself, in as few round trips as their stores allow. The results come in the same order.
+    pub async fn add_jobs(&self, specs: Vec<JobSpec>) -> Vec<Result<Job, Error>> {
+        let mut results: Vec<Option<Result<Job, Error>>> = Vec::new();
+        results.resize_with(specs.len(), || None);
+        let mut batches: Vec<(StoreName, Batch)> = Vec::new();
+        for (place, spec) in specs.into_iter().enumerate() {
+            let store = self.scope().or_else(|| spec.store_name()).cloned().unwrap_or_default();
+            match self.prepare(spec) {
+                Ok((spec, closure)) => {
+                    let at = batches.iter().position(|(name, _)| *name == store).unwrap_or_else(|| {
+                        batches.push((store, Batch::default()));
+                        batches.len() - 1
+                    });
+                    let batch = &mut batches[at].1;
+                    batch.places.push(place);
+                    batch.specs.push(spec);
+                    batch.closures.push(closure);
+                }
+                Err(error) => results[place] = Some(Err(error)),
+            }
+        }
+        for (store, Batch { places, specs, closures }) in batches {
+            let has_closures = closures.iter().any(Option::is_some);
+            let attachment = if has_closures { Attachment::Closures(closures) } else { Attachment::Nothing };
+            let added = match self.call_with(Command::AddJobs(store.clone(), specs), attachment).await {
+                Ok(Reply::Added(added)) => added,
+                Ok(_) => vec![Err(crate::driver::gone()); places.len()],
+                Err(error) => vec![Err(error); places.len()],
+            };
+            for (place, job) in places.into_iter().zip(added) {
+                results[place] = Some(job.map(|row| self.job_handle(store.clone(), row)));
+            }
+        }
+        results.into_iter().flatten().collect()
+    }
+
+    fn prepare(&self, mut spec: JobSpec) -> Result<(JobSpec, Option<Task>), Error> {
+        let closure = spec.take_closure(self.registry().next_closure());
+        let task = closure.clone().or_else(|| self.registry().task(spec.task_name()));
+        // An unknown task is the engine's to refuse; it names the job.
+        if let (Some(task), Ok(args)) = (task, spec.arguments()) {
+            check(&task, args)?;
+        }
+        if let Some(trigger) = spec.trigger_mut() {
+            self.registry().resolve(trigger);
+        }
+        Ok((spec, closure))
+    }
+
+    /// The job with this id, from the first store that has it; none if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Quarantined`] if its row cannot be read; the store's own.
+    #[doc(alias = "get_job")]
+    pub async fn job(&self, id: impl Into<JobId>) -> Result<Option<Job>, Error> {
+        match self.call(Command::Job(self.scope().cloned(), id.into())).await? {
+            Reply::Found(found) => Ok(found.map(|(store, row)| self.job_handle(store, *row))),
+            _ => Err(crate::driver::gone()),
+        }
+    }
+
+    /// All jobs by their next fire time, paused ones last. Jobs that cannot be read are left out; see
+    /// [`unreadable_jobs`](Self::unreadable_jobs).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::UnknownStore`]; the store's own.
+    #[doc(alias = "get_jobs")]
+    pub async fn jobs(&self) -> Result<Vec<Job>, Error> {
+        let mut jobs: Vec<Job> = Vec::new();
+        for store in self.stores().await? {
+            for listed in self.listing(&store).await? {
+                if let Listed::Job(row) = listed {
+                    jobs.push(self.job_handle(store.clone(), row));
+                }
+            }
+        }
+        jobs.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)));
+        Ok(jobs)
+    }
+
+    /// The rows that cannot be read, as they are, with the reason. They can be removed by id, or repaired in the store.
+    ///
+    /// # Errors
+    ///
+    /// As [`jobs`](Self::jobs).
+    pub async fn unreadable_jobs(&self) -> Result<Vec<(StoreName, RawJob)>, Error> {
+        let mut rows = Vec::new();
+        for store in self.stores().await? {
+            for listed in self.listing(&store).await? {
+                if let Listed::Raw(raw) = listed {
+                    rows.push((store.clone(), raw));
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The newest runs of a job, newest first: those that are running or waiting, and the history that its options keep.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`]; the store's own.
+    pub async fn runs(&self, id: impl Into<JobId>, limit: usize) -> Result<Vec<Run>, Error> {
+        let id = id.into();
+        match self.job(id.clone()).await? {
+            Some(job) => self.runs_of(job.store(), job.uid, limit).await,
+            None => Err(Error::new(ErrorKind::NotFound, format!("job `{id}` is in no store of this scheduler"))),
+        }
+    }
+
+    pub(crate) async fn runs_of(&self, store: &StoreName, uid: Uid, limit: usize) -> Result<Vec<Run>, Error> {
+        let mut runs: Vec<Run> = Vec::new();
+        while runs.len() < limit {
+            let query =
+                RunQuery { uid, before: runs.last().map(|run| run.id.seq), limit: PAGE.min(limit - runs.len()) };
+            let asked = query.limit;
+            match self.call(Command::Runs(store.clone(), query)).await? {
+                Reply::Runs(page) if page.len() < asked => {
+                    runs.extend(page);
+                    break;
+                }
+                Reply::Runs(page) => runs.extend(page),
+                _ => return Err(crate::driver::gone()),
+            }
+        }
+        Ok(runs)
+    }
+
+    /// Changes properties of a job; what the change does not name stays.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`]; those of [`add_job`](Self::add_job) for what the change brings in. Nothing has changed then.
+    pub async fn modify_job(&self, id: impl Into<JobId>, mut change: JobChange) -> Result<Job, Error> {
+        let id = id.into();
+        if let Some(trigger) = change.trigger_mut() {
+            self.registry().resolve(trigger);
+        }
+        self.check_change(&id, &change).await?;
+        self.change(id, Change::Modify(change)).await
+    }
+
+    /// Gives a job another trigger; its next fire time is computed from now. A paused job stays paused.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::NeverFires`]; the store's own error. Nothing has changed then.
+    pub async fn reschedule_job(&self, id: impl Into<JobId>, trigger: impl Into<Trigger>) -> Result<Job, Error> {
+        let mut trigger = trigger.into();
+        self.registry().resolve(&mut trigger);
+        self.change(id.into(), Change::Reschedule(trigger)).await
+    }
+
+    /// Keeps a job from firing until it is resumed. Its waiting runs wait; running ones end. Fire times that are due and
+    /// have not been settled end as cancelled.
+    ///
+    /// Does nothing if the job is paused.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`]; the store's own error, in which case nothing has changed.
+    pub async fn pause_job(&self, id: impl Into<JobId>) -> Result<Job, Error> {
+        self.change(id.into(), Change::Pause).await
+    }
+
+    /// Moves the job to the trigger's next fire time after now and lets it run again.
+    ///
+    /// Does nothing if the job is not paused. A trigger without a further fire time finishes the job.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] if no job has this id; the store's own error otherwise, in which case nothing has changed.
+    pub async fn resume_job(&self, id: impl Into<JobId>) -> Result<Job, Error> {
+        self.change(id.into(), Change::Resume).await
+    }
+
+    /// Removes a job. Waiting runs are cancelled, running ones end.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`]; the store's own error.
+    pub async fn remove_job(&self, id: impl Into<JobId>) -> Result<(), Error> {
+        self.done(Command::RemoveJob(self.scope().cloned(), id.into())).await
+    }
+
+    /// Removes all jobs and says how many there were.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::UnknownStore`]; the store's own error, after which the stores before it have been emptied.
+    pub async fn remove_all_jobs(&self) -> Result<u64, Error> {
+        match self.call(Command::RemoveAllJobs(self.scope().cloned())).await? {
+            Reply::Count(count) => Ok(count),
+            _ => Err(crate::driver::gone()),
+        }
+    }
+
+    /// Writes a list of all jobs for people, store by store.
+    ///
+    /// # Errors
+    ///
+    /// As [`jobs`](Self::jobs); what the writer says as [`ErrorKind::Config`].
+    pub async fn print_jobs(&self, out: &mut (dyn std::io::Write + Send)) -> Result<(), Error> {
+        let mut text = String::new();
+        for store in self.stores().await? {
+            let mut jobs: Vec<Job> = Vec::new();
+            let mut unreadable = Vec::new();
+            for listed in self.listing(&store).await? {
+                match listed {
+                    Listed::Job(row) => jobs.push(self.job_handle(store.clone(), row)),
+                    Listed::Raw(raw) => unreadable.push(raw),
+                }
+            }
+            jobs.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)));
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "Store {store}:");
+            if jobs.is_empty() && unreadable.is_empty() {
+                text.push_str("    No scheduled jobs\n");
+            }
+            for job in jobs {
+                let _ = writeln!(text, "    {job}");
+            }
+            for raw in unreadable {
+                let _ = writeln!(text, "    {} (unreadable: {})", raw.id, raw.reason);
+            }
+        }
+        out.write_all(text.as_bytes()).map_err(|error| {
+            Error::new(ErrorKind::Config, format!("the list of jobs cannot be written: {error}")).with_source(error)
+        })
+    }
+
+    /// All jobs in their exported form, which is JSON when serialised. Closures and quarantined jobs are left out.
+    ///
+    /// # Errors
+    ///
+    /// As [`jobs`](Self::jobs).
+    pub async fn export_jobs(&self) -> Result<Vec<ExportedJob>, Error> {
+        let jobs = self.jobs().await?;
+        let is_exportable = |job: &&Job| {
+            matches!(job.state, JobState::Active | JobState::Paused) && !job.body.task.as_str().starts_with("closure#")
+        };
+        Ok(jobs.iter().filter(is_exportable).map(exported).collect())
+    }
+
+    /// Adds exported jobs, each by itself, to the store to which this handle is confined, or to `default`. The results come
+    /// in the same order.
+    ///
+    /// A next fire time is kept even if it has passed: the job catches up as its options say.
+    pub async fn import_jobs(&self, mut jobs: Vec<ExportedJob>, conflict: Conflict) -> Vec<Result<Job, Error>> {
+        let store = self.scope().cloned().unwrap_or_default();
+        let count = jobs.len();
+        let mut checks = Vec::with_capacity(count);
+        for job in &mut jobs {
+            self.registry().resolve(&mut job.job.trigger);
+            let task = self.registry().task(&job.job.task);
+            checks.push(task.map_or(Ok(()), |task| check(&task, &job.job.args)));
+        }
+        let (good, checks): (Vec<_>, Vec<_>) = jobs
+            .into_iter()
+            .zip(checks)
+            .map(|(job, check)| match check {
+                Ok(()) => (Some(job), None),
+                Err(error) => (None, Some(error)),
+            })
+            .unzip();
+        let command = Command::ImportJobs(store.clone(), good.into_iter().flatten().collect(), conflict);
+        let mut added = match self.call(command).await {
+            Ok(Reply::Added(added)) => added.into_iter(),
+            Ok(_) => vec![Err(crate::driver::gone()); count].into_iter(),
+            Err(error) => vec![Err(error); count].into_iter(),
+        };
+        let result = |check: Option<Error>| match check {
+            Some(error) => Err(error),
+            None => added
+                .next()
+                .unwrap_or_else(|| Err(crate::driver::gone()))
+                .map(|row| self.job_handle(store.clone(), row)),
+        };
+        checks.into_iter().map(result).collect()
+    }
+
+    pub(crate) async fn change(&self, id: JobId, change: Change) -> Result<Job, Error> {
+        match self.call(Command::ChangeJob(self.scope().cloned(), id, change)).await? {
+            Reply::Job(store, row) => Ok(self.job_handle(store, *row)),
+            _ => Err(crate::driver::gone()),
+        }
+    }
+
+    /// Whether the task would understand the arguments that it has after the change.
+    async fn check_change(&self, id: &JobId, change: &JobChange) -> Result<(), Error> {
+        let (task, args) = change.call();
+        if task.is_none() && args.is_none() {
+            return Ok(());
+        }
+        let Some(job) = self.job(id.clone()).await? else {
+            return Ok(());
+        };
+        let task = self.registry().task(task.unwrap_or(&job.body.task));
+        match (task, args.unwrap_or(Ok(&job.body.args))) {
+            (Some(task), Ok(args)) => check(&task, args),
+            _ => Ok(()),
+        }
+    }
+
+    /// The stores that this handle lists.
+    async fn stores(&self) -> Result<Vec<StoreName>, Error> {
+        match self.scope() {
+            Some(store) => Ok(vec![store.clone()]),
+            None => match self.call(Command::Stores).await? {
+                Reply::Stores(stores) => Ok(stores),
+                _ => Err(crate::driver::gone()),
+            },
+        }
+    }
+
+    async fn listing(&self, store: &StoreName) -> Result<Vec<Listed>, Error> {
+        let mut listing: Vec<Listed> = Vec::new();
+        loop {
+            let query = JobQuery { after: listing.last().map(|listed| listed.id().clone()), limit: PAGE };
+            match self.call(Command::Jobs(store.clone(), query)).await? {
+                Reply::Jobs(page) => {
+                    let is_last = page.len() < PAGE;
+                    listing.extend(page);
+                    if is_last {
+                        return Ok(listing);
+                    }
+                }
+                _ => return Err(crate::driver::gone()),
+            }
+        }
+    }
+
+    fn job_handle(&self, store: StoreName, row: JobRow) -> Job {
+        Job::new(self.in_store(store.clone()), store, row)
+    }
+}
+
+/// The jobs of one call that go to one store.
+#[derive(Default)]
+struct Batch {
+    places: Vec<usize>,
+    specs: Vec<JobSpec>,
+    closures: Vec<Option<Task>>,
+}
+
+fn check(task: &Task, args: &serde_json::Value) -> Result<(), Error> {
+    task.check(args).map_err(|error| {
+        Error::new(ErrorKind::Arguments, format!("the arguments do not fit task `{}`: {error}", task.name()))
+    })
+}
+
+fn sort_key(job: &Job) -> impl Ord + use<'_> {
+    (job.next_fire_time.is_none(), job.next_fire_time, &job.id)
+}
+
+fn exported(job: &Job) -> ExportedJob {
+    ExportedJob {
+        id: job.id.clone(),
+        paused: job.state == JobState::Paused,
+        next_fire_time: job.next_fire_time,
+        job: job.body.clone(),
+    }
+}

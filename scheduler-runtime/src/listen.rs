@@ -1,0 +1,203 @@
+//! Listening: callbacks and streams of events.
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use async_channel::{Receiver, Sender, TrySendError};
+use futures_util::Stream;
+use scheduler_core::{Event, EventMask};
+
+/// The number of a listener, for removing it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ListenerId(u64);
+
+/// How many events a stream holds for a reader that is behind: a burst, not a backlog.
+pub(crate) const STREAM_EVENTS: usize = 4_096;
+
+/// Everybody who listens to one scheduler.
+#[derive(Default)]
+pub(crate) struct Listeners {
+    last_id: AtomicU64,
+    listeners: Mutex<Arc<Vec<Listener>>>,
+}
+
+#[derive(Clone)]
+struct Listener {
+    id: ListenerId,
+    mask: EventMask,
+    call: Call,
+}
+
+#[derive(Clone)]
+enum Call {
+    Function(Arc<dyn Fn(&Event) + Send + Sync>),
+    Stream(Arc<Subscriber>),
+}
+
+struct Subscriber {
+    sender: Sender<Item>,
+    missed: AtomicU64,
+}
+
+/// What a stream yields: an event, or how many are missing in its place.
+type Item = Result<Arc<Event>, Missed>;
+
+impl Listeners {
+    pub(crate) fn add(&self, mask: EventMask, call: impl Fn(&Event) + Send + Sync + 'static) -> ListenerId {
+        self.insert(mask, Call::Function(Arc::new(call)))
+    }
+
+    pub(crate) fn subscribe(self: &Arc<Self>, mask: EventMask, capacity: usize) -> EventStream {
+        let (sender, receiver) = async_channel::bounded(capacity.max(1));
+        let id = self.insert(mask, Call::Stream(Arc::new(Subscriber { sender, missed: AtomicU64::new(0) })));
+        EventStream { id, receiver: Box::pin(receiver), listeners: Arc::clone(self) }
+    }
+
+    fn insert(&self, mask: EventMask, call: Call) -> ListenerId {
+        let id = ListenerId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1);
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::make_mut(&mut listeners).push(Listener { id, mask, call });
+        id
+    }
+
+    pub(crate) fn remove(&self, id: ListenerId) -> bool {
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = listeners.len();
+        Arc::make_mut(&mut listeners).retain(|listener| listener.id != id);
+        listeners.len() < before
+    }
+
+    /// Tells everybody who wants to know. Gives what listeners panicked with.
+    pub(crate) fn tell(&self, event: &Event) -> Vec<String> {
+        let listeners = Arc::clone(&self.listeners.lock().unwrap_or_else(PoisonError::into_inner));
+        let mask = event.kind.mask();
+        let wanting = listeners.iter().filter(|listener| listener.mask.contains(mask));
+        let mut shared = None;
+        wanting
+            .filter_map(|listener| match &listener.call {
+                Call::Function(call) => {
+                    catch_unwind(AssertUnwindSafe(|| call(event))).err().map(|panic| message_of(&*panic))
+                }
+                Call::Stream(subscriber) => {
+                    subscriber.tell(shared.get_or_insert_with(|| Arc::new(event.clone())));
+                    None
+                }
+            })
+            .collect()
+    }
+
+    /// Ends all streams.
+    pub(crate) fn close(&self) {
+        let listeners = Arc::clone(&self.listeners.lock().unwrap_or_else(PoisonError::into_inner));
+        for listener in listeners.iter() {
+            if let Call::Stream(subscriber) = &listener.call {
+                subscriber.sender.close();
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Listeners {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listeners").finish_non_exhaustive()
+    }
+}
+
+impl Subscriber {
+    fn tell(&self, event: &Arc<Event>) {
+        let missed = self.missed.load(Ordering::Relaxed);
+        if missed > 0 {
+            match self.sender.try_send(Err(Missed { count: missed })) {
+                Ok(()) => self.missed.store(0, Ordering::Relaxed),
+                Err(_) => return self.miss(),
+            }
+        }
+        if let Err(TrySendError::Full(_)) = self.sender.try_send(Ok(Arc::clone(event))) {
+            self.miss();
+        }
+    }
+
+    fn miss(&self) {
+        if self.missed.fetch_add(1, Ordering::Relaxed) == 0 {
+            tracing::warn!("an event stream is full; its reader is told how many events it misses");
+        }
+    }
+}
+
+/// Events as they happen, from the moment of subscribing on.
+///
+/// Ends when the scheduler has shut down. A reader that falls behind by more than the stream holds is told how many events
+/// it missed, in their place.
+pub struct EventStream {
+    id: ListenerId,
+    receiver: Pin<Box<Receiver<Item>>>,
+    listeners: Arc<Listeners>,
+}
+
+impl EventStream {
+    pub(crate) fn id(&self) -> ListenerId {
+        self.id
+    }
+
+    /// The next event, or none when the scheduler has shut down.
+    pub async fn next(&mut self) -> Option<Result<Arc<Event>, Missed>> {
+        self.receiver.recv().await.ok()
+    }
+
+    /// The next event if there is one already.
+    pub fn try_next(&mut self) -> Option<Result<Arc<Event>, Missed>> {
+        self.receiver.try_recv().ok()
+    }
+}
+
+impl Stream for EventStream {
+    type Item = Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.receiver.as_mut().poll_next(cx)
+    }
+}
+
+impl Drop for EventStream {
+    fn drop(&mut self) {
+        self.listeners.remove(self.id);
+    }
+}
+
+impl fmt::Debug for EventStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventStream").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// Events that a reader missed because it was too slow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Missed {
+    /// How many.
+    pub count: u64,
+}
+
+impl fmt::Display for Missed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the event stream was full and {} events were dropped; read faster or ask for a larger one",
+            self.count
+        )
+    }
+}
+
+impl std::error::Error for Missed {}
+
+pub(crate) fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a value that is not text").to_owned()
+}

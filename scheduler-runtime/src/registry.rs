@@ -1,0 +1,109 @@
+//! What a scheduler knows by name: tasks and custom triggers.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use scheduler_core::{
+    Error, ErrorKind, JobRow, Listed, Task, TaskName, Trigger,
+    engine::StoreReply,
+    store::{Inserted, Updated},
+    trigger::CustomTrigger,
+};
+
+/// The tasks and custom triggers of one scheduler, shared by its handles and its driver.
+#[derive(Default)]
+pub(crate) struct Registry {
+    tasks: RwLock<BTreeMap<TaskName, Task>>,
+    triggers: RwLock<BTreeMap<String, Arc<dyn CustomTrigger>>>,
+    closures: AtomicU64,
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").field("tasks", &self.tasks).finish_non_exhaustive()
+    }
+}
+
+impl Registry {
+    pub(crate) fn add_task(&self, task: Task) -> Result<(), Error> {
+        let mut tasks = self.tasks.write().unwrap_or_else(PoisonError::into_inner);
+        if tasks.contains_key(task.name()) {
+            let message = format!("task `{}` is registered already; choose another name", task.name());
+            return Err(Error::new(ErrorKind::Config, message));
+        }
+        tasks.insert(task.name().clone(), task);
+        Ok(())
+    }
+
+    pub(crate) fn remove_task(&self, name: &TaskName) -> Option<Task> {
+        self.tasks.write().unwrap_or_else(PoisonError::into_inner).remove(name)
+    }
+
+    pub(crate) fn task(&self, name: &TaskName) -> Option<Task> {
+        self.tasks.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    pub(crate) fn add_trigger(&self, name: String, implementation: Arc<dyn CustomTrigger>) -> Result<(), Error> {
+        let mut triggers = self.triggers.write().unwrap_or_else(PoisonError::into_inner);
+        if triggers.contains_key(&name) {
+            let message = format!("trigger `{name}` is registered already; choose another name");
+            return Err(Error::new(ErrorKind::Config, message));
+        }
+        triggers.insert(name, implementation);
+        Ok(())
+    }
+
+    /// A number that no other closure has.
+    pub(crate) fn next_closure(&self) -> u64 {
+        self.closures.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Gives each custom trigger in it the implementation of its name.
+    pub(crate) fn resolve(&self, trigger: &mut Trigger) {
+        trigger.custom_mut(&mut |custom| {
+            if custom.implementation.is_none() {
+                let triggers = self.triggers.read().unwrap_or_else(PoisonError::into_inner);
+                custom.implementation = triggers.get(&custom.name).cloned();
+            }
+        });
+    }
+
+    /// Resolves the triggers of all jobs that a store has handed out.
+    pub(crate) fn resolve_reply(&self, reply: &mut StoreReply) {
+        let job = |job: &mut JobRow| self.resolve(&mut job.body.trigger);
+        let listed = |listed: &mut Listed| {
+            if let Listed::Job(row) = listed {
+                job(row);
+            }
+        };
+        match reply {
+            StoreReply::Insert(stamped) => stamped.value.iter_mut().for_each(|inserted| {
+                if let Inserted::Conflict(existing) = inserted {
+                    listed(existing);
+                }
+            }),
+            StoreReply::Update(stamped) => match &mut stamped.value {
+                Updated::Updated(row) | Updated::Conflict(row) => job(row),
+                Updated::Gone => {}
+            },
+            StoreReply::Job(found) => found.iter_mut().for_each(|found| listed(found)),
+            StoreReply::Jobs(jobs) => jobs.iter_mut().for_each(&listed),
+            StoreReply::Turn(turn) => {
+                if let Some(claimed) = &mut turn.claim {
+                    claimed.jobs.iter_mut().for_each(|claimed| job(&mut claimed.job));
+                }
+            }
+            StoreReply::Remove(_)
+            | StoreReply::RemoveAll(_)
+            | StoreReply::Runs(_)
+            | StoreReply::Release
+            | StoreReply::Changed(_) => {}
+        }
+    }
+}

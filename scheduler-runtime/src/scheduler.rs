@@ -1,0 +1,312 @@
+//! The handle of a scheduler: its life, its parts and its listeners.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use async_channel::Sender;
+use futures_channel::oneshot;
+use futures_util::future::{Either, select};
+use scheduler_core::{
+    BoxFuture, Error, ErrorKind, Event, EventMask, Executor, ExecutorName, JobStore, StoreName, Task, TaskName,
+    engine::{Command, Mode, Reply, SchedulerState, ShutdownMode},
+    trigger::CustomTrigger,
+};
+
+use crate::{
+    Builder, EventStream, ListenerId,
+    driver::{Attachment, Message, gone},
+    listen::{Listeners, STREAM_EVENTS},
+    registry::Registry,
+    runtime::Runtime,
+};
+
+/// How long a call waits for a place in the command channel: by then the loop is stuck.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A handle to a scheduler. Cloning gives another handle to the same one.
+///
+/// A scheduler that has been started goes on when its handles are dropped, until [`shutdown`](Self::shutdown) or the end of
+/// its runtime. One that has not been started goes with its last handle.
+#[derive(Debug, Clone)]
+#[doc(alias = "AsyncIOScheduler")]
+pub struct Scheduler {
+    shared: Arc<Shared>,
+    /// The store to which this handle is confined.
+    scope: Option<StoreName>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    commands: Sender<Message>,
+    runtime: Arc<dyn Runtime>,
+    registry: Arc<Registry>,
+    listeners: Arc<Listeners>,
+}
+
+impl Scheduler {
+    /// Begins to put a scheduler together that runs on `runtime`.
+    pub fn builder(runtime: impl Runtime) -> Builder {
+        Builder::new(Arc::new(runtime))
+    }
+
+    /// Begins to put a scheduler together that runs on a runtime held elsewhere, too.
+    pub fn builder_on(runtime: Arc<dyn Runtime>) -> Builder {
+        Builder::new(runtime)
+    }
+
+    pub(crate) fn new(
+        commands: Sender<Message>,
+        runtime: Arc<dyn Runtime>,
+        registry: Arc<Registry>,
+        listeners: Arc<Listeners>,
+    ) -> Self {
+        Self { shared: Arc::new(Shared { commands, runtime, registry, listeners }), scope: None }
+    }
+
+    /// A handle that adds, finds, lists and removes jobs in one store only. APScheduler's `jobstore=` argument.
+    #[doc(alias = "jobstore")]
+    pub fn in_store(&self, store: impl Into<StoreName>) -> Self {
+        Self { shared: Arc::clone(&self.shared), scope: Some(store.into()) }
+    }
+
+    /// Starts to run jobs that are due, those of earlier runs of the program included.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::AlreadyStarted`]; [`ErrorKind::ShutDown`].
+    pub async fn start(&self) -> Result<(), Error> {
+        self.done(Command::Start(Mode::Running)).await
+    }
+
+    /// Starts without running jobs until [`resume`](Self::resume).
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_paused(&self) -> Result<(), Error> {
+        self.done(Command::Start(Mode::Paused)).await
+    }
+
+    /// Takes no more jobs until [`resume`](Self::resume). Running runs go on; other nodes do, too. Does nothing if paused.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotRunning`]; [`ErrorKind::ShutDown`].
+    pub async fn pause(&self) -> Result<(), Error> {
+        self.done(Command::Pause).await
+    }
+
+    /// Takes jobs again. Does nothing if running.
+    ///
+    /// # Errors
+    ///
+    /// As [`pause`](Self::pause).
+    pub async fn resume(&self) -> Result<(), Error> {
+        self.done(Command::Resume).await
+    }
+
+    /// Ends the scheduler, as the mode says: after its running runs, or cancelling them. What has not started is given back.
+    /// Jobs stay in their stores. Does nothing if it has shut down.
+    ///
+    /// A store that does not answer is waited for one lease at most; what was held there is free when the lease ends.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Busy`] if the loop does not take the command.
+    pub async fn shutdown(&self, mode: ShutdownMode) -> Result<(), Error> {
+        match self.done(Command::Shutdown(mode)).await {
+            Err(error) if error.kind() == ErrorKind::ShutDown => Ok(()),
+            result => result,
+        }
+    }
+
+    /// What the scheduler is doing.
+    pub async fn state(&self) -> SchedulerState {
+        match self.call(Command::State).await {
+            Ok(Reply::State(state)) => state,
+            _ => SchedulerState::ShutDown,
+        }
+    }
+
+    /// Whether the scheduler has been started and has not shut down; paused counts.
+    #[doc(alias = "running")]
+    pub async fn is_running(&self) -> bool {
+        matches!(self.state().await, SchedulerState::Running | SchedulerState::Paused)
+    }
+
+    /// Makes the scheduler look at once for what is due. Needed only when something else has written to a store that cannot
+    /// tell of it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ShutDown`].
+    pub async fn wakeup(&self) -> Result<(), Error> {
+        // Knowing no new task, the engine looks all the same.
+        self.done(Command::AddTasks(Vec::new())).await
+    }
+
+    /// Registers a task. Jobs for it that are due already run at once.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if the name is taken; [`ErrorKind::ShutDown`].
+    pub async fn add_task(&self, task: Task) -> Result<(), Error> {
+        let name = task.name().clone();
+        self.shared.registry.add_task(task)?;
+        self.done(Command::AddTasks(vec![name])).await
+    }
+
+    /// Gives a task up. Its jobs stay, left to nodes that know it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::UnknownTask`]; [`ErrorKind::ShutDown`].
+    pub async fn remove_task(&self, name: impl Into<TaskName>) -> Result<(), Error> {
+        let name = name.into();
+        if self.shared.registry.remove_task(&name).is_none() {
+            return Err(Error::new(ErrorKind::UnknownTask, format!("this scheduler has no task `{name}`")));
+        }
+        self.done(Command::RemoveTasks(vec![name])).await
+    }
+
+    /// Registers the implementation of a custom trigger.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if the name is taken.
+    pub fn add_trigger(
+        &self,
+        name: impl Into<String>,
+        implementation: impl CustomTrigger + 'static,
+    ) -> Result<(), Error> {
+        self.shared.registry.add_trigger(name.into(), Arc::new(implementation))
+    }
+
+    /// Adds a store.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if the name is taken; [`ErrorKind::ShutDown`].
+    #[doc(alias = "add_jobstore")]
+    pub async fn add_store(&self, name: impl Into<StoreName>, store: impl JobStore) -> Result<(), Error> {
+        let command = Command::AddStore(name.into(), store.limits());
+        self.call_with(command, Attachment::Store(Arc::new(store))).await.map(drop)
+    }
+
+    /// Gives a store up, when the runs of its jobs that run here have ended. Its jobs stay in it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::UnknownStore`]; [`ErrorKind::ShutDown`].
+    #[doc(alias = "remove_jobstore")]
+    pub async fn remove_store(&self, name: impl Into<StoreName>) -> Result<(), Error> {
+        self.done(Command::RemoveStore(name.into())).await
+    }
+
+    /// Adds an executor.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if the name is taken; [`ErrorKind::ShutDown`].
+    pub async fn add_executor(&self, name: impl Into<ExecutorName>, executor: impl Executor) -> Result<(), Error> {
+        let command = Command::AddExecutor(name.into());
+        self.call_with(command, Attachment::Executor(Arc::new(executor))).await.map(drop)
+    }
+
+    /// Gives an executor up. What runs on it ends; jobs that name it are left to nodes that have it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::UnknownExecutor`]; [`ErrorKind::ShutDown`].
+    pub async fn remove_executor(&self, name: impl Into<ExecutorName>) -> Result<(), Error> {
+        self.done(Command::RemoveExecutor(name.into())).await
+    }
+
+    /// Calls a function at each event in a set, from the scheduler's own loop and in order: it must not block. One that
+    /// panics is reported by event and goes on being called.
+    pub fn add_listener(&self, mask: EventMask, listener: impl Fn(&Event) + Send + Sync + 'static) -> ListenerId {
+        self.shared.listeners.add(mask, listener)
+    }
+
+    /// Awaits an async function at each event in a set, one after the other, on the scheduler's runtime.
+    pub fn add_async_listener<F>(
+        &self,
+        mask: EventMask,
+        listener: impl Fn(Arc<Event>) -> F + Send + 'static,
+    ) -> ListenerId
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut events = self.events(mask);
+        let id = events.id();
+        let work: BoxFuture<'static, ()> = Box::pin(async move {
+            while let Some(event) = events.next().await {
+                match event {
+                    Ok(event) => listener(event).await,
+                    Err(missed) => {
+                        tracing::warn!(count = missed.count, "an async listener is too slow and missed events")
+                    }
+                }
+            }
+        });
+        self.shared.runtime.spawn(work);
+        id
+    }
+
+    /// Removes a listener. False if it is not there.
+    pub fn remove_listener(&self, id: ListenerId) -> bool {
+        self.shared.listeners.remove(id)
+    }
+
+    /// The events in a set, from now on, as a stream that holds 4,096 of them for a reader that is behind.
+    pub fn events(&self, mask: EventMask) -> EventStream {
+        self.events_with_capacity(mask, STREAM_EVENTS)
+    }
+
+    /// As [`events`](Self::events), holding this many.
+    pub fn events_with_capacity(&self, mask: EventMask, capacity: usize) -> EventStream {
+        self.shared.listeners.subscribe(mask, capacity)
+    }
+
+    pub(crate) fn scope(&self) -> Option<&StoreName> {
+        self.scope.as_ref()
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.shared.registry
+    }
+
+    pub(crate) async fn done(&self, command: Command) -> Result<(), Error> {
+        self.call(command).await.map(drop)
+    }
+
+    pub(crate) async fn call(&self, command: Command) -> Result<Reply, Error> {
+        self.call_with(command, Attachment::Nothing).await
+    }
+
+    pub(crate) async fn call_with(&self, command: Command, attachment: Attachment) -> Result<Reply, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message { command, attachment, reply }).await?;
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    async fn send(&self, message: Message) -> Result<(), Error> {
+        let message = match self.shared.commands.try_send(message) {
+            Ok(()) => return Ok(()),
+            Err(async_channel::TrySendError::Closed(_)) => return Err(gone()),
+            Err(async_channel::TrySendError::Full(message)) => message,
+        };
+        let place = pin!(self.shared.commands.send(message));
+        match select(place, self.shared.runtime.sleep(PATIENCE)).await {
+            Either::Left((Ok(()), _)) => Ok(()),
+            Either::Left((Err(_), _)) => Err(gone()),
+            Either::Right(_) => {
+                let calls = self.shared.commands.capacity().unwrap_or_default();
+                let message = format!(
+                    "the scheduler's command channel is full: {calls} calls have been waiting for {PATIENCE:?}; is its \
+                     loop blocked by a listener or an inline task?"
+                );
+                Err(Error::new(ErrorKind::Busy, message))
+            }
+        }
+    }
+}

@@ -415,3 +415,14 @@ impl From<Custom> for Trigger {
         Self::Custom(Box::new(custom))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trigger_is_small_for_there_may_be_a_million() {
+        assert!(size_of::<Trigger>() <= 64, "{}", size_of::<Trigger>());
+        assert!(size_of::<Interval>() <= 48, "{}", size_of::<Interval>());
+    }
+}

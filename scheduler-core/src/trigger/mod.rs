@@ -242,24 +242,29 @@ impl Trigger {
     ///
     /// Those of [`next`](Self::next).
     pub fn next_n(&self, after: DateTime<Utc>, k: usize) -> Result<Vec<DateTime<Utc>>, TriggerError> {
-        let mut fires = Vec::new();
-        let mut previous = None;
-        while fires.len() < k {
-            let next = match previous {
-                None => self.first_after(after)?,
-                Some(_) => self.next(previous, after)?,
-            };
-            let Some(next) = next else { break };
-            fires.push(next);
-            previous = Some(next);
-        }
-        Ok(fires)
+        self.fires(after).take(k).collect()
+    }
+
+    /// All fire times after an instant, one after the other; it ends with the last one or with an error.
+    ///
+    /// ```
+    /// use chrono::{TimeZone, Utc};
+    /// use scheduler_core::trigger::{Cron, Trigger};
+    ///
+    /// let trigger = Trigger::from(Cron::crontab("0 0 29 2 *")?);
+    /// let leap_days = trigger.fires(Utc.with_ymd_and_hms(2097, 1, 1, 0, 0, 0).unwrap());
+    /// let years: Vec<_> = leap_days.take(2).map(|at| at.map(|at| at.format("%Y").to_string())).collect::<Result<_, _>>()?;
+    /// assert_eq!(years, ["2104", "2108"]);
+    /// # Ok::<(), scheduler_core::trigger::TriggerError>(())
+    /// ```
+    pub fn fires(&self, after: DateTime<Utc>) -> Fires<'_> {
+        Fires { trigger: self, after, previous: None, is_done: false }
     }
 
     /// The first fire time strictly after an instant that need not be a fire time itself.
     fn first_after(&self, after: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, TriggerError> {
         match self.next(None, after)? {
-            Some(first) if first <= after => self.next(Some(first), after),
+            Some(first) if first <= after => self.next(Some(first.max(after)), after),
             first => Ok(first),
         }
     }
@@ -334,10 +339,7 @@ impl Trigger {
         match self {
             Self::Date(date) => format!("once, on {}", date.instant()),
             Self::Interval(interval) => format!("{interval}, in real time"),
-            Self::Cron(cron) if cron.follows_real_time() => {
-                format!("{cron}; follows real time where clocks are changed")
-            }
-            Self::Cron(cron) => format!("{cron}; fires once for each civil time where clocks are changed"),
+            Self::Cron(cron) => cron.describe(),
             Self::CalendarInterval(interval) => {
                 format!("{interval}; in civil time, right after a gap and at the first of two equal times")
             }
@@ -348,6 +350,36 @@ impl Trigger {
         }
     }
 }
+
+/// The fire times of a trigger; made by [`Trigger::fires`], see there.
+#[derive(Debug, Clone)]
+pub struct Fires<'a> {
+    trigger: &'a Trigger,
+    after: DateTime<Utc>,
+    previous: Option<DateTime<Utc>>,
+    is_done: bool,
+}
+
+impl Iterator for Fires<'_> {
+    type Item = Result<DateTime<Utc>, TriggerError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_done {
+            return None;
+        }
+        let next = match self.previous {
+            None => self.trigger.first_after(self.after),
+            Some(_) => self.trigger.next(self.previous, self.after),
+        };
+        match next {
+            Ok(Some(next)) => self.previous = Some(next),
+            Ok(None) | Err(_) => self.is_done = true,
+        }
+        next.transpose()
+    }
+}
+
+impl std::iter::FusedIterator for Fires<'_> {}
 
 fn descriptions(parts: &[Trigger]) -> String {
     parts.iter().map(|part| format!("({})", part.describe())).collect::<Vec<_>>().join(", ")

@@ -2,6 +2,7 @@
 
 mod calendar;
 mod crontab;
+mod describe;
 mod fields;
 mod hints;
 mod next;
@@ -9,6 +10,8 @@ mod parse;
 mod persist;
 mod plan;
 mod quartz;
+#[cfg(feature = "cron")]
+mod schedule;
 mod spread;
 
 pub use fields::CronFields;

@@ -139,11 +139,16 @@ impl Trigger {
 
     /// The first fire time at or after an instant, a date included only if it is not past.
     fn at_or_after(&self, from: DateTime<Utc>, budget: &mut Budget) -> Result<Option<DateTime<Utc>>, TriggerError> {
+        budget.spend(1)?;
         match self {
-            Self::Cron(cron) => Ok(cron.next(None, from)),
+            Self::Cron(cron) => {
+                let found = cron.next(None, from);
+                budget.spend_years(from, found)?;
+                Ok(found)
+            }
             Self::Interval(interval) => interval.next(None, from),
             Self::Date(date) => Ok(Some(date.instant()).filter(|&at| at >= from)),
-            Self::CalendarInterval(interval) => interval.at_or_after(from),
+            Self::CalendarInterval(interval) => interval.at_or_after(from, budget),
             Self::And(and) => and.at_or_after(from, budget),
             Self::Or(or) => or.at_or_after(from, budget),
             Self::Except(except) => except.at_or_after(from, budget),
@@ -161,11 +166,16 @@ impl Trigger {
     }
 
     fn at_or_before(&self, to: DateTime<Utc>, budget: &mut Budget) -> Result<Option<DateTime<Utc>>, TriggerError> {
+        budget.spend(1)?;
         match self {
-            Self::Cron(cron) => Ok(cron.previous(to)),
+            Self::Cron(cron) => {
+                let found = cron.previous(to);
+                budget.spend_years(to, found)?;
+                Ok(found)
+            }
             Self::Interval(interval) => interval.previous(to),
             Self::Date(date) => Ok(date.previous(to)),
-            Self::CalendarInterval(interval) => interval.at_or_before(to),
+            Self::CalendarInterval(interval) => interval.at_or_before(to, budget),
             Self::And(and) => and.at_or_before(to, budget),
             Self::Or(or) => or.at_or_before(to, budget),
             Self::Except(except) => except.at_or_before(to, budget),

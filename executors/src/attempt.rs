@@ -6,51 +6,32 @@ use std::{
 };
 
 use futures_lite::future;
-use scheduler_core::{BoxFuture, CancellationToken, Dispatch, Outcome, TaskCall};
+use scheduler_core::{BoxFuture, Dispatch, Outcome, TaskCall};
 
 use crate::panics;
 
-/// Calls a blocking task to its end; an async one gives its future.
-pub(crate) enum Attempt {
-    /// The task has ended.
-    Ended(Outcome),
-    /// The task is to be polled. Ready within one poll after its token is cancelled.
-    Pending(BoxFuture<'static, Outcome>),
-}
-
-impl Attempt {
-    /// Starts the task, unless it is cancelled already.
-    pub(crate) fn start(dispatch: Dispatch) -> Self {
-        let Dispatch { task, args, context, .. } = dispatch;
-        if context.cancellation.is_cancelled() {
-            return Self::Ended(Outcome::Cancelled);
-        }
-        match task.call() {
-            TaskCall::Blocking(call) => {
-                Self::Ended(panics::catch(|| call(context, args)).unwrap_or_else(Outcome::Panicked))
-            }
-            TaskCall::Async(call) => {
-                let cancellation = context.cancellation.clone();
-                match panics::catch(|| call(context, args)) {
-                    Ok(body) => Self::Pending(run(Body(Some(body)), cancellation)),
-                    Err(panic) => Self::Ended(Outcome::Panicked(panic)),
-                }
-            }
-        }
+/// Runs a task to its end, unless it is cancelled before. A blocking task is called within the first poll.
+pub(crate) async fn attempt(dispatch: Dispatch) -> Outcome {
+    let Dispatch { task, args, context, .. } = dispatch;
+    let cancellation = context.cancellation.clone();
+    if cancellation.is_cancelled() {
+        return Outcome::Cancelled;
     }
-}
-
-/// Polls an async task to its end, or until it is told to stop.
-fn run(mut body: Body, cancellation: CancellationToken) -> BoxFuture<'static, Outcome> {
-    Box::pin(async move {
-        let stop = async {
-            cancellation.cancelled().await;
-            None
-        };
-        // The body first: one that ends by itself when it is cancelled keeps its outcome.
-        let end = future::or(async { Some((&mut body).await) }, stop).await;
-        end.unwrap_or_else(|| body.stop())
-    })
+    let body = match task.call() {
+        TaskCall::Blocking(call) => return panics::catch(|| call(context, args)).unwrap_or_else(Outcome::Panicked),
+        TaskCall::Async(call) => panics::catch(|| call(context, args)),
+    };
+    let mut body = match body {
+        Ok(body) => Body(Some(body)),
+        Err(panic) => return Outcome::Panicked(panic),
+    };
+    let stop = async {
+        cancellation.cancelled().await;
+        None
+    };
+    // The body first: one that ends by itself when it is cancelled keeps its outcome.
+    let end = future::or(async { Some((&mut body).await) }, stop).await;
+    end.unwrap_or_else(|| body.stop())
 }
 
 /// The future of an async task. Its panics stay in here, those of its drop too.

@@ -6,7 +6,7 @@ use futures_channel::oneshot;
 use futures_lite::future;
 use scheduler_core::{BoxFuture, Dispatch, Outcome};
 
-use crate::attempt::Attempt;
+use crate::attempt::attempt;
 
 /// What a thread does for a run.
 pub(crate) type Work = Box<dyn FnOnce() + Send>;
@@ -52,16 +52,11 @@ impl Slot {
     /// Runs what is in the slot, on this thread.
     fn conduct(&self, mut report: oneshot::Sender<Outcome>) {
         let Some(dispatch) = self.take() else { return };
-        let outcome = match Attempt::start(dispatch) {
-            Attempt::Ended(outcome) => outcome,
-            Attempt::Pending(run) => {
-                let dropped = async {
-                    report.cancellation().await;
-                    Outcome::Cancelled
-                };
-                future::block_on(future::or(run, dropped))
-            }
+        let dropped = async {
+            report.cancellation().await;
+            Outcome::Cancelled
         };
+        let outcome = future::block_on(future::or(attempt(dispatch), dropped));
         // Fails if the future was dropped: then nobody wants to know.
         let _ = report.send(outcome);
     }

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 use futures_lite::future;
 use scheduler_core::{BoxFuture, Dispatch, Executor, Outcome};
 
-use crate::attempt::Attempt;
+use crate::attempt::attempt;
 
 /// Runs tasks in place, on the scheduler's own loop, as a debugger, a test or a very short task wants it.
 ///
@@ -32,13 +32,11 @@ impl Inline {
 
 impl Executor for Inline {
     fn start(&self, dispatch: Dispatch) -> BoxFuture<'static, Outcome> {
-        match Attempt::start(dispatch) {
-            Attempt::Ended(outcome) => Box::pin(future::ready(outcome)),
-            // Whoever polls it next leaves a waker that works.
-            Attempt::Pending(mut run) => match run.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(outcome) => Box::pin(future::ready(outcome)),
-                Poll::Pending => run,
-            },
+        let mut run = Box::pin(attempt(dispatch));
+        // Whoever polls it next leaves a waker that works.
+        match run.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcome) => Box::pin(future::ready(outcome)),
+            Poll::Pending => run,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use scheduler_core::{BoxFuture, Dispatch, Executor, Outcome, TaskCall};
 
-use crate::{attempt::Attempt, handoff::hand_over};
+use crate::{attempt::attempt, handoff::hand_over};
 
 /// Runs async tasks as futures on the scheduler's runtime, and blocking ones on the threads that the runtime keeps for
 /// such work. The executor to use unless there is a reason for another one.
@@ -31,12 +31,7 @@ impl Spawn {
 impl Executor for Spawn {
     fn start(&self, dispatch: Dispatch) -> BoxFuture<'static, Outcome> {
         match dispatch.task.call() {
-            TaskCall::Async(_) => Box::pin(async {
-                match Attempt::start(dispatch) {
-                    Attempt::Ended(outcome) => outcome,
-                    Attempt::Pending(run) => run.await,
-                }
-            }),
+            TaskCall::Async(_) => Box::pin(attempt(dispatch)),
             TaskCall::Blocking(_) => {
                 let pool = dispatch.blocking.clone();
                 let (work, run) = hand_over(dispatch);

@@ -4,12 +4,10 @@
 //! reactor.
 
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::OnceLock;
 
 use async_std::task;
-use futures_util::FutureExt as _;
 use scheduler_runtime::runtime::{BlockingPool, BoxFuture, Runtime};
 
 /// Runs schedulers on async-std's global executor.
@@ -32,8 +30,7 @@ pub struct AsyncStdRuntime;
 
 impl Runtime for AsyncStdRuntime {
     fn spawn(&self, future: BoxFuture<'static, ()>) {
-        // async-std catches panics too, but tears down its thread's part of the executor with each.
-        task::spawn(AssertUnwindSafe(future).catch_unwind());
+        task::spawn(future);
     }
 
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send + 'static>) {

@@ -86,8 +86,8 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     /// A move is applied if the job's `revision`, `fence` and owner are those of the claim, or was if a move with this
     /// fence has been. It counts `fence` up, so that an update decided before it is a conflict. If a run of the job has
     /// ended or been put off since the claim, `due` becomes now if the move leaves the job blocked, and else the `due` of
-    /// its first waiting run at the latest. `next_fire_time` never moves back. A job left ending or removed with no open
-    /// run is deleted.
+    /// its first waiting run at the latest. `next_fire_time` never moves back. A job that is ending or removed stays so,
+    /// since its id may belong to another one by now, and is deleted when it has no open run.
     ///
     /// A run that is not as the claim showed it (to be started or ended, but not waiting; inserted, but not with the next
     /// number) makes the move [`SettleOutcome::Changed`].

@@ -1,12 +1,10 @@
 //! apscheduler on smol.
 
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::OnceLock;
 
 use scheduler_runtime::runtime::{BlockingPool, BoxFuture, Runtime};
-use smol::future::FutureExt as _;
 
 /// Runs schedulers on smol's global executor.
 ///
@@ -28,8 +26,7 @@ pub struct SmolRuntime;
 
 impl Runtime for SmolRuntime {
     fn spawn(&self, future: BoxFuture<'static, ()>) {
-        // smol catches panics too, but tears down its thread's part of the executor with each.
-        smol::spawn(AssertUnwindSafe(future).catch_unwind()).detach();
+        smol::spawn(future).detach();
     }
 
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send + 'static>) {

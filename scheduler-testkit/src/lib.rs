@@ -1,5 +1,6 @@
 //! Conformance suites, the virtual clock and the simulator of apscheduler.
 
 pub mod runtime;
+pub mod store;
 
 pub use runtime::SimulatedRuntime;

@@ -4,14 +4,12 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::num::NonZeroUsize;
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
 
 use async_channel::Receiver;
 use async_executor::Executor;
-use futures_util::FutureExt as _;
 use scheduler_runtime::runtime::{BlockingPool, BoxFuture, Runtime};
 
 /// Runs schedulers on plain OS threads.
@@ -81,15 +79,9 @@ impl ThreadRuntime {
     }
 }
 
-fn work(executor: &Executor<'_>, end: &Receiver<()>) {
-    let _ = futures_executor::block_on(executor.run(end.recv()));
-}
-
 impl Runtime for ThreadRuntime {
     fn spawn(&self, future: BoxFuture<'static, ()>) {
-        // Uncaught, a panic would end the worker thread for good.
-        let contained = AssertUnwindSafe(future).catch_unwind().map(drop);
-        self.workers.executor.spawn(contained).detach();
+        self.workers.executor.spawn(future).detach();
     }
 
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send + 'static>) {
@@ -120,4 +112,8 @@ impl fmt::Debug for ThreadRuntime {
             .field("blocking", &self.blocking)
             .finish()
     }
+}
+
+fn work(executor: &Executor<'_>, end: &Receiver<()>) {
+    let _ = futures_executor::block_on(executor.run(end.recv()));
 }

@@ -8,7 +8,7 @@ mod settle;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use scheduler_core::{
-    JobId, JobRow, JobState, NodeId, Run, RunState, Totals, Verdict, Wait,
+    BODY_VERSION, JobId, JobRow, JobState, NodeId, Run, RunState, Totals, Verdict, Wait,
     store::{Fate, StoreError, StoreErrorKind, Update},
 };
 
@@ -217,6 +217,12 @@ impl Head {
     }
 }
 
+/// Why a row of a newer version is not read.
+pub(crate) fn newer(v: impl Into<i64>) -> String {
+    let v = v.into();
+    format!("version {v} is newer than {BODY_VERSION}, the newest that this build reads; a newer node can run it")
+}
+
 /// Refuses ids that some store could not keep.
 pub(crate) fn check_id(id: &JobId) -> Result<(), StoreError> {
     let reason = match id.as_str() {
@@ -241,8 +247,11 @@ pub(crate) fn whole_micros(time: DateTime<Utc>) -> DateTime<Utc> {
     time.trunc_subsecs(6)
 }
 
-/// The head of an error text, cut between characters.
+/// The head of an error text, cut between characters, without the NUL that databases cannot keep.
 fn bounded(mut error: String) -> String {
+    if error.contains('\0') {
+        error = error.replace('\0', "\u{FFFD}");
+    }
     error.truncate(error.floor_char_boundary(Run::ERROR_LIMIT));
     error
 }

@@ -8,6 +8,8 @@
 //! Each of them passes the suite of `scheduler-testkit` that holds stores to the promises of
 //! [`JobStore`](scheduler_core::JobStore).
 
+#[cfg(feature = "sqlite")]
+mod codec;
 mod head;
 mod memory;
 #[cfg(feature = "sqlite")]
@@ -15,4 +17,4 @@ mod sqlite;
 
 pub use memory::MemoryStore;
 #[cfg(feature = "sqlite")]
-pub use sqlite::{SqliteOptions, SqliteStore};
+pub use sqlite::{SqliteOptions, SqliteStore, Synchronous};

@@ -1,1 +1,52 @@
-fn main() {}
+//! `cargo xtask`: what developers and CI run.
+#![expect(clippy::print_stdout, reason = "a tool for the terminal")]
+
+mod examples;
+mod matrix;
+mod nextest;
+mod process;
+mod purity;
+mod tally;
+mod test;
+mod workspace;
+
+use std::{env, process::ExitCode};
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  test [--stores LIST]   everything that CI checks: format, lints, tests, doc tests, purity, examples, documentation;
+                         LIST names the stores whose tests are run, as in `memory,sqlite`; all of them by default
+  matrix                 the tests that passed for each runtime with each store, as a table
+  purity                 whether the crates depend on nothing that they must not know
+  help                   this text";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match args.as_slice() {
+        ["test", options @ ..] => test::run(options),
+        ["matrix"] => matrix::run(),
+        ["purity"] => purity::run(),
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(true)
+        }
+        [] => Err(misuse("a command is missing")),
+        ["matrix" | "purity" | "help", argument, ..] => Err(misuse(&format!("unknown argument `{argument}`"))),
+        [command, ..] => Err(misuse(&format!("unknown command `{command}`"))),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// What is said to somebody who calls this in a way that it does not understand.
+fn misuse(message: &str) -> String {
+    format!("{message}\n\n{USAGE}")
+}

@@ -59,6 +59,16 @@ pub enum Removed {
     Gone,
 }
 
+impl Removed {
+    /// How many runs of the job go on; none if there was no such job.
+    pub fn running(self) -> Option<usize> {
+        match self {
+            Self::Removed { running, .. } => Some(running),
+            Self::Gone => None,
+        }
+    }
+}
+
 /// Which page of the live jobs is wanted, in the order of their ids by bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobQuery {

@@ -102,6 +102,17 @@ impl Custom {
         }
     }
 
+    /// The first fire time at or after an instant.
+    pub(super) fn at_or_after(&self, from: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, TriggerError> {
+        match self.next(None, from)? {
+            Some(next) if next < from => Err(self.error(
+                TriggerErrorKind::NotAfterPrevious,
+                format!("returned {next}, which is before the present {from}"),
+            )),
+            next => Ok(next),
+        }
+    }
+
     pub(super) fn previous(&self, at: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, TriggerError> {
         match self.call(|implementation| implementation.previous(&self.args, at))? {
             Some(previous) if previous > at => Err(self.error(
@@ -155,7 +166,7 @@ impl fmt::Debug for Custom {
 
 impl fmt::Display for Custom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "custom {}", self.name)?;
+        write!(f, "custom {}", Value::from(self.name.as_str()))?;
         if self.args.is_null() { Ok(()) } else { write!(f, " {}", self.args) }
     }
 }

@@ -52,7 +52,7 @@ impl Date {
     ///
     /// [`OutOfRange`](TriggerErrorKind::OutOfRange) for a year that no instant can hold.
     pub fn civil(civil: NaiveDateTime, zone: Tz) -> Result<Self, TriggerError> {
-        let resolved = Spans::of(zone).first_at(civil.and_utc().timestamp());
+        let resolved = Spans::first_at(zone, civil.and_utc().timestamp());
         let subsec = i64::from(civil.and_utc().timestamp_subsec_micros());
         // Past a gap there is no fraction to keep: the first instant after it is a whole second.
         let micros = resolved.instant * super::window::MICROS + if resolved.exists { subsec } else { 0 };

@@ -1,7 +1,7 @@
 //! Every so much real time.
 
 use super::jitter::Jitter;
-use super::window::{MICROS, Window, ceil_micros, floor_micros, instant, optional_time, readable};
+use super::window::{MICROS, Window, ceil_micros, floor_micros, instant, is_default, optional_time, readable};
 use super::{TriggerError, TriggerErrorKind};
 use chrono::{DateTime, TimeZone, Utc};
 use serde::{Deserialize, Serialize};
@@ -314,10 +314,7 @@ impl fmt::Display for Interval {
         if let Some(end) = self.window.end() {
             write!(f, " until {}", readable(end))?;
         }
-        if !self.jitter.is_none() {
-            write!(f, " jitter {}", Spelled(self.jitter.longest()))?;
-        }
-        Ok(())
+        self.jitter.fmt(f)
     }
 }
 
@@ -366,10 +363,6 @@ struct Form {
 struct Bound {
     #[serde(default, with = "optional_time", skip_serializing_if = "Option::is_none")]
     anchor: Option<DateTime<Utc>>,
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 impl From<Interval> for Form {

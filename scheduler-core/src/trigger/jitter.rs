@@ -1,8 +1,10 @@
 //! Jitter: how much later than its fire time a run starts, so that a thousand jobs at midnight do not start at once.
 
+use super::interval::Spelled;
 use super::window::{Window, floor_micros};
 use chrono::{DateTime, Utc};
 use siphasher::sip::SipHasher13;
+use std::fmt;
 use std::hash::Hasher;
 use std::time::Duration;
 
@@ -14,6 +16,8 @@ pub(crate) struct Jitter(u64);
 const LONGEST: u64 = 36_525 * 86_400 * 1_000_000;
 
 impl Jitter {
+    pub(crate) const NONE: Self = Self(0);
+
     pub(crate) fn up_to(longest: Duration) -> Self {
         Self::micros(u64::try_from(longest.as_micros()).unwrap_or(u64::MAX))
     }
@@ -42,5 +46,12 @@ impl Jitter {
         let delay = (u128::from(hasher.finish()) * (u128::from(self.0) + 1)) >> 64;
         let room = window.end.saturating_sub(fire_time).max(0) as u64;
         Duration::from_micros((delay as u64).min(room))
+    }
+}
+
+/// As it stands at the end of a trigger's text.
+impl fmt::Display for Jitter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_none() { Ok(()) } else { write!(f, " jitter {}", Spelled(self.0)) }
     }
 }

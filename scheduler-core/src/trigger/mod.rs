@@ -14,29 +14,45 @@
 //! {"type": "interval", "every_us": 5400000000, "start": "…", "end": "…", "first": "now", "bound": {"anchor": "…"}}
 //! {"type": "cron", "dialect": "fields", "fields": {"hour": "9"}, "timezone": "Europe/Berlin", "start": "…", "end": "…",
 //!  "gap": "shift", "overlap": "both", "bound": {"timezone": "…"}}
+//! {"type": "cron", "dialect": "crontab", "expression": "H 3 * * *", "bound": {"timezone": "…", "expression": "17 3 * * *"}}
+//! {"type": "calendar_interval", "months": 1, "days": 0, "second_of_day": 32400, "timezone": "…", "start": "2026-01-31",
+//!  "end": "…", "month_end": "clamp", "bound": {"start": "…", "timezone": "…"}}
+//! {"type": "and", "triggers": […], "start": "…", "end": "…", "jitter_us": 60000000}
+//! {"type": "or", "triggers": […]}
+//! {"type": "except", "trigger": {…}, "dates": ["2026-12-25"], "timezone": "…", "during": [{"trigger": {…}, "lasting_us": 0}]}
 //! {"type": "custom", "name": "tides", "args": {"harbour": "Cuxhaven"}}
 //! ```
 
+mod calendar_interval;
+mod combine;
 mod cron;
 mod custom;
 mod date;
 mod error;
+mod except;
 mod interval;
 mod jitter;
+mod text;
 mod window;
 mod zone;
 
+pub use calendar_interval::{CalendarInterval, MonthEnd};
+pub use combine::{And, Or};
 pub use cron::{Cron, CronFields, Dialect, Gap, Overlap, Weekdays};
 pub use custom::{Custom, CustomTrigger};
 pub use date::Date;
 pub use error::{TriggerError, TriggerErrorKind};
+pub use except::Except;
 pub use interval::{First, Interval};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
+use combine::Budget;
+use jitter::Jitter;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
+use window::Window;
 
 /// Says when a job fires.
 ///
@@ -61,6 +77,14 @@ pub enum Trigger {
     Interval(Interval),
     /// When the clocks of a zone show what an expression says.
     Cron(Cron),
+    /// Every so many days, weeks, months or years, at a time of day.
+    CalendarInterval(CalendarInterval),
+    /// When all of several triggers fire.
+    And(And),
+    /// When any of several triggers fires.
+    Or(Or),
+    /// When a trigger fires, with exceptions.
+    Except(Except),
     /// Code of your own.
     Custom(Box<Custom>),
 }
@@ -86,6 +110,44 @@ impl Trigger {
             Self::Interval(interval) => interval.next(previous, now),
             Self::Date(date) => Ok(date.next(previous)),
             Self::Custom(custom) => custom.next(previous, now),
+            Self::CalendarInterval(_) | Self::And(_) | Self::Or(_) | Self::Except(_) => self.search(previous, now),
+        }
+    }
+
+    /// The next fire time of a trigger that knows fire times only as "the first at or after".
+    fn search(
+        &self,
+        previous: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<DateTime<Utc>>, TriggerError> {
+        if !self.is_bound() {
+            return self.clone().bind(previous.unwrap_or(now), Tz::UTC, "").search(previous, now);
+        }
+        let from = match previous {
+            Some(previous) => match previous.checked_add_signed(TimeDelta::microseconds(1)) {
+                Some(from) => from,
+                None => return Ok(None),
+            },
+            None => now,
+        };
+        match self.at_or_after(from, &mut Budget::full()) {
+            // Parts that have never agreed never will; if they have, giving up is worth an error.
+            Err(error) if error.kind() == TriggerErrorKind::SearchLimit && previous.is_none() => Ok(None),
+            found => found,
+        }
+    }
+
+    /// The first fire time at or after an instant, a date included only if it is not past.
+    fn at_or_after(&self, from: DateTime<Utc>, budget: &mut Budget) -> Result<Option<DateTime<Utc>>, TriggerError> {
+        match self {
+            Self::Cron(cron) => Ok(cron.next(None, from)),
+            Self::Interval(interval) => interval.next(None, from),
+            Self::Date(date) => Ok(Some(date.instant()).filter(|&at| at >= from)),
+            Self::CalendarInterval(interval) => interval.at_or_after(from),
+            Self::And(and) => and.at_or_after(from, budget),
+            Self::Or(or) => or.at_or_after(from, budget),
+            Self::Except(except) => except.at_or_after(from, budget),
+            Self::Custom(custom) => custom.at_or_after(from),
         }
     }
 
@@ -95,11 +157,19 @@ impl Trigger {
     ///
     /// Those of [`next`](Self::next).
     pub fn previous(&self, at: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, TriggerError> {
+        self.at_or_before(at, &mut Budget::full())
+    }
+
+    fn at_or_before(&self, to: DateTime<Utc>, budget: &mut Budget) -> Result<Option<DateTime<Utc>>, TriggerError> {
         match self {
-            Self::Cron(cron) => Ok(cron.previous(at)),
-            Self::Interval(interval) => interval.previous(at),
-            Self::Date(date) => Ok(date.previous(at)),
-            Self::Custom(custom) => custom.previous(at),
+            Self::Cron(cron) => Ok(cron.previous(to)),
+            Self::Interval(interval) => interval.previous(to),
+            Self::Date(date) => Ok(date.previous(to)),
+            Self::CalendarInterval(interval) => interval.at_or_before(to),
+            Self::And(and) => and.at_or_before(to, budget),
+            Self::Or(or) => or.at_or_before(to, budget),
+            Self::Except(except) => except.at_or_before(to, budget),
+            Self::Custom(custom) => custom.previous(to),
         }
     }
 
@@ -108,7 +178,7 @@ impl Trigger {
         match self {
             Self::Interval(interval) => interval.count(first, last),
             Self::Date(date) => Some(u64::from((first..=last).contains(&date.instant()))),
-            Self::Cron(_) | Self::Custom(_) => None,
+            _ => None,
         }
     }
 
@@ -119,8 +189,36 @@ impl Trigger {
         match self {
             Self::Cron(cron) => Self::Cron(cron.bind(zone, job)),
             Self::Interval(interval) => Self::Interval(interval.bind(now)),
-            other => other,
+            Self::CalendarInterval(interval) => Self::CalendarInterval(interval.bind(now, zone)),
+            Self::Except(except) => Self::Except(except.bind(now, zone, job)),
+            other => other.map_parts(|part| part.bind(now, zone, job)),
         }
+    }
+
+    /// True if [`bind`](Self::bind) has nothing left to decide on which fire times depend.
+    fn is_bound(&self) -> bool {
+        match self {
+            Self::Interval(interval) => interval.is_bound(),
+            Self::CalendarInterval(interval) => interval.is_bound(),
+            Self::And(and) => and.parts().iter().all(Self::is_bound),
+            Self::Or(or) => or.parts().iter().all(Self::is_bound),
+            Self::Except(except) => except.is_bound(),
+            // A zone that is not bound counts as UTC.
+            Self::Cron(_) | Self::Date(_) | Self::Custom(_) => true,
+        }
+    }
+
+    /// Changes the parts of an `and` or `or`.
+    fn map_parts(mut self, change: impl Fn(Self) -> Self) -> Self {
+        let parts = match &mut self {
+            Self::And(and) => and.parts_mut(),
+            Self::Or(or) => or.parts_mut(),
+            _ => &mut [],
+        };
+        for part in parts {
+            *part = change(part.clone());
+        }
+        self
     }
 
     /// True if both are written alike: what [`bind`](Self::bind) decided does not count.
@@ -132,7 +230,9 @@ impl Trigger {
         match self {
             Self::Cron(cron) => Self::Cron(cron.unbound()),
             Self::Interval(interval) => Self::Interval(interval.unbound()),
-            other => other,
+            Self::CalendarInterval(interval) => Self::CalendarInterval(interval.unbound()),
+            Self::Except(except) => Self::Except(except.unbound()),
+            other => other.map_parts(Self::unbound),
         }
     }
 
@@ -180,21 +280,26 @@ impl Trigger {
     /// assert_eq!(trigger.jitter(7, fire_time), trigger.jitter(7, fire_time));
     /// ```
     pub fn jitter(&self, uid: u128, fire_time: DateTime<Utc>) -> Duration {
-        let (jitter, window) = match self {
+        let (jitter, window) = self.window();
+        jitter.delay(uid, fire_time, &window)
+    }
+
+    /// The jitter, and the window that it must not leave.
+    fn window(&self) -> (Jitter, Window) {
+        match self {
             Self::Cron(cron) => cron.window(),
             Self::Interval(interval) => interval.window(),
-            Self::Date(_) | Self::Custom(_) => return Duration::ZERO,
-        };
-        jitter.delay(uid, fire_time, &window)
+            Self::CalendarInterval(interval) => interval.window(),
+            Self::And(and) => and.window(),
+            Self::Or(or) => or.window(),
+            Self::Except(except) => except.window(),
+            Self::Date(_) | Self::Custom(_) => (Jitter::NONE, Window::OPEN),
+        }
     }
 
     /// The longest that a fire time can be delayed; zero without jitter.
     pub fn longest_jitter(&self) -> Duration {
-        match self {
-            Self::Cron(cron) => Duration::from_micros(cron.window().0.longest()),
-            Self::Interval(interval) => Duration::from_micros(interval.window().0.longest()),
-            Self::Date(_) | Self::Custom(_) => Duration::ZERO,
-        }
+        Duration::from_micros(self.window().0.longest())
     }
 
     /// True for a fixed delay ([`Interval::after_end`]): `next` then wants the end of the run as `previous`.
@@ -204,17 +309,28 @@ impl Trigger {
 
     /// Visits each custom trigger inside, so that its implementation can be looked up after decoding.
     pub fn custom_mut(&mut self, visit: &mut dyn FnMut(&mut Custom)) {
-        if let Self::Custom(custom) = self {
-            visit(custom);
+        let parts = match self {
+            Self::Custom(custom) => return visit(custom),
+            Self::Except(except) => return except.custom_mut(visit),
+            Self::And(and) => and.parts_mut(),
+            Self::Or(or) => or.parts_mut(),
+            _ => return,
+        };
+        for part in parts {
+            part.custom_mut(visit);
         }
     }
 
-    /// True if there is no fire time at all, as for 30 February. A custom trigger is believed to have one.
+    /// True if there is no fire time at all since 1970, as for 30 February. A trigger that needs custom code which is not
+    /// there is believed to have one.
     pub fn never_fires(&self) -> bool {
         match self {
             Self::Cron(cron) => cron.never_fires(),
             Self::Interval(interval) => interval.never_fires(),
             Self::Date(_) | Self::Custom(_) => false,
+            Self::CalendarInterval(_) | Self::And(_) | Self::Or(_) | Self::Except(_) => {
+                matches!(self.search(None, DateTime::UNIX_EPOCH - TimeDelta::days(2)), Ok(None))
+            }
         }
     }
 
@@ -227,9 +343,19 @@ impl Trigger {
                 format!("{cron}; follows real time where clocks are changed")
             }
             Self::Cron(cron) => format!("{cron}; fires once for each civil time where clocks are changed"),
+            Self::CalendarInterval(interval) => {
+                format!("{interval}; in civil time, right after a gap and at the first of two equal times")
+            }
+            Self::And(and) => format!("when all of these fire: {}", descriptions(and.parts())),
+            Self::Or(or) => format!("when any of these fires: {}", descriptions(or.parts())),
+            Self::Except(except) => except.describe(),
             Self::Custom(custom) => format!("whenever the custom trigger `{}` says", custom.name),
         }
     }
+}
+
+fn descriptions(parts: &[Trigger]) -> String {
+    parts.iter().map(|part| format!("({})", part.describe())).collect::<Vec<_>>().join(", ")
 }
 
 impl fmt::Display for Trigger {
@@ -238,6 +364,10 @@ impl fmt::Display for Trigger {
             Self::Date(date) => date.fmt(f),
             Self::Interval(interval) => interval.fmt(f),
             Self::Cron(cron) => cron.fmt(f),
+            Self::CalendarInterval(interval) => interval.fmt(f),
+            Self::And(and) => and.fmt(f),
+            Self::Or(or) => or.fmt(f),
+            Self::Except(except) => except.fmt(f),
             Self::Custom(custom) => custom.fmt(f),
         }
     }
@@ -258,6 +388,30 @@ impl From<Interval> for Trigger {
 impl From<Cron> for Trigger {
     fn from(cron: Cron) -> Self {
         Self::Cron(cron)
+    }
+}
+
+impl From<CalendarInterval> for Trigger {
+    fn from(interval: CalendarInterval) -> Self {
+        Self::CalendarInterval(interval)
+    }
+}
+
+impl From<And> for Trigger {
+    fn from(and: And) -> Self {
+        Self::And(and)
+    }
+}
+
+impl From<Or> for Trigger {
+    fn from(or: Or) -> Self {
+        Self::Or(or)
+    }
+}
+
+impl From<Except> for Trigger {
+    fn from(except: Except) -> Self {
+        Self::Except(except)
     }
 }
 

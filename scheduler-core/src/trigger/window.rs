@@ -1,6 +1,6 @@
 //! Whole microseconds of UTC, the start and end that every trigger may have, and how both are persisted.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serializer};
 
 pub(crate) const MICROS: i64 = 1_000_000;
@@ -110,4 +110,32 @@ pub(crate) mod optional_zone {
             .map(Some)
             .map_err(|_| serde::de::Error::custom(format_args!("time zone `{name}`: not a name of the tz database")))
     }
+}
+
+/// serde for dates, as `2026-11-21`.
+pub(crate) mod date {
+    use super::*;
+
+    pub(crate) fn parse<E: serde::de::Error>(text: &str) -> Result<NaiveDate, E> {
+        text.parse().map_err(|error| E::custom(format_args!("date `{text}`: {error}; write it as in 2026-11-21")))
+    }
+
+    pub(crate) mod optional {
+        use super::*;
+
+        pub(crate) fn serialize<S: Serializer>(date: &Option<NaiveDate>, serializer: S) -> Result<S::Ok, S::Error> {
+            match date {
+                Some(date) => serializer.collect_str(date),
+                None => serializer.serialize_none(),
+            }
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NaiveDate>, D::Error> {
+            Option::<String>::deserialize(deserializer)?.map(|text| parse(&text)).transpose()
+        }
+    }
+}
+
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }

@@ -5,7 +5,7 @@
 //! nearly every question is answered there, by one lookup and two comparisons.
 
 use chrono::{DateTime, Offset, TimeZone};
-use chrono_tz::{TZ_VARIANTS, Tz};
+use chrono_tz::{GapInfo, TZ_VARIANTS, Tz};
 use std::sync::OnceLock;
 
 /// 1969-12-01: a month before the first year that a cron expression can name.
@@ -108,7 +108,14 @@ impl Spans {
     }
 
     /// The first instant at which the clocks show this civil second, or the end of the gap that skips it.
-    pub(crate) fn first_at(&self, civil: i64) -> Resolved {
+    pub(crate) fn first_at(zone: Tz, civil: i64) -> Resolved {
+        if civil < FIRST + 2 * 86_400 {
+            return first_before_the_table(zone, civil);
+        }
+        Self::of(zone).first(civil)
+    }
+
+    fn first(&self, civil: i64) -> Resolved {
         // No offset is a day and a half from UTC, so an earlier span cannot show it.
         let mut number = self.at(civil - 129_600);
         loop {
@@ -122,6 +129,19 @@ impl Spans {
             }
             number += 1;
         }
+    }
+}
+
+fn first_before_the_table(zone: Tz, civil: i64) -> Resolved {
+    let found = DateTime::from_timestamp(civil, 0).and_then(|civil| {
+        let civil = civil.naive_utc();
+        let exact = zone.from_local_datetime(&civil).earliest();
+        let after_gap = || GapInfo::new(&civil, &zone).and_then(|gap| gap.end);
+        exact.map(|at| (at, true)).or_else(|| after_gap().map(|at| (at, false)))
+    });
+    match found {
+        Some((at, exists)) => Resolved { instant: at.timestamp(), exists },
+        None => Resolved { instant: civil, exists: true },
     }
 }
 
@@ -182,9 +202,15 @@ mod tests {
     #[test]
     fn a_skipped_civil_time_is_the_end_of_its_gap() {
         let civil = |text: &str| text.parse::<chrono::NaiveDateTime>().unwrap().and_utc().timestamp();
-        let apia = Spans::of(chrono_tz::Pacific::Apia);
-        let resolved = apia.first_at(civil("2011-12-30T12:00:00"));
-        assert!(!resolved.exists);
-        assert_eq!(resolved.instant, civil("2011-12-30T10:00:00"));
+        for (zone, skipped, instant) in [
+            (chrono_tz::Pacific::Apia, "2011-12-30T12:00:00", "2011-12-30T10:00:00"),
+            (chrono_tz::Europe::Berlin, "1940-04-01T02:30:00", "1940-04-01T01:00:00"),
+        ] {
+            let resolved = Spans::first_at(zone, civil(skipped));
+            assert!(!resolved.exists);
+            assert_eq!(resolved.instant, civil(instant));
+        }
+        let resolved = Spans::first_at(chrono_tz::Europe::Berlin, civil("1940-06-01T02:30:00"));
+        assert_eq!(resolved.instant, civil("1940-06-01T00:30:00"));
     }
 }

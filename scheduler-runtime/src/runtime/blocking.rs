@@ -140,6 +140,9 @@ mod tests {
 
     use super::*;
 
+    /// Only what hangs takes this long.
+    const DEADLINE: Duration = Duration::from_secs(60);
+
     #[test]
     fn work_beyond_the_limit_waits_for_a_thread() {
         let pool = BlockingPool::new(NonZeroUsize::new(2).unwrap());
@@ -156,14 +159,14 @@ mod tests {
             })
             .collect();
 
-        let mut first_two = [working.recv().unwrap(), working.recv().unwrap()];
+        let mut first_two = [working.recv_timeout(DEADLINE).unwrap(), working.recv_timeout(DEADLINE).unwrap()];
         first_two.sort_unstable();
         assert_eq!(first_two, [0, 1]);
         assert_eq!(pool.shared.desk().threads, 2);
         assert_eq!(pool.shared.desk().queue.len(), 1);
 
         drop(gates);
-        assert_eq!(working.recv(), Ok(2));
+        assert_eq!(working.recv_timeout(DEADLINE), Ok(2));
     }
 
     #[test]
@@ -172,7 +175,7 @@ mod tests {
         for _ in 0..100 {
             let (done, end) = mpsc::channel::<()>();
             pool.run(Box::new(move || drop(done)));
-            assert!(end.recv().is_err());
+            assert_eq!(end.recv_timeout(DEADLINE), Err(mpsc::RecvTimeoutError::Disconnected));
             until(|| pool.shared.desk().idle > 0);
         }
 
@@ -187,7 +190,7 @@ mod tests {
         let (done, end) = mpsc::channel();
         pool.run(Box::new(move || done.send(()).unwrap()));
 
-        assert_eq!(end.recv(), Ok(()));
+        assert_eq!(end.recv_timeout(DEADLINE), Ok(()));
     }
 
     #[test]
@@ -203,7 +206,7 @@ mod tests {
         drop(pool);
         drop(gate);
 
-        assert_eq!(end.recv(), Ok(()));
+        assert_eq!(end.recv_timeout(DEADLINE), Ok(()));
     }
 
     fn until(condition: impl Fn() -> bool) {

@@ -21,7 +21,7 @@ impl Head {
         now: DateTime<Utc>,
     ) -> (SettleOutcome, Asked) {
         let mut asked = Asked::new();
-        if self.settled_fence == to.fence {
+        if self.settled_fence == to.fence && to.fence > 0 {
             return (SettleOutcome::Applied { job: Fate::Stays }, asked);
         }
         if self.revision != to.revision {

@@ -18,7 +18,6 @@ use crate::head::{Runs, whole_micros};
 #[derive(Debug, Default)]
 struct Selection {
     take: Vec<Slot>,
-    declined: Vec<Declined>,
     /// The due of the first job that the limit left out.
     left_out: Option<DateTime<Utc>>,
 }
@@ -45,7 +44,7 @@ impl Table {
             now,
             jobs: selection.take.iter().map(|slot| claimed_job(self.entry(*slot))).collect(),
             quarantined: Vec::new(),
-            declined: selection.declined,
+            declined: self.declined(claim, now),
             next_due: if more { earlier(Some(now), selection.left_out) } else { self.next_due(claim, now) },
             more,
         }
@@ -77,30 +76,38 @@ impl Table {
     fn select(&self, claim: &Claim, now: DateTime<Utc>) -> Selection {
         let mut selection = Selection::default();
         let mut reader = Reader::new(claim);
-        for uid in self.due_until(now) {
-            let slot = self.slot(uid).expect("the index of due jobs names jobs");
+        for slot in self.due_slots(now) {
             let entry = self.entry(slot);
-            if !is_claimable(entry) {
-                continue;
-            }
-            if reader.can_run(entry.shape()) {
-                if !is_free(entry, claim, now) {
-                    continue;
-                }
+            if is_claimable(entry) && is_free(entry, claim, now) && reader.can_run(entry.shape()) {
                 if selection.take.len() == claim.limit {
                     selection.left_out = entry.due();
                     break;
                 }
                 selection.take.push(slot);
-            } else if claim.declined == Report::Declined
-                && selection.declined.len() < DECLINED_LIMIT
-                && entry.lived().is_none_or(|lived| lived.head.held.is_none())
-            {
-                let (task, v) = (entry.shape().task.clone(), entry.shape().v);
-                selection.declined.push(Declined { id: entry.id.clone(), task, v });
             }
         }
         selection
+    }
+
+    /// The due jobs that nobody holds and this node cannot run, if it asks.
+    fn declined(&self, claim: &Claim, now: DateTime<Utc>) -> Vec<Declined> {
+        if claim.declined == Report::Nothing {
+            return Vec::new();
+        }
+        let mut reader = Reader::new(claim);
+        let entries = self.due_slots(now).map(|slot| self.entry(slot));
+        let is_declined = |entry: &&Entry| {
+            let is_held = entry.lived().is_some_and(|lived| lived.head.held.is_some());
+            is_claimable(entry) && !is_held && !reader.can_run(entry.shape())
+        };
+        let declined = entries.filter(is_declined).take(DECLINED_LIMIT);
+        declined
+            .map(|entry| Declined { id: entry.id.clone(), task: entry.shape().task.clone(), v: entry.shape().v })
+            .collect()
+    }
+
+    fn due_slots(&self, now: DateTime<Utc>) -> impl Iterator<Item = Slot> {
+        self.due_until(now).map(|uid| self.slot(uid).expect("the index of due jobs names jobs"))
     }
 
     /// When the node should claim again, if it has taken all that is due.
@@ -128,7 +135,7 @@ impl Table {
 struct Reader<'a> {
     claim: &'a Claim,
     /// The last answer; jobs of one task share their shape, which spares the search by name.
-    last: Option<(&'a Shape, bool)>,
+    last: Option<(*const Shape, bool)>,
 }
 
 impl<'a> Reader<'a> {
@@ -136,12 +143,12 @@ impl<'a> Reader<'a> {
         Self { claim, last: None }
     }
 
-    fn can_run(&mut self, shape: &'a Shape) -> bool {
+    fn can_run(&mut self, shape: &Shape) -> bool {
         match self.last {
             Some((last, answer)) if std::ptr::eq(last, shape) => answer,
             _ => {
                 let answer = shape.v <= self.claim.max_v && self.claim.tasks.contains(&shape.task);
-                self.last = Some((shape, answer));
+                self.last = Some((std::ptr::from_ref(shape), answer));
                 answer
             }
         }

@@ -1,11 +1,12 @@
 //! What is read without being changed.
 
 use scheduler_core::{
-    JobId, Listed, Run,
+    BODY_VERSION, JobId, Listed, RawJob, Run,
     store::{JobQuery, RunQuery},
 };
 
 use super::index::{Slot, Table};
+use crate::head::newer;
 
 impl Table {
     pub(super) fn job(&self, id: &JobId) -> Option<Listed> {
@@ -35,6 +36,12 @@ impl Table {
     }
 
     pub(super) fn listed(&self, slot: Slot) -> Listed {
-        Listed::Job(self.entry(slot).row())
+        let entry = self.entry(slot);
+        let row = entry.row();
+        if row.body.v <= BODY_VERSION {
+            return Listed::Job(row);
+        }
+        let body = serde_json::to_string(&row.body).unwrap_or_default();
+        Listed::Raw(RawJob { uid: row.uid.to_string(), id: row.id, body, reason: newer(row.body.v) })
     }
 }

@@ -26,7 +26,6 @@ use scheduler_core::{
 
 use self::index::Table;
 
-
 /// Keeps jobs in memory, for as long as the process lives.
 ///
 /// Clones share the same jobs, so that several schedulers of one process can work on them. A call takes about a

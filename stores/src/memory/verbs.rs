@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use chrono::{DateTime, Utc};
 use scheduler_core::{
-    JobId, JobRow, NodeId, RunId, Uid, Wait,
+    BODY_VERSION, JobId, JobRow, NodeId, RunId, Uid, Wait,
     store::{
         Fate, Hint, Hold, Inserted, Record, RecordOutcome, Recorded, Removed, Settle, SettleOutcome, Settled, Stamped,
         StoreError, Update, Updated,
@@ -19,11 +19,7 @@ use super::{
 use crate::head::{Runs, UpdateStep, check_id, whole_micros};
 
 impl Table {
-    pub(super) fn insert(
-        &mut self,
-        at: DateTime<Utc>,
-        jobs: &[JobRow],
-    ) -> Result<Stamped<Vec<Inserted>>, StoreError> {
+    pub(super) fn insert(&mut self, at: DateTime<Utc>, jobs: &[JobRow]) -> Result<Stamped<Vec<Inserted>>, StoreError> {
         for (item, job) in jobs.iter().enumerate() {
             check_id(&job.id).map_err(|error| error.with_item(item))?;
         }
@@ -75,7 +71,8 @@ impl Table {
 
     pub(super) fn update(&mut self, at: DateTime<Utc>, update: &Update) -> Stamped<Updated> {
         let now = whole_micros(at);
-        let slot = self.slot(update.uid).filter(|slot| self.entry(*slot).is_live());
+        let is_open_to_us = |slot: &Slot| self.entry(*slot).is_live() && self.entry(*slot).shape().v <= BODY_VERSION;
+        let slot = self.slot(update.uid).filter(is_open_to_us);
         let value = slot.map_or(Updated::Gone, |slot| self.update_slot(slot, update, now));
         Stamped { now, value }
     }

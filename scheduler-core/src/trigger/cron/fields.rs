@@ -142,7 +142,6 @@ impl CronFields {
         Ok(Cron::new(Dialect::Fields, &text, Compiled { plan, follows_real_time }, self.options))
     }
 
-    #[allow(dead_code, reason = "Display parses back")]
     /// The fields of a text made by [`build`](Self::build).
     pub(super) fn from_text(text: &str) -> Result<Self, TriggerError> {
         let mut fields = Self::default();

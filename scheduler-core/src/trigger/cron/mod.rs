@@ -146,6 +146,34 @@ pub enum Overlap {
     Both,
 }
 
+impl Gap {
+    pub(super) const ALL: [Self; 4] = [Self::Auto, Self::NextValid, Self::Shift, Self::Skip];
+
+    /// How a trigger's text names it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::NextValid => "next_valid",
+            Self::Shift => "shift",
+            Self::Skip => "skip",
+        }
+    }
+}
+
+impl Overlap {
+    pub(super) const ALL: [Self; 4] = [Self::Auto, Self::First, Self::Second, Self::Both];
+
+    /// How a trigger's text names it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::First => "first",
+            Self::Second => "second",
+            Self::Both => "both",
+        }
+    }
+}
+
 /// How an expression is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -275,6 +303,15 @@ impl Cron {
     /// As for [`crontab`](Self::crontab).
     pub fn quartz(expression: &str) -> Result<Self, TriggerError> {
         Self::compile(Dialect::Quartz, expression.trim(), Options::default())
+    }
+
+    /// Reads an expression without its options.
+    pub(super) fn from_text(dialect: Dialect, text: &str) -> Result<Self, TriggerError> {
+        match dialect {
+            Dialect::Fields => CronFields::from_text(text)?.build(),
+            Dialect::Crontab => Self::crontab(text),
+            Dialect::Quartz => Self::quartz(text),
+        }
     }
 
     fn compile(dialect: Dialect, text: &str, options: Options) -> Result<Self, TriggerError> {
@@ -472,6 +509,14 @@ impl fmt::Display for Cron {
         if let Some(end) = self.0.options.window.end() {
             write!(f, " until {}", readable(end))?;
         }
-        Ok(())
+        match self.0.options.gap {
+            Gap::Auto => {}
+            gap => write!(f, " gap {}", gap.word())?,
+        }
+        match self.0.options.overlap {
+            Overlap::Auto => {}
+            overlap => write!(f, " overlap {}", overlap.word())?,
+        }
+        self.0.options.jitter.fmt(f)
     }
 }

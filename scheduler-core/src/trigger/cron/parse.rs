@@ -90,7 +90,7 @@ impl<'a> Cursor<'a> {
     /// Takes a letter in either case.
     #[inline]
     pub(super) fn eat_letter(&mut self, upper: u8) -> bool {
-        let found = self.peek() & !0x20 == upper;
+        let found = self.peek().eq_ignore_ascii_case(&upper);
         self.at += usize::from(found);
         found
     }
@@ -131,7 +131,9 @@ impl<'a> Cursor<'a> {
     pub(super) fn value(&mut self, field: &Field) -> Result<u32, TriggerError> {
         let start = self.at;
         if let Some(value) = self.number() {
-            if value < field.min || value > field.max || self.peek().is_ascii_alphabetic() {
+            // The `L` of `5L` is the dialect's business.
+            let more = self.peek().is_ascii_alphabetic() && !matches!(self.peek(), b'L' | b'l');
+            if value < field.min || value > field.max || more {
                 self.at = start;
                 return Err(self.bad_value(field));
             }

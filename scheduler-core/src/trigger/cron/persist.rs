@@ -2,7 +2,7 @@
 
 use super::{Cron, CronFields, Dialect, Gap, Options, Overlap, TriggerError, TriggerErrorKind, fields};
 use crate::trigger::jitter::Jitter;
-use crate::trigger::window::{Window, optional_time, optional_zone};
+use crate::trigger::window::{Window, is_default, optional_time, optional_zone};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -38,10 +38,6 @@ struct Bound {
     timezone: Option<Tz>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     expression: Option<String>,
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 impl Serialize for Cron {

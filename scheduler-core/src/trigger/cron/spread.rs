@@ -8,7 +8,7 @@ use std::hash::Hasher;
 
 /// True if an expression may hold an `H`: only then the rest of this file is needed.
 pub(super) fn is_in(text: &str) -> bool {
-    text.bytes().any(|byte| byte & !0x20 == b'H') && terms(text).any(|(from, _)| is_hash(&text[from..]))
+    text.bytes().any(|byte| matches!(byte, b'H' | b'h')) && terms(text).any(|(from, _)| is_hash(&text[from..]))
 }
 
 /// The expression with each `H`, `H/15`, `H(0-29)` and `H(0-29)/10` replaced by what the job gets.
@@ -93,6 +93,6 @@ fn terms(text: &str) -> impl Iterator<Item = (usize, usize)> {
 
 fn is_hash(term: &str) -> bool {
     let bytes = term.as_bytes();
-    bytes.first().is_some_and(|byte| byte & !0x20 == b'H')
+    matches!(bytes.first(), Some(b'H' | b'h'))
         && bytes.get(1).is_none_or(|byte| matches!(byte, b'/' | b'(' | b',') || byte.is_ascii_whitespace())
 }

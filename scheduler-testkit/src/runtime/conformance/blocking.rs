@@ -54,7 +54,8 @@ pub fn blocking_work_leaves_the_async_threads_free(runtime: Arc<dyn Runtime>) {
 
 /// Work that panics ends; its thread, the other work and the futures stay.
 pub fn panicking_work_takes_nothing_down(runtime: Arc<dyn Runtime>) {
-    for _ in 0..256 {
+    // More than there are threads to lose: the pools here stop at 512.
+    for _ in 0..1_024 {
         runtime.spawn_blocking(Box::new(|| quiet_panic()));
     }
     run(&*runtime, async {

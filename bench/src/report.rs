@@ -1,0 +1,72 @@
+//! Flags in, JSON lines out.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+/// `--name value` pairs from the command line.
+pub(crate) struct Flags(HashMap<String, String>);
+
+impl Flags {
+    pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut map = HashMap::new();
+        while let Some(key) = args.next() {
+            let name = key.strip_prefix("--").ok_or_else(|| format!("expected --name value, got `{key}`"))?;
+            map.insert(name.to_owned(), args.next().unwrap_or_default());
+        }
+        Ok(Self(map))
+    }
+
+    pub(crate) fn text<'a>(&'a self, name: &str, default: &'a str) -> &'a str {
+        self.0.get(name).map_or(default, String::as_str)
+    }
+
+    pub(crate) fn number(&self, name: &str, default: usize) -> usize {
+        self.0.get(name).and_then(|value| value.replace('_', "").parse().ok()).unwrap_or(default)
+    }
+}
+
+/// One flat JSON object, in the order in which the fields were given.
+pub(crate) struct Line(String);
+
+impl Line {
+    pub(crate) fn new(work: &str, peer: &str) -> Self {
+        Self(String::new()).text("work", work).text("peer", peer)
+    }
+
+    fn key(&mut self, key: &str) {
+        self.0.push(if self.0.is_empty() { '{' } else { ',' });
+        write!(self.0, "\"{key}\":").expect("writing to a string");
+    }
+
+    pub(crate) fn text(mut self, key: &str, value: &str) -> Self {
+        self.key(key);
+        write!(self.0, "\"{value}\"").expect("writing to a string");
+        self
+    }
+
+    pub(crate) fn int(mut self, key: &str, value: usize) -> Self {
+        self.key(key);
+        write!(self.0, "{value}").expect("writing to a string");
+        self
+    }
+
+    pub(crate) fn num(mut self, key: &str, value: f64) -> Self {
+        self.key(key);
+        let text = if value.is_finite() { format!("{value:.4}") } else { "null".to_owned() };
+        self.0.push_str(&text);
+        self
+    }
+
+    pub(crate) fn print(self) {
+        println!("{}}}", self.0);
+    }
+}
+
+pub(crate) fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+pub(crate) fn geomean(values: &[f64]) -> f64 {
+    (values.iter().map(|value| value.ln()).sum::<f64>() / values.len() as f64).exp()
+}

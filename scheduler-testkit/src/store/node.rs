@@ -1,0 +1,202 @@
+//! A node of the suite: it speaks to the store as an engine does, in one line each.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use scheduler_core::{
+    BODY_VERSION, JobRow, JobStore, NodeId, Run, RunId, RunState, Uid, Verdict,
+    store::{
+        Adopt, Claim, Claimed, ClaimedJob, Entry, Move, Record, RecordOutcome, Recorded, Report, RunChange, RunReport,
+        Settle, SettleOutcome, Settled, Update, Updated,
+    },
+};
+
+use super::{Bench, LEASE};
+
+/// A node with its handle on the store.
+#[derive(Debug, Clone)]
+pub struct Node<'a> {
+    bench: &'a Bench,
+    /// The handle.
+    pub store: &'a dyn JobStore,
+    /// The node's id.
+    pub id: NodeId,
+}
+
+/// A run that a node has started.
+#[derive(Debug, Clone)]
+pub struct Started {
+    /// The run.
+    pub run: RunId,
+    /// The fence under which it runs.
+    pub fence: u64,
+    /// The job as it was claimed.
+    pub claimed: ClaimedJob,
+}
+
+impl<'a> Node<'a> {
+    pub(super) fn new(bench: &'a Bench, id: &str, store: &'a dyn JobStore) -> Self {
+        Self { bench, store, id: id.into() }
+    }
+
+    /// The same handle under another node's name.
+    pub fn renamed(mut self, name: &str) -> Self {
+        self.id = name.into();
+        self
+    }
+
+    /// A claim of up to a hundred jobs of the task `task` that takes nothing from other nodes.
+    pub fn claim_call(&self) -> Claim {
+        Claim {
+            at: self.bench.at(),
+            owner: self.id.clone(),
+            seq: self.bench.draw(),
+            lease: LEASE,
+            limit: 100,
+            tasks: Arc::new(BTreeSet::from(["task".into()])),
+            max_v: BODY_VERSION,
+            adopt: Adopt::Nothing,
+            declined: Report::Nothing,
+        }
+    }
+
+    /// Sends a claim.
+    pub async fn send(&self, claim: &Claim) -> Claimed {
+        self.store.claim(claim).await.expect("a claim is answered")
+    }
+
+    /// Claims what is due.
+    pub async fn claim(&self) -> Claimed {
+        self.send(&self.claim_call()).await
+    }
+
+    /// Claims what is due, at most `limit`.
+    pub async fn claim_up_to(&self, limit: usize) -> Claimed {
+        self.send(&Claim { limit, ..self.claim_call() }).await
+    }
+
+    /// Claims what is due and what nodes have left whose lease has passed.
+    pub async fn adopt(&self) -> Claimed {
+        self.send(&Claim { adopt: Adopt::Lapsed, ..self.claim_call() }).await
+    }
+
+    /// Claims and gives the one job with this id.
+    pub async fn claim_one(&self, id: &str) -> ClaimedJob {
+        let claimed = self.claim().await;
+        let found = claimed.jobs.iter().find(|it| it.job.id == id);
+        found.unwrap_or_else(|| panic!("job {id} was not claimed, but {claimed:?}")).clone()
+    }
+
+    /// Sends moves.
+    pub async fn settle(&self, moves: &[Move]) -> Settled {
+        let (at, owner) = (self.bench.at(), self.id.clone());
+        let settle = Settle { at, owner, lease: LEASE, moves: moves.to_vec() };
+        self.store.settle(&settle).await.expect("a settle is answered")
+    }
+
+    /// Sends a move.
+    pub async fn settle_one(&self, to: &Move) -> SettleOutcome {
+        self.settle(std::slice::from_ref(to)).await.outcomes[0]
+    }
+
+    /// Claims the job, starts a run of it and leaves the job without a next fire time.
+    pub async fn start(&self, id: &str) -> Started {
+        self.start_and(id, |_| ()).await
+    }
+
+    /// As [`start`](Self::start), with a say in where the job is left.
+    pub async fn start_and(&self, id: &str, change: impl FnOnce(&mut Move)) -> Started {
+        let claimed = self.claim_one(id).await;
+        let run = nth_run(&claimed, 1, RunState::Running);
+        let started = Started { run: run.id, fence: claimed.job.fence, claimed: claimed.clone() };
+        let mut to = moved(&claimed);
+        to.runs.push(RunChange::Insert(run));
+        change(&mut to);
+        let outcome = self.settle_one(&to).await;
+        assert!(matches!(outcome, SettleOutcome::Applied { .. }), "{outcome:?}");
+        started
+    }
+
+    /// Sends reports.
+    pub async fn record(&self, entries: &[Entry]) -> Recorded {
+        let (at, owner) = (self.bench.at(), self.id.clone());
+        let record = Record { at, owner, lease: LEASE, entries: entries.to_vec() };
+        self.store.record(&record).await.expect("a record is answered")
+    }
+
+    /// Sends a report about a run.
+    pub async fn report(&self, started: &Started, report: RunReport) -> RecordOutcome {
+        self.record(&[started.entry(report)]).await.outcomes[0]
+    }
+
+    /// Reports a run as ended.
+    pub async fn end(&self, started: &Started, verdict: Verdict) -> RecordOutcome {
+        self.report(started, ended(verdict)).await
+    }
+
+    /// Renews the node's lease.
+    pub async fn life_sign(&self) -> Recorded {
+        self.record(&[]).await
+    }
+
+    /// Gives up everything.
+    pub async fn release(&self) {
+        self.store.release(self.bench.at(), &self.id).await.expect("a release is answered");
+    }
+
+    /// Sends an update.
+    pub async fn update(&self, update: &Update) -> Updated {
+        self.store.update(self.bench.at(), update).await.expect("an update is answered").value
+    }
+}
+
+impl Started {
+    /// A report about the run.
+    pub fn entry(&self, report: RunReport) -> Entry {
+        Entry { run: self.run, fence: self.fence, report }
+    }
+
+    /// The job.
+    pub fn uid(&self) -> Uid {
+        self.run.uid
+    }
+}
+
+/// A report that a run is over, after a third of a second.
+pub(super) fn ended(verdict: Verdict) -> RunReport {
+    RunReport::End { verdict, error: None, duration: Duration::from_millis(333) }
+}
+
+/// A move that leaves a claimed job active, without a next fire time.
+pub fn moved(claimed: &ClaimedJob) -> Move {
+    Move {
+        uid: claimed.job.uid,
+        revision: claimed.job.revision,
+        fence: claimed.job.fence,
+        state: scheduler_core::JobState::Active,
+        next_fire_time: None,
+        due: None,
+        blocked: false,
+        runs: Vec::new(),
+    }
+}
+
+/// The n-th new run of a claimed job, for its next fire time.
+pub fn nth_run(claimed: &ClaimedJob, n: u64, state: RunState) -> Run {
+    let id = RunId { uid: claimed.job.uid, seq: claimed.job.last_seq + n };
+    let fire_time = claimed.job.next_fire_time.or(claimed.job.due).expect("a claimed job is due");
+    Run::new(id, fire_time, state)
+}
+
+/// An update that changes nothing of a job but its revision.
+pub(super) fn update_of(job: &JobRow) -> Update {
+    Update {
+        uid: job.uid,
+        revision: job.revision,
+        fence: job.fence,
+        body: None,
+        state: job.state.clone(),
+        next_fire_time: job.next_fire_time,
+        due: job.due,
+        verdicts: Vec::new(),
+    }
+}

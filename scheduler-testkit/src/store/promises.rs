@@ -1,0 +1,159 @@
+//! The list of promises, and the macro that makes tests of them.
+
+/// Makes a `#[test]` of each promise of the store port; see [`store`](crate::store).
+#[macro_export]
+macro_rules! store_conformance {
+    ($setup:expr) => {
+        $crate::store_conformance!($setup, block_on = $crate::store::block_on);
+    };
+    ($setup:expr, block_on = $block_on:path) => {
+        $crate::store_conformance! { @tests $setup, $block_on;
+            insert: an_inserted_job_is_found_as_it_was_given
+                the_id_of_a_live_job_is_a_conflict
+                an_insert_repeated_adds_nothing
+                an_insert_repeated_does_not_undo_what_came_after
+                a_batch_is_judged_job_by_job
+                a_big_batch_goes_in
+                impossible_ids_are_rejected
+                hostile_ids_are_kept_apart
+                a_body_over_the_limit_is_refused_by_name
+                numbers_start_at_zero;
+            update: an_update_writes_what_it_carries
+                an_update_without_a_definition_leaves_it_alone
+                an_update_of_an_older_revision_is_a_conflict
+                an_update_from_before_a_claim_is_a_conflict
+                an_update_from_before_a_settle_is_a_conflict
+                an_update_repeated_is_applied_once
+                an_update_voids_a_claim
+                an_update_may_move_the_next_fire_time_back
+                an_update_after_an_unseen_end_is_due_now
+                the_verdicts_of_an_update_are_kept
+                an_update_of_no_live_job_is_gone
+                a_quarantined_job_is_repaired_by_an_update;
+            remove: a_removed_job_is_gone_with_its_runs
+                a_removal_is_judged_job_by_job
+                a_removed_job_goes_with_its_running_run
+                removing_cancels_waiting_runs
+                a_removed_job_is_not_retried
+                an_id_is_free_after_removal
+                a_removed_job_cannot_be_settled
+                a_removed_job_that_runs_cannot_be_settled
+                all_jobs_can_be_removed;
+            listing: jobs_are_listed_in_pages_by_id
+                a_page_starts_after_any_id
+                jobs_that_are_over_are_not_listed
+                runs_are_listed_in_pages_newest_first;
+            claim: jobs_are_claimed_in_the_order_of_due_and_uid
+                a_claim_shows_the_job
+                nothing_is_claimed_before_it_is_due
+                a_fast_clock_takes_nothing_early
+                a_limit_leaves_jobs_out_and_says_so
+                the_next_due_is_the_earliest_that_the_node_could_take
+                a_claim_out_of_order_takes_nothing
+                own_claims_are_taken_again
+                a_claim_keeps_other_nodes_out
+                a_lapsed_claim_is_taken_when_adopting
+                a_lapsed_claim_that_nobody_took_is_settled
+                unknown_tasks_and_newer_versions_are_left_alone
+                a_kept_job_is_claimed_when_it_is_due
+                a_claim_counts_the_runs_of_all_nodes
+                a_claim_shows_the_first_runs_and_counts_all
+                an_idle_claim_leaves_no_trace
+                each_job_is_claimed_exactly_once;
+            adopt: a_run_whose_node_died_is_taken_over
+                an_orphan_of_a_job_that_is_over_knows_its_task
+                nothing_is_taken_over_without_adopting
+                a_node_that_shows_life_keeps_its_runs
+                the_next_due_covers_the_leases_of_others
+                taking_over_is_limited
+                a_node_that_was_taken_over_learns_it
+                a_node_that_was_partly_taken_over_learns_it
+                a_run_taken_over_belongs_to_its_new_node
+                an_orphan_is_not_forgotten_by_a_claim_in_flight;
+            settle: a_move_writes_the_job_and_its_runs
+                a_move_repeated_is_applied_once
+                a_move_repeated_after_the_end_starts_nothing
+                moves_are_judged_one_by_one
+                a_move_of_another_node_is_refused
+                a_move_never_moves_the_next_fire_time_back
+                a_slot_freed_during_a_claim_is_used_at_once
+                a_blocked_job_waits
+                a_retry_during_a_claim_is_not_forgotten
+                a_move_changes_the_runs_that_it_names
+                a_cancellation_reaches_the_node_that_runs
+                a_cancellation_of_an_ended_run_is_nothing
+                a_run_that_does_not_wait_cannot_be_started
+                a_job_that_is_over_without_runs_is_deleted
+                a_job_that_is_over_goes_with_its_last_run
+                a_kept_job_stays
+                a_turn_is_the_three_verbs_in_order;
+            record: an_end_is_written_and_counted
+                a_report_repeated_is_done_once
+                reports_are_judged_one_by_one
+                a_retry_waits_for_its_time
+                a_late_retry_does_not_put_the_job_off
+                a_released_run_keeps_its_attempt
+                a_blocked_job_is_due_when_its_run_ends
+                a_job_that_does_not_wait_is_left_alone
+                ends_of_one_job_come_together
+                errors_are_cut_to_the_limit
+                the_history_is_pruned_and_the_totals_stay
+                a_history_of_skips_is_pruned;
+            release: claims_are_given_up_at_once
+                runs_are_given_back_at_once
+                a_release_touches_nothing_of_others;
+            changed: the_first_call_is_a_resync
+                each_node_learns_of_changes
+                no_change_is_lost
+                runs_give_no_hints;
+            durable: everything_is_there_after_reopening;
+            quarantine: a_broken_row_is_quarantined
+                a_broken_row_is_listed_as_it_is
+                a_broken_row_is_removed_by_id
+                broken_rows_do_not_clog_the_claim
+                a_newer_row_is_listed_as_it_is;
+        }
+    };
+    (@tests $setup:expr, $block_on:path; $($module:ident: $($promise:ident)+;)+) => {
+        $($(
+            #[test]
+            fn $promise() {
+                $block_on(async {
+                    let bench = $crate::store::Bench::new($setup.await);
+                    $crate::store::$module::$promise(&bench).await;
+                });
+            }
+        )+)+
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    /// A promise that the macro leaves out would never be tested.
+    #[test]
+    fn the_macro_lists_every_promise() {
+        let list = include_str!("promises.rs");
+        let modules = [
+            ("insert", include_str!("insert.rs")),
+            ("update", include_str!("update.rs")),
+            ("remove", include_str!("remove.rs")),
+            ("listing", include_str!("listing.rs")),
+            ("claim", include_str!("claim.rs")),
+            ("adopt", include_str!("adopt.rs")),
+            ("settle", include_str!("settle.rs")),
+            ("record", include_str!("record.rs")),
+            ("release", include_str!("release.rs")),
+            ("changed", include_str!("changed.rs")),
+            ("durable", include_str!("durable.rs")),
+            ("quarantine", include_str!("quarantine.rs")),
+        ];
+        for (module, source) in modules {
+            for line in source.lines() {
+                let Some(rest) = line.strip_prefix("pub async fn ") else { continue };
+                let promise = rest.split('(').next().unwrap();
+                let is_listed = list.split_whitespace().any(|word| word.trim_end_matches(';') == promise);
+                assert!(is_listed, "{module}::{promise}");
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Promises of [`JobStore::update`](scheduler_core::JobStore::update).
+
+use chrono::TimeDelta;
+use scheduler_core::{
+    JobState, RunState, Verdict,
+    store::{SettleOutcome, Update, Updated},
+};
+use serde_json::json;
+
+use super::{
+    Bench, LEASE, moved,
+    node::{ended, update_of},
+    nth_run,
+};
+
+/// An update writes what it carries and counts the revision up.
+pub async fn an_update_writes_what_it_carries(bench: &Bench) {
+    let job = bench.due_job("report").await;
+    let later = bench.now().await + TimeDelta::hours(1);
+    let mut body = job.body.clone();
+    body.args = json!({ "to": "bob" });
+    body.extra.insert("colour".to_owned(), json!("red"));
+    let update = Update {
+        body: Some(body.clone()),
+        state: JobState::Paused,
+        next_fire_time: Some(later),
+        due: Some(later + TimeDelta::microseconds(7)),
+        ..update_of(&job)
+    };
+
+    let Updated::Updated(row) = bench.a().update(&update).await else { panic!("it was not updated") };
+
+    assert_eq!(*row, bench.stored("report").await);
+    assert_eq!((row.revision, &row.body, row.state), (1, &body, JobState::Paused));
+    assert_eq!((row.next_fire_time, row.due), (update.next_fire_time, update.due));
+    assert_eq!(bench.b().claim().await.jobs, []);
+}
+
+/// An update without a definition leaves the one in the store as it is, with the fields that nobody knows.
+pub async fn an_update_without_a_definition_leaves_it_alone(bench: &Bench) {
+    let mut job = bench.job("report", bench.at());
+    job.body.extra.insert("colour".to_owned(), json!("red"));
+    bench.add(&job).await;
+    bench.a().update(&Update { state: JobState::Paused, ..update_of(&job) }).await;
+    assert_eq!(bench.stored("report").await.body, job.body);
+}
+
+/// Two nodes that change a job at once: the second one learns how the job is now.
+pub async fn an_update_of_an_older_revision_is_a_conflict(bench: &Bench) {
+    let job = bench.due_job("report").await;
+    bench.a().update(&Update { state: JobState::Paused, ..update_of(&job) }).await;
+
+    let reply = bench.b().update(&Update { due: None, ..update_of(&job) }).await;
+
+    let Updated::Conflict(row) = reply else { panic!("{reply:?}") };
+    assert_eq!((row.revision, &row.state), (1, &JobState::Paused));
+    assert_eq!(*row, bench.stored("report").await);
+}
+
+/// An update that was decided before a claim is a conflict, since the claim may have settled the times it is based on.
+pub async fn an_update_from_before_a_claim_is_a_conflict(bench: &Bench) {
+    let job = bench.due_job("report").await;
+    bench.b().claim().await;
+    assert!(matches!(bench.a().update(&update_of(&job)).await, Updated::Conflict(_)));
+}
+
+/// An update that was decided while the job was claimed, and comes after the settle, does not undo it.
+pub async fn an_update_from_before_a_settle_is_a_conflict(bench: &Bench) {
+    bench.due_job("report").await;
+    let claimed = bench.b().claim_one("report").await;
+    let seen = bench.stored("report").await;
+    bench.b().settle_one(&moved(&claimed)).await;
+
+    assert!(matches!(bench.a().update(&update_of(&seen)).await, Updated::Conflict(_)));
+    assert_eq!(bench.stored("report").await.next_fire_time, None);
+}
+
+/// The identical update repeated is applied once and answered the same.
+pub async fn an_update_repeated_is_applied_once(bench: &Bench) {
+    let job = bench.due_job("report").await;
+    let mut given_up = scheduler_core::Run::new(
+        scheduler_core::RunId { uid: job.uid, seq: 1 },
+        bench.at(),
+        RunState::Ended(Verdict::Cancelled),
+    );
+    given_up.count = Some(5);
+    let update = Update {
+        state: JobState::Paused,
+        next_fire_time: None,
+        due: None,
+        verdicts: vec![given_up],
+        ..update_of(&job)
+    };
+    let first = bench.a().update(&update).await;
+    assert!(matches!(first, Updated::Updated(_)), "{first:?}");
+    assert_eq!(bench.a().update(&update).await, first);
+    let stored = bench.stored("report").await;
+    assert_eq!((stored.revision, stored.totals.of(Verdict::Cancelled)), (1, 5));
+}
+
+/// An update voids a claim: the claimer's move writes nothing, and the job can be claimed at once.
+pub async fn an_update_voids_a_claim(bench: &Bench) {
+    bench.due_job("report").await;
+    let claimed = bench.a().claim_one("report").await;
+    let seen = bench.stored("report").await;
+    assert!(matches!(bench.b().update(&update_of(&seen)).await, Updated::Updated(_)));
+
+    let mut to = moved(&claimed);
+    to.runs.push(scheduler_core::store::RunChange::Insert(nth_run(&claimed, 1, RunState::Running)));
+    assert_eq!(bench.a().settle_one(&to).await, SettleOutcome::Changed);
+    assert_eq!(bench.runs(claimed.job.uid).await, []);
+    bench.b().claim_one("report").await;
+}
+
+/// An update may move the next fire time back, and it alone.
+pub async fn an_update_may_move_the_next_fire_time_back(bench: &Bench) {
+    let now = bench.now().await;
+    let job = bench.job("report", now + TimeDelta::hours(2));
+    bench.add(&job).await;
+    let sooner = Some(now + TimeDelta::hours(1));
+    bench.a().update(&Update { next_fire_time: sooner, due: sooner, ..update_of(&job) }).await;
+    assert_eq!(bench.stored("report").await.next_fire_time, sooner);
+}
+
+/// A run that ended after the last claim was not seen by whoever decided the update: the job is due now.
+pub async fn an_update_after_an_unseen_end_is_due_now(bench: &Bench) {
+    bench.due_job("report").await;
+    let started = bench.a().start_and("report", |to| to.blocked = true).await;
+    let seen = bench.stored("report").await;
+    bench.a().end(&started, Verdict::Ok).await;
+    bench.advance(LEASE / 10).await;
+    bench.b().update(&Update { due: None, ..update_of(&seen) }).await;
+    assert_eq!(bench.b().claim_one("report").await.running_count, 0);
+}
+
+/// The fire times that an update gives up are in the history and in the totals, a range with its number.
+pub async fn the_verdicts_of_an_update_are_kept(bench: &Bench) {
+    let job = bench.due_job("report").await;
+    let id = scheduler_core::RunId { uid: job.uid, seq: 1 };
+    let mut given_up = scheduler_core::Run::new(id, bench.at(), RunState::Ended(Verdict::Missed));
+    (given_up.first, given_up.count) = (Some(bench.at() - TimeDelta::days(1)), Some(86_400));
+    let update = Update { verdicts: vec![given_up.clone()], ..update_of(&job) };
+
+    let Updated::Updated(row) = bench.a().update(&update).await else { panic!("it was not updated") };
+
+    assert_eq!((row.last_seq, row.totals.of(Verdict::Missed)), (1, 86_400));
+    let [run] = &bench.runs(job.uid).await[..] else { panic!("one run") };
+    assert_eq!((run.first, run.count, run.state), (given_up.first, given_up.count, given_up.state));
+    assert!(run.ended.is_some());
+}
+
+/// What is not live cannot be updated: it was never there, or it is removed.
+pub async fn an_update_of_no_live_job_is_gone(bench: &Bench) {
+    let stranger = bench.job("stranger", bench.at());
+    assert_eq!(bench.a().update(&update_of(&stranger)).await, Updated::Gone);
+
+    bench.due_job("report").await;
+    let started = bench.a().start("report").await;
+    let seen = bench.stored("report").await;
+    bench.store().remove(bench.at(), &["report".into()]).await.unwrap();
+    assert_eq!(bench.a().update(&update_of(&seen)).await, Updated::Gone);
+    bench.a().report(&started, ended(Verdict::Ok)).await;
+}
+
+/// A quarantined job is repaired by an update, and fires again.
+pub async fn a_quarantined_job_is_repaired_by_an_update(bench: &Bench) {
+    let job = bench.due_job("report").await;
+    let state = JobState::Quarantined("its trigger fails".to_owned());
+    bench.a().update(&Update { state: state.clone(), ..update_of(&job) }).await;
+    let seen = bench.stored("report").await;
+    assert_eq!((&seen.state, seen.due), (&state, None));
+    assert_eq!(bench.a().claim().await.jobs, []);
+
+    let now = Some(bench.now().await);
+    bench.a().update(&Update { state: JobState::Active, due: now, ..update_of(&seen) }).await;
+    bench.a().claim_one("report").await;
+}

@@ -1,0 +1,369 @@
+//! Rows of SQL tables: what their columns mean, read leniently and written exactly.
+//!
+//! Nothing here knows a database. What cannot be read becomes a reason, never an error, so that one broken row does not
+//! stop the others.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use scheduler_core::{
+    BODY_VERSION, JobBody, JobId, JobRow, JobState, RawJob, Run, RunId, RunState, Totals, Uid, Verdict, Wait,
+};
+use serde_json::{Value, json};
+
+use crate::head::{Head, Held, newer};
+
+/// The columns of a head, in the order in which they are read and written.
+pub(crate) const HEAD: [&str; 21] = [
+    "state",
+    "reason",
+    "next_fire_time",
+    "due",
+    "last_end",
+    "blocked",
+    "nudged",
+    "revision",
+    "fence",
+    "settled_fence",
+    "last_seq",
+    "owner",
+    "claim_until",
+    "total_ok",
+    "total_error",
+    "total_timeout",
+    "total_lost",
+    "total_cancelled",
+    "total_coalesced",
+    "total_missed",
+    "total_skipped",
+];
+
+/// The columns of a definition, in the order in which they are read and written.
+pub(crate) const DEFINITION: [&str; 5] = ["body", "task", "v", "max_instances", "history"];
+
+/// The columns of a run, in the order in which they are read and written.
+pub(crate) const RUN: [&str; 18] = [
+    "uid",
+    "seq",
+    "fire_time",
+    "first",
+    "count",
+    "state",
+    "wait",
+    "verdict",
+    "attempt",
+    "takeovers",
+    "due",
+    "owner",
+    "fence",
+    "cancel_requested",
+    "started",
+    "ended",
+    "duration",
+    "error",
+];
+
+/// A row as a database hands it out.
+pub(crate) trait Columns {
+    /// A whole number. What is not one is unreadable.
+    fn integer(&self, at: usize) -> Result<Option<i64>, Unreadable>;
+    /// A text, valid or not.
+    fn bytes(&self, at: usize) -> Result<Option<Vec<u8>>, Unreadable>;
+}
+
+/// A column holds another type than it should.
+#[derive(Debug)]
+pub(crate) struct Unreadable;
+
+/// A job without its definition.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredHead {
+    /// The database's own name for the row, which holds for unreadable ones too.
+    pub(crate) key: i64,
+    pub(crate) history: u32,
+    pub(crate) uid: Result<Uid, String>,
+    pub(crate) id: JobId,
+    pub(crate) head: Head,
+    problem: Option<String>,
+}
+
+/// How many columns precede those of [`HEAD`]: key, history, uid, id.
+pub(crate) const BEFORE_HEAD: usize = 4;
+
+/// Reads `key, history, uid, id` and the columns of [`HEAD`].
+pub(crate) fn decode_head(row: &impl Columns) -> StoredHead {
+    let mut reader = Reader { row, at: 0, problem: None };
+    let key = reader.integer("the key").unwrap_or_default();
+    let history = reader.number("history").unwrap_or(u32::MAX);
+    let uid_text = reader.text("uid").unwrap_or_default();
+    let id = reader.text("id").unwrap_or_default();
+    let uid = uid_text.parse::<Uid>().map_err(|error| {
+        reader.note(error.to_string());
+        uid_text
+    });
+    let head = reader.head();
+    StoredHead { key, history, uid, id: id.into(), head, problem: reader.problem }
+}
+
+/// Reads what [`decode_head`] does and the columns of [`DEFINITION`].
+pub(crate) fn decode_job(row: &impl Columns) -> (StoredHead, Result<JobRow, RawJob>) {
+    let stored = decode_head(row);
+    let mut reader = Reader { row, at: BEFORE_HEAD + HEAD.len(), problem: stored.problem.clone() };
+    let body_bytes = reader.column("body", |row, at| row.bytes(at)).unwrap_or_default();
+    let task = reader.text("task").unwrap_or_default();
+    let v = reader.integer("v").unwrap_or_default();
+    if v > i64::from(BODY_VERSION) {
+        reader.note(newer(v));
+    } else if v < 1 {
+        reader.note(format!("version {v} is none; the first is 1"));
+    }
+    let body = match serde_json::from_slice::<JobBody>(&body_bytes) {
+        Ok(body) => {
+            if i64::from(body.v) != v || body.task != *task {
+                let (of, in_body) =
+                    (format!("`{task}` in version {v}"), format!("`{}` in version {}", body.task, body.v));
+                reader.note(format!("the columns name the task {of}, the body names {in_body}"));
+            }
+            Some(body)
+        }
+        Err(error) => {
+            reader.note(format!("the body is not that of a job: {error}"));
+            None
+        }
+    };
+    let decoded = match (reader.problem, &stored.uid, body) {
+        (None, Ok(uid), Some(body)) => Ok(job_row(*uid, &stored, body)),
+        (problem, uid, _) => Err(RawJob {
+            uid: uid.as_ref().map_or_else(Clone::clone, Uid::to_string),
+            id: stored.id.clone(),
+            body: raw_body(&body_bytes),
+            reason: problem.unwrap_or_default(),
+        }),
+    };
+    (stored, decoded)
+}
+
+/// A job from its parts.
+pub(crate) fn job_row(uid: Uid, stored: &StoredHead, body: JobBody) -> JobRow {
+    let head = &stored.head;
+    JobRow {
+        uid,
+        id: stored.id.clone(),
+        body,
+        state: head.state.clone(),
+        next_fire_time: head.next_fire_time,
+        due: head.due,
+        last_end: head.last_end,
+        blocked: head.blocked,
+        revision: head.revision,
+        fence: head.fence,
+        last_seq: head.last_seq,
+        totals: head.totals,
+    }
+}
+
+/// Reads the columns of [`RUN`].
+///
+/// # Errors
+///
+/// What is wrong with the row.
+pub(crate) fn decode_run(row: &impl Columns) -> Result<Run, String> {
+    let mut reader = Reader { row, at: 0, problem: None };
+    let uid = reader.text("uid").unwrap_or_default().parse().map_err(|error| format!("{error}"))?;
+    let seq = reader.number("seq").ok_or("a run has no number")?;
+    let run = reader.run(RunId { uid, seq });
+    reader.problem.map_or(Ok(run), |problem| Err(format!("run {seq}: {problem}")))
+}
+
+/// The values of the columns of [`HEAD`].
+pub(crate) fn encode_head(head: &Head) -> Vec<Value> {
+    let reason = match &head.state {
+        JobState::Quarantined(reason) => Some(reason),
+        _ => None,
+    };
+    let mut values = vec![
+        json!(head.state.as_str()),
+        json!(reason),
+        micros(head.next_fire_time),
+        micros(head.due),
+        micros(head.last_end),
+        json!(u8::from(head.blocked)),
+        json!(u8::from(head.nudged)),
+        json!(head.revision),
+        json!(head.fence),
+        json!(head.settled_fence),
+        json!(head.last_seq),
+        json!(head.held.as_ref().map(|held| held.owner.as_str())),
+        micros(head.held.as_ref().map(|held| held.until)),
+    ];
+    values.extend(head.totals.counts().map(|count| json!(count)));
+    values
+}
+
+/// The values of the columns of [`DEFINITION`], where the body is given as text.
+pub(crate) fn encode_definition(body: &JobBody, text: String) -> Vec<Value> {
+    vec![
+        Value::String(text),
+        json!(body.task.as_str()),
+        json!(body.v),
+        json!(body.options.max_instances),
+        json!(body.options.history),
+    ]
+}
+
+/// The values of the columns of [`RUN`].
+pub(crate) fn encode_run(run: &Run) -> Vec<Value> {
+    let (state, wait, verdict) = match run.state {
+        RunState::Waiting(wait) => ("waiting", Some(wait.as_str()), None),
+        RunState::Running => ("running", None, None),
+        RunState::Ended(verdict) => ("ended", None, Some(verdict.as_str())),
+    };
+    vec![
+        json!(run.id.uid),
+        json!(run.id.seq),
+        micros(Some(run.fire_time)),
+        micros(run.first),
+        json!(run.count),
+        json!(state),
+        json!(wait),
+        json!(verdict),
+        json!(run.attempt),
+        json!(run.takeovers),
+        micros(Some(run.due)),
+        json!(run.owner.as_ref().map(|owner| owner.as_str())),
+        json!(run.fence),
+        json!(u8::from(run.cancel_requested)),
+        micros(run.started),
+        micros(run.ended),
+        json!(run.duration.map(|it| it.as_micros() as u64)),
+        json!(run.error),
+    ]
+}
+
+fn micros(time: Option<DateTime<Utc>>) -> Value {
+    json!(time.map(|time| time.timestamp_micros()))
+}
+
+/// The head of a body that cannot be read.
+fn raw_body(bytes: &[u8]) -> String {
+    let mut text = String::from_utf8_lossy(bytes).into_owned();
+    text.truncate(text.floor_char_boundary(64 * 1024));
+    text
+}
+
+/// Reads column after column and keeps the first problem.
+struct Reader<'a, R> {
+    row: &'a R,
+    at: usize,
+    problem: Option<String>,
+}
+
+impl<R: Columns> Reader<'_, R> {
+    fn head(&mut self) -> Head {
+        let (word, reason) = (self.text("state").unwrap_or_default(), self.text("reason"));
+        let state = JobState::parse(&word, reason).unwrap_or_else(|| {
+            let problem = format!("state {word:?} is none");
+            self.note(problem.clone());
+            JobState::Quarantined(problem)
+        });
+        Head {
+            state,
+            next_fire_time: self.time("next_fire_time"),
+            due: self.time("due"),
+            last_end: self.time("last_end"),
+            blocked: self.integer("blocked").is_some_and(|it| it != 0),
+            nudged: self.integer("nudged").is_some_and(|it| it != 0),
+            revision: self.number("revision").unwrap_or_default(),
+            fence: self.number("fence").unwrap_or_default(),
+            settled_fence: self.number("settled_fence").unwrap_or_default(),
+            last_seq: self.number("last_seq").unwrap_or_default(),
+            held: match (self.text("owner"), self.time("claim_until")) {
+                (Some(owner), Some(until)) => Some(Held { owner: owner.into(), until }),
+                _ => None,
+            },
+            totals: Totals::from_counts(std::array::from_fn(|_| self.number("totals").unwrap_or_default())),
+        }
+    }
+
+    fn run(&mut self, id: RunId) -> Run {
+        let fire_time = self.time("fire_time").unwrap_or_default();
+        let (first, count) = (self.time("first"), self.number("count"));
+        Run {
+            first,
+            count,
+            state: self.run_state(),
+            attempt: self.number("attempt").unwrap_or(1),
+            takeovers: self.number("takeovers").unwrap_or_default(),
+            due: self.time("due").unwrap_or(fire_time),
+            owner: self.text("owner").map(Into::into),
+            fence: self.number("fence").unwrap_or_default(),
+            cancel_requested: self.integer("cancel_requested").is_some_and(|it| it != 0),
+            started: self.time("started"),
+            ended: self.time("ended"),
+            duration: self.number("duration").map(Duration::from_micros),
+            error: self.text("error"),
+            ..Run::new(id, fire_time, RunState::Running)
+        }
+    }
+
+    fn run_state(&mut self) -> RunState {
+        let state = self.text("state").unwrap_or_default();
+        let (wait, verdict) = (self.text("wait"), self.text("verdict"));
+        let parsed = match state.as_str() {
+            "waiting" => wait.as_deref().and_then(Wait::parse).map(RunState::Waiting),
+            "running" => Some(RunState::Running),
+            "ended" => verdict.as_deref().and_then(Verdict::parse).map(RunState::Ended),
+            _ => None,
+        };
+        parsed.unwrap_or_else(|| {
+            self.note(format!("state {state:?} with {wait:?} and {verdict:?} is none"));
+            RunState::Running
+        })
+    }
+
+    fn column<T>(&mut self, name: &str, read: impl Fn(&R, usize) -> Result<Option<T>, Unreadable>) -> Option<T> {
+        let at = self.at;
+        self.at += 1;
+        read(self.row, at).unwrap_or_else(|Unreadable| {
+            self.note(format!("the column `{name}` has another type than it should"));
+            None
+        })
+    }
+
+    fn integer(&mut self, name: &str) -> Option<i64> {
+        self.column(name, |row, at| row.integer(at))
+    }
+
+    fn number<T: TryFrom<i64>>(&mut self, name: &str) -> Option<T> {
+        let integer = self.integer(name)?;
+        let number = T::try_from(integer).ok();
+        if number.is_none() {
+            self.note(format!("the column `{name}` is {integer}, which is out of range"));
+        }
+        number
+    }
+
+    fn time(&mut self, name: &str) -> Option<DateTime<Utc>> {
+        let micros = self.integer(name)?;
+        let time = DateTime::from_timestamp_micros(micros);
+        if time.is_none() {
+            self.note(format!("the column `{name}` is {micros}, which is no time in microseconds"));
+        }
+        time
+    }
+
+    fn text(&mut self, name: &str) -> Option<String> {
+        let bytes = self.column(name, |row, at| row.bytes(at))?;
+        match String::from_utf8(bytes) {
+            Ok(text) => Some(text),
+            Err(error) => {
+                self.note(format!("the column `{name}` is not UTF-8"));
+                Some(String::from_utf8_lossy(error.as_bytes()).into_owned())
+            }
+        }
+    }
+
+    fn note(&mut self, problem: String) {
+        self.problem.get_or_insert(problem);
+    }
+}

@@ -1,0 +1,132 @@
+//! The tables, and how an older file is brought up to them.
+
+use scheduler_core::store::{StoreError, StoreErrorKind};
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
+
+use super::failure::Failures;
+
+/// The newest schema that this build knows.
+const SCHEMA_VERSION: i64 = 1;
+
+/// The steps from each schema to the next; the first one starts from an empty file.
+const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = ["CREATE TABLE {p}jobs (
+        uid TEXT NOT NULL PRIMARY KEY,
+        id TEXT NOT NULL CHECK (id <> ''),
+        body TEXT NOT NULL,
+        task TEXT NOT NULL,
+        v INTEGER NOT NULL,
+        max_instances INTEGER NOT NULL DEFAULT 1,
+        history INTEGER NOT NULL DEFAULT 100,
+        state TEXT NOT NULL DEFAULT 'active',
+        reason TEXT,
+        next_fire_time INTEGER,
+        due INTEGER,
+        last_end INTEGER,
+        blocked INTEGER NOT NULL DEFAULT 0,
+        nudged INTEGER NOT NULL DEFAULT 0,
+        revision INTEGER NOT NULL DEFAULT 0,
+        fence INTEGER NOT NULL DEFAULT 0,
+        settled_fence INTEGER NOT NULL DEFAULT 0,
+        last_seq INTEGER NOT NULL DEFAULT 0,
+        owner TEXT,
+        claim_until INTEGER,
+        total_ok INTEGER NOT NULL DEFAULT 0,
+        total_error INTEGER NOT NULL DEFAULT 0,
+        total_timeout INTEGER NOT NULL DEFAULT 0,
+        total_lost INTEGER NOT NULL DEFAULT 0,
+        total_cancelled INTEGER NOT NULL DEFAULT 0,
+        total_coalesced INTEGER NOT NULL DEFAULT 0,
+        total_missed INTEGER NOT NULL DEFAULT 0,
+        total_skipped INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE UNIQUE INDEX {p}jobs_live ON {p}jobs (id) WHERE state NOT IN ('ending', 'removed');
+    CREATE INDEX {p}jobs_due ON {p}jobs (due, uid) WHERE due IS NOT NULL;
+    CREATE INDEX {p}jobs_claimed ON {p}jobs (owner, claim_until) WHERE owner IS NOT NULL;
+    CREATE TABLE {p}runs (
+        uid TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        fire_time INTEGER NOT NULL,
+        first INTEGER,
+        count INTEGER,
+        state TEXT NOT NULL,
+        wait TEXT,
+        verdict TEXT,
+        attempt INTEGER NOT NULL,
+        takeovers INTEGER NOT NULL,
+        due INTEGER NOT NULL,
+        owner TEXT,
+        fence INTEGER NOT NULL,
+        cancel_requested INTEGER NOT NULL,
+        started INTEGER,
+        ended INTEGER,
+        duration INTEGER,
+        error TEXT,
+        PRIMARY KEY (uid, seq)
+    ) WITHOUT ROWID;
+    CREATE INDEX {p}runs_open ON {p}runs (uid, seq) WHERE state <> 'ended';
+    CREATE INDEX {p}runs_running ON {p}runs (owner, cancel_requested) WHERE state = 'running';
+    CREATE TABLE {p}nodes (
+        id TEXT NOT NULL PRIMARY KEY,
+        lease_until INTEGER,
+        last_claim_seq INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    INSERT INTO {p}meta (key, value) VALUES ('changes', 1);"];
+
+/// Brings the tables up to date. Writes nothing if they are.
+pub(super) async fn prepare(
+    connection: &mut SqliteConnection,
+    prefix: &str,
+    failures: &Failures,
+) -> Result<(), StoreError> {
+    if version(connection, prefix, failures).await? == SCHEMA_VERSION {
+        return Ok(());
+    }
+    let fail = |error| failures.of(error);
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(fail)?;
+    // Another process may have been faster.
+    let from = version(&mut transaction, prefix, failures).await?;
+    if from == 0 {
+        let meta =
+            format!("CREATE TABLE {prefix}meta (key TEXT NOT NULL PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID");
+        run(&mut transaction, meta, failures).await?;
+    }
+    let steps = usize::try_from(from).unwrap_or_default();
+    for step in MIGRATIONS.iter().skip(steps) {
+        run(&mut transaction, step.replace("{p}", prefix), failures).await?;
+    }
+    let stamp = format!("INSERT OR REPLACE INTO {prefix}meta (key, value) VALUES ('schema', {SCHEMA_VERSION})");
+    run(&mut transaction, stamp, failures).await?;
+    transaction.commit().await.map_err(fail)
+}
+
+/// The schema of the file; 0 if it has none of these tables.
+async fn version(connection: &mut SqliteConnection, prefix: &str, failures: &Failures) -> Result<i64, StoreError> {
+    let fail = |error| failures.of(error);
+    let is_there: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)")
+            .bind(format!("{prefix}meta"))
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(fail)?;
+    if !is_there {
+        return Ok(0);
+    }
+    let query = format!("SELECT value FROM {prefix}meta WHERE key = 'schema'");
+    let version: Option<i64> =
+        sqlx::query_scalar(AssertSqlSafe(query)).fetch_optional(&mut *connection).await.map_err(fail)?;
+    let version = version.unwrap_or_default();
+    if version > SCHEMA_VERSION {
+        let message = format!(
+            "{}: its tables `{prefix}*` have schema {version}, and this build knows schemas up to {SCHEMA_VERSION}; \
+             update this program, or use another table prefix",
+            failures.place()
+        );
+        return Err(StoreError::new(StoreErrorKind::Incompatible, message));
+    }
+    Ok(version)
+}
+
+async fn run(connection: &mut SqliteConnection, sql: String, failures: &Failures) -> Result<(), StoreError> {
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map_err(|error| failures.of(error))?;
+    Ok(())
+}

@@ -1,0 +1,3 @@
+//! SQLite files: shared, read-only, damaged, newer.
+
+mod file;

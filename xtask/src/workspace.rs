@@ -1,0 +1,104 @@
+//! What cargo knows of this workspace.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::process::{cargo, output};
+
+/// The workspace, as `cargo metadata` tells it.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    pub(crate) root: PathBuf,
+    pub(crate) target: PathBuf,
+    pub(crate) packages: Vec<Package>,
+}
+
+/// A package of the workspace.
+#[derive(Debug, Default)]
+pub(crate) struct Package {
+    pub(crate) name: String,
+    /// Its features but for `default`.
+    pub(crate) features: Vec<String>,
+    /// The packages of this workspace that it needs outside of tests.
+    pub(crate) needs: Vec<String>,
+    /// The names of its examples.
+    pub(crate) examples: Vec<String>,
+}
+
+impl Workspace {
+    /// Asks cargo.
+    pub(crate) fn read() -> Result<Self, String> {
+        let json = output(&mut cargo(["metadata", "--no-deps", "--format-version", "1"]))?;
+        Self::parse(&json)
+    }
+
+    fn parse(json: &str) -> Result<Self, String> {
+        let metadata: Value = serde_json::from_str(json).map_err(|error| format!("cargo metadata: {error}"))?;
+        let packages = elements(&metadata["packages"]).map(package).collect();
+        let folder = |key| metadata[key].as_str().map(PathBuf::from).ok_or_else(|| format!("cargo metadata: no {key}"));
+        Ok(Self { root: folder("workspace_root")?, target: folder("target_directory")?, packages })
+    }
+
+    /// The names of the stores: the features of the package that holds them, and the one that needs none.
+    pub(crate) fn stores(&self) -> Vec<&str> {
+        let package = self.packages.iter().find(|package| package.name == "scheduler-stores");
+        let features = package.into_iter().flat_map(|package| &package.features).map(String::as_str);
+        std::iter::once("memory").chain(features).collect()
+    }
+
+    /// A folder for one kind of work, under cargo's own.
+    pub(crate) fn scratch(&self, kind: &str) -> PathBuf {
+        Path::new(&self.target).join("xtask").join(kind)
+    }
+}
+
+fn package(json: &Value) -> Package {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let is_example = |target: &&Value| elements(&target["kind"]).any(|kind| kind == "example");
+    let is_internal = |need: &&Value| !need["path"].is_null() && need["kind"].is_null();
+    Package {
+        name: text(&json["name"]),
+        features: keys(&json["features"]).filter(|feature| *feature != "default").map(ToOwned::to_owned).collect(),
+        needs: elements(&json["dependencies"]).filter(is_internal).map(|need| text(&need["name"])).collect(),
+        examples: elements(&json["targets"]).filter(is_example).map(|target| text(&target["name"])).collect(),
+    }
+}
+
+/// The elements of an array; none of anything else.
+pub(crate) fn elements(json: &Value) -> impl Iterator<Item = &Value> {
+    json.as_array().into_iter().flatten()
+}
+
+/// The keys of an object; none of anything else.
+fn keys(json: &Value) -> impl Iterator<Item = &str> {
+    json.as_object().into_iter().flatten().map(|(key, _)| key.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stores_examples_and_inner_needs_are_read_from_cargo() {
+        let json = r#"{
+            "workspace_root": "/w", "target_directory": "/w/target",
+            "packages": [{
+                "name": "scheduler-stores",
+                "features": {"default": [], "sqlite": ["dep:sqlx"], "redis": []},
+                "dependencies": [
+                    {"name": "scheduler-core", "path": "/w/scheduler-core", "kind": null},
+                    {"name": "scheduler-testkit", "path": "/w/scheduler-testkit", "kind": "dev"},
+                    {"name": "sqlx", "kind": null}
+                ],
+                "targets": [{"kind": ["lib"], "name": "scheduler_stores"}, {"kind": ["example"], "name": "hello"}]
+            }]
+        }"#;
+        let workspace = Workspace::parse(json).unwrap();
+        assert_eq!(workspace.stores(), ["memory", "redis", "sqlite"]);
+        assert_eq!(workspace.packages[0].needs, ["scheduler-core"]);
+        assert_eq!(workspace.packages[0].examples, ["hello"]);
+        assert_eq!(workspace.scratch("examples"), Path::new("/w/target/xtask/examples"));
+        assert!(Workspace::parse("{}").is_err());
+    }
+}

@@ -8,10 +8,18 @@
 //! 4. What has no free slot is skipped, waits, or cancels its predecessors, as the overlap policy says.
 //! 5. The job moves on to its next fire time, waits for an end, or is over.
 
+mod fire_times;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use fire_times::due_of;
+pub use fire_times::{FireTimes, due_fire_times};
+
 use chrono::{DateTime, TimeDelta, Utc};
 
+use self::fire_times::previous_from;
 use crate::{
-    Coalesce, Delivery, JobState, Overlap, Run, RunId, RunState, Trigger, Verdict, Wait, WhenFinished,
+    Coalesce, Delivery, JobState, Overlap, Run, RunId, RunState, Verdict, Wait, WhenFinished,
     store::{ClaimedJob, Move, RunChange},
     trigger::TriggerError,
 };
@@ -38,46 +46,6 @@ pub fn plan(claimed: &ClaimedJob, now: DateTime<Utc>) -> Result<Move, TriggerErr
     Ok(plan.finish(next))
 }
 
-/// The fire times of `trigger` from `first` to the latest one that is due at `now`, for a job that gives them up.
-///
-/// None if `first` is not due.
-///
-/// # Errors
-///
-/// That of the trigger.
-pub fn due_fire_times(
-    trigger: &Trigger,
-    first: DateTime<Utc>,
-    now: DateTime<Utc>,
-) -> Result<Option<FireTimes>, TriggerError> {
-    if first > now {
-        return Ok(None);
-    }
-    let last = trigger.previous(now)?.map_or(first, |latest| latest.max(first));
-    Ok(Some(FireTimes { first, last }))
-}
-
-/// The fire times of a job from one to another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FireTimes {
-    /// The first of them.
-    pub first: DateTime<Utc>,
-    /// The last of them.
-    pub last: DateTime<Utc>,
-}
-
-impl FireTimes {
-    /// The row that says how they were given up.
-    pub fn given_up(self, id: RunId, verdict: Verdict, trigger: &Trigger) -> Run {
-        let mut run = Run::new(id, self.last, RunState::Ended(verdict));
-        if self.first != self.last {
-            run.first = Some(self.first);
-            run.count = trigger.count(self.first, self.last);
-        }
-        run
-    }
-}
-
 /// Where the fire times of a job stand after a firing.
 enum Next {
     /// They are not this firing's concern: the job is not active.
@@ -100,6 +68,10 @@ struct Plan<'a> {
     waiting: usize,
     /// Whether a run that is due waits for a slot.
     is_blocked: bool,
+    /// Whether there may be due runs that wait but that the claim did not report: they come before new ones.
+    has_unreported: bool,
+    /// Whether the plan ends a run, which counts as its end for a fixed delay.
+    has_ended_run: bool,
     /// The earliest start of a waiting run that is not due yet.
     waiting_due: Option<DateTime<Utc>>,
     changes: Vec<RunChange>,
@@ -114,6 +86,8 @@ impl<'a> Plan<'a> {
             running: claimed.running_count,
             waiting: claimed.waiting_count,
             is_blocked: false,
+            has_unreported: false,
+            has_ended_run: false,
             waiting_due: None,
             changes: Vec::new(),
         }
@@ -121,11 +95,11 @@ impl<'a> Plan<'a> {
 
     fn continue_waiting_runs(&mut self) {
         let claimed = self.claimed;
+        let is_paused = claimed.job.state == JobState::Paused;
         for run in &claimed.waiting {
             if let Some((verdict, error)) = self.hopeless(run) {
-                self.waiting -= 1;
-                self.changes.push(RunChange::End { seq: run.id.seq, verdict, error: Some(error.to_owned()) });
-            } else if claimed.job.state == JobState::Paused {
+                self.end(run, verdict, error);
+            } else if is_paused {
                 // It waits until the job is resumed.
             } else if run.due > self.now {
                 self.waiting_due = earliest(self.waiting_due, Some(run.due));
@@ -135,12 +109,14 @@ impl<'a> Plan<'a> {
                 self.is_blocked = true;
             }
         }
-        let unlisted = claimed.waiting_count - claimed.waiting.len().min(claimed.waiting_count);
-        if unlisted > 0 && claimed.job.state != JobState::Paused {
-            if self.has_slot() {
-                self.waiting_due = Some(self.now);
-            } else {
-                self.is_blocked = true;
+        // They are reported by due, so that after one that is not due there is none that is.
+        let are_reported_settled = claimed.waiting.last().is_some_and(|run| run.due <= self.now);
+        if claimed.waiting_count > claimed.waiting.len() && are_reported_settled {
+            self.has_unreported = true;
+            match (is_paused, self.has_slot()) {
+                (true, _) if !self.has_ended_run => {}
+                (true, _) | (false, true) => self.waiting_due = Some(self.now),
+                (false, false) => self.is_blocked = true,
             }
         }
     }
@@ -164,6 +140,12 @@ impl<'a> Plan<'a> {
         }
     }
 
+    fn end(&mut self, run: &Run, verdict: Verdict, error: &str) {
+        self.waiting -= 1;
+        self.has_ended_run = true;
+        self.changes.push(RunChange::End { seq: run.id.seq, verdict, error: Some(error.to_owned()) });
+    }
+
     fn start(&mut self, run: &Run) {
         let is_another_attempt = matches!(run.state, RunState::Waiting(Wait::Orphan | Wait::Retry));
         self.waiting -= 1;
@@ -174,6 +156,12 @@ impl<'a> Plan<'a> {
     fn has_slot(&self) -> bool {
         let options = &self.claimed.job.body.options;
         options.overlap == Overlap::Allow || self.running < options.max_instances.get() as usize
+    }
+
+    /// Whether a new run may start: one that has been waiting longer comes first.
+    fn has_slot_for_new(&self) -> bool {
+        let is_in_order = !self.has_unreported || self.claimed.job.body.options.overlap == Overlap::Allow;
+        is_in_order && self.has_slot()
     }
 
     /// Gives each due fire time its run or its verdict.
@@ -259,13 +247,13 @@ impl<'a> Plan<'a> {
     /// Runs each fire time, in order, as far as [`CATCH_UP_LIMIT`] allows.
     fn run_all(&mut self, due: FireTimes) -> Result<Next, TriggerError> {
         let trigger = &self.claimed.job.body.trigger;
-        let is_backlog = due.first != due.last || self.waiting > 0;
+        let is_backlog = due.first != due.last || self.is_blocked || self.has_unreported;
         let mut next = Some(due.first);
         for _ in 0..CATCH_UP_LIMIT {
             let Some(fire_time) = next.filter(|next| *next <= due.last) else {
                 break;
             };
-            if self.has_slot() || !is_backlog {
+            if self.has_slot_for_new() || !is_backlog {
                 self.run(fire_time);
             } else if self.waiting < CATCH_UP_LIMIT {
                 self.queue(fire_time);
@@ -283,18 +271,19 @@ impl<'a> Plan<'a> {
 
     /// Runs a fire time, if a slot is free; otherwise does with it what the overlap policy says.
     fn run(&mut self, fire_time: DateTime<Utc>) {
-        if self.has_slot() {
+        let overlap = self.claimed.job.body.options.overlap;
+        if overlap == Overlap::CancelPrevious && !self.has_slot_for_new() {
+            self.cancel_previous();
+        }
+        if self.has_slot_for_new() {
             self.running += 1;
             let run = self.new_run(fire_time, RunState::Running);
             self.changes.push(RunChange::Insert(run));
             return;
         }
-        match self.claimed.job.body.options.overlap {
+        match overlap {
             Overlap::Queue(places) if self.waiting < places as usize => self.queue(fire_time),
-            Overlap::CancelPrevious => {
-                self.cancel_previous();
-                self.queue(fire_time);
-            }
+            Overlap::CancelPrevious => self.queue(fire_time),
             Overlap::Queue(_) | Overlap::Skip | Overlap::Allow => {
                 self.give_up(FireTimes { first: fire_time, last: fire_time }, Verdict::Skipped);
             }
@@ -309,21 +298,23 @@ impl<'a> Plan<'a> {
         self.changes.push(RunChange::Insert(run));
     }
 
-    /// Asks the running runs to stop and drops the one that waits for that.
+    /// Asks the running runs to stop, and drops those that wait for that or would start only now.
     fn cancel_previous(&mut self) {
+        const WHY: &str = "a later fire time took its place";
         let claimed = self.claimed;
         for run in claimed.running.iter().filter(|run| !run.cancel_requested) {
             self.changes.push(RunChange::Cancel { seq: run.id.seq });
         }
-        for run in claimed.waiting.iter().filter(|run| run.state == RunState::Waiting(Wait::Queued)) {
-            let is_settled = self.changes.iter().any(|change| match change {
-                RunChange::Start { seq, .. } | RunChange::End { seq, .. } => *seq == run.id.seq,
-                RunChange::Insert(_) | RunChange::Cancel { .. } => false,
-            });
-            if !is_settled {
-                self.waiting -= 1;
-                let error = Some("a later fire time took its place".to_owned());
-                self.changes.push(RunChange::End { seq: run.id.seq, verdict: Verdict::Cancelled, error });
+        for run in &claimed.waiting {
+            let start = self.changes.iter().position(|change| is_start_of(change, run));
+            let is_ended = self.changes.iter().any(|change| is_end_of(change, run));
+            if let Some(start) = start {
+                self.changes.remove(start);
+                self.running -= 1;
+                self.waiting += 1;
+                self.end(run, Verdict::Cancelled, WHY);
+            } else if !is_ended && run.state == RunState::Waiting(Wait::Queued) {
+                self.end(run, Verdict::Cancelled, WHY);
             }
         }
     }
@@ -347,8 +338,8 @@ impl<'a> Plan<'a> {
         if self.running + self.waiting > 0 {
             return Ok(Next::AfterEnd);
         }
-        // A fire time that was given up counts as a run that ended now; otherwise the last end counts.
-        let is_given_up = self.claimed.job.next_fire_time.is_some();
+        // A fire time or a run that this plan gives up counts as a run that ends now; otherwise the last end counts.
+        let is_given_up = self.claimed.job.next_fire_time.is_some() || self.has_ended_run;
         let end = if is_given_up { self.now } else { self.claimed.job.last_end.unwrap_or(self.now) };
         Ok(trigger.next(Some(end), self.now)?.map_or(Next::Exhausted, Next::At))
     }
@@ -358,7 +349,7 @@ impl<'a> Plan<'a> {
         let has_open_runs = self.running + self.waiting > 0;
         let mut state = job.state.clone();
         let mut next_fire_time = job.next_fire_time;
-        let mut due = if state == JobState::Paused { None } else { self.waiting_due };
+        let mut due = self.waiting_due;
         match next {
             Next::Untouched => {}
             Next::At(at) => {
@@ -396,24 +387,12 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// When a fire time is due: with its jitter.
-pub(crate) fn due_of(trigger: &Trigger, uid: crate::Uid, fire_time: DateTime<Utc>) -> DateTime<Utc> {
-    let jitter = TimeDelta::from_std(trigger.jitter(uid.0, fire_time)).unwrap_or(TimeDelta::zero());
-    fire_time.checked_add_signed(jitter).unwrap_or(fire_time)
+fn is_start_of(change: &RunChange, run: &Run) -> bool {
+    matches!(change, RunChange::Start { seq, .. } if *seq == run.id.seq)
 }
 
-/// The fire time before `fire_time`, if it is not before `first`.
-fn previous_from(
-    trigger: &Trigger,
-    fire_time: DateTime<Utc>,
-    first: DateTime<Utc>,
-) -> Result<Option<DateTime<Utc>>, TriggerError> {
-    if fire_time <= first {
-        return Ok(None);
-    }
-    // `first` may be a time that the trigger does not know: one that the user chose.
-    let before = trigger.previous(fire_time - TimeDelta::microseconds(1))?;
-    Ok(Some(before.map_or(first, |before| before.max(first))))
+fn is_end_of(change: &RunChange, run: &Run) -> bool {
+    matches!(change, RunChange::End { seq, .. } if *seq == run.id.seq)
 }
 
 fn before(at: DateTime<Utc>, duration: std::time::Duration) -> DateTime<Utc> {

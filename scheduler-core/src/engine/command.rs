@@ -9,7 +9,9 @@
 
 mod add;
 mod change;
+mod prepare;
 mod query;
+mod replace;
 
 pub(super) use add::Adding;
 
@@ -23,12 +25,27 @@ use crate::{
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Asked {
     Insert(add::Inserting),
-    Replace(add::Replacing),
+    Replace(replace::Replacing),
     Read(query::Reading),
     Change(change::Changing),
     Remove(query::Removing),
     RemoveAll(query::RemovingAll),
     List(CallId, StoreName),
+}
+
+impl Asked {
+    /// The store that is asked.
+    pub(super) fn store(&self) -> &StoreName {
+        match self {
+            Self::Insert(inserting) => &inserting.store,
+            Self::Replace(replacing) => &replacing.store,
+            Self::Read(reading) => &reading.store,
+            Self::Change(changing) => &changing.store,
+            Self::Remove(removing) => &removing.store,
+            Self::RemoveAll(removing) => &removing.store,
+            Self::List(_, store) => store,
+        }
+    }
 }
 
 impl Engine {
@@ -155,9 +172,7 @@ impl Engine {
             let message = format!("store `{store}` is there already; remove it first or choose another name");
             return self.reply(call, Err(Error::new(ErrorKind::Config, message)));
         }
-        let mut contact = Contact::new(now, store.clone(), limits);
-        contact.adopt_at = Some(now.monotonic + self.config.lease);
-        self.contacts.push(contact);
+        self.contacts.push(Contact::new(store.clone(), limits));
         self.notify(now, EventKind::StoreAdded(store));
         self.reply(call, Ok(Reply::Done));
     }

@@ -1,7 +1,7 @@
 //! What the engine knows about one of its stores.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     time::Duration,
 };
 
@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{CallId, Wake, WakeReason};
 use crate::{
     JobId, Now, Outcome, RunId, RunRef, StoreName, Uid,
-    store::{ClaimedJob, Entry, StoreLimits, Turn, Wakes},
+    store::{ClaimedJob, Clock, Entry, StoreLimits, Turn, Wakes},
 };
 
 /// The pause after a first failure, and after a claim that took nothing though something was due. It doubles.
@@ -19,17 +19,21 @@ pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause: a store that is back is used again within this.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
+/// How long to wait after so many failures in a row.
+pub(super) fn pause_after(failures: u32, longest: Duration) -> Duration {
+    (FIRST_PAUSE * (1 << failures.min(16))).min(longest)
+}
+
 /// One store, as far as the engine knows it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Contact {
     pub(super) name: StoreName,
     pub(super) limits: StoreLimits,
-    /// The store's clock minus the node's.
-    pub(super) offset: TimeDelta,
+    /// What the store's clock shows, as far as its replies tell.
+    pub(super) clock: Option<Reading>,
     pub(super) link: Link,
     /// Turns that failed and are repeated, without their claims, and when each was sent first.
     pub(super) failed: Vec<(Turn, Duration)>,
-    pub(super) claim_seq: u64,
     pub(super) is_claiming: bool,
     pub(super) alarm: Alarm,
     /// Jobs that this node has claimed and is settling.
@@ -46,8 +50,8 @@ pub(super) struct Contact {
     pub(super) watch: Watch,
     /// When declined jobs were asked for last.
     pub(super) surveyed: Option<Duration>,
-    /// Declined jobs that have been told of.
-    pub(super) declined: BTreeSet<JobId>,
+    /// Jobs that this node has declined, and how often.
+    pub(super) declined: BTreeMap<JobId, u32>,
     pub(super) drain: Drain,
     /// Who asked for the store to be removed.
     pub(super) removal: Option<CallId>,
@@ -57,10 +61,19 @@ pub(super) struct Contact {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Link {
     pub(super) state: LinkState,
-    /// Since when calls have not failed.
-    pub(super) since: Duration,
+    /// Since when the node has been in touch with the store without a break; none if it is not now.
+    pub(super) since: Option<Duration>,
+    /// When the store answered last.
+    pub(super) heard: Option<Now>,
     /// Failures in a row; above 0 while up, the link is on trial.
     pub(super) failures: u32,
+}
+
+/// What the store's clock showed at a moment of the node's.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Reading {
+    store: DateTime<Utc>,
+    node: Now,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -87,7 +100,10 @@ pub(super) struct Alarm {
 pub(super) struct Watch {
     pub(super) seen: u64,
     pub(super) is_in_flight: bool,
-    pub(super) poll_at: Duration,
+    /// Not to be asked before this.
+    pub(super) ask_at: Duration,
+    /// Failures in a row.
+    pub(super) failures: u32,
 }
 
 /// A run that this node runs.
@@ -96,6 +112,8 @@ pub(super) struct Held {
     pub(super) run: RunRef,
     pub(super) fence: u64,
     pub(super) started: Duration,
+    /// Whether it has been told to stop.
+    pub(super) is_cancelled: bool,
     /// What came of it, until the store has confirmed that.
     pub(super) ended: Option<(Outcome, Duration)>,
 }
@@ -108,20 +126,32 @@ pub(super) enum Drain {
     Draining {
         until: Option<Duration>,
     },
-    /// Everything is being given back.
-    Releasing,
+    /// Everything is being given back, which has until then.
+    Releasing {
+        until: Duration,
+    },
     Done,
 }
 
+impl Reading {
+    fn by_monotonic(self, now: Now) -> Option<DateTime<Utc>> {
+        let passed = TimeDelta::from_std(now.monotonic.saturating_sub(self.node.monotonic)).ok()?;
+        self.store.checked_add_signed(passed)
+    }
+
+    fn by_wall(self, now: Now) -> Option<DateTime<Utc>> {
+        self.store.checked_add_signed(now.utc - self.node.utc)
+    }
+}
+
 impl Contact {
-    pub(super) fn new(now: Now, name: StoreName, limits: StoreLimits) -> Self {
+    pub(super) fn new(name: StoreName, limits: StoreLimits) -> Self {
         Self {
             name,
             limits,
-            offset: TimeDelta::zero(),
-            link: Link { state: LinkState::Up, since: now.monotonic, failures: 0 },
+            clock: None,
+            link: Link { state: LinkState::Up, since: None, heard: None, failures: 0 },
             failed: Vec::new(),
-            claim_seq: 0,
             is_claiming: false,
             alarm: Alarm {
                 at: Some(DateTime::<Utc>::MIN_UTC),
@@ -137,22 +167,33 @@ impl Contact {
             adopt_at: None,
             watch: Watch::default(),
             surveyed: None,
-            declined: BTreeSet::new(),
+            declined: BTreeMap::new(),
             drain: Drain::No,
             removal: None,
         }
     }
 
-    /// The store's time, as well as the node knows it.
+    /// The store's time, as well as the node knows it. Counted monotonically, so that a step of the node's clock does not
+    /// show.
     pub(super) fn time(&self, now: Now) -> DateTime<Utc> {
-        now.utc.checked_add_signed(self.offset).unwrap_or(now.utc)
+        self.clock.and_then(|reading| reading.by_monotonic(now)).unwrap_or(now.utc)
     }
 
-    /// Learns the store's time from a reply.
-    pub(super) fn hear_time(&mut self, now: Now, store_now: DateTime<Utc>) {
-        if self.limits.clock == crate::store::Clock::Server {
-            self.offset = store_now - now.utc;
+    /// The latest that the store's time can be, if one of the node's clocks stood still, as it may in a suspended machine.
+    fn latest_time(&self, now: Now) -> DateTime<Utc> {
+        self.time(now).max(self.clock.and_then(|reading| reading.by_wall(now)).unwrap_or(now.utc))
+    }
+
+    /// Learns the store's time from the reply to a call: it lies between the time in the reply and that plus how long the
+    /// call took.
+    pub(super) fn hear_time(&mut self, now: Now, sent: Duration, store_now: DateTime<Utc>) {
+        if self.limits.clock == Clock::Caller {
+            return;
         }
+        let took = TimeDelta::from_std(now.monotonic.saturating_sub(sent)).unwrap_or(TimeDelta::MAX);
+        let latest = store_now.checked_add_signed(took).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        let known = self.clock.and_then(|reading| reading.by_monotonic(now)).unwrap_or(store_now);
+        self.clock = Some(Reading { store: known.clamp(store_now, latest), node: now });
     }
 
     /// Hears that a job is due at a time, which may be earlier than what is known.
@@ -177,6 +218,8 @@ impl Contact {
             LinkState::Up => true,
             LinkState::Down { retry_at } if retry_at <= now.monotonic => {
                 self.link.state = LinkState::Up;
+                // Before it claims, the node shows that it is alive.
+                self.sign_at = now.monotonic;
                 true
             }
             LinkState::Down { .. } | LinkState::Unusable => false,
@@ -190,13 +233,25 @@ impl Contact {
 
     /// Whether the alarm has gone off.
     pub(super) fn is_due(&self, now: Now) -> bool {
-        let is_alarm = self.alarm.at.is_some_and(|at| at <= self.time(now)) && self.alarm.not_before <= now.monotonic;
+        let is_alarm =
+            self.alarm.at.is_some_and(|at| at <= self.latest_time(now)) && self.alarm.not_before <= now.monotonic;
         is_alarm || self.adopt_at.is_some_and(|at| at <= now.monotonic)
     }
 
     /// Whether the node has anything in the store that others must leave alone.
     pub(super) fn holds_something(&self) -> bool {
         !self.held.is_empty() || !self.claimed.is_empty()
+    }
+
+    /// Lets the next claim wait, for longer each time in a row: the last one has led to nothing though something was due.
+    pub(super) fn back_off(&mut self, now: Now) {
+        self.alarm.not_before = now.monotonic + self.alarm.pause;
+        self.alarm.pause = (self.alarm.pause * 2).min(LONGEST_PAUSE);
+    }
+
+    /// Whether a life sign is due.
+    pub(super) fn is_sign_due(&self, now: Now) -> bool {
+        self.holds_something() && self.sign_at <= now.monotonic
     }
 
     /// Whether nothing is under way that an answer could still come to.
@@ -219,7 +274,7 @@ impl Contact {
         let mut wakes = [None; 3];
         if is_claiming && !self.is_firing() && self.drain == Drain::No {
             let alarm = self.alarm.at.map(|at| {
-                let after = (at - self.time(now)).to_std().unwrap_or(Duration::ZERO);
+                let after = (at - self.latest_time(now)).to_std().unwrap_or(Duration::ZERO);
                 after.max(until(self.alarm.not_before))
             });
             let after = alarm.into_iter().chain(self.adopt_at.map(until)).min();
@@ -228,8 +283,8 @@ impl Contact {
         if self.holds_something() && self.records_in_flight == 0 {
             wakes[1] = wake(until(self.sign_at), WakeReason::LifeSign);
         }
-        if is_watching && matches!(self.limits.wakes, Wakes::Poll(_)) && !self.watch.is_in_flight {
-            wakes[2] = wake(until(self.watch.poll_at), WakeReason::Poll);
+        if is_watching && self.limits.wakes != Wakes::Never && self.drain == Drain::No && !self.watch.is_in_flight {
+            wakes[2] = wake(until(self.watch.ask_at), WakeReason::Poll);
         }
         wakes.into_iter().flatten().min_by_key(|wake| wake.after)
     }

@@ -1,4 +1,4 @@
-//! From due to ended.
+//! From due to started.
 //!
 //! ```text
 //! wake (due)
@@ -7,33 +7,38 @@
 //!   → store turn: settle "report": run 7 starts, next 10:00:20
 //!   ← applied
 //!   → notify submitted · start run 7
-//! finished run 7: ok
-//!   → store turn: record run 7: ok
-//!   ← done
-//!   → notify executed
 //! ```
+//!
+//! What happens after that is told in [`recording`](super::recording).
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     Effect, Engine, SchedulerState, Start,
-    contact::{Drain, FIRST_PAUSE, Held, LONGEST_PAUSE},
+    contact::{Contact, Drain, FIRST_PAUSE, Held},
 };
 use crate::{
-    BODY_VERSION, EventKind, JobRef, JobRow, JobState, Now, Outcome, Removal, Run, RunId, RunRef, RunState, StoreName,
-    Verdict,
+    BODY_VERSION, EventKind, JobId, JobRef, JobRow, JobState, Now, Removal, Run, RunId, RunRef, RunState, StoreName,
+    TaskName, Verdict,
     plan::plan,
     store::{
-        Adopt, Claim, Claimed, ClaimedJob, Entry, Fate, Move, Record, RecordOutcome, Recorded, Report, RunChange,
-        RunReport, Settle, SettleOutcome, Settled, Turn, TurnReply,
+        Adopt, Claim, Claimed, ClaimedJob, Entry, Fate, Move, Report, RunChange, RunReport, Settle, SettleOutcome,
+        Settled, Turn, TurnReply,
     },
     trigger::TriggerErrorKind,
 };
 
-/// How long a job is left alone that this node cannot run though its task is known here.
-const DECLINE_PAUSE: TimeDelta = TimeDelta::seconds(60);
+/// How long a job is left alone at first that this node cannot run though it knows the task; each further time doubles
+/// it. Short, so that a node that can run it has its turn; growing, so that without one nothing spins.
+const DECLINE_PAUSE: TimeDelta = TimeDelta::seconds(1);
+
+/// How often [`DECLINE_PAUSE`] doubles: up to about a minute.
+const DECLINE_DOUBLINGS: u32 = 6;
+
+/// How long a run waits whose former attempt still runs on this very node, having been taken away from it meanwhile.
+const FORMER_ATTEMPT_PAUSE: TimeDelta = TimeDelta::seconds(1);
 
 /// How often declined jobs are asked for, at the most.
 const SURVEY_PERIOD: Duration = Duration::from_secs(60);
@@ -42,8 +47,8 @@ impl Engine {
     pub(super) fn claim_if_due(&mut self, now: Now, index: usize) {
         let contact = &self.contacts[index];
         if self.can_claim(index) && !contact.is_firing() && contact.is_due(now) {
-            let claim = self.next_claim(now, index);
             let record = self.next_record(now, index);
+            let claim = self.next_claim(now, index);
             self.send_turn(
                 now.monotonic,
                 self.contacts[index].name.clone(),
@@ -52,35 +57,38 @@ impl Engine {
         }
     }
 
+    /// Whether this node takes jobs of this store at all.
+    fn is_taking(&self, index: usize) -> bool {
+        self.state == SchedulerState::Running && self.contacts[index].drain == Drain::No
+    }
+
     fn can_claim(&self, index: usize) -> bool {
-        self.state == SchedulerState::Running
-            && self.contacts[index].drain == Drain::No
-            && self.held_count() < self.config.run_limit
+        self.is_taking(index) && self.held_count() < self.config.run_limit
     }
 
     fn next_claim(&mut self, now: Now, index: usize) -> Claim {
         let room = self.config.run_limit - self.held_count();
+        let lease = self.config.lease;
+        // One count for all stores and all times that one is added: a store may remember this node from an earlier time.
+        self.last_claim += 1;
         let contact = &mut self.contacts[index];
         let is_survey_due = contact.surveyed.is_none_or(|at| now.monotonic >= at + SURVEY_PERIOD);
         if is_survey_due {
             contact.surveyed = Some(now.monotonic);
         }
-        contact.claim_seq += 1;
         contact.is_claiming = true;
         contact.alarm.heard = None;
         contact.alarm.not_before = now.monotonic + self.config.accuracy;
-        if contact.adopt_at.is_some_and(|at| at <= now.monotonic) {
-            contact.adopt_at = None;
-        }
+        contact.adopt_at = contact.adopt_at.filter(|at| *at > now.monotonic);
         Claim {
             at: contact.time(now),
             owner: self.config.node.clone(),
-            seq: contact.claim_seq,
-            lease: self.config.lease,
-            limit: self.config.claim_limit.min(contact.limits.batch).min(room),
+            seq: self.last_claim,
+            lease,
+            limit: self.config.claim_limit.min(contact.limits.batch).min(room).max(1),
             tasks: Arc::clone(&self.tasks),
             max_v: BODY_VERSION,
-            adopt: if contact.may_adopt(now, self.config.lease) { Adopt::Lapsed } else { Adopt::Nothing },
+            adopt: if contact.may_adopt(now, lease) { Adopt::Lapsed } else { Adopt::Nothing },
             declined: if is_survey_due { Report::Declined } else { Report::Nothing },
         }
     }
@@ -88,29 +96,35 @@ impl Engine {
     pub(super) fn on_turn(&mut self, now: Now, store: &StoreName, turn: &Turn, sent: Duration, reply: TurnReply) {
         self.on_store_answered(now, store);
         if let (Some(record), Some(recorded)) = (&turn.record, reply.record) {
-            self.on_recorded(now, store, record, recorded);
+            self.on_recorded(now, store, record, sent, recorded);
         }
         if let (Some(settle), Some(settled)) = (&turn.settle, reply.settle) {
             self.on_settled(now, store, settle, sent, settled);
         }
-        if let (Some(_), Some(claimed)) = (&turn.claim, reply.claim) {
-            self.on_claimed(now, store, claimed);
+        if let (Some(claim), Some(claimed)) = (&turn.claim, reply.claim) {
+            self.on_claimed(now, store, claim, sent, claimed);
         }
     }
 
-    fn on_claimed(&mut self, now: Now, store: &StoreName, claimed: Claimed) {
+    fn on_claimed(&mut self, now: Now, store: &StoreName, claim: &Claim, sent: Duration, claimed: Claimed) {
+        let lease = self.config.lease;
         let Some(index) = self.contacts.iter().position(|contact| contact.name == *store) else {
             return;
         };
         let contact = &mut self.contacts[index];
         contact.is_claiming = false;
-        contact.hear_time(now, claimed.now);
+        contact.hear_time(now, sent, claimed.now);
+        // A claim that holds something renews the lease.
+        contact.sign_at = contact.sign_at.max(sent + lease / 3);
         contact.alarm.at = claimed.next_due.into_iter().chain(contact.alarm.heard.take()).min();
-        if claimed.jobs.is_empty() && contact.alarm.at.is_some_and(|at| at <= claimed.now) {
-            contact.alarm.not_before = now.monotonic + contact.alarm.pause;
-            contact.alarm.pause = (contact.alarm.pause * 2).min(LONGEST_PAUSE);
-        } else {
+        if contact.alarm.at.is_none_or(|at| at > claimed.now) {
             contact.alarm.pause = FIRST_PAUSE;
+        } else if claimed.jobs.is_empty() {
+            contact.back_off(now);
+            // What is due may be what a dead node left, which this node may take over once it has been here long enough.
+            if claim.adopt == Adopt::Nothing {
+                contact.adopt_at = contact.link.since.map(|since| since + lease);
+            }
         }
         for raw in claimed.quarantined {
             self.notify(now, EventKind::JobQuarantined { store: store.clone(), job: raw.id, reason: raw.reason });
@@ -123,20 +137,13 @@ impl Engine {
             };
             self.tell_declined(now, index, declined.id, declined.task, reason);
         }
-        if self.contacts[index].drain == Drain::No && !claimed.jobs.is_empty() {
+        if !claimed.jobs.is_empty() {
             self.settle(now, index, claimed.jobs, claimed.now, claimed.more);
         }
     }
 
     /// Plans what was claimed and sends the moves, with the next claim if there is more.
-    fn settle(
-        &mut self,
-        now: Now,
-        index: usize,
-        jobs: Vec<ClaimedJob>,
-        store_now: chrono::DateTime<chrono::Utc>,
-        more: bool,
-    ) {
+    fn settle(&mut self, now: Now, index: usize, jobs: Vec<ClaimedJob>, store_now: DateTime<Utc>, more: bool) {
         let moves = jobs.iter().map(|job| self.plan_move(now, index, job, store_now)).collect();
         self.contacts[index].claimed.extend(jobs.into_iter().map(|job| (job.job.uid, job)));
         let record = self.next_record(now, index);
@@ -151,40 +158,50 @@ impl Engine {
         );
     }
 
-    fn plan_move(
-        &mut self,
-        now: Now,
-        index: usize,
-        claimed: &ClaimedJob,
-        store_now: chrono::DateTime<chrono::Utc>,
-    ) -> Move {
+    fn plan_move(&mut self, now: Now, index: usize, claimed: &ClaimedJob, store_now: DateTime<Utc>) -> Move {
         let job = &claimed.job;
+        if !self.is_taking(index) {
+            // The node was paused, or gives the store up, while the claim was under way.
+            return stay(job, job.due.unwrap_or(store_now));
+        }
+        if claimed.waiting.iter().any(|run| self.contacts[index].held.contains_key(&run.id)) {
+            return stay(job, store_now + FORMER_ATTEMPT_PAUSE);
+        }
         if !self.executors.contains(&job.body.executor) {
             let reason = format!("this node has no executor `{}`", job.body.executor);
-            self.tell_declined(now, index, job.id.clone(), job.body.task.clone(), reason);
-            return stay(job, store_now + DECLINE_PAUSE);
+            return self.decline(now, index, job, store_now, reason);
         }
         match plan(claimed, store_now) {
             Ok(plan) => plan,
             Err(error) if error.kind() == TriggerErrorKind::Unresolved => {
-                self.tell_declined(now, index, job.id.clone(), job.body.task.clone(), error.to_string());
-                stay(job, store_now + DECLINE_PAUSE)
+                self.decline(now, index, job, store_now, error.to_string())
             }
             Err(error) => quarantine(job, format!("trigger: {error}")),
         }
     }
 
-    fn tell_declined(&mut self, now: Now, index: usize, job: crate::JobId, task: crate::TaskName, reason: String) {
+    /// Leaves a job to nodes that can run it.
+    fn decline(&mut self, now: Now, index: usize, job: &JobRow, store_now: DateTime<Utc>, reason: String) -> Move {
+        let times = self.tell_declined(now, index, job.id.clone(), job.body.task.clone(), reason);
+        stay(job, store_now + DECLINE_PAUSE * (1 << times.min(DECLINE_DOUBLINGS)))
+    }
+
+    /// Tells of a declined job once, and says how often it has been declined before.
+    fn tell_declined(&mut self, now: Now, index: usize, job: JobId, task: TaskName, reason: String) -> u32 {
         /// Enough to name each trouble once; beyond it they are told again.
         const REMEMBERED: usize = 1_000;
         let contact = &mut self.contacts[index];
         if contact.declined.len() >= REMEMBERED {
             contact.declined.clear();
         }
-        if contact.declined.insert(job.clone()) {
+        let times = contact.declined.entry(job.clone()).or_default();
+        let before = *times;
+        *times = times.saturating_add(1);
+        if before == 0 {
             let store = contact.name.clone();
             self.notify(now, EventKind::JobDeclined { store, job, task, reason });
         }
+        before
     }
 
     fn on_settled(&mut self, now: Now, store: &StoreName, settle: &Settle, sent: Duration, settled: Settled) {
@@ -192,9 +209,14 @@ impl Engine {
         let Some(contact) = self.contact(store) else {
             return;
         };
-        contact.hear_time(now, settled.now);
+        contact.hear_time(now, sent, settled.now);
         contact.hear_due(settled.next_due);
         let is_starting = is_lease_held && contact.drain == Drain::No;
+        if settled.outcomes.iter().any(|outcome| matches!(outcome, SettleOutcome::Applied { .. })) {
+            contact.alarm.pause = FIRST_PAUSE;
+        } else {
+            contact.back_off(now);
+        }
         for (planned, outcome) in settle.moves.iter().zip(settled.outcomes) {
             let Some(claimed) = self.contact(store).and_then(|contact| contact.claimed.remove(&planned.uid)) else {
                 continue;
@@ -202,15 +224,15 @@ impl Engine {
             match outcome {
                 SettleOutcome::Applied { job } => {
                     self.on_moved(now, store, &claimed, planned, is_starting);
-                    if job == Fate::Deleted {
+                    // Who removed the job has told of it.
+                    if job == Fate::Deleted && planned.state != JobState::Removed {
                         let job = job_ref(store, &claimed.job);
                         self.notify(now, EventKind::JobRemoved { job, reason: Removal::Finished });
                     }
                 }
-                // Whoever changed or took the job has made it due as it should be.
                 SettleOutcome::Changed | SettleOutcome::Taken | SettleOutcome::Gone => {
                     if let Some(contact) = self.contact(store) {
-                        contact.hear_change();
+                        contact.on_not_moved(planned);
                     }
                 }
             }
@@ -270,7 +292,7 @@ impl Engine {
             return;
         }
         let run_ref = run_ref(store, job, run, attempt);
-        let held = Held { run: run_ref.clone(), fence, started: now.monotonic, ended: None };
+        let held = Held { run: run_ref.clone(), fence, started: now.monotonic, is_cancelled: false, ended: None };
         contact.held.insert(run.id, held);
         self.notify(now, EventKind::RunSubmitted(run_ref));
         self.effects.push_back(Effect::Start(Start {
@@ -301,74 +323,30 @@ impl Engine {
         };
         self.notify(now, kind);
     }
+}
 
-    pub(super) fn on_finished(&mut self, now: Now, run: RunId, outcome: Outcome) {
-        let Some(contact) = self.contacts.iter_mut().find(|contact| contact.held.contains_key(&run)) else {
-            return;
-        };
-        let Some(held) = contact.held.get_mut(&run).filter(|held| held.ended.is_none()) else {
-            return;
-        };
-        let duration = now.monotonic.saturating_sub(held.started);
-        let (verdict, error) = verdict_of(&outcome);
-        held.ended = Some((outcome, duration));
-        contact.entries.push_back(Entry {
-            run,
-            fence: held.fence,
-            report: RunReport::End { verdict, error, duration },
+impl Contact {
+    /// Nothing of a move was written by this sending. It may have been by an earlier one whose reply was lost, and the
+    /// job have gone on since: runs that it started are given back, for they would stay with a node that knows nothing
+    /// of them.
+    fn on_not_moved(&mut self, planned: &Move) {
+        let started = planned.runs.iter().filter_map(|change| match change {
+            RunChange::Insert(run) => (run.state == RunState::Running).then_some(run.id.seq),
+            RunChange::Start { seq, .. } => Some(*seq),
+            RunChange::End { .. } | RunChange::Cancel { .. } => None,
         });
-    }
-
-    /// The reports that wait to be sent, if no others are on their way.
-    pub(super) fn next_record(&mut self, now: Now, index: usize) -> Option<Record> {
-        let contact = &mut self.contacts[index];
-        if contact.records_in_flight > 0 || contact.entries.is_empty() {
-            return None;
-        }
-        let count = contact.entries.len().min(contact.limits.batch);
-        let entries = contact.entries.drain(..count).collect();
-        Some(self.record_of(now, index, entries))
-    }
-
-    pub(super) fn record_of(&mut self, now: Now, index: usize, entries: Vec<Entry>) -> Record {
-        let contact = &mut self.contacts[index];
-        contact.records_in_flight += 1;
-        contact.sign_at = now.monotonic + self.config.lease / 3;
-        Record { at: contact.time(now), owner: self.config.node.clone(), lease: self.config.lease, entries }
-    }
-
-    fn on_recorded(&mut self, now: Now, store: &StoreName, record: &Record, recorded: Recorded) {
-        let Some(contact) = self.contact(store) else {
-            return;
-        };
-        contact.records_in_flight -= 1;
-        contact.hear_time(now, recorded.now);
-        contact.hear_due(recorded.next_due);
-        for (entry, outcome) in record.entries.iter().zip(recorded.outcomes) {
-            let held = self.contact(store).and_then(|contact| contact.held.remove(&entry.run));
-            // A run that was given back unstarted is not held, and nobody has been told of it.
-            let Some(held) = held else {
-                continue;
-            };
-            let kind = match (outcome, held.ended) {
-                (RecordOutcome::Done, Some((outcome, duration))) => event_of(held.run, outcome, duration),
-                _ => EventKind::RunTakenAway(held.run),
-            };
-            self.notify(now, kind);
-        }
-        for (uid, id) in recorded.deleted {
-            let job = JobRef { store: store.clone(), id, uid };
-            self.notify(now, EventKind::JobRemoved { job, reason: Removal::Finished });
-        }
-        for run in recorded.cancel {
-            self.cancel_if_held(store, run);
-        }
-        self.on_hold(store, recorded.hold);
+        self.entries.extend(started.map(|seq| Entry {
+            run: RunId { uid: planned.uid, seq },
+            fence: planned.fence,
+            report: RunReport::Release,
+        }));
+        // Whoever changed or took the job has made it due as it should be.
+        self.hear_change();
     }
 }
 
 /// Leaves a job as it is and lets the claim go.
-fn stay(job: &JobRow, due: chrono::DateTime<chrono::Utc>) -> Move {
+fn stay(job: &JobRow, due: DateTime<Utc>) -> Move {
     Move {
         uid: job.uid,
         revision: job.revision,
@@ -399,7 +377,7 @@ pub(super) fn job_ref(store: &StoreName, job: &JobRow) -> JobRef {
     JobRef { store: store.clone(), id: job.id.clone(), uid: job.uid }
 }
 
-pub(super) fn run_ref(store: &StoreName, job: &JobRow, run: &Run, attempt: u32) -> RunRef {
+fn run_ref(store: &StoreName, job: &JobRow, run: &Run, attempt: u32) -> RunRef {
     RunRef {
         job: job_ref(store, job),
         run: run.id,
@@ -408,29 +386,4 @@ pub(super) fn run_ref(store: &StoreName, job: &JobRow, run: &Run, attempt: u32) 
         count: run.count,
         attempt,
     }
-}
-
-fn verdict_of(outcome: &Outcome) -> (Verdict, Option<String>) {
-    match outcome {
-        Outcome::Ok(_) => (Verdict::Ok, None),
-        Outcome::Error(error) => (Verdict::Error, Some(bounded(error))),
-        Outcome::Panicked(message) => (Verdict::Error, Some(bounded(&format!("panicked: {message}")))),
-        Outcome::Cancelled => (Verdict::Cancelled, None),
-        Outcome::TimedOut(_) => (Verdict::Timeout, None),
-    }
-}
-
-fn event_of(run: RunRef, outcome: Outcome, duration: Duration) -> EventKind {
-    match outcome {
-        Outcome::Ok(output) => EventKind::RunExecuted { run, output, duration },
-        Outcome::Error(error) => EventKind::RunError { run, error, duration },
-        Outcome::Panicked(message) => EventKind::RunError { run, error: format!("panicked: {message}"), duration },
-        Outcome::Cancelled => EventKind::RunCancelled(run),
-        Outcome::TimedOut(_) => EventKind::RunTimeout { run, duration },
-    }
-}
-
-/// Cuts an error text to [`Run::ERROR_LIMIT`] at a character.
-fn bounded(error: &str) -> String {
-    error[..error.floor_char_boundary(Run::ERROR_LIMIT)].to_owned()
 }

@@ -7,75 +7,49 @@
 //!   → cancel run 7
 //! ```
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use super::{
     Effect, Engine, InFlight, SchedulerState, StoreCall, StoreReply,
-    contact::{Contact, Drain},
+    contact::{Contact, Drain, LinkState},
 };
 use crate::{
-    Now, RunId, StoreName,
-    store::{Hint, Hold, StoreError, Turn, Wakes},
+    EventKind, Now, RunId, StoreName,
+    store::{Clock, Hint, Hold, StoreError, StoreErrorKind, Wakes},
 };
 
-impl Contact {
-    /// Whether this node may take over what belongs to nodes whose lease has passed: only if it has been in touch with the
-    /// store for a whole lease, since otherwise the others may not have been either.
-    pub(super) fn may_adopt(&self, now: Now, lease: Duration) -> bool {
-        self.link.failures == 0 && now.monotonic >= self.link.since + lease
-    }
-}
-
 impl Engine {
-    /// Reports what has ended, or gives a sign of life.
-    pub(super) fn record_if_needed(&mut self, now: Now, index: usize) {
-        if let Some(record) = self.next_record(now, index) {
-            self.send_turn(
-                now.monotonic,
-                self.contacts[index].name.clone(),
-                Arc::new(Turn { record: Some(record), ..Turn::default() }),
-            );
-            return;
-        }
-        let contact = &self.contacts[index];
-        if contact.holds_something() && contact.records_in_flight == 0 && contact.sign_at <= now.monotonic {
-            let record = self.record_of(now, index, Vec::new());
-            self.send_turn(
-                now.monotonic,
-                self.contacts[index].name.clone(),
-                Arc::new(Turn { record: Some(record), ..Turn::default() }),
-            );
-        }
-    }
-
     /// Acts on whether the node's runs are still its own. Those that are not are told to stop; their ends will be stale.
-    pub(super) fn on_hold(&mut self, store: &StoreName, hold: Hold) {
+    ///
+    /// `sent` is when the store was asked: of what has been started since then it did not know.
+    pub(super) fn on_hold(&mut self, store: &StoreName, sent: Duration, hold: Hold) {
         let Some(contact) = self.contact(store) else {
             return;
         };
         if hold == Hold::Lost {
-            let running: Vec<RunId> = contact.running().collect();
-            self.effects.extend(running.into_iter().map(Effect::Cancel));
+            let lost = contact.held.iter().filter(|(_, held)| held.started < sent);
+            let lost: Vec<RunId> = lost.map(|(run, _)| *run).collect();
+            for run in lost {
+                self.cancel_if_held(store, run);
+            }
         }
     }
 
+    /// Tells a run to stop, once, if it is running here.
     pub(super) fn cancel_if_held(&mut self, store: &StoreName, run: RunId) {
-        let is_running = |contact: &mut Contact| contact.held.get(&run).is_some_and(|held| held.ended.is_none());
-        if self.contact(store).is_some_and(is_running) {
+        let held = self.contact(store).and_then(|contact| contact.held.get_mut(&run));
+        if let Some(held) = held.filter(|held| held.ended.is_none() && !held.is_cancelled) {
+            held.is_cancelled = true;
             self.effects.push_back(Effect::Cancel(run));
         }
     }
 
     /// Asks for changes by other nodes, if the store can tell of them.
     pub(super) fn watch(&mut self, now: Now, index: usize) {
-        let contact = &mut self.contacts[index];
-        let is_wanted = match contact.limits.wakes {
-            Wakes::Push => true,
-            Wakes::Poll(_) => contact.watch.poll_at <= now.monotonic,
-            Wakes::Never => false,
-        };
         let is_started = !matches!(self.state, SchedulerState::Stopped | SchedulerState::ShutDown);
-        if is_wanted && is_started && !contact.watch.is_in_flight && contact.drain == Drain::No {
+        let contact = &mut self.contacts[index];
+        let is_possible = contact.limits.wakes != Wakes::Never && contact.watch.ask_at <= now.monotonic;
+        if is_possible && is_started && !contact.watch.is_in_flight && contact.drain == Drain::No {
             contact.watch.is_in_flight = true;
             let (store, seen) = (contact.name.clone(), contact.watch.seen);
             self.call_store(store.clone(), StoreCall::Changed(seen), InFlight::Changed(store));
@@ -88,15 +62,16 @@ impl Engine {
             return;
         };
         contact.watch.is_in_flight = false;
-        if let Wakes::Poll(period) = contact.limits.wakes {
-            contact.watch.poll_at = now.monotonic + period;
-        }
         let change = match result {
             Ok(StoreReply::Changed(change)) => change,
             Ok(_) => return debug_assert!(false, "a question for changes is answered by changes"),
-            Err(error) => return self.on_store_failed(now, store, &error),
+            Err(error) => return self.on_watch_failed(now, store, &error),
         };
+        contact.watch.failures = 0;
         contact.watch.seen = change.seen;
+        if let Wakes::Poll(period) = contact.limits.wakes {
+            contact.watch.ask_at = now.monotonic + period;
+        }
         match change.hint {
             Some(Hint::Due(due)) => contact.hear_due(Some(due)),
             Some(Hint::Cancel(of)) if of == node => contact.sign_at = now.monotonic,
@@ -108,9 +83,54 @@ impl Engine {
         }
         self.on_store_answered(now, store);
     }
+
+    /// Asks again after a pause of its own, since the other calls may well go through, and looks at the jobs until then:
+    /// what would have been told may be lost.
+    fn on_watch_failed(&mut self, now: Now, store: &StoreName, error: &StoreError) {
+        let longest = self.longest_pause();
+        let Some(contact) = self.contact(store) else {
+            return;
+        };
+        if error.kind() == StoreErrorKind::Incompatible {
+            return self.on_store_failed(now, store, error);
+        }
+        let retry_in = super::contact::pause_after(contact.watch.failures, longest);
+        let is_news = contact.watch.failures == 0 && contact.link.state == LinkState::Up;
+        contact.watch.failures += 1;
+        contact.watch.ask_at = now.monotonic + retry_in;
+        contact.link.since = None;
+        contact.hear_change();
+        if is_news {
+            let (store, error) = (store.clone(), format!("asking for changes: {error}"));
+            self.notify(now, EventKind::StoreFailed { store, error, retry_in: Some(retry_in) });
+        }
+    }
 }
 
 impl Contact {
+    /// Whether this node may take over what belongs to nodes whose lease has passed: only if it has been in touch with the
+    /// store for a whole lease, since otherwise the others may not have been either.
+    pub(super) fn may_adopt(&mut self, now: Now, lease: Duration) -> bool {
+        if self.is_contact_broken(now, lease) {
+            self.link.since = None;
+        }
+        self.link.failures == 0 && self.link.since.is_some_and(|since| now.monotonic >= since + lease)
+    }
+
+    /// Whether the node has heard nothing for so long that the store may have been away, or the clock by which leases are
+    /// judged has been changed.
+    fn is_contact_broken(&self, now: Now, lease: Duration) -> bool {
+        let Some(heard) = self.link.heard else {
+            return true;
+        };
+        let passed = now.monotonic.saturating_sub(heard.monotonic);
+        // Where other nodes hold runs, the alarm goes off once a lease at the latest.
+        let is_silent = passed > lease + lease / 3;
+        let by_wall = (now.utc - heard.utc).to_std().unwrap_or(Duration::ZERO);
+        let is_stepped = self.limits.clock == Clock::Caller && by_wall.abs_diff(passed) > lease / 3;
+        is_silent || is_stepped
+    }
+
     /// The runs that are running here.
     pub(super) fn running(&self) -> impl Iterator<Item = RunId> + '_ {
         self.held.iter().filter(|(_, held)| held.ended.is_none()).map(|(run, _)| *run)

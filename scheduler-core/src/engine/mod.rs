@@ -12,8 +12,8 @@
 //! Nothing happens inside it: time is an argument, what is wanted of the world is an effect, and what comes of it is a
 //! later input, in any order and as late as it may be. Inputs may follow each other without effects being polled.
 //!
-//! One file a conversation: [`command`] with the application, [`firing`] from due to started, [`lease`] about who holds
-//! what, [`outage`] with a store that fails, [`shutdown`]. A firing is two store hops, `claim` and `settle`, and what it
+//! One file a conversation: [`command`] with the application, [`firing`] from due to started, [`recording`] from there to
+//! ended, [`lease`] about who holds what, [`outage`] with a store that fails, [`shutdown`]. A firing is two store hops, `claim` and `settle`, and what it
 //! leads to is told and done only when the store has confirmed it.
 
 mod command;
@@ -23,9 +23,10 @@ mod firing;
 mod input;
 mod lease;
 mod outage;
+mod recording;
 mod shutdown;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use effect::{Effect, Reply, SchedulerState, Start, StoreCall, StoreReply, Wake, WakeReason};
 pub use input::{CallId, Change, Command, ExportedJob, Input, Mode, OpId, ShutdownMode};
@@ -115,6 +116,7 @@ pub struct Engine {
     last_op: u64,
     last_event: u64,
     last_uid: u64,
+    last_claim: u64,
 }
 
 /// What an answer of a store is for.
@@ -142,6 +144,7 @@ impl Engine {
             last_op: 0,
             last_event: 0,
             last_uid: 0,
+            last_claim: 0,
         }
     }
 
@@ -211,8 +214,9 @@ impl Engine {
     }
 
     fn next_wake_of(&self, contact: &Contact, now: Now) -> Option<Wake> {
+        let is_watching = !matches!(self.state, SchedulerState::Stopped | SchedulerState::ShutDown);
         let is_claiming = self.state == SchedulerState::Running && self.held_count() < self.config.run_limit;
-        contact.next_wake(now, is_claiming, self.state != SchedulerState::Stopped)
+        contact.next_wake(now, is_claiming, is_watching)
     }
 
     fn held_count(&self) -> usize {

@@ -15,13 +15,13 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Effect, Engine, InFlight,
-    contact::{Contact, FIRST_PAUSE, LONGEST_PAUSE, LinkState},
+    Engine, InFlight,
+    contact::{Contact, LONGEST_PAUSE, LinkState, pause_after},
     firing::quarantine,
 };
 use crate::{
     EventKind, JobState, Now, RunId, StoreName,
-    store::{StoreError, StoreErrorKind, Turn},
+    store::{Entry, Record, RunReport, Settle, StoreError, StoreErrorKind, Turn},
 };
 
 impl Engine {
@@ -42,51 +42,64 @@ impl Engine {
         }
         let again = Turn { claim: None, ..turn.clone() };
         match error.kind() {
-            StoreErrorKind::Unavailable | StoreErrorKind::ReadOnly => {
+            StoreErrorKind::Rejected | StoreErrorKind::TooLarge if items(&again) > 0 => {
+                self.on_rejected(now, store, again, sent, &error);
+            }
+            StoreErrorKind::Incompatible => self.on_store_failed(now, store, &error),
+            _ => {
                 if again != Turn::default() {
                     contact.failed.push((again, sent));
                 }
                 self.on_store_failed(now, store, &error);
             }
-            StoreErrorKind::Rejected | StoreErrorKind::TooLarge => self.on_rejected(now, store, again, sent, &error),
-            StoreErrorKind::Incompatible => self.on_store_failed(now, store, &error),
         }
     }
 
     /// Notes a failed call and pauses, unless a pause has begun already.
     pub(super) fn on_store_failed(&mut self, now: Now, store: &StoreName, error: &StoreError) {
+        let longest = self.longest_pause();
         let Some(contact) = self.contact(store) else {
             return;
         };
+        contact.link.since = None;
         let retry_in = match error.kind() {
             StoreErrorKind::Incompatible => {
                 contact.link.state = LinkState::Unusable;
                 None
             }
-            _ if contact.link.state == LinkState::Up => Some(contact.pause(now)),
+            _ if contact.link.state == LinkState::Up => Some(contact.pause(now, longest)),
             _ => return,
         };
-        let is_given_up = retry_in.is_none();
         self.notify(now, EventKind::StoreFailed { store: store.clone(), error: error.to_string(), retry_in });
-        if is_given_up {
-            self.abandon(store);
+        if retry_in.is_none() {
+            self.abandon(now, store);
         }
+    }
+
+    /// The longest pause before a failed call is repeated. Not longer than the pause between life signs, so that a node
+    /// whose store comes back is heard before others, in touch for a lease, take over what it runs.
+    pub(super) fn longest_pause(&self) -> Duration {
+        LONGEST_PAUSE.min(self.config.lease / 3)
     }
 
     pub(super) fn on_store_answered(&mut self, now: Now, store: &StoreName) {
         let lease = self.config.lease;
-        let Some(contact) = self.contact(store) else {
+        let Some(contact) = self.contact(store).filter(|contact| contact.link.state != LinkState::Unusable) else {
             return;
         };
-        if contact.link.failures == 0 {
-            return;
-        }
+        let was_failing = contact.link.failures > 0;
+        let is_first = contact.link.heard.is_none();
         contact.link.failures = 0;
         contact.link.state = LinkState::Up;
-        contact.link.since = now.monotonic;
-        contact.adopt_at = Some(now.monotonic + lease);
-        contact.sign_at = now.monotonic;
-        self.notify(now, EventKind::StoreRecovered(store.clone()));
+        contact.link.heard = Some(now);
+        contact.link.since = contact.link.since.or(Some(now.monotonic));
+        if was_failing || is_first {
+            contact.adopt_at = Some(now.monotonic + lease);
+        }
+        if was_failing {
+            contact.sign_at = now.monotonic;
+            self.notify(now, EventKind::StoreRecovered(store.clone()));
+        }
     }
 
     /// Sends the failed turns again. A run that one of them starts is started only if the lease still holds that its first
@@ -97,23 +110,15 @@ impl Engine {
         }
     }
 
-    /// The store refuses an item for good: the items are sent one by one, and the one at fault is put aside.
+    /// The store refuses an item for good: the items are sent in halves until the one at fault is alone and put aside.
     fn on_rejected(&mut self, now: Now, store: &StoreName, turn: Turn, sent: Duration, error: &StoreError) {
-        let entries = turn.record.as_ref().map_or(0, |record| record.entries.len());
-        let moves = turn.settle.as_ref().map_or(0, |settle| settle.moves.len());
-        if entries + moves > 1 {
-            return self.send_singly(store, &turn, sent);
+        if items(&turn) > 1 {
+            return self.send_in_halves(store, turn, sent);
         }
-        if let Some(record) = turn.record {
-            self.notify(now, EventKind::StoreFailed { store: store.clone(), error: error.to_string(), retry_in: None });
-            let runs: Vec<RunId> = record.entries.iter().map(|entry| entry.run).collect();
-            let Some(contact) = self.contact(store) else {
-                return;
-            };
-            contact.records_in_flight -= 1;
-            let dropped: Vec<_> = runs.iter().filter_map(|run| contact.held.remove(run)).collect();
-            for held in dropped {
-                self.notify(now, EventKind::RunTakenAway(held.run));
+        if let Some(mut record) = turn.record {
+            match record.entries.pop() {
+                Some(entry) => self.on_entry_rejected(now, store, record, entry, sent, error),
+                None => self.forget_record(store),
             }
         }
         if let Some(mut settle) = turn.settle
@@ -130,6 +135,7 @@ impl Engine {
                 }
                 _ => {
                     contact.claimed.remove(&planned.uid);
+                    contact.back_off(now);
                     let error = error.to_string();
                     self.notify(now, EventKind::StoreFailed { store: store.clone(), error, retry_in: None });
                 }
@@ -137,24 +143,41 @@ impl Engine {
         }
     }
 
-    fn send_singly(&mut self, store: &StoreName, turn: &Turn, sent: Duration) {
-        let records = turn.record.iter().flat_map(|record| {
-            record.entries.iter().map(|entry| Turn {
-                record: Some(crate::store::Record { entries: vec![entry.clone()], ..record.clone() }),
-                ..Turn::default()
-            })
-        });
-        let settles = turn.settle.iter().flat_map(|settle| {
-            settle.moves.iter().map(|planned| Turn {
-                settle: Some(crate::store::Settle { moves: vec![planned.clone()], ..settle.clone() }),
-                ..Turn::default()
-            })
-        });
-        let turns: Vec<Turn> = records.chain(settles).collect();
+    /// What a store refuses about a report is its error text, which may be in a form that it cannot keep. Without that
+    /// either, the run is given up.
+    fn on_entry_rejected(
+        &mut self,
+        now: Now,
+        store: &StoreName,
+        mut record: Record,
+        mut entry: Entry,
+        sent: Duration,
+        error: &StoreError,
+    ) {
+        if let Some(text) = text_of(&mut entry.report) {
+            *text = None;
+            record.entries.push(entry);
+            return self.send_turn(sent, store.clone(), Arc::new(Turn { record: Some(record), ..Turn::default() }));
+        }
+        self.forget_record(store);
+        self.notify(now, EventKind::StoreFailed { store: store.clone(), error: error.to_string(), retry_in: None });
+        let held = self.contact(store).and_then(|contact| contact.held.remove(&entry.run));
+        if let Some(held) = held {
+            self.notify(now, EventKind::RunTakenAway(held.run));
+        }
+    }
+
+    fn forget_record(&mut self, store: &StoreName) {
         if let Some(contact) = self.contact(store) {
-            let was_recording = usize::from(turn.record.is_some());
-            contact.records_in_flight += turns.iter().filter(|turn| turn.record.is_some()).count();
-            contact.records_in_flight -= was_recording;
+            contact.records_in_flight -= 1;
+        }
+    }
+
+    fn send_in_halves(&mut self, store: &StoreName, turn: Turn, sent: Duration) {
+        let turns = halves(turn);
+        if let Some(contact) = self.contact(store) {
+            let records = turns.iter().filter(|turn| turn.record.is_some()).count();
+            contact.records_in_flight += records.saturating_sub(1);
         }
         for turn in turns {
             self.send_turn(sent, store.clone(), Arc::new(turn));
@@ -162,29 +185,71 @@ impl Engine {
     }
 
     /// Gives up what is held in a store that cannot be used any more; its runs are told to stop.
-    pub(super) fn abandon(&mut self, store: &StoreName) {
+    pub(super) fn abandon(&mut self, now: Now, store: &StoreName) {
         let Some(contact) = self.contact(store) else {
             return;
         };
         let running: Vec<RunId> = contact.running().collect();
-        contact.held.clear();
+        for run in running {
+            self.cancel_if_held(store, run);
+        }
+        let Some(contact) = self.contact(store) else {
+            return;
+        };
+        let held = std::mem::take(&mut contact.held);
         contact.claimed.clear();
         contact.entries.clear();
         contact.failed.clear();
         contact.is_claiming = false;
         contact.records_in_flight = 0;
         self.in_flight.retain(|_, in_flight| !matches!(in_flight, InFlight::Turn { store: of, .. } if of == store));
-        self.effects.extend(running.into_iter().map(Effect::Cancel));
+        for held in held.into_values() {
+            self.notify(now, EventKind::RunTakenAway(held.run));
+        }
     }
 }
 
 impl Contact {
     /// Begins a pause and says how long it is.
-    fn pause(&mut self, now: Now) -> Duration {
-        let doublings = self.link.failures.min(16);
-        let pause = (FIRST_PAUSE * (1 << doublings)).min(LONGEST_PAUSE);
+    fn pause(&mut self, now: Now, longest: Duration) -> Duration {
+        let pause = pause_after(self.link.failures, longest);
         self.link.failures += 1;
         self.link.state = LinkState::Down { retry_at: now.monotonic + pause };
         pause
+    }
+}
+
+/// How many things a store could refuse.
+fn items(turn: &Turn) -> usize {
+    let entries = turn.record.as_ref().map_or(0, |record| record.entries.len());
+    let moves = turn.settle.as_ref().map_or(0, |settle| settle.moves.len());
+    entries + moves
+}
+
+/// The reports and the moves of a turn as two turns; if it has only one of them, that in halves.
+fn halves(turn: Turn) -> Vec<Turn> {
+    let of_record = |record| Turn { record: Some(record), ..Turn::default() };
+    let of_settle = |settle| Turn { settle: Some(settle), ..Turn::default() };
+    match (turn.record, turn.settle) {
+        (Some(record), Some(settle)) => vec![of_record(record), of_settle(settle)],
+        (Some(mut record), None) => {
+            let rest = record.entries.split_off(record.entries.len() / 2);
+            let rest = Record { entries: rest, ..record.clone() };
+            vec![of_record(record), of_record(rest)]
+        }
+        (None, Some(mut settle)) => {
+            let rest = settle.moves.split_off(settle.moves.len() / 2);
+            let rest = Settle { moves: rest, ..settle.clone() };
+            vec![of_settle(settle), of_settle(rest)]
+        }
+        (None, None) => Vec::new(),
+    }
+}
+
+/// The error text of a report, if it has one.
+fn text_of(report: &mut RunReport) -> Option<&mut Option<String>> {
+    match report {
+        RunReport::End { error, .. } | RunReport::Retry { error, .. } => error.is_some().then_some(error),
+        RunReport::Release => None,
     }
 }

@@ -15,10 +15,13 @@
 use std::time::Duration;
 
 use super::{
-    CallId, Effect, Engine, InFlight, Reply, SchedulerState, ShutdownMode, StoreCall, StoreReply, Wake, WakeReason,
+    CallId, Engine, InFlight, OpId, Reply, SchedulerState, ShutdownMode, StoreCall, StoreReply, Wake, WakeReason,
     contact::{Drain, LinkState},
 };
-use crate::{Error, ErrorKind, EventKind, Now, Outcome, RunId, StoreName, store::StoreError};
+use crate::{
+    Error, ErrorKind, EventKind, Now, Outcome, RunId, StoreName,
+    store::{StoreError, StoreErrorKind},
+};
 
 /// How far the shutdown is.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,9 +51,10 @@ impl Engine {
             contact.drain = Drain::Draining { until: None };
         }
         if mode == ShutdownMode::Now {
+            let store = contact.name.clone();
             let running: Vec<RunId> = contact.running().collect();
-            self.effects.extend(running.iter().map(|run| Effect::Cancel(*run)));
             for run in running {
+                self.cancel_if_held(&store, run);
                 self.on_finished(now, run, Outcome::Cancelled);
             }
         }
@@ -58,8 +62,9 @@ impl Engine {
 
     /// Moves stores that are being given up on, and ends when all of them have been.
     pub(super) fn drain(&mut self, now: Now) {
-        for index in 0..self.contacts.len() {
-            self.drain_store(now, index);
+        let draining = self.contacts.iter().filter(|contact| !matches!(contact.drain, Drain::No | Drain::Done));
+        for store in draining.map(|contact| contact.name.clone()).collect::<Vec<_>>() {
+            self.drain_store(now, &store);
         }
         let is_drained = self.contacts.iter().all(|contact| contact.drain == Drain::Done);
         if is_drained && matches!(self.ending, Some(Ending::Draining { .. })) {
@@ -72,36 +77,53 @@ impl Engine {
         }
     }
 
-    fn drain_store(&mut self, now: Now, index: usize) {
-        let lease = self.config.lease;
-        let contact = &mut self.contacts[index];
-        let Drain::Draining { until } = contact.drain else {
+    fn drain_store(&mut self, now: Now, store: &StoreName) {
+        let until_then = now.monotonic + self.config.lease;
+        // Before the scheduler's last event, whoever has asked for something gets an answer.
+        let is_asked = self.state == SchedulerState::ShutDown && self.asked_of(store).next().is_some();
+        let node = self.config.node.clone();
+        let Some(contact) = self.contact(store) else {
             return;
         };
-        if contact.link.state == LinkState::Unusable {
-            contact.drain = Drain::Done;
-        } else if contact.is_idle() {
-            contact.drain = Drain::Releasing;
-            let (store, at, node) = (contact.name.clone(), contact.time(now), self.config.node.clone());
-            self.call_store(store.clone(), StoreCall::Release(at, node), InFlight::Release(store));
-        } else if contact.running().next().is_none() {
+        match contact.drain {
+            _ if contact.link.state == LinkState::Unusable => self.on_drained(now, store),
+            Drain::Draining { until: Some(until) } | Drain::Releasing { until } if until <= now.monotonic => {
+                self.give_up(now, store);
+            }
+            Drain::Draining { .. } if contact.is_idle() && !is_asked => {
+                contact.drain = Drain::Releasing { until: until_then };
+                let at = contact.time(now);
+                self.call_store(store.clone(), StoreCall::Release(at, node), InFlight::Release(store.clone()));
+            }
             // What is left depends on the store alone, whose leases end by themselves if it does not answer.
-            match until {
-                None => contact.drain = Drain::Draining { until: Some(now.monotonic + lease) },
-                Some(until) if until <= now.monotonic => {
-                    contact.drain = Drain::Done;
-                    let store = contact.name.clone();
-                    let error = "it did not answer during the shutdown; what this node held there is free when its \
-                                 lease ends";
-                    self.notify(
-                        now,
-                        EventKind::StoreFailed { store: store.clone(), error: error.into(), retry_in: None },
-                    );
-                    self.abandon(&store);
-                }
-                Some(_) => {}
+            Drain::Draining { until: None } if contact.running().next().is_none() => {
+                contact.drain = Drain::Draining { until: Some(until_then) };
+            }
+            Drain::No | Drain::Draining { .. } | Drain::Releasing { .. } | Drain::Done => {}
+        }
+    }
+
+    /// Waits no longer for a store.
+    fn give_up(&mut self, now: Now, store: &StoreName) {
+        const WHY: &str =
+            "it did not answer while it was given up; what this node held there is free when its lease ends";
+        self.notify(now, EventKind::StoreFailed { store: store.clone(), error: WHY.into(), retry_in: None });
+        self.abandon(now, store);
+        if self.state == SchedulerState::ShutDown {
+            let ops: Vec<OpId> = self.asked_of(store).collect();
+            for op in ops {
+                self.on_stored(now, op, Err(StoreError::new(StoreErrorKind::Unavailable, WHY)));
             }
         }
+        self.on_drained(now, store);
+    }
+
+    /// The commands that wait for a store.
+    fn asked_of<'a>(&'a self, store: &'a StoreName) -> impl Iterator<Item = OpId> + 'a {
+        self.in_flight.iter().filter_map(move |(op, in_flight)| match in_flight {
+            InFlight::Asked(asked) => (asked.store() == store).then_some(*op),
+            InFlight::Turn { .. } | InFlight::Changed(_) | InFlight::Release(_) => None,
+        })
     }
 
     pub(super) fn on_released(&mut self, now: Now, store: &StoreName, result: Result<StoreReply, StoreError>) {
@@ -109,6 +131,15 @@ impl Engine {
             let error = format!("{error}; what this node held there is free when its lease ends");
             self.notify(now, EventKind::StoreFailed { store: store.clone(), error, retry_in: None });
         }
+        self.on_drained(now, store);
+    }
+
+    fn on_drained(&mut self, now: Now, store: &StoreName) {
+        // Nothing that is still on its way concerns a store that may be added anew under this name.
+        self.in_flight.retain(|_, in_flight| match in_flight {
+            InFlight::Asked(_) => true,
+            InFlight::Turn { store: of, .. } | InFlight::Changed(of) | InFlight::Release(of) => of != store,
+        });
         let Some(contact) = self.contact(store) else {
             return;
         };
@@ -125,7 +156,7 @@ impl Engine {
             return self.reply(call, Err(self.unknown_store(store)));
         };
         if self.contacts[index].removal.is_some() {
-            let message = format!("store `{store}` is being removed already");
+            let message = format!("store `{store}` is being removed already; wait for that");
             return self.reply(call, Err(Error::new(ErrorKind::Config, message)));
         }
         self.contacts[index].removal = Some(call);
@@ -135,7 +166,8 @@ impl Engine {
     pub(super) fn next_wake_of_shutdown(&self, now: Now) -> Option<Wake> {
         let untils = self.contacts.iter().filter_map(|contact| match contact.drain {
             Drain::Draining { until } => until,
-            Drain::No | Drain::Releasing | Drain::Done => None,
+            Drain::Releasing { until } => Some(until),
+            Drain::No | Drain::Done => None,
         });
         let after: Duration = untils.min()?.saturating_sub(now.monotonic);
         Some(Wake { after, reason: WakeReason::Shutdown })

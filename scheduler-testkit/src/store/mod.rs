@@ -30,6 +30,7 @@ pub mod quarantine;
 pub mod record;
 pub mod release;
 pub mod remove;
+mod script;
 pub mod settle;
 mod setup;
 pub mod update;
@@ -39,5 +40,6 @@ pub use futures_lite::future::block_on;
 pub use self::{
     bench::{Bench, CannotDamage, LEASE},
     node::{Node, Started, moved, nth_run},
+    script::agree,
     setup::{Damage, StoreUnderTest},
 };

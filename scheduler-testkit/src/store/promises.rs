@@ -86,6 +86,7 @@ macro_rules! store_conformance {
                 a_job_that_is_over_without_runs_is_deleted
                 a_job_that_is_over_goes_with_its_last_run
                 a_kept_job_stays
+                a_job_that_is_over_does_not_come_back
                 a_turn_is_the_three_verbs_in_order;
             record: an_end_is_written_and_counted
                 a_report_repeated_is_done_once

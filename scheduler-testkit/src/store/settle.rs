@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use scheduler_core::{
     JobState, RunState, Verdict, Wait,
-    store::{Fate, Move, RecordOutcome, RunChange, RunReport, SettleOutcome, Turn},
+    store::{Fate, JobQuery, Move, RecordOutcome, RunChange, RunReport, SettleOutcome, Turn},
 };
 
 use super::{Bench, LEASE, moved, node::ended, nth_run};
@@ -246,6 +246,19 @@ pub async fn a_job_that_is_over_goes_with_its_last_run(bench: &Bench) {
     assert_eq!(reply.deleted, [(job.uid, job.id.clone())]);
     assert_eq!((bench.find("one-shot").await, bench.runs(job.uid).await), (None, Vec::new()));
     bench.due_job("one-shot").await;
+}
+
+/// A job that is over stays so, whatever a later move says: its id may belong to another job by now.
+pub async fn a_job_that_is_over_does_not_come_back(bench: &Bench) {
+    let former = bench.due_job("one-shot").await;
+    let now = Some(bench.now().await);
+    bench.a().start_and("one-shot", |to| (to.state, to.due) = (JobState::Ending, now)).await;
+    let latter = bench.due_job("one-shot").await;
+    let claimed = bench.b().claim().await;
+    let over = claimed.jobs.iter().find(|it| it.job.uid == former.uid).expect("it is due");
+    assert_eq!(bench.b().settle_one(&moved(over)).await, APPLIED);
+    assert_eq!(bench.stored("one-shot").await.uid, latter.uid);
+    assert_eq!(bench.store().jobs(&JobQuery { after: None, limit: 9 }).await.unwrap().len(), 1);
 }
 
 /// A job that is kept stays without a next fire time, with its history.

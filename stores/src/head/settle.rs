@@ -37,7 +37,10 @@ impl Head {
         // An update that was decided before this move must not undo it.
         self.fence += 1;
         self.held = None;
-        self.state = to.state.clone();
+        // Its id may belong to another job by now.
+        if self.state.is_live() || !to.state.is_live() {
+            self.state = to.state.clone();
+        }
         self.next_fire_time = to.next_fire_time.map(|next| {
             let next = whole_micros(next);
             self.next_fire_time.map_or(next, |old| old.max(next))

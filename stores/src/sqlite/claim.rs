@@ -13,7 +13,7 @@ use super::{
     connection::{Statement, Tx, list, number, query, text, time},
     listing::count,
     sql::Text,
-    verbs::{earlier, take_from_node},
+    verbs::{earlier, has_runs, take_from_node},
 };
 use crate::{
     codec::{Columns, StoredHead, decode_job, decode_run},
@@ -56,7 +56,7 @@ pub(super) async fn claim(tx: &mut Tx<'_>, claim: &Claim) -> Result<Claimed, Sto
         let until = (now + claim.lease).timestamp_micros();
         tx.run(query(&tx.sql.claim).bind(claim.owner.to_string()).bind(until).bind(keys)).await?;
     }
-    if !selection.jobs.is_empty() || (own.is_some() && holds(tx, &claim.owner).await?) {
+    if !selection.jobs.is_empty() || holds(tx, &claim.owner).await? {
         let until = (now + claim.lease).timestamp_micros();
         let node = query(&tx.sql.write_node).bind(claim.owner.to_string()).bind(until);
         tx.run(node.bind(i64::try_from(claim.seq).unwrap_or(i64::MAX))).await?;
@@ -96,10 +96,6 @@ async fn adopt(tx: &mut Tx<'_>, nodes: &[Node], claim: &Claim, now: DateTime<Utc
         }
     }
     Ok(false)
-}
-
-async fn has_runs(tx: &mut Tx<'_>, node: &NodeId) -> Result<bool, StoreError> {
-    Ok(!tx.all(query(&tx.sql.running).bind(node.to_string()).bind(1_i64)).await?.is_empty())
 }
 
 async fn holds(tx: &mut Tx<'_>, node: &NodeId) -> Result<bool, StoreError> {

@@ -99,8 +99,8 @@ statements! {
     /// ?1 owner, ?2 until, ?3 keys
     claim = "UPDATE {p}jobs SET owner = ?1, claim_until = ?2, fence = fence + 1, nudged = 0 \
         WHERE rowid IN (SELECT value FROM json_each(?3))";
-    /// ?1 [key, reason]s
-    quarantine = "UPDATE {p}jobs SET state = 'quarantined', reason = j.value->>1, due = NULL, owner = NULL, \
+    /// ?1 [key, reason]s; what is over stays so, since its id may belong to another job by now
+    quarantine = "UPDATE {p}jobs SET state = iif(state IN ('ending', 'removed'), state, 'quarantined'), reason = j.value->>1, due = NULL, owner = NULL, \
         claim_until = NULL FROM json_each(?1) AS j WHERE {p}jobs.rowid = j.value->>0";
     /// ?1 owner
     unclaim = "UPDATE {p}jobs SET owner = NULL, claim_until = NULL WHERE owner = ?1";
@@ -126,8 +126,7 @@ statements! {
         OR EXISTS (SELECT 1 FROM {p}runs WHERE owner = ?1 AND state = 'running') \
         ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until";
     /// ?1 id
-    node = "SELECT lease_until, \
-        EXISTS (SELECT 1 FROM {p}runs AS r WHERE r.owner = ?1 AND r.state = 'running') FROM {p}nodes WHERE id = ?1";
+    node = "SELECT lease_until FROM {p}nodes WHERE id = ?1";
     /// ?1 id
     take_node = "UPDATE {p}nodes SET lease_until = NULL WHERE id = ?1";
     /// ?1 id
@@ -183,5 +182,41 @@ impl Lists {
             ("{run_values}", &self.run_values),
         ];
         lists.iter().fold(text.to_owned(), |text, (name, list)| text.replace(name, list)).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::str::FromStr;
+
+    use sqlx::{AssertSqlSafe, ConnectOptions, Row, sqlite::SqliteConnectOptions};
+
+    use super::Sql;
+    use crate::SqliteStore;
+
+    /// A statement that scans a table gets slower with each job. Scans of its argument, of the few nodes, and along an index are none.
+    #[test]
+    fn no_statement_scans_a_table() {
+        futures_lite::future::block_on(async {
+            let folder = tempfile::TempDir::new().unwrap();
+            let url = format!("sqlite://{}/jobs.db", folder.path().display());
+            drop(SqliteStore::connect(&url).await.unwrap());
+            let mut connection = SqliteConnectOptions::from_str(&url).unwrap().connect().await.unwrap();
+            for (name, text) in Sql::new("scheduler_").all() {
+                let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"));
+                let rows = sqlx::query(explain).fetch_all(&mut connection).await.unwrap();
+                let plan: Vec<String> = rows.iter().map(|row| row.get::<String, _>("detail")).collect();
+                for step in plan.iter().filter(|step| step.starts_with("SCAN")) {
+                    let is_argument =
+                        ["SCAN j ", "SCAN json_each ", "SCAN CONSTANT"].iter().any(|it| step.starts_with(it));
+                    let is_nodes = step == "SCAN n";
+                    assert!(is_argument || is_nodes || step.contains("USING INDEX"), "{name}: {plan:#?}");
+                }
+                if name == "due" {
+                    assert_eq!(plan[0], "SEARCH scheduler_jobs USING INDEX scheduler_jobs_due (due<?)");
+                    assert!(plan.iter().all(|step| !step.contains("ORDER BY")), "{plan:#?}");
+                }
+            }
+        });
     }
 }

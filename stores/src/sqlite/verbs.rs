@@ -18,7 +18,7 @@ use super::{
     listing::{count, listed},
 };
 use crate::{
-    codec::{Columns, decode_job, decode_run, encode_definition, encode_head, job_row},
+    codec::{decode_job, decode_run, encode_definition, encode_head, job_row},
     head::{Head, Runs, UpdateStep, check_id, whole_micros},
 };
 
@@ -281,17 +281,21 @@ async fn renew(tx: &mut Tx<'_>, owner: &NodeId, until: DateTime<Utc>) -> Result<
 
 /// Whether a node's runs are still its own; if they are, its lease is renewed.
 async fn hold(tx: &mut Tx<'_>, owner: &NodeId, now: DateTime<Utc>, lease: Duration) -> Result<Hold, StoreError> {
-    let holds = query(&tx.sql.holds).bind(owner.to_string());
     let node = tx.first(query(&tx.sql.node).bind(owner.to_string())).await?;
     let is_lost = match &node {
         Some(row) => time(row, 0).is_none(),
-        None => tx.first(holds).await?.is_none_or(|row| row.integer(0).ok().flatten() != Some(1)),
+        None => !has_runs(tx, owner).await?,
     };
     if is_lost {
         return Ok(Hold::Lost);
     }
     renew(tx, owner, now + lease).await?;
     Ok(Hold::Kept)
+}
+
+/// Whether a node runs anything.
+pub(super) async fn has_runs(tx: &mut Tx<'_>, node: &NodeId) -> Result<bool, StoreError> {
+    Ok(!tx.all(query(&tx.sql.running).bind(node.to_string()).bind(1_i64)).await?.is_empty())
 }
 
 /// The earlier of two times that may be none.

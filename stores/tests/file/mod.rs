@@ -1,4 +1,5 @@
 //! A fresh SQLite file with two handles on it, and how to damage its rows.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use std::{str::FromStr, sync::Arc};
 
@@ -21,6 +22,11 @@ impl File {
 
     pub fn url(&self) -> String {
         format!("sqlite://{}/jobs.db", self.folder.path().display())
+    }
+
+    /// Puts bytes in the place of the file.
+    pub fn write(&self, bytes: &[u8]) {
+        std::fs::write(self.folder.path().join("jobs.db"), bytes).unwrap();
     }
 
     /// A store on the file. Nothing here outlives a power failure.

@@ -11,27 +11,27 @@
 //!
 //! The job may change between reading and updating; then it is tried anew with what it has become.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     Asked,
-    add::{contended, first_fire_time, given_up_fire_times, not_json, trigger_error},
+    prepare::{contended, first_fire_time, not_json, refuse_newer, trigger_error},
+    replace::TRIES,
 };
 use crate::{
-    Error, ErrorKind, JobBody, JobChange, JobRow, JobState, Now, StoreName, Trigger,
+    Error, ErrorKind, JobBody, JobChange, JobId, JobRow, JobState, Now, Run, RunId, StoreName, Trigger, Verdict,
+    WhenFinished,
     engine::{CallId, Change, Engine, InFlight, Reply, StoreCall, StoreReply},
-    plan::due_of,
+    plan::{due_fire_times, due_of},
     store::{StoreError, Update, Updated},
 };
-
-/// How often a change is tried anew when the job changes under it.
-const TRIES: u32 = 20;
 
 /// A job is being changed.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::engine) struct Changing {
     call: CallId,
-    store: StoreName,
+    pub(super) store: StoreName,
+    id: JobId,
     change: Box<Change>,
     tries: u32,
 }
@@ -41,7 +41,6 @@ struct Changed {
     body: Option<JobBody>,
     state: JobState,
     next_fire_time: Option<DateTime<Utc>>,
-    /// The fire time from which the job goes on, if due ones before it are given up; none if all of them are.
     goes_on: GoesOn,
 }
 
@@ -49,18 +48,18 @@ struct Changed {
 enum GoesOn {
     /// They stay due.
     WithAll,
-    /// Those before this one are given up.
+    /// Those before this one are given up, or all of them if there is none.
     From(Option<DateTime<Utc>>),
 }
 
 impl Engine {
     pub(super) fn change(&mut self, now: Now, call: CallId, store: StoreName, change: Change, job: JobRow) {
-        self.try_change(now, Changing { call, store, change: Box::new(change), tries: 0 }, &job);
+        self.try_change(now, Changing { call, store, id: job.id.clone(), change: Box::new(change), tries: 0 }, &job);
     }
 
     fn try_change(&mut self, now: Now, changing: Changing, job: &JobRow) {
         let at = self.time_of(now, &changing.store);
-        match self.update_for(at, &changing.change, job) {
+        match self.update_for(at, &changing.store, &changing.change, job) {
             Ok(update) => {
                 let store = changing.store.clone();
                 let call = StoreCall::Update(at, Box::new(update));
@@ -88,16 +87,18 @@ impl Engine {
             }
             Updated::Conflict(job) => self.reply(call, Err(contended(&job.id))),
             Updated::Gone => {
-                let message = "the job was removed while it was being changed";
+                let message =
+                    format!("job `{}` was removed from store `{store}` while it was being changed", changing.id);
                 self.reply(call, Err(Error::new(ErrorKind::NotFound, message)));
             }
         }
     }
 
-    fn update_for(&self, at: DateTime<Utc>, change: &Change, job: &JobRow) -> Result<Update, Error> {
+    fn update_for(&self, at: DateTime<Utc>, store: &StoreName, change: &Change, job: &JobRow) -> Result<Update, Error> {
+        refuse_newer(job)?;
         let changed = match change {
-            Change::Modify(change) => self.modified(at, change, job)?,
-            Change::Reschedule(trigger) => self.rescheduled(at, trigger, job.body.clone(), job)?,
+            Change::Modify(change) => self.modified(at, store, change, job)?,
+            Change::Reschedule(trigger) => self.rescheduled(at, store, trigger, job.body.clone(), job)?,
             Change::Pause => paused(at, job)?,
             Change::Resume => resumed(at, job)?,
         };
@@ -105,27 +106,25 @@ impl Engine {
             GoesOn::WithAll => None,
             GoesOn::From(next) => given_up_fire_times(at, job, next)?,
         };
-        let trigger = changed.body.as_ref().map_or(&job.body.trigger, |body| &body.trigger);
-        let is_resumed = job.state != JobState::Active && changed.state == JobState::Active;
-        let due = match changed.next_fire_time {
-            // Runs that waited while the job was paused are looked at once.
-            _ if is_resumed || changed.state == JobState::Ending => Some(at),
-            next if next == job.next_fire_time => job.due,
-            next => next.map(|next| due_of(trigger, job.uid, next)),
-        };
         Ok(Update {
             uid: job.uid,
             revision: job.revision,
             fence: job.fence,
+            due: changed.due(at, job),
             body: changed.body,
             state: changed.state,
             next_fire_time: changed.next_fire_time,
-            due,
             verdicts: verdicts.into_iter().collect(),
         })
     }
 
-    fn modified(&self, at: DateTime<Utc>, change: &JobChange, job: &JobRow) -> Result<Changed, Error> {
+    fn modified(
+        &self,
+        at: DateTime<Utc>,
+        store: &StoreName,
+        change: &JobChange,
+        job: &JobRow,
+    ) -> Result<Changed, Error> {
         let mut body = job.body.clone();
         if let Some(name) = &change.name {
             body.name = Some(name.clone());
@@ -143,13 +142,11 @@ impl Engine {
         }
         body.options = change.options.over(body.options);
         let mut changed = match &change.trigger {
-            Some(trigger) => self.rescheduled(at, trigger, body, job)?,
-            None => Changed {
-                body: Some(body),
-                state: job.state.clone(),
-                next_fire_time: job.next_fire_time,
-                goes_on: GoesOn::WithAll,
-            },
+            Some(trigger) => self.rescheduled(at, store, trigger, body, job)?,
+            None => {
+                self.check_fit(store, &job.id, &body)?;
+                Changed { body: Some(body), ..unchanged(job) }
+            }
         };
         if let Some(next) = change.next_fire_time {
             if changed.state == JobState::Paused {
@@ -158,7 +155,8 @@ impl Engine {
             }
             changed.state = JobState::Active;
             changed.next_fire_time = Some(next);
-            changed.goes_on = GoesOn::From(Some(next));
+            // With another trigger, none of the old one's fire times is left to go on from.
+            changed.goes_on = GoesOn::From(change.trigger.is_none().then_some(next));
         }
         Ok(changed)
     }
@@ -166,11 +164,13 @@ impl Engine {
     fn rescheduled(
         &self,
         at: DateTime<Utc>,
+        store: &StoreName,
         trigger: &Trigger,
         mut body: JobBody,
         job: &JobRow,
     ) -> Result<Changed, Error> {
         body.trigger = trigger.clone().bind(at, self.config.timezone, job.id.as_str());
+        self.check_fit(store, &job.id, &body)?;
         let first = first_fire_time(&job.id, &body.trigger, at)?;
         let is_paused = job.state == JobState::Paused;
         Ok(Changed {
@@ -182,28 +182,84 @@ impl Engine {
     }
 }
 
+impl Changed {
+    /// When a claim shall look at the job next. It may look too early, never too late: it is the claim that sees which runs
+    /// are waiting.
+    fn due(&self, at: DateTime<Utc>, job: &JobRow) -> Option<DateTime<Utc>> {
+        if self.state == JobState::Paused {
+            return None;
+        }
+        let is_woken = matches!(job.state, JobState::Paused | JobState::Quarantined(_)) && self.state != job.state;
+        if is_woken {
+            return Some(at);
+        }
+        let trigger = self.body.as_ref().map_or(&job.body.trigger, |body| &body.trigger);
+        earliest(job.due, self.next_fire_time.map(|next| due_of(trigger, job.uid, next)))
+    }
+}
+
+fn unchanged(job: &JobRow) -> Changed {
+    Changed { body: None, state: job.state.clone(), next_fire_time: job.next_fire_time, goes_on: GoesOn::WithAll }
+}
+
 fn paused(at: DateTime<Utc>, job: &JobRow) -> Result<Changed, Error> {
-    if job.state != JobState::Active && job.state != JobState::Paused {
-        let message = format!("job `{}` is {} and cannot be paused", job.id, job.state.as_str());
-        return Err(Error::new(ErrorKind::Job, message));
+    match &job.state {
+        JobState::Active => {}
+        JobState::Paused => return Ok(unchanged(job)),
+        state => {
+            let message = format!(
+                "job `{}` is {} and has no fire times to pause; give it another trigger, or remove it",
+                job.id,
+                state.as_str()
+            );
+            return Err(Error::new(ErrorKind::Job, message));
+        }
     }
     // What resuming would fire again, such as a one-shot whose time has come, is not given up.
-    let resumes_at = job.body.trigger.next(None, at).map_err(|error| trigger_error(&job.id, &error))?;
+    let later = at + TimeDelta::microseconds(1);
+    let resumes_at = job.body.trigger.next(None, later).map_err(|error| trigger_error(&job.id, &error))?;
     Ok(Changed { body: None, state: JobState::Paused, next_fire_time: None, goes_on: GoesOn::From(resumes_at) })
 }
 
 fn resumed(at: DateTime<Utc>, job: &JobRow) -> Result<Changed, Error> {
-    match job.state {
-        JobState::Paused | JobState::Quarantined(_) => {
-            let next = job.body.trigger.next(None, at).map_err(|error| trigger_error(&job.id, &error))?;
-            let state = if next.is_some() { JobState::Active } else { JobState::Ending };
-            Ok(Changed { body: None, state, next_fire_time: next, goes_on: GoesOn::WithAll })
+    let next = match (&job.state, job.next_fire_time) {
+        // It goes on where it stood still, so that none of its fire times is lost.
+        (JobState::Quarantined(_), Some(next)) => Some(next),
+        (JobState::Paused | JobState::Quarantined(_), _) => {
+            job.body.trigger.next(None, at).map_err(|error| trigger_error(&job.id, &error))?
         }
-        JobState::Active | JobState::Kept | JobState::Ending | JobState::Removed => Ok(Changed {
-            body: None,
-            state: job.state.clone(),
-            next_fire_time: job.next_fire_time,
-            goes_on: GoesOn::WithAll,
-        }),
-    }
+        (JobState::Active | JobState::Kept | JobState::Ending | JobState::Removed, _) => return Ok(unchanged(job)),
+    };
+    let state = match (next, job.body.options.when_finished) {
+        (Some(_), _) => JobState::Active,
+        (None, WhenFinished::Keep) => JobState::Kept,
+        (None, WhenFinished::Remove) => JobState::Ending,
+    };
+    Ok(Changed { body: None, state, next_fire_time: next, goes_on: GoesOn::WithAll })
+}
+
+/// The row for the due fire times that a change of `job` gives up: those before `goes_on_from`, or all.
+pub(super) fn given_up_fire_times(
+    at: DateTime<Utc>,
+    job: &JobRow,
+    goes_on_from: Option<DateTime<Utc>>,
+) -> Result<Option<Run>, Error> {
+    let Some(first) = job.next_fire_time.filter(|_| job.state == JobState::Active) else {
+        return Ok(None);
+    };
+    let trigger = &job.body.trigger;
+    let due = due_fire_times(trigger, first, at).and_then(|due| match (due, goes_on_from) {
+        (Some(due), Some(from)) => due.before(from, trigger),
+        (due, _) => Ok(due),
+    });
+    let id = RunId { uid: job.uid, seq: job.last_seq + 1 };
+    Ok(due.map_err(|error| trigger_error(&job.id, &error))?.map(|due| {
+        let mut run = due.given_up(id, Verdict::Cancelled, trigger);
+        run.error = Some("the job was changed before it ran".to_owned());
+        run
+    }))
+}
+
+pub(super) fn earliest(a: Option<DateTime<Utc>>, b: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    a.into_iter().chain(b).min()
 }

@@ -31,7 +31,7 @@ pub(in crate::engine) enum Purpose {
 pub(in crate::engine) struct Removing {
     call: CallId,
     id: JobId,
-    store: StoreName,
+    pub(super) store: StoreName,
     others: Vec<StoreName>,
     is_anywhere: bool,
 }
@@ -40,7 +40,7 @@ pub(in crate::engine) struct Removing {
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::engine) struct RemovingAll {
     call: CallId,
-    store: StoreName,
+    pub(super) store: StoreName,
     others: Vec<StoreName>,
     count: u64,
 }

@@ -1,0 +1,190 @@
+//! What a new job is: its description checked and everything settled that it leaves open.
+
+use chrono::{DateTime, Utc};
+use siphasher::sip128::{Hasher128, SipHasher13};
+
+use super::replace::TRIES;
+use crate::{
+    BODY_VERSION, Delivery, Error, ErrorKind, ExecutorName, JobBody, JobId, JobOptions, JobRow, JobSpec, JobState, Now,
+    StoreName, TaskName, Totals, Trigger, Uid,
+    engine::{Engine, ExportedJob, contact::Contact},
+    plan::due_of,
+    spec::{Begin, is_closure},
+    store::Durability,
+    trigger::{Date, TriggerError},
+};
+
+/// The longest id, in bytes: what every database can index.
+const ID_LIMIT: usize = 191;
+
+impl Engine {
+    /// The row of a new job: everything that its description leaves open is settled here, once.
+    pub(super) fn prepare(&mut self, now: Now, store: &StoreName, spec: JobSpec) -> Result<JobRow, Error> {
+        let uid = self.next_uid();
+        let id = spec.id.unwrap_or_else(|| JobId::from(uid.to_string()));
+        check_id(&id)?;
+        let at = self.time_of(now, store);
+        let trigger = spec.trigger.unwrap_or_else(|| Date::at(at).into());
+        let body = JobBody {
+            v: BODY_VERSION,
+            name: spec.name,
+            task: spec.task,
+            args: spec.args.map_err(|error| not_json(&id, &error))?,
+            trigger: trigger.bind(at, self.config.timezone, id.as_str()),
+            executor: spec.executor.unwrap_or_default(),
+            options: spec.options.over(self.defaults_in(store)),
+            extra: serde_json::Map::new(),
+        };
+        self.check_body(store, &id, &body)?;
+        let (state, next_fire_time) = match spec.begin {
+            Begin::At(at) => (JobState::Active, Some(at)),
+            Begin::Trigger => (JobState::Active, Some(first_fire_time(&id, &body.trigger, at)?)),
+            Begin::Paused => {
+                first_fire_time(&id, &body.trigger, at)?;
+                (JobState::Paused, None)
+            }
+        };
+        Ok(new_row(uid, id, body, state, next_fire_time))
+    }
+
+    pub(super) fn prepare_import(&mut self, now: Now, store: &StoreName, job: ExportedJob) -> Result<JobRow, Error> {
+        let uid = self.next_uid();
+        check_id(&job.id)?;
+        refuse_newer_version(&job.id, job.job.v)?;
+        self.check_body(store, &job.id, &job.job)?;
+        let at = self.time_of(now, store);
+        let mut body = job.job;
+        body.trigger = body.trigger.bind(at, self.config.timezone, job.id.as_str());
+        let (state, next_fire_time) = match (job.paused, job.next_fire_time) {
+            (true, _) => (JobState::Paused, None),
+            (false, Some(next)) => (JobState::Active, Some(crate::spec::whole_micros(next))),
+            (false, None) => (JobState::Active, Some(first_fire_time(&job.id, &body.trigger, at)?)),
+        };
+        Ok(new_row(uid, job.id, body, state, next_fire_time))
+    }
+
+    /// Refuses what could not run, or not as it is written.
+    fn check_body(&self, store: &StoreName, id: &JobId, body: &JobBody) -> Result<(), Error> {
+        self.check_task(&body.task, id)?;
+        self.check_executor(&body.executor)?;
+        self.check_fit(store, id, body)
+    }
+
+    /// Refuses what the store cannot keep, or what contradicts itself.
+    pub(super) fn check_fit(&self, store: &StoreName, id: &JobId, body: &JobBody) -> Result<(), Error> {
+        if is_closure(&body.task) && self.is_durable(store) {
+            let message = format!(
+                "job `{id}` is a closure, which store `{store}` cannot keep beyond this process; register it as a task \
+                 under a name and add a job for that, or add it to a memory store"
+            );
+            return Err(Error::new(ErrorKind::Closure, message));
+        }
+        if body.trigger.waits_for_end() && body.options.max_instances.get() > 1 {
+            let message = format!(
+                "job `{id}` has max_instances {} and a trigger that waits for the end of its run; set it to 1, or use \
+                 `Interval::every`",
+                body.options.max_instances
+            );
+            return Err(Error::new(ErrorKind::Job, message));
+        }
+        Ok(())
+    }
+
+    fn defaults_in(&self, store: &StoreName) -> JobOptions {
+        let delivery = if self.is_durable(store) { Delivery::AtLeastOnce } else { Delivery::AtMostOnce };
+        self.config.job_defaults.over(JobOptions { delivery, ..JobOptions::default() })
+    }
+
+    fn is_durable(&self, store: &StoreName) -> bool {
+        let is_durable = |contact: &Contact| contact.limits.durability == Durability::Durable;
+        self.contacts.iter().find(|contact| contact.name == *store).is_some_and(is_durable)
+    }
+
+    pub(super) fn check_task(&self, task: &TaskName, id: &JobId) -> Result<(), Error> {
+        if self.tasks.contains(task) {
+            return Ok(());
+        }
+        let message = format!("job `{id}`: this scheduler has no task `{task}`; register it before adding jobs for it");
+        Err(Error::new(ErrorKind::UnknownTask, message))
+    }
+
+    pub(super) fn check_executor(&self, executor: &ExecutorName) -> Result<(), Error> {
+        if self.executors.contains(executor) { Ok(()) } else { Err(self.unknown_executor(executor)) }
+    }
+
+    fn next_uid(&mut self) -> Uid {
+        self.last_uid += 1;
+        let seed = self.config.seed;
+        let mut hasher = SipHasher13::new_with_keys(seed as u64, (seed >> 64) as u64);
+        std::hash::Hasher::write_u64(&mut hasher, self.last_uid);
+        Uid(hasher.finish128().as_u128().max(1))
+    }
+}
+
+fn new_row(uid: Uid, id: JobId, body: JobBody, state: JobState, next_fire_time: Option<DateTime<Utc>>) -> JobRow {
+    let due = next_fire_time.map(|next| due_of(&body.trigger, uid, next));
+    JobRow {
+        uid,
+        id,
+        body,
+        state,
+        next_fire_time,
+        due,
+        last_end: None,
+        blocked: false,
+        revision: 0,
+        fence: 0,
+        last_seq: 0,
+        totals: Totals::default(),
+    }
+}
+
+pub(super) fn first_fire_time(id: &JobId, trigger: &Trigger, at: DateTime<Utc>) -> Result<DateTime<Utc>, Error> {
+    match trigger.next(None, at).map_err(|error| trigger_error(id, &error))? {
+        Some(first) => Ok(first),
+        None => {
+            let message = format!("job `{id}` would never fire: {trigger} has no fire time after {at}");
+            Err(Error::new(ErrorKind::NeverFires, message))
+        }
+    }
+}
+
+pub(super) fn trigger_error(id: &JobId, error: &TriggerError) -> Error {
+    Error::new(ErrorKind::Trigger, format!("job `{id}`: trigger: {error}")).with_source(error.clone())
+}
+
+pub(super) fn contended(id: &JobId) -> Error {
+    let message = format!("job `{id}` was changed by others {TRIES} times while this change was tried; try again");
+    Error::new(ErrorKind::Busy, message)
+}
+
+pub(super) fn not_json(id: &JobId, error: &str) -> Error {
+    Error::new(ErrorKind::Arguments, format!("job `{id}`: its arguments cannot be written as JSON: {error}"))
+}
+
+/// Refuses to change a job that a newer version has written: what this one would write back might lack something.
+pub(super) fn refuse_newer(job: &JobRow) -> Result<(), Error> {
+    refuse_newer_version(&job.id, job.body.v)
+}
+
+fn refuse_newer_version(id: &JobId, v: u32) -> Result<(), Error> {
+    if v <= BODY_VERSION {
+        return Ok(());
+    }
+    let message = format!("job `{id}` has version {v}, and this scheduler reads {BODY_VERSION}; update it first");
+    Err(Error::new(ErrorKind::NewerVersion, message))
+}
+
+fn check_id(id: &JobId) -> Result<(), Error> {
+    let text = id.as_str();
+    let trouble = if text.is_empty() {
+        "it is empty".to_owned()
+    } else if text.len() > ID_LIMIT {
+        format!("it has {} bytes; {ID_LIMIT} are allowed", text.len())
+    } else if text.contains('\0') {
+        "it contains NUL".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(ErrorKind::Job, format!("job id {text:?}: {trouble}; choose another")))
+}

@@ -1,0 +1,102 @@
+//! Putting a new job in the place of an old one.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    Asked,
+    add::Inserting,
+    change::{earliest, given_up_fire_times},
+    prepare::{contended, refuse_newer},
+};
+use crate::{
+    Conflict, Error, JobRow, JobState, Now, StoreName,
+    engine::{CallId, Engine, InFlight, StoreCall, StoreReply},
+    plan::due_of,
+    store::{StoreError, Update, Updated},
+};
+
+/// How often a replacement is tried anew when the job changes under it; each time means that somebody else got through.
+pub(super) const TRIES: u32 = 20;
+
+/// A job on its way into another one's place.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::engine) struct Replacing {
+    pub(super) call: CallId,
+    pub(super) store: StoreName,
+    pub(super) place: usize,
+    pub(super) new: Box<JobRow>,
+    pub(super) tries: u32,
+}
+
+impl Engine {
+    pub(super) fn replace(&mut self, now: Now, replacing: Replacing, existing: JobRow) {
+        let at = self.time_of(now, &replacing.store);
+        match replacement(at, &replacing.new, &existing) {
+            Ok(update) => {
+                let store = replacing.store.clone();
+                let call = StoreCall::Update(at, Box::new(update));
+                self.call_store(store, call, InFlight::Asked(Asked::Replace(replacing)));
+            }
+            Err(error) => self.added(replacing.call, replacing.place, Err(error)),
+        }
+    }
+
+    pub(super) fn on_replaced(&mut self, now: Now, mut replacing: Replacing, result: Result<StoreReply, StoreError>) {
+        let (call, place, store) = (replacing.call, replacing.place, replacing.store.clone());
+        let updated = match result {
+            Ok(StoreReply::Update(stamped)) => stamped.value,
+            Ok(_) => return debug_assert!(false, "an update is answered by an update"),
+            Err(error) => {
+                self.added(call, place, Err(Error::from_store(&store, error)));
+                return self.reply_if_added(call);
+            }
+        };
+        match updated {
+            Updated::Updated(job) => {
+                self.tell_modified(now, &store, &job);
+                self.added(call, place, Ok(*job));
+            }
+            Updated::Conflict(job) if replacing.tries < TRIES => {
+                replacing.tries += 1;
+                self.replace(now, replacing, *job);
+            }
+            Updated::Conflict(job) => self.added(call, place, Err(contended(&job.id))),
+            // It went in the meantime, so that the new one is no replacement any more.
+            Updated::Gone => {
+                let places = vec![(place, Conflict::Replace)];
+                self.insert(now, Inserting { call, store, rows: Arc::new(vec![*replacing.new]), places });
+            }
+        }
+        self.reply_if_added(call);
+    }
+}
+
+/// The update that puts `new` in the place of `existing`.
+fn replacement(at: DateTime<Utc>, new: &JobRow, existing: &JobRow) -> Result<Update, Error> {
+    refuse_newer(existing)?;
+    let mut body = new.body.clone();
+    let is_same_trigger = body.trigger.is_same_as_written(&existing.body.trigger);
+    let mut verdicts = Vec::new();
+    let (state, next_fire_time, due) = if is_same_trigger && !matches!(existing.state, JobState::Quarantined(_)) {
+        body.trigger = existing.body.trigger.clone();
+        (existing.state.clone(), existing.next_fire_time, existing.due)
+    } else {
+        verdicts.extend(given_up_fire_times(at, existing, None)?);
+        // Runs that wait are looked at when they would have been.
+        let due =
+            new.next_fire_time.and_then(|next| earliest(existing.due, Some(due_of(&body.trigger, existing.uid, next))));
+        (new.state.clone(), new.next_fire_time, due)
+    };
+    Ok(Update {
+        uid: existing.uid,
+        revision: existing.revision,
+        fence: existing.fence,
+        body: Some(body),
+        state,
+        next_fire_time,
+        due,
+        verdicts,
+    })
+}

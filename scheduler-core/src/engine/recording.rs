@@ -1,0 +1,132 @@
+//! From started to ended.
+//!
+//! ```text
+//! finished run 7: ok
+//!   → store turn: record run 7: ok
+//!   ← done
+//!   → notify executed
+//! ```
+//!
+//! Reports wait while others are on their way, so that many ends share a call; they wait for nothing else.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Engine, contact::Contact};
+use crate::{
+    EventKind, JobRef, Now, Outcome, Removal, Run, RunId, RunRef, StoreName, Verdict,
+    store::{Entry, Record, RecordOutcome, Recorded, RunReport, Turn},
+};
+
+impl Engine {
+    pub(super) fn on_finished(&mut self, now: Now, run: RunId, outcome: Outcome) {
+        let Some(contact) = self.contacts.iter_mut().find(|contact| contact.held.contains_key(&run)) else {
+            return;
+        };
+        contact.end(now, run, outcome);
+    }
+
+    /// Reports what has ended, or gives a sign of life.
+    pub(super) fn record_if_needed(&mut self, now: Now, index: usize) {
+        if let Some(record) = self.next_record(now, index) {
+            self.send_turn(
+                now.monotonic,
+                self.contacts[index].name.clone(),
+                Arc::new(Turn { record: Some(record), ..Turn::default() }),
+            );
+        }
+    }
+
+    /// The reports that wait to be sent, or a life sign that is due, if no others are on their way.
+    pub(super) fn next_record(&mut self, now: Now, index: usize) -> Option<Record> {
+        let contact = &mut self.contacts[index];
+        let is_needed = !contact.entries.is_empty() || contact.is_sign_due(now);
+        if contact.records_in_flight > 0 || !is_needed {
+            return None;
+        }
+        let count = contact.entries.len().min(contact.limits.batch.max(1));
+        let entries = contact.entries.drain(..count).collect();
+        contact.records_in_flight += 1;
+        contact.sign_at = now.monotonic + self.config.lease / 3;
+        Some(Record { at: contact.time(now), owner: self.config.node.clone(), lease: self.config.lease, entries })
+    }
+
+    pub(super) fn on_recorded(
+        &mut self,
+        now: Now,
+        store: &StoreName,
+        record: &Record,
+        sent: Duration,
+        recorded: Recorded,
+    ) {
+        let Some(contact) = self.contact(store) else {
+            return;
+        };
+        contact.records_in_flight -= 1;
+        contact.hear_time(now, sent, recorded.now);
+        contact.hear_due(recorded.next_due);
+        for (entry, outcome) in record.entries.iter().zip(recorded.outcomes) {
+            let Some(contact) = self.contact(store) else {
+                return;
+            };
+            // A run that was given back unstarted is not held under this fence, and nobody has been told of it.
+            if contact.held.get(&entry.run).is_none_or(|held| held.fence != entry.fence) {
+                continue;
+            }
+            let Some(held) = contact.held.remove(&entry.run) else {
+                continue;
+            };
+            let kind = match (outcome, held.ended) {
+                (RecordOutcome::Done, Some((outcome, duration))) => event_of(held.run, outcome, duration),
+                _ => EventKind::RunTakenAway(held.run),
+            };
+            self.notify(now, kind);
+        }
+        for (uid, id) in recorded.deleted {
+            let job = JobRef { store: store.clone(), id, uid };
+            self.notify(now, EventKind::JobRemoved { job, reason: Removal::Finished });
+        }
+        for run in recorded.cancel {
+            self.cancel_if_held(store, run);
+        }
+        self.on_hold(store, sent, recorded.hold);
+    }
+}
+
+impl Contact {
+    /// Notes how a run has ended, to be reported.
+    pub(super) fn end(&mut self, now: Now, run: RunId, outcome: Outcome) {
+        let Some(held) = self.held.get_mut(&run).filter(|held| held.ended.is_none()) else {
+            return;
+        };
+        let duration = now.monotonic.saturating_sub(held.started);
+        let (verdict, error) = verdict_of(&outcome);
+        held.ended = Some((outcome, duration));
+        let report = RunReport::End { verdict, error, duration };
+        self.entries.push_back(Entry { run, fence: held.fence, report });
+    }
+}
+
+fn verdict_of(outcome: &Outcome) -> (Verdict, Option<String>) {
+    match outcome {
+        Outcome::Ok(_) => (Verdict::Ok, None),
+        Outcome::Error(error) => (Verdict::Error, Some(bounded(error))),
+        Outcome::Panicked(message) => (Verdict::Error, Some(bounded(&format!("panicked: {message}")))),
+        Outcome::Cancelled => (Verdict::Cancelled, None),
+        Outcome::TimedOut(_) => (Verdict::Timeout, None),
+    }
+}
+
+fn event_of(run: RunRef, outcome: Outcome, duration: Duration) -> EventKind {
+    match outcome {
+        Outcome::Ok(output) => EventKind::RunExecuted { run, output, duration },
+        Outcome::Error(error) => EventKind::RunError { run, error, duration },
+        Outcome::Panicked(message) => EventKind::RunError { run, error: format!("panicked: {message}"), duration },
+        Outcome::Cancelled => EventKind::RunCancelled(run),
+        Outcome::TimedOut(_) => EventKind::RunTimeout { run, duration },
+    }
+}
+
+/// Cuts an error text to [`Run::ERROR_LIMIT`] at a character.
+fn bounded(error: &str) -> String {
+    error[..error.floor_char_boundary(Run::ERROR_LIMIT)].to_owned()
+}

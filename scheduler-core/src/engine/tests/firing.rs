@@ -1,0 +1,365 @@
+//! From due to ended.
+
+use serde_json::json;
+
+use super::script::{Script, at, every, job, limits, reply_to, unavailable, with_run};
+use crate::{
+    Outcome, Overlap, RunState, Wait,
+    engine::{Command, WakeReason},
+    store::{Clock, Declined, Fate, RecordOutcome, SettleOutcome, StoreLimits},
+    trigger::{Custom, Date, Interval, Trigger},
+};
+
+#[test]
+fn a_due_job_is_claimed_settled_started_and_recorded_each_after_the_store_has_confirmed_the_former() {
+    let mut script = Script::running();
+    script.look();
+    script.expect("");
+    script.at(10.0).expect("→ claim");
+    script.claimed_next([job(1, "report", every(10), 10.0)], Some(20.0));
+    script.expect("→ settle report: #1 +10s starts, next +20s");
+    script.applied();
+    script.expect(
+        "→ notify submitted report#1
+         → start report#1 attempt 1",
+    );
+    script.pass(3.0).finished("report#1", Outcome::Ok(json!("sent")));
+    script.expect("→ record report#1 ok");
+    script.applied();
+    script.expect("→ notify executed report#1");
+    script.at(15.0).expect("→ claim and adopt");
+    script.claimed_next([], Some(20.0));
+    let wake = script.next_wake().unwrap();
+    assert_eq!((wake.after.as_secs(), wake.reason), (5, WakeReason::Due));
+}
+
+#[test]
+fn an_engine_with_nothing_due_wants_no_wake() {
+    let mut script = Script::running();
+    assert_eq!(script.next_wake().map(|wake| wake.after.as_secs()), Some(15), "once, to take over from dead nodes");
+    script.at(15.0).expect("→ claim and adopt");
+    script.claimed([]);
+    assert_eq!(script.next_wake(), None);
+}
+
+#[test]
+fn the_next_claim_goes_with_the_settle_if_there_is_more() {
+    let mut script = Script::running();
+    script.at(10.0).look();
+    script.answer_turn(|_, reply| {
+        let claimed = reply.claim.as_mut().unwrap();
+        claimed.jobs = vec![job(1, "first", every(10), 10.0)];
+        claimed.more = true;
+    });
+    script.expect(
+        "→ claim
+         → settle ?: #1 +10s starts, next +20s | claim",
+    );
+    script.claimed([job(2, "second", every(10), 10.0)]);
+    script.expect(
+        "→ notify submitted ?#1
+         → start ?#1 attempt 1
+         → settle second: #1 +10s starts, next +20s",
+    );
+}
+
+#[test]
+fn what_is_heard_while_a_claim_is_under_way_is_not_forgotten_by_its_answer() {
+    let mut script = Script::running();
+    script.at(10.0).look();
+    script.add(crate::JobSpec::new("work", every(10)).id("report").first_fire_time(at(12.0)));
+    script.inserted();
+    script.claimed([]);
+    assert_eq!(script.next_wake().unwrap().after.as_secs(), 2);
+}
+
+#[test]
+fn ends_share_a_record_while_another_is_under_way() {
+    let jobs = [job(1, "a", every(10), 0.0), job(2, "b", every(10), 0.0), job(3, "c", every(10), 0.0)];
+    let mut script = Script::running_jobs(jobs);
+    script.finished("a#1", Outcome::Ok(json!(null)));
+    script.finished("b#1", Outcome::Error("no paper".into()));
+    script.finished("c#1", Outcome::Panicked("ink".into()));
+    script.expect("→ record a#1 ok");
+    script.applied();
+    script.expect(
+        "→ notify executed a#1
+         → record b#1 error, c#1 error",
+    );
+    script.applied();
+    script.expect(
+        "→ notify error b#1: no paper
+         → notify error c#1: panicked: ink",
+    );
+}
+
+#[test]
+fn ends_are_recorded_while_a_claim_is_under_way() {
+    let mut script = Script::running_jobs([job(1, "report", every(10), 0.0)]);
+    script.at(10.0).expect("→ life sign | claim");
+    script.finished("report#1", Outcome::Ok(json!(null)));
+    script.expect("");
+    script.claimed([]);
+    script.expect("→ record report#1 ok");
+}
+
+#[test]
+fn the_last_fire_time_removes_its_job_and_tells_so() {
+    let mut script = Script::running();
+    script.at(10.0).look();
+    script.claimed([job(1, "once", Date::at(at(10.0)).into(), 10.0)]);
+    script.applied();
+    script.finished("once#1", Outcome::Ok(json!(null)));
+    script.recorded(|recorded| recorded.deleted = vec![(crate::Uid(1), "once".into())]);
+    script.expect(
+        "→ claim
+         → settle once: #1 +10s starts, ending
+         → notify submitted once#1
+         → start once#1 attempt 1
+         → record once#1 ok
+         → notify executed once#1
+         → notify removed once Finished",
+    );
+}
+
+#[test]
+fn a_job_that_is_over_with_its_settle_is_told_of_at_once() {
+    let mut script = Script::running();
+    script.at(100.0).look();
+    let mut once = job(1, "once", Date::at(at(10.0)).into(), 10.0);
+    once.job.body.options.misfire_grace_time = Some(std::time::Duration::from_secs(1));
+    script.claimed([once]);
+    script.settled(vec![SettleOutcome::Applied { job: Fate::Deleted }]);
+    script.expect(
+        "→ claim
+         → settle once: #1 +10s missed, ending
+         → notify missed once#1
+         → notify removed once Finished",
+    );
+}
+
+#[test]
+fn a_lost_race_starts_nothing_gives_back_what_may_have_started_and_looks_again_after_a_pause() {
+    for outcome in [SettleOutcome::Changed, SettleOutcome::Taken, SettleOutcome::Gone] {
+        let mut script = Script::running();
+        script.at(10.0).look();
+        script.claimed([job(1, "report", every(10), 10.0)]);
+        script.settled(vec![outcome]);
+        script.expect(
+            "→ claim
+             → settle report: #1 +10s starts, next +20s
+             → record report#1 not started",
+        );
+        script.recorded(|recorded| recorded.outcomes = vec![RecordOutcome::Gone]);
+        script.expect("");
+        assert_eq!(script.next_wake().unwrap().after.as_millis(), 50);
+        script.at(10.05).expect("→ claim");
+    }
+}
+
+#[test]
+fn claims_that_come_to_nothing_though_something_is_due_pause_longer_and_longer() {
+    let mut script = Script::running();
+    script.at(10.0).look();
+    let mut pauses = Vec::new();
+    for _ in 0..10 {
+        script.claimed_next([], Some(9.0));
+        let wake = script.next_wake().unwrap();
+        pauses.push(wake.after.as_millis());
+        script.pass(wake.after.as_secs_f64()).handle_wake();
+    }
+    assert_eq!(pauses[..4], [50, 100, 200, 400]);
+    assert!(pauses[9] <= 10_000);
+}
+
+#[test]
+fn a_job_whose_executor_is_missing_is_left_to_others_at_growing_distances() {
+    let mut script = Script::running();
+    script.at(10.0).look();
+    let mut report = job(1, "report", every(10), 10.0);
+    report.job.body.executor = "gpu".into();
+    script.claimed([report.clone()]);
+    script.expect(
+        "→ claim
+         → notify declined report: this node has no executor `gpu`
+         → settle report: next +10s due +11s",
+    );
+    script.applied();
+    script.at(11.0).claimed([report]);
+    script.expect(
+        "→ claim
+         → settle report: next +10s due +13s",
+    );
+}
+
+#[test]
+fn a_custom_trigger_that_this_node_lacks_is_declined_and_one_that_fails_is_put_aside() {
+    let mut script = Script::running();
+    script.at(10.0).look();
+    let tides = Trigger::from(Custom::new("tides", json!(null)));
+    let zero = Trigger::from(Interval::seconds(0));
+    script.claimed([job(1, "ebb", tides, 10.0), job(2, "broken", zero, 10.0)]);
+    script.applied();
+    script.expect(
+        "→ claim
+         → notify declined ebb: custom trigger `tides`: not registered on this node; register its implementation
+         → settle ebb: next +10s due +11s; broken: quarantined next +10s due never
+         → notify quarantined broken: trigger: interval: the period is zero; give at least one microsecond",
+    );
+}
+
+#[test]
+fn jobs_that_the_store_declines_or_cannot_read_are_told_of_once() {
+    let mut script = Script::running();
+    for time in [10.0, 80.0] {
+        script.at(time).look();
+        script.answer_turn(|_, reply| {
+            let claimed = reply.claim.as_mut().unwrap();
+            claimed.declined = vec![
+                Declined { id: "new".into(), task: "work".into(), v: 9 },
+                Declined { id: "other".into(), task: "play".into(), v: 1 },
+            ];
+        });
+    }
+    script.expect(
+        "→ claim
+         → notify declined new: its version 9 is newer than 1, which this node reads
+         → notify declined other: this node has no task `play`
+         → claim",
+    );
+}
+
+#[test]
+fn a_paused_scheduler_gives_back_what_a_claim_under_way_has_taken() {
+    let mut script = Script::running();
+    script.at(10.0).look();
+    script.command(Command::Pause);
+    script.claimed([job(1, "report", every(10), 10.0)]);
+    script.applied();
+    script.expect(
+        "→ claim
+         → notify SchedulerPaused
+         → reply done
+         → settle report: next +10s",
+    );
+    assert_eq!(script.next_wake(), None);
+    script.pass(1.0).command(Command::Resume);
+    script.expect(
+        "→ notify SchedulerResumed
+         → reply done
+         → claim",
+    );
+}
+
+#[test]
+fn a_run_is_not_started_here_while_its_former_attempt_still_runs_here() {
+    let mut script = Script::running_jobs([job(1, "report", every(100), 0.0)]);
+    script.at(30.0).look();
+    // Another node took the run over meanwhile, and died.
+    let again = with_run(job(1, "report", every(100), 100.0), 1, 0.0, RunState::Waiting(Wait::Orphan));
+    script.claimed([again]);
+    script.expect(
+        "→ life sign | claim
+         → settle report: next +100s due +31s",
+    );
+}
+
+#[test]
+fn a_run_whose_settle_is_confirmed_after_the_lease_is_given_back_instead_of_started() {
+    let mut script = Script::running();
+    script.at(10.0).look();
+    script.claimed([job(1, "report", every(100), 10.0)]);
+    script.pass(15.0).applied();
+    script.expect(
+        "→ claim
+         → settle report: #1 +10s starts, next +100s
+         → record report#1 not started | claim and adopt",
+    );
+    script.claimed([]);
+    script.expect("");
+}
+
+#[test]
+fn a_late_answer_about_an_earlier_start_does_not_end_the_run_of_today() {
+    let mut script = Script::running();
+    script.at(10.0).look();
+    script.claimed([job(1, "report", every(100), 10.0)]);
+    script.pass(15.0).applied();
+    let mut again = with_run(job(1, "report", every(100), 100.0), 1, 10.0, RunState::Waiting(Wait::Released));
+    again.job.fence = 2;
+    script.turn_fails(unavailable());
+    script.at(25.05).expect(
+        "→ claim
+         → settle report: #1 +10s starts, next +100s
+         → record report#1 not started | claim and adopt
+         → notify store failed, again in 50ms: no route to the store
+         → record report#1 not started
+         → claim",
+    );
+    // It was applied the first time already, so that the run is claimed and starts before that is known.
+    let (op, record) = script.take_turn();
+    script.claimed([again]);
+    script.applied();
+    script.expect(
+        "→ notify StoreRecovered(\"default\")
+         → settle report: #1 starts, attempt 1, next +100s
+         → notify submitted report#1
+         → start report#1 attempt 1",
+    );
+    script.answer(op, reply_to(&record, at(25.05)));
+    script.expect("");
+    script.finished("report#1", Outcome::Ok(json!(null)));
+    script.expect("→ record report#1 ok");
+}
+
+#[test]
+fn cancel_previous_stops_the_run_that_is_here_once() {
+    let mut script = Script::running_jobs([job(1, "report", every(10), 0.0)]);
+    script.at(10.0);
+    let mut report = with_run(job(1, "report", every(10), 10.0), 1, 0.0, RunState::Running);
+    report.job.body.options.overlap = Overlap::CancelPrevious;
+    script.claimed([report]);
+    script.applied();
+    script.at(15.0).recorded(|recorded| recorded.cancel = vec![crate::RunId { uid: crate::Uid(1), seq: 1 }]);
+    script.expect(
+        "→ life sign | claim
+         → settle report: #1 is to stop, #2 +10s queued, next +20s blocked
+         → cancel report#1
+         → notify queued report#2
+         → life sign | claim and adopt",
+    );
+}
+
+#[test]
+fn the_store_decides_what_is_due_and_a_step_of_the_nodes_clock_does_not() {
+    let server = StoreLimits { clock: Clock::Server, ..limits() };
+    let mut script = Script::running_with(server);
+    script.at(10.0).look();
+    // The store is three seconds ahead.
+    script.answer_turn(|_, reply| {
+        let claimed = reply.claim.as_mut().unwrap();
+        (claimed.now, claimed.next_due) = (at(13.0), Some(at(20.0)));
+    });
+    script.expect("→ claim");
+    assert_eq!(script.next_wake().unwrap().after.as_secs(), 5, "the lone look for what dead nodes left");
+    script.step_clock(-3600.0);
+    script.at(17.0).expect("→ claim and adopt");
+}
+
+#[test]
+fn a_hint_of_the_future_by_a_stepped_clock_costs_one_claim() {
+    let server = StoreLimits { clock: Clock::Server, ..limits() };
+    let mut script = Script::running_with(server);
+    script.at(10.0).look();
+    script.claimed_next([], Some(1000.0));
+    script.step_clock(3600.0);
+    script.at(11.0).answer_turn(|_, reply| {
+        let claimed = reply.claim.as_mut().unwrap();
+        (claimed.now, claimed.next_due) = (at(11.0), Some(at(1000.0)));
+    });
+    script.expect(
+        "→ claim
+         → claim",
+    );
+    script.at(12.0).expect("");
+}

@@ -1,0 +1,108 @@
+//! Who holds what.
+
+use serde_json::json;
+
+use super::script::{Script, at, every, job, limits, node};
+use crate::{
+    NodeId, Outcome, RunId, Uid,
+    engine::{StoreReply, WakeReason},
+    store::{Change, Hint, Hold, StoreLimits, Wakes},
+};
+
+#[test]
+fn a_node_gives_a_life_sign_each_third_of_a_lease_while_it_holds_something_and_none_after() {
+    let mut script = Script::running_jobs([job(1, "report", every(1000), 0.0)]);
+    let wake = script.next_wake().unwrap();
+    assert_eq!((wake.after.as_secs(), wake.reason), (5, WakeReason::LifeSign));
+    script.at(5.01).expect("→ life sign");
+    script.applied();
+    script.at(10.01).expect("→ life sign");
+    script.applied();
+    script.finished("report#1", Outcome::Ok(json!(null)));
+    script.applied();
+    script.expect(
+        "→ record report#1 ok
+         → notify executed report#1",
+    );
+    assert_eq!(script.next_wake().unwrap().reason, WakeReason::Due);
+}
+
+#[test]
+fn a_report_is_a_life_sign() {
+    let mut script = Script::running_jobs([job(1, "a", every(1000), 0.0), job(2, "b", every(1000), 0.0)]);
+    script.at(4.0).finished("a#1", Outcome::Ok(json!(null)));
+    script.applied();
+    script.at(5.01).expect(
+        "→ record a#1 ok
+         → notify executed a#1",
+    );
+    script.at(9.0).expect("→ life sign");
+}
+
+#[test]
+fn a_node_that_has_lost_its_runs_tells_them_to_stop_once_and_their_ends_are_stale() {
+    let mut script = Script::running_jobs([job(1, "report", every(1000), 0.0)]);
+    script.at(5.01).recorded(|recorded| recorded.hold = Hold::Lost);
+    script.at(10.01).recorded(|recorded| recorded.hold = Hold::Lost);
+    script.finished("report#1", Outcome::Cancelled);
+    script.recorded(|recorded| recorded.outcomes = vec![crate::store::RecordOutcome::Stale]);
+    script.expect(
+        "→ life sign
+         → cancel report#1
+         → life sign
+         → record report#1 cancelled
+         → notify taken away report#1",
+    );
+}
+
+#[test]
+fn a_run_that_started_after_the_question_is_not_lost_by_its_answer() {
+    let mut script = Script::running_jobs([job(1, "old", every(1000), 0.0)]);
+    script.at(5.01).expect("→ life sign");
+    let (op, turn) = script.take_turn();
+    script.pass(0.5).look();
+    script.claimed([job(2, "new", every(1000), 5.0)]);
+    script.applied();
+    let mut reply = super::script::reply_to(&turn, at(5.02));
+    reply.record.as_mut().unwrap().hold = Hold::Lost;
+    script.answer(op, reply);
+    script.expect(
+        "→ claim
+         → settle new: #1 +5s starts, next +1000s
+         → notify submitted new#1
+         → start new#1 attempt 1
+         → cancel old#1",
+    );
+}
+
+#[test]
+fn a_run_that_somebody_wants_cancelled_is_told_so_once() {
+    let push = StoreLimits { wakes: Wakes::Push, ..limits() };
+    let mut script = Script::running_with(push);
+    script.pass(0.01).look();
+    script.claimed([job(1, "report", every(1000), 0.0)]);
+    script.applied();
+    script.expect(
+        "→ claim
+         → settle report: #1 +0s starts, next +1000s
+         → notify submitted report#1
+         → start report#1 attempt 1",
+    );
+    let hint = |seen, of: NodeId| Ok(StoreReply::Changed(Change { seen, hint: Some(Hint::Cancel(of)) }));
+    script.stored(hint(1, "node-2".into()));
+    script.expect("→ changed after 1");
+    script.stored(hint(2, node()));
+    script.expect(
+        "→ changed after 2
+         → life sign",
+    );
+    for _ in 0..2 {
+        script.recorded(|recorded| recorded.cancel = vec![RunId { uid: Uid(1), seq: 1 }]);
+        script.pass(5.0).handle_wake();
+    }
+    script.expect(
+        "→ cancel report#1
+         → life sign
+         → life sign",
+    );
+}

@@ -1,0 +1,8 @@
+//! Conversations of the engine, as transcripts: what it is told, and what it then wants done.
+
+mod command;
+mod firing;
+mod lease;
+mod outage;
+pub(crate) mod script;
+mod shutdown;

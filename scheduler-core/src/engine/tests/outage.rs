@@ -1,0 +1,352 @@
+//! Stores that fail, refuse, or come back.
+
+use serde_json::json;
+
+use super::script::{Script, at, every, job, limits, unavailable};
+use crate::{
+    Outcome, Uid,
+    engine::{Command, Input, StoreReply, WakeReason},
+    store::{Change, Hint, RecordOutcome, SettleOutcome, StoreError, StoreErrorKind, StoreLimits, Wakes},
+};
+
+fn rejected(why: &str) -> StoreError {
+    StoreError::new(StoreErrorKind::Rejected, why)
+}
+
+#[test]
+fn a_failed_turn_is_repeated_without_its_claim_and_the_run_starts_once() {
+    let mut script = Script::running();
+    script.at(10.0).look();
+    script.claimed([job(1, "report", every(10), 10.0)]);
+    script.turn_fails(unavailable());
+    assert_eq!(script.next_wake().unwrap().reason, WakeReason::Retry);
+    script.expect(
+        "→ claim
+         → settle report: #1 +10s starts, next +20s
+         → notify store failed, again in 50ms: no route to the store",
+    );
+    script.at(10.05).expect(
+        "→ settle report: #1 +10s starts, next +20s
+         → life sign",
+    );
+    script.applied();
+    script.expect(
+        "→ notify StoreRecovered(\"default\")
+         → notify submitted report#1
+         → start report#1 attempt 1",
+    );
+}
+
+#[test]
+fn pauses_grow_up_to_the_pause_between_life_signs() {
+    let mut script = Script::running();
+    script.at(1.0).look();
+    let mut pauses = Vec::new();
+    for _ in 0..10 {
+        script.turn_fails(unavailable());
+        let wake = script.next_wake().unwrap();
+        pauses.push(wake.after.as_millis());
+        script.pass(wake.after.as_secs_f64()).handle_wake();
+    }
+    assert_eq!(pauses, [50, 100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000]);
+}
+
+#[test]
+fn a_failed_claim_is_not_repeated_and_the_next_one_takes_over_from_nobody() {
+    let mut script = Script::running();
+    script.at(15.0).expect("→ claim and adopt");
+    script.turn_fails(unavailable());
+    script.at(15.05).claimed([]);
+    script.expect(
+        "→ notify store failed, again in 50ms: no route to the store
+         → claim
+         → notify StoreRecovered(\"default\")",
+    );
+    // Only a lease of unbroken contact later.
+    script.at(20.0).look();
+    script.claimed([]);
+    script.at(30.05).expect(
+        "→ claim
+         → claim and adopt",
+    );
+}
+
+#[test]
+fn a_node_that_has_been_silent_for_longer_than_a_lease_takes_over_from_nobody_at_first() {
+    let mut script = Script::running();
+    script.at(15.0).claimed_next([], Some(3600.0));
+    script.at(3600.0);
+    // A run of another node is overdue, but that node may not have reached the store either.
+    script.claimed_next([], Some(3590.0));
+    script.expect(
+        "→ claim and adopt
+         → claim",
+    );
+    let mut adopted_at = None;
+    for _ in 0..20 {
+        let wake = script.next_wake().unwrap();
+        script.pass(wake.after.as_secs_f64()).handle_wake();
+        let (_, turn) = script.peek_turn();
+        if turn.claim.as_ref().unwrap().adopt == crate::store::Adopt::Lapsed {
+            adopted_at = Some(script.clock().monotonic.as_secs());
+            break;
+        }
+        script.claimed_next([], Some(3590.0));
+    }
+    assert_eq!(adopted_at, Some(3615));
+}
+
+#[test]
+fn a_step_of_the_clock_by_which_leases_are_judged_takes_over_from_nobody() {
+    let mut script = Script::running();
+    script.at(15.0).claimed_next([], Some(20.0));
+    script.step_clock(3600.0);
+    script.at(16.0).expect(
+        "→ claim and adopt
+         → claim",
+    );
+}
+
+#[test]
+fn ends_wait_for_the_store_to_come_back() {
+    let mut script = Script::running_jobs([job(1, "a", every(100), 0.0), job(2, "b", every(100), 0.0)]);
+    script.finished("a#1", Outcome::Ok(json!(null)));
+    script.turn_fails(unavailable());
+    script.finished("b#1", Outcome::Ok(json!(null)));
+    script.expect(
+        "→ record a#1 ok
+         → notify store failed, again in 50ms: no route to the store",
+    );
+    script.at(0.1).expect("→ record a#1 ok");
+    script.applied();
+    script.expect(
+        "→ notify StoreRecovered(\"default\")
+         → notify executed a#1
+         → record b#1 ok",
+    );
+}
+
+#[test]
+fn a_node_that_comes_back_gives_a_life_sign_before_or_with_its_first_claim() {
+    let mut script = Script::running_jobs([job(1, "report", every(3), 0.0)]);
+    script.at(3.0).expect("→ claim");
+    script.turn_fails(unavailable());
+    script.at(3.05).expect(
+        "→ notify store failed, again in 50ms: no route to the store
+         → life sign | claim",
+    );
+}
+
+#[test]
+fn one_refused_move_is_found_and_its_job_put_aside_while_the_others_go_through() {
+    let jobs = ["a", "b", "c", "d"].iter().zip(1..).map(|(id, uid)| job(uid, id, every(10), 10.0));
+    let mut script = Script::running();
+    script.at(10.0).look();
+    script.claimed(jobs);
+    script.turn_fails(rejected("a value is out of range"));
+    script.applied();
+    script.turn_fails(rejected("a value is out of range"));
+    script.turn_fails(rejected("a value is out of range"));
+    script.applied();
+    script.applied();
+    script.expect(
+        "→ claim
+         → settle a: #1 +10s starts, next +20s; b: #1 +10s starts, next +20s; c: #1 +10s starts, next +20s; d: #1 +10s starts, next +20s
+         → settle a: #1 +10s starts, next +20s; b: #1 +10s starts, next +20s
+         → settle c: #1 +10s starts, next +20s; d: #1 +10s starts, next +20s
+         → notify submitted a#1
+         → start a#1 attempt 1
+         → notify submitted b#1
+         → start b#1 attempt 1
+         → settle c: #1 +10s starts, next +20s
+         → settle d: #1 +10s starts, next +20s
+         → settle c: quarantined next +10s due never
+         → notify submitted d#1
+         → start d#1 attempt 1
+         → notify quarantined c: the store refuses it: a value is out of range",
+    );
+}
+
+#[test]
+fn a_refused_report_is_sent_without_its_text() {
+    let mut script = Script::running_jobs([job(1, "report", every(100), 0.0)]);
+    script.finished("report#1", Outcome::Error("bad \0 byte".into()));
+    script.turn_fails(rejected("a text contains NUL"));
+    script.applied();
+    script.expect(
+        "→ record report#1 error
+         → record report#1 error
+         → notify error report#1: bad \0 byte",
+    );
+}
+
+#[test]
+fn a_report_that_is_refused_even_so_is_given_up_and_told_of() {
+    let mut script = Script::running_jobs([job(1, "report", every(100), 0.0)]);
+    script.finished("report#1", Outcome::Ok(json!(null)));
+    script.turn_fails(rejected("no"));
+    script.expect(
+        "→ record report#1 ok
+         → notify store failed for good: no
+         → notify taken away report#1",
+    );
+    // Later reports still go out.
+    script.at(5.0).look();
+    script.claimed([job(2, "next", every(100), 5.0)]);
+    script.applied();
+    script.finished("next#1", Outcome::Ok(json!(null)));
+    script.expect(
+        "→ claim
+         → settle next: #1 +5s starts, next +100s
+         → notify submitted next#1
+         → start next#1 attempt 1
+         → record next#1 ok",
+    );
+}
+
+#[test]
+fn a_refused_claim_pauses_instead_of_spinning() {
+    let mut script = Script::running();
+    script.at(10.0).look();
+    script.turn_fails(rejected("no"));
+    script.expect(
+        "→ claim
+         → notify store failed, again in 50ms: no",
+    );
+    assert_eq!(script.next_wake().unwrap().after.as_millis(), 50);
+}
+
+#[test]
+fn an_incompatible_store_is_not_used_any_more_and_its_runs_are_told_to_stop() {
+    let mut script = Script::running_jobs([job(1, "report", every(10), 0.0)]);
+    script.at(10.0).turn_fails(StoreError::new(StoreErrorKind::Incompatible, "schema 9 is newer than 1"));
+    script.expect(
+        "→ life sign | claim
+         → notify store failed for good: schema 9 is newer than 1
+         → cancel report#1
+         → notify taken away report#1",
+    );
+    assert_eq!(script.next_wake(), None);
+    script.at(100.0).expect("");
+}
+
+#[test]
+fn an_update_of_a_failing_store_is_an_error_of_the_one_who_asked() {
+    let mut script = Script::running();
+    script.command(Command::Job(None, "report".into()));
+    script.stored(Err(unavailable()));
+    script.expect(
+        "→ read report
+         → reply StoreUnavailable: store `default`: no route to the store",
+    );
+}
+
+#[test]
+fn a_store_that_tells_of_changes_is_asked_for_them_again_and_again() {
+    let mut script = Script::running_with(StoreLimits { wakes: Wakes::Push, ..limits() });
+    script.stored(Ok(StoreReply::Changed(Change { seen: 4, hint: Some(Hint::Due(at(30.0))) })));
+    script.expect("→ changed after 4");
+    assert_eq!(script.next_wake().unwrap().after.as_secs(), 15);
+    script.at(15.0).claimed_next([], Some(30.0));
+    script.expect("→ claim and adopt");
+    script.pass(0.5);
+    script.stored(Ok(StoreReply::Changed(Change { seen: 5, hint: Some(Hint::Resync) })));
+    script.expect(
+        "→ changed after 5
+         → claim and adopt",
+    );
+}
+
+#[test]
+fn a_polled_store_is_asked_in_each_period_until_the_shutdown() {
+    let period = std::time::Duration::from_secs(1);
+    let mut script = Script::running_with(StoreLimits { wakes: Wakes::Poll(period), ..limits() });
+    script.stored(Ok(StoreReply::Changed(Change { seen: 1, hint: None })));
+    script.expect("");
+    assert_eq!(script.next_wake().unwrap().reason, WakeReason::Poll);
+    script.at(1.0).expect("→ changed after 1");
+    script.stored(Ok(StoreReply::Changed(Change { seen: 1, hint: None })));
+    script.look();
+    script.claimed([job(1, "report", every(100), 0.0)]);
+    script.applied();
+    script.shutdown(crate::engine::ShutdownMode::Wait);
+    assert_eq!(script.next_wake().unwrap().reason, WakeReason::LifeSign, "only the running run is waited for");
+}
+
+#[test]
+fn where_asking_for_changes_fails_jobs_are_looked_at_instead_and_nothing_flaps() {
+    let mut script = Script::running_with(StoreLimits { wakes: Wakes::Push, ..limits() });
+    let mut lines = 0;
+    let mut time = 0.01;
+    script.at(time);
+    script.stored(Err(unavailable()));
+    script.expect(
+        "→ notify store failed, again in 50ms: asking for changes: no route to the store
+         → claim",
+    );
+    while time < 60.0 {
+        while script.has_turn() {
+            script.claimed([]);
+        }
+        while script.has_call() {
+            script.stored(Err(unavailable()));
+        }
+        if let Some(wake) = script.next_wake() {
+            time += wake.after.as_secs_f64();
+        }
+        script.at(time);
+        lines += 1;
+        assert!(lines < 200, "it spins");
+    }
+}
+
+#[test]
+fn a_stale_report_tells_that_the_run_was_taken_away() {
+    let mut script = Script::running_jobs([job(1, "report", every(100), 0.0)]);
+    script.finished("report#1", Outcome::Ok(json!(null)));
+    script.recorded(|recorded| recorded.outcomes = vec![RecordOutcome::Stale]);
+    script.expect(
+        "→ record report#1 ok
+         → notify taken away report#1",
+    );
+}
+
+#[test]
+fn an_answer_that_comes_twice_counts_once() {
+    let mut script = Script::running();
+    script.at(10.0).look();
+    script.claimed([job(1, "report", every(10), 10.0)]);
+    let (op, turn) = script.take_turn();
+    let reply = super::script::reply_to(&turn, at(10.0));
+    script.answer(op, reply.clone());
+    script.answer(op, reply);
+    script.expect(
+        "→ claim
+         → settle report: #1 +10s starts, next +20s
+         → notify submitted report#1
+         → start report#1 attempt 1",
+    );
+    script.handle(Input::Finished(crate::RunId { uid: Uid(1), seq: 1 }, Outcome::Ok(json!(null))));
+    script.handle(Input::Finished(crate::RunId { uid: Uid(1), seq: 1 }, Outcome::Ok(json!(null))));
+    script.expect("→ record report#1 ok");
+}
+
+#[test]
+fn a_settle_whose_first_sending_was_applied_and_overtaken_gives_its_run_back() {
+    let mut script = Script::running();
+    script.at(10.0).look();
+    script.claimed([job(1, "report", every(10), 10.0)]);
+    script.turn_fails(unavailable());
+    script.at(10.05);
+    script.settled(vec![SettleOutcome::Taken]);
+    script.expect(
+        "→ claim
+         → settle report: #1 +10s starts, next +20s
+         → notify store failed, again in 50ms: no route to the store
+         → settle report: #1 +10s starts, next +20s
+         → life sign
+         → notify StoreRecovered(\"default\")",
+    );
+    script.applied();
+    script.expect("→ record report#1 not started");
+}

@@ -1,0 +1,378 @@
+//! The same random calls on two stores: whatever one answers, the other has to answer too.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use scheduler_core::{
+    BODY_VERSION, JobBody, JobId, JobOptions, JobRow, JobState, JobStore, NodeId, Run, RunId, RunState, Totals, Uid,
+    Verdict, Wait,
+    store::{
+        Adopt, Claim, ClaimedJob, Entry, JobQuery, Move, Record, Report, RunChange, RunQuery, RunReport, Settle, Turn,
+        Update,
+    },
+};
+use serde_json::{Map, json};
+
+use super::bench::trigger;
+
+/// Sends the same random calls to two stores that go by their callers' clocks, and compares each reply and, now and
+/// then, all that they keep. The same seed makes the same calls.
+///
+/// A store that is known to be right, such as the memory store of `scheduler-stores`, thus is the model of another one.
+/// The calls come from several nodes, some of which die, repeat themselves, or act on what they saw a while ago.
+///
+/// # Panics
+///
+/// At the first difference, with the seed, the step and the call.
+pub async fn agree(model: &dyn JobStore, store: &dyn JobStore, seed: u64, steps: usize) {
+    let mut script = Script::new(seed);
+    for step in 0..steps {
+        let call = script.next();
+        let wanted = call.send(model).await;
+        let got = call.send(store).await;
+        assert_eq!(got, wanted, "seed {seed}, step {step}: {call:#?}");
+        script.see(&call, wanted);
+        if step % 16 == 0 {
+            assert_eq!(
+                contents(store, &script).await,
+                contents(model, &script).await,
+                "seed {seed}, after step {step}"
+            );
+        }
+    }
+}
+
+/// A call of any verb.
+#[derive(Debug, Clone)]
+enum Call {
+    Insert(DateTime<Utc>, Vec<JobRow>),
+    Update(DateTime<Utc>, Box<Update>),
+    Remove(DateTime<Utc>, Vec<JobId>),
+    RemoveAll(DateTime<Utc>),
+    Release(DateTime<Utc>, NodeId),
+    Turn(Box<Turn>),
+}
+
+/// The answer to a call.
+#[derive(Debug, PartialEq)]
+enum Reply {
+    Text(String),
+    Turn(Box<scheduler_core::store::TurnReply>),
+}
+
+impl Call {
+    async fn send(&self, store: &dyn JobStore) -> Reply {
+        match self {
+            Self::Insert(at, jobs) => Reply::Text(format!("{:#?}", store.insert(*at, jobs).await)),
+            Self::Update(at, update) => Reply::Text(format!("{:#?}", store.update(*at, update).await)),
+            Self::Remove(at, ids) => Reply::Text(format!("{:#?}", store.remove(*at, ids).await)),
+            Self::RemoveAll(at) => Reply::Text(format!("{:#?}", store.remove_all(*at).await)),
+            Self::Release(at, owner) => Reply::Text(format!("{:#?}", store.release(*at, owner).await)),
+            Self::Turn(turn) => Reply::Turn(Box::new(store.turn(turn).await.expect("a turn is answered"))),
+        }
+    }
+}
+
+async fn contents(store: &dyn JobStore, script: &Script) -> String {
+    let mut text = format!("{:#?}", store.jobs(&JobQuery { after: None, limit: 1_000 }).await);
+    for uid in &script.uids {
+        // As many as every job keeps; what is older is pruned sooner or later.
+        let query = RunQuery { uid: *uid, before: None, limit: HISTORY as usize };
+        text += &format!("{uid}: {:#?}", store.runs(&query).await);
+    }
+    text
+}
+
+const HISTORY: u32 = 6;
+const LEASE: Duration = Duration::from_secs(15);
+
+/// What the script remembers of the replies, to base the next calls on.
+#[derive(Debug)]
+struct Script {
+    random: Random,
+    now: DateTime<Utc>,
+    seq: u64,
+    uids: Vec<Uid>,
+    seen: Vec<JobRow>,
+    claimed: Vec<(NodeId, ClaimedJob)>,
+    started: Vec<(NodeId, RunId, u64)>,
+    sent: Vec<Call>,
+}
+
+impl Script {
+    fn new(seed: u64) -> Self {
+        Self {
+            random: Random(seed),
+            now: DateTime::from_timestamp_micros(1_795_251_600_000_000).expect("a time in November 2026"),
+            seq: 0,
+            uids: Vec::new(),
+            seen: Vec::new(),
+            claimed: Vec::new(),
+            started: Vec::new(),
+            sent: Vec::new(),
+        }
+    }
+
+    fn next(&mut self) -> Call {
+        self.now += TimeDelta::microseconds(match self.random.below(10) {
+            0 => 20_000_000,
+            n => n as i64 * 333_333,
+        });
+        if self.random.below(12) == 0 && !self.sent.is_empty() {
+            return self.random.pick(&self.sent).clone();
+        }
+        let call = match self.random.below(40) {
+            0..=4 => self.insert(),
+            5..=8 => self.update(),
+            9 => Call::Remove(self.now, (0..3).map(|_| self.id()).collect()),
+            10 => Call::Release(self.now, self.node()),
+            11 if self.random.below(8) == 0 => Call::RemoveAll(self.now),
+            _ => self.turn(),
+        };
+        self.sent.push(call.clone());
+        if self.sent.len() > 8 {
+            self.sent.remove(0);
+        }
+        call
+    }
+
+    fn see(&mut self, call: &Call, reply: Reply) {
+        match (call, reply) {
+            (Call::Insert(_, jobs), _) => {
+                self.uids.extend(jobs.iter().map(|job| job.uid));
+                self.seen.extend(jobs.iter().cloned());
+            }
+            (Call::Turn(turn), Reply::Turn(reply)) => {
+                if let (Some(claim), Some(reply)) = (&turn.claim, reply.claim) {
+                    self.seen.extend(reply.jobs.iter().map(|it| it.job.clone()));
+                    self.claimed.extend(reply.jobs.into_iter().map(|it| (claim.owner.clone(), it)));
+                }
+                for settle in &turn.settle {
+                    for to in &settle.moves {
+                        self.started.extend(started(to).map(|run| (settle.owner.clone(), run, to.fence)));
+                    }
+                }
+            }
+            _ => {}
+        }
+        self.seen.drain(..self.seen.len().saturating_sub(30));
+        self.claimed.drain(..self.claimed.len().saturating_sub(20));
+        self.started.drain(..self.started.len().saturating_sub(20));
+        self.uids.drain(..self.uids.len().saturating_sub(40));
+    }
+
+    fn node(&mut self) -> NodeId {
+        (*self.random.pick(&["a", "b", "c"])).into()
+    }
+
+    fn id(&mut self) -> JobId {
+        (*self.random.pick(&["one", "two", "three", "four", "five", "six", "seven", "o'eight"])).into()
+    }
+
+    fn time(&mut self) -> Option<DateTime<Utc>> {
+        match self.random.below(5) {
+            0 => None,
+            n => Some(self.now + TimeDelta::microseconds((n as i64 - 2) * 2_500_001)),
+        }
+    }
+
+    fn state(&mut self) -> JobState {
+        match self.random.below(12) {
+            0 => JobState::Paused,
+            1 => JobState::Kept,
+            2 => JobState::Quarantined("its trigger fails".to_owned()),
+            _ => JobState::Active,
+        }
+    }
+
+    fn insert(&mut self) -> Call {
+        let jobs = (0..1 + self.random.below(3)).map(|_| self.job()).collect();
+        Call::Insert(self.now, jobs)
+    }
+
+    fn job(&mut self) -> JobRow {
+        let at = self.time();
+        JobRow {
+            uid: Uid(u128::from(self.random.next()) << 64 | u128::from(self.random.next())),
+            id: self.id(),
+            body: self.body(),
+            state: self.state(),
+            next_fire_time: at,
+            due: at,
+            last_end: None,
+            blocked: false,
+            revision: 0,
+            fence: 0,
+            last_seq: 0,
+            totals: Totals::default(),
+        }
+    }
+
+    fn body(&mut self) -> JobBody {
+        let mut options = JobOptions::default();
+        options.history = HISTORY;
+        JobBody {
+            v: BODY_VERSION,
+            name: None,
+            task: (*self.random.pick(&["task", "task", "task", "other"])).into(),
+            args: json!({ "n": self.random.below(1_000) }),
+            trigger: trigger(self.now),
+            executor: "default".into(),
+            options,
+            extra: Map::new(),
+        }
+    }
+
+    fn update(&mut self) -> Call {
+        let Some(job) = self.random.some(&self.seen).cloned() else { return self.insert() };
+        let next = self.time();
+        let mut verdicts = Vec::new();
+        if self.random.below(3) == 0 {
+            let id = RunId { uid: job.uid, seq: job.last_seq + 1 };
+            verdicts.push(Run::new(id, self.now, RunState::Ended(Verdict::Missed)));
+        }
+        Call::Update(
+            self.now,
+            Box::new(Update {
+                uid: job.uid,
+                revision: job.revision,
+                fence: job.fence,
+                body: (self.random.below(2) == 0).then(|| self.body()),
+                state: self.state(),
+                next_fire_time: next,
+                due: next,
+                verdicts,
+            }),
+        )
+    }
+
+    fn turn(&mut self) -> Call {
+        let owner = self.node();
+        Call::Turn(Box::new(Turn {
+            record: (self.random.below(2) == 0).then(|| self.record(&owner)),
+            settle: (self.random.below(2) == 0).then(|| self.settle(&owner)),
+            claim: (self.random.below(2) == 0).then(|| self.claim(&owner)),
+        }))
+    }
+
+    fn claim(&mut self, owner: &NodeId) -> Claim {
+        self.seq += 1;
+        let tasks: &[&str] = if self.random.below(4) == 0 { &["task", "other"] } else { &["task"] };
+        Claim {
+            at: self.now,
+            owner: owner.clone(),
+            seq: if self.random.below(10) == 0 { self.seq / 2 } else { self.seq },
+            lease: LEASE,
+            limit: 1 + self.random.below(6) as usize,
+            tasks: Arc::new(tasks.iter().map(|task| (*task).into()).collect::<BTreeSet<_>>()),
+            max_v: BODY_VERSION,
+            adopt: if self.random.below(3) == 0 { Adopt::Nothing } else { Adopt::Lapsed },
+            declined: if self.random.below(3) == 0 { Report::Declined } else { Report::Nothing },
+        }
+    }
+
+    fn settle(&mut self, owner: &NodeId) -> Settle {
+        let mut moves: Vec<Move> = Vec::new();
+        for _ in 0..self.random.below(5) {
+            let Some((node, claimed)) = self.random.some(&self.claimed).cloned() else { break };
+            let is_own = node == *owner || self.random.below(6) == 0;
+            if is_own && moves.iter().all(|to| to.uid != claimed.job.uid) {
+                moves.push(self.moved(&claimed));
+            }
+        }
+        Settle { at: self.now, owner: owner.clone(), lease: LEASE, moves }
+    }
+
+    fn moved(&mut self, claimed: &ClaimedJob) -> Move {
+        let next = self.time();
+        let mut runs = Vec::new();
+        for waiting in &claimed.waiting {
+            let seq = waiting.id.seq;
+            match self.random.below(4) {
+                0 => runs.push(RunChange::Start { seq, attempt: waiting.attempt + 1 }),
+                1 => runs.push(RunChange::End { seq, verdict: Verdict::Lost, error: Some("no node".to_owned()) }),
+                _ => {}
+            }
+        }
+        for running in &claimed.running {
+            if self.random.below(4) == 0 {
+                runs.push(RunChange::Cancel { seq: running.id.seq });
+            }
+        }
+        for n in 1..=self.random.below(4) {
+            let id = RunId { uid: claimed.job.uid, seq: claimed.job.last_seq + n };
+            let state = match self.random.below(5) {
+                0 => RunState::Waiting(Wait::Queued),
+                1 => RunState::Ended(Verdict::Skipped),
+                _ => RunState::Running,
+            };
+            let mut run = Run::new(id, self.now, state);
+            run.count = (self.random.below(4) == 0).then_some(n * 10);
+            runs.push(RunChange::Insert(run));
+        }
+        Move {
+            uid: claimed.job.uid,
+            revision: claimed.job.revision,
+            fence: claimed.job.fence,
+            state: if self.random.below(4) == 0 { JobState::Ending } else { self.state() },
+            next_fire_time: next,
+            due: next,
+            blocked: self.random.below(3) == 0,
+            runs,
+        }
+    }
+
+    fn record(&mut self, owner: &NodeId) -> Record {
+        let mut entries: Vec<Entry> = Vec::new();
+        for _ in 0..self.random.below(6) {
+            let Some((node, run, fence)) = self.random.some(&self.started).cloned() else { break };
+            if node == *owner || self.random.below(6) == 0 {
+                entries.push(Entry { run, fence, report: self.report() });
+            }
+        }
+        Record { at: self.now, owner: owner.clone(), lease: LEASE, entries }
+    }
+
+    fn report(&mut self) -> RunReport {
+        match self.random.below(6) {
+            0 => RunReport::Retry { due: self.now + TimeDelta::seconds(3), error: Some("no paper".to_owned()) },
+            1 => RunReport::Release,
+            2 => RunReport::End { verdict: Verdict::Error, error: Some("ü\"'".to_owned()), duration: LEASE },
+            _ => RunReport::End { verdict: Verdict::Ok, error: None, duration: Duration::from_micros(7) },
+        }
+    }
+}
+
+/// The runs that a move starts.
+fn started(to: &Move) -> impl Iterator<Item = RunId> {
+    to.runs.iter().filter_map(|change| match change {
+        RunChange::Insert(run) if run.state == RunState::Running => Some(run.id),
+        RunChange::Start { seq, .. } => Some(RunId { uid: to.uid, seq: *seq }),
+        _ => None,
+    })
+}
+
+/// SplitMix64: all that is asked of it is that a seed repeats itself.
+#[derive(Debug)]
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+
+    fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+        &items[self.below(items.len() as u64) as usize]
+    }
+
+    fn some<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
+        (!items.is_empty()).then(|| self.pick(items))
+    }
+}

@@ -1,0 +1,170 @@
+//! What jobs cost: bytes and time in memory, runs a second in memory and in a file.
+//!
+//! `cargo run --release -p scheduler-stores --features sqlite --example cost`
+#![allow(clippy::print_stdout, reason = "it is what the example is for")]
+
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_lite::future::block_on;
+use scheduler_core::{
+    BODY_VERSION, JobBody, JobOptions, JobRow, JobState, JobStore, Run, RunId, RunState, TaskName, Totals, Trigger, Uid,
+    Verdict,
+    store::{Adopt, Claim, Claimed, Entry, Move, Record, Report, RunChange, RunReport, Settle, Turn},
+};
+use scheduler_stores::MemoryStore;
+use serde_json::{Map, Value};
+
+const LEASE: Duration = Duration::from_secs(15);
+
+fn main() {
+    block_on(async {
+        memory(1_000_000).await;
+        println!("memory: {:.0} runs a second", runs_a_second(&MemoryStore::new(), 100_000, 1_000).await);
+        #[cfg(feature = "sqlite")]
+        sqlite().await;
+    });
+}
+
+async fn memory(count: u64) {
+    let rows = jobs(count, start() + TimeDelta::hours(1), 3_600);
+    let store = MemoryStore::new();
+    let (before, began) = (resident(), now());
+    store.insert(start(), &rows).await.expect("the jobs are sound");
+    let took = began.elapsed();
+    drop(rows);
+    // The given rows share names with the stored ones, which are counted as theirs.
+    println!("memory: {count} jobs in {took:.2?}, {} bytes each", (resident() - before) / count as usize);
+}
+
+#[cfg(feature = "sqlite")]
+async fn sqlite() {
+    use scheduler_stores::{SqliteOptions, Synchronous};
+
+    for (idle, synchronous) in [(0, Synchronous::Full), (100_000, Synchronous::Full), (0, Synchronous::Normal)] {
+        let folder = tempfile::TempDir::new().expect("a folder for the file");
+        let url = format!("sqlite://{}/jobs.db", folder.path().display());
+        let store = SqliteOptions::new().synchronous(synchronous).connect(&url).await.expect("a new file");
+        let began = now();
+        for rows in jobs(idle, start() + TimeDelta::hours(1), 3_600).chunks(1_000) {
+            store.insert(start(), rows).await.expect("the jobs are sound");
+        }
+        if idle > 0 {
+            println!("sqlite: {idle} jobs in {:.2?}", began.elapsed());
+        }
+        let rate = runs_a_second(&store, 20_000, 1_000).await;
+        println!("sqlite: {rate:.0} runs a second, {synchronous:?}, beside {idle} idle jobs");
+    }
+}
+
+/// One turn a tick: it reports the ends of the last tick, settles its claim and claims again.
+async fn runs_a_second(store: &dyn JobStore, runs: usize, tick: usize) -> f64 {
+    for rows in jobs(runs as u64 + 1_000_000, start(), 1)[1_000_000..].chunks(1_000) {
+        store.insert(start(), rows).await.expect("the jobs are sound");
+    }
+    let began = now();
+    let mut turn = Turn::default();
+    let (mut done, mut seq) = (0, 0);
+    while done < runs {
+        seq += 1;
+        turn.claim = Some(claim(seq, tick));
+        let reply = store.turn(&turn).await.expect("a turn is answered");
+        let claimed = reply.claim.expect("it was asked for");
+        done += turn.record.as_ref().map_or(0, |record| record.entries.len());
+        turn.record = turn.settle.take().map(|settle| ends(&settle));
+        turn.settle = Some(moves(&claimed));
+    }
+    runs as f64 / began.elapsed().as_secs_f64()
+}
+
+fn claim(seq: u64, limit: usize) -> Claim {
+    Claim {
+        at: start(),
+        owner: "node".into(),
+        seq,
+        lease: LEASE,
+        limit,
+        tasks: Arc::new(BTreeSet::from([TaskName::from("task")])),
+        max_v: BODY_VERSION,
+        adopt: Adopt::Lapsed,
+        declined: Report::Nothing,
+    }
+}
+
+fn moves(claimed: &Claimed) -> Settle {
+    let moves = claimed.jobs.iter().map(|it| {
+        let next = it.job.next_fire_time.map(|at| at + TimeDelta::hours(1));
+        let run = Run::new(RunId { uid: it.job.uid, seq: it.job.last_seq + 1 }, start(), RunState::Running);
+        Move {
+            uid: it.job.uid,
+            revision: it.job.revision,
+            fence: it.job.fence,
+            state: JobState::Active,
+            next_fire_time: next,
+            due: next,
+            blocked: false,
+            runs: vec![RunChange::Insert(run)],
+        }
+    });
+    Settle { at: start(), owner: "node".into(), lease: LEASE, moves: moves.collect() }
+}
+
+fn ends(settle: &Settle) -> Record {
+    let entries = settle.moves.iter().map(|to| {
+        let RunChange::Insert(run) = &to.runs[0] else { unreachable!("each move inserts its run") };
+        let report = RunReport::End { verdict: Verdict::Ok, error: None, duration: Duration::from_millis(1) };
+        Entry { run: run.id, fence: to.fence, report }
+    });
+    Record { at: start(), owner: "node".into(), lease: LEASE, entries: entries.collect() }
+}
+
+fn jobs(count: u64, first: DateTime<Utc>, spread: i64) -> Vec<JobRow> {
+    let body = JobBody {
+        v: BODY_VERSION,
+        name: None,
+        task: "task".into(),
+        args: Value::Null,
+        trigger: Trigger::Date { at: first },
+        executor: "default".into(),
+        options: JobOptions::default(),
+        extra: Map::new(),
+    };
+    let row = |n: u64| {
+        let at = first + TimeDelta::microseconds(n as i64 * 7 % (spread * 1_000_000));
+        JobRow {
+            uid: Uid(u128::from(n.wrapping_mul(0x9E37_79B9_7F4A_7C15)) << 64 | u128::from(n)),
+            id: format!("job-{n}").into(),
+            body: body.clone(),
+            state: JobState::Active,
+            next_fire_time: Some(at),
+            due: Some(if spread == 1 { first } else { at }),
+            last_end: None,
+            blocked: false,
+            revision: 0,
+            fence: 0,
+            last_seq: 0,
+            totals: Totals::default(),
+        }
+    };
+    (0..count).map(row).collect()
+}
+
+fn start() -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(1_795_251_600_000_000).expect("a time in November 2026")
+}
+
+/// The bytes of memory that the process has.
+fn resident() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").expect("a Linux system");
+    let pages = pages.split_whitespace().nth(1).and_then(|pages| pages.parse::<usize>().ok());
+    pages.expect("the second field is a number") * 4_096
+}
+
+#[expect(clippy::disallowed_methods, reason = "an example that measures has to read the clock")]
+fn now() -> Instant {
+    Instant::now()
+}

@@ -2,7 +2,7 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use async_channel::Sender;
+use async_channel::{Sender, TrySendError};
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
 use scheduler_core::{
@@ -119,10 +119,28 @@ impl Scheduler {
         }
     }
 
+    /// Asks the scheduler to end and does not wait for that: for tasks and listeners, for whose own end
+    /// [`shutdown`](Self::shutdown) would wait. [`EventKind::SchedulerShutdown`](scheduler_core::EventKind) tells when it
+    /// is over.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Busy`] if the loop does not take the command.
+    pub fn begin_shutdown(&self, mode: ShutdownMode) -> Result<(), Error> {
+        let (reply, _) = oneshot::channel();
+        let message = Message { command: Command::Shutdown(mode), attachment: Attachment::Nothing, reply };
+        match self.shared.commands.try_send(message) {
+            Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
+            Err(TrySendError::Full(_)) => Err(self.busy()),
+        }
+    }
+
     /// What the scheduler is doing.
     pub async fn state(&self) -> SchedulerState {
         match self.call(Command::State).await {
             Ok(Reply::State(state)) => state,
+            // A loop that is too busy to answer has not ended.
+            Err(error) if error.kind() == ErrorKind::Busy => SchedulerState::Running,
             _ => SchedulerState::ShutDown,
         }
     }
@@ -292,21 +310,23 @@ impl Scheduler {
     async fn send(&self, message: Message) -> Result<(), Error> {
         let message = match self.shared.commands.try_send(message) {
             Ok(()) => return Ok(()),
-            Err(async_channel::TrySendError::Closed(_)) => return Err(gone()),
-            Err(async_channel::TrySendError::Full(message)) => message,
+            Err(TrySendError::Closed(_)) => return Err(gone()),
+            Err(TrySendError::Full(message)) => message,
         };
         let place = pin!(self.shared.commands.send(message));
         match select(place, self.shared.runtime.sleep(PATIENCE)).await {
             Either::Left((Ok(()), _)) => Ok(()),
             Either::Left((Err(_), _)) => Err(gone()),
-            Either::Right(_) => {
-                let calls = self.shared.commands.capacity().unwrap_or_default();
-                let message = format!(
-                    "the scheduler's command channel is full: {calls} calls have been waiting for {PATIENCE:?}; is its \
-                     loop blocked by a listener or an inline task?"
-                );
-                Err(Error::new(ErrorKind::Busy, message))
-            }
+            Either::Right(_) => Err(self.busy()),
         }
+    }
+
+    fn busy(&self) -> Error {
+        let calls = self.shared.commands.capacity().unwrap_or_default();
+        let message = format!(
+            "the scheduler's command channel is full: {calls} calls wait for its loop; is that blocked by a listener or \
+             an inline task?"
+        );
+        Error::new(ErrorKind::Busy, message)
     }
 }

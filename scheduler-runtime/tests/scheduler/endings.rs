@@ -246,8 +246,7 @@ fn an_async_task_is_dropped_at_its_next_await_when_the_scheduler_shuts_down_now(
 fn a_store_that_does_not_answer_holds_up_the_shutdown_for_one_lease_at_most() {
     let store = FaultyStore::default();
     let hand = Hand::default();
-    let world =
-        World::new(|builder| builder.store("default", store.clone()).executor("default", hand.clone()));
+    let world = World::new(|builder| builder.store("default", store.clone()).executor("default", hand.clone()));
     world.add(JobSpec::new("tick", Interval::seconds(10)).id("clock"));
     world.advance(10);
     store.go_away();
@@ -260,8 +259,5 @@ fn a_store_that_does_not_answer_holds_up_the_shutdown_for_one_lease_at_most() {
     assert!((world.runtime.now().utc - start).num_seconds() <= 15);
     let told = world.told();
     assert_eq!(told.last().unwrap(), "10:00:25 shut down");
-    assert!(
-        told[told.len() - 2].contains("store default failed: it did not answer during the shutdown"),
-        "{told:#?}"
-    );
+    assert!(told[told.len() - 2].contains("store default failed: it did not answer during the shutdown"), "{told:#?}");
 }

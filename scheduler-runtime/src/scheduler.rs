@@ -170,7 +170,11 @@ impl Scheduler {
     pub async fn add_task(&self, task: Task) -> Result<(), Error> {
         let name = task.name().clone();
         self.shared.registry.add_task(task)?;
-        self.done(Command::AddTasks(vec![name])).await
+        let added = self.done(Command::AddTasks(vec![name.clone()])).await;
+        if added.is_err() {
+            self.shared.registry.remove_task(&name);
+        }
+        added
     }
 
     /// Gives a task up. Its jobs stay, left to nodes that know it.
@@ -180,10 +184,12 @@ impl Scheduler {
     /// [`ErrorKind::UnknownTask`]; [`ErrorKind::ShutDown`].
     pub async fn remove_task(&self, name: impl Into<TaskName>) -> Result<(), Error> {
         let name = name.into();
-        if self.shared.registry.remove_task(&name).is_none() {
+        if self.shared.registry.task(&name).is_none() {
             return Err(Error::new(ErrorKind::UnknownTask, format!("this scheduler has no task `{name}`")));
         }
-        self.done(Command::RemoveTasks(vec![name])).await
+        self.done(Command::RemoveTasks(vec![name.clone()])).await?;
+        self.shared.registry.remove_task(&name);
+        Ok(())
     }
 
     /// Registers the implementation of a custom trigger.

@@ -128,7 +128,7 @@ fn jobs(count: u64, first: DateTime<Utc>, spread: i64) -> Vec<JobRow> {
         name: None,
         task: "task".into(),
         args: Value::Null,
-        trigger: Trigger::Date { at: first },
+        trigger: Trigger::from(scheduler_core::trigger::Date::at(first)),
         executor: "default".into(),
         options: JobOptions::default(),
         extra: Map::new(),

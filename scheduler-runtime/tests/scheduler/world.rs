@@ -28,6 +28,8 @@ impl World {
         let told = log.clone();
         let builder = Scheduler::builder(runtime.clone())
             .listener(EventMask::ALL, move |event| told.write(line(event)))
+            // So that what happens at one instant is told at that instant.
+            .accuracy(Duration::ZERO)
             .task("tick", || async {})
             .task("fail", || async { Err::<(), _>("disk full") });
         let scheduler = with(builder).build().unwrap();

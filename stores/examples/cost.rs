@@ -12,8 +12,8 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_lite::future::block_on;
 use scheduler_core::{
-    BODY_VERSION, JobBody, JobOptions, JobRow, JobState, JobStore, Run, RunId, RunState, TaskName, Totals, Trigger, Uid,
-    Verdict,
+    BODY_VERSION, JobBody, JobOptions, JobRow, JobState, JobStore, Run, RunId, RunState, TaskName, Totals, Trigger,
+    Uid, Verdict,
     store::{Adopt, Claim, Claimed, Entry, Move, Record, Report, RunChange, RunReport, Settle, Turn},
 };
 use scheduler_stores::MemoryStore;

@@ -135,13 +135,19 @@ impl Table {
         let reply = step(head, &mut Indexed { book: &mut lived.book, running: &mut self.running });
         lived.book.prune(history);
         if head.due != due {
-            due.map(|at| self.due.remove(&DueKey::new(at, uid)));
+            if let Some(at) = due {
+                self.due.remove(&DueKey::new(at, uid));
+            }
             self.due.extend(head.due.map(|at| DueKey::new(at, uid)));
         }
         if head.held != held {
             let now_held = head.held.clone();
-            held.map(|it| remove_from(&mut self.claims, &it.owner, &(it.until, uid)));
-            now_held.map(|it| self.claims.entry(it.owner).or_default().insert((it.until, uid)));
+            if let Some(it) = held {
+                remove_from(&mut self.claims, &it.owner, &(it.until, uid));
+            }
+            if let Some(it) = now_held {
+                self.claims.entry(it.owner).or_default().insert((it.until, uid));
+            }
         }
         if was_live && !entry.is_live() {
             self.by_id.remove(&entry.id);

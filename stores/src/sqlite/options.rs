@@ -126,7 +126,6 @@ impl SqliteOptions {
     /// # Errors
     ///
     /// As [`connect`](Self::connect).
-    #[expect(clippy::wrong_self_convention, reason = "the options are what is consumed, as in `connect`")]
     pub async fn from_pool(self, pool: &SqlitePool) -> Result<SqliteStore, StoreError> {
         let options = pool.connect_options();
         let failures = Failures::new(options.get_filename().display().to_string());

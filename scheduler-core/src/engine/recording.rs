@@ -36,11 +36,12 @@ impl Engine {
         }
     }
 
-    /// The reports that wait to be sent, or a life sign that is due, if no others are on their way.
+    /// The reports that wait to be sent, if no others are on their way. When a life sign is due, they do not wait for that,
+    /// nor does the life sign: what is on its way may be lost, and the lease with it.
     pub(super) fn next_record(&mut self, now: Now, index: usize) -> Option<Record> {
         let contact = &mut self.contacts[index];
-        let is_needed = !contact.entries.is_empty() || contact.is_sign_due(now);
-        if contact.records_in_flight > 0 || !is_needed {
+        let is_free = contact.records_in_flight == 0 && !contact.entries.is_empty();
+        if !is_free && !contact.is_sign_due(now) {
             return None;
         }
         let count = contact.entries.len().min(contact.limits.batch.max(1));

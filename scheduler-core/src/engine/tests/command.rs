@@ -385,6 +385,23 @@ fn resuming_a_quarantined_job_loses_none_of_its_fire_times() {
 }
 
 #[test]
+fn a_change_that_changes_nothing_writes_and_tells_nothing() {
+    for (job, asked) in [
+        (report(10.0), Change::Resume),
+        (in_state(JobState::Kept), Change::Resume),
+        (in_state(JobState::Paused), Change::Pause),
+    ] {
+        let mut script = Script::new();
+        change(&mut script, asked);
+        found(&mut script, &job);
+        script.expect(
+            "→ read report
+             → reply job report",
+        );
+    }
+}
+
+#[test]
 fn a_job_that_is_over_cannot_be_paused() {
     let mut script = Script::new();
     change(&mut script, Change::Pause);

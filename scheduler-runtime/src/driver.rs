@@ -1,10 +1,15 @@
 //! The loop: performs the engine's effects and brings back what comes of them.
 
+mod closures;
+mod log;
+mod runs;
+mod store_call;
+
 use std::{
     collections::{HashMap, VecDeque},
     future::{Future, poll_fn},
-    panic::AssertUnwindSafe,
-    pin::Pin,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -12,14 +17,22 @@ use std::{
 
 use async_channel::Receiver;
 use futures_channel::{mpsc, oneshot};
-use futures_util::{FutureExt, StreamExt};
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{Either, select},
+};
 use scheduler_core::{
     BlockingPool as SpawnBlocking, CancellationToken, Dispatch, Error, ErrorKind, Event, EventKind, Executor,
-    ExecutorName, JobStore, NodeId, Outcome, RunContext, RunId, StoreName, Task, TaskName, Uid,
-    engine::{CallId, Command, Effect, Engine, Input, OpId, Reply, Start, StoreCall, StoreReply},
+    ExecutorName, JobStore, Outcome, RunId, StoreName, Task, TaskName,
+    engine::{CallId, Command, Effect, Engine, Input, OpId, Reply, SchedulerState, Start, StoreCall, StoreReply},
     store::StoreError,
 };
 
+use self::{
+    closures::Closures,
+    log::log,
+    runs::{AttemptId, Report, Runs, context_of},
+};
 use crate::{
     listen::{Listeners, message_of},
     registry::Registry,
@@ -54,7 +67,36 @@ pub(crate) enum Attachment {
 #[derive(Debug)]
 enum Completion {
     Stored(OpId, Result<StoreReply, StoreError>),
-    Finished(RunId, Outcome),
+    Finished(RunId, AttemptId, Outcome),
+}
+
+/// Somebody who waits for an answer, and what becomes a part of the scheduler with it.
+#[derive(Debug)]
+struct Call {
+    reply: oneshot::Sender<Result<Reply, Error>>,
+    part: Part,
+}
+
+/// A part of a scheduler that is being added.
+#[derive(Debug)]
+enum Part {
+    Nothing,
+    Store(StoreName, Arc<dyn JobStore>),
+    Executor(ExecutorName, Arc<dyn Executor>),
+}
+
+/// A store, for as long as it is a part of the scheduler.
+#[derive(Debug)]
+struct Attached {
+    store: Arc<dyn JobStore>,
+    /// Ends the question for changes, which may never be answered and would keep the store for ever.
+    detached: CancellationToken,
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.detached.cancel();
+    }
 }
 
 pub(crate) struct Driver {
@@ -62,7 +104,7 @@ pub(crate) struct Driver {
     runtime: Arc<dyn Runtime>,
     registry: Arc<Registry>,
     listeners: Arc<Listeners>,
-    stores: HashMap<StoreName, Arc<dyn JobStore>>,
+    stores: HashMap<StoreName, Attached>,
     executors: HashMap<ExecutorName, Arc<dyn Executor>>,
     commands: Receiver<Message>,
     completions: mpsc::UnboundedReceiver<Completion>,
@@ -70,8 +112,8 @@ pub(crate) struct Driver {
     completed: mpsc::UnboundedSender<Completion>,
     /// Completions of calls that were answered at once.
     ready: VecDeque<Completion>,
-    calls: HashMap<CallId, oneshot::Sender<Result<Reply, Error>>>,
-    runs: HashMap<RunId, CancellationToken>,
+    calls: HashMap<CallId, Call>,
+    runs: Runs,
     closures: Closures,
     blocking: SpawnBlocking,
     last_call: u64,
@@ -99,7 +141,7 @@ impl Driver {
             completed,
             ready: VecDeque::new(),
             calls: HashMap::new(),
-            runs: HashMap::new(),
+            runs: Runs::default(),
             closures: Closures::default(),
             blocking: Arc::new(move |work| pool.spawn_blocking(work)),
             last_call: 0,
@@ -114,32 +156,36 @@ impl Driver {
                 break;
             }
         }
-        self.commands.close();
-        while let Ok(message) = self.commands.try_recv() {
-            // Whoever asks has gone or gets the answer that there is nobody to ask.
-            drop(message.reply.send(Err(gone())));
-        }
-        self.listeners.close();
     }
 
     /// Gives the engine a command; the reply is sent when there is one.
     pub(crate) fn command(&mut self, message: Message) {
         self.last_call += 1;
         let call = CallId(self.last_call);
-        match (message.attachment, &message.command) {
-            (Attachment::Store(store), Command::AddStore(name, _)) => {
-                self.stores.entry(name.clone()).or_insert(store);
-            }
-            (Attachment::Executor(executor), Command::AddExecutor(name)) => {
-                self.executors.entry(name.clone()).or_insert(executor);
-            }
+        let part = match (message.attachment, &message.command) {
+            (Attachment::Store(store), Command::AddStore(name, _)) => Part::Store(name.clone(), store),
+            (Attachment::Executor(executor), Command::AddExecutor(name)) => Part::Executor(name.clone(), executor),
             (Attachment::Closures(closures), Command::AddJobs(store, _)) => {
-                self.add_closures(call, store.clone(), closures)
+                self.add_closures(call, store.clone(), closures);
+                Part::Nothing
             }
-            _ => {}
-        }
-        self.calls.insert(call, message.reply);
+            _ => Part::Nothing,
+        };
+        self.calls.insert(call, Call { reply: message.reply, part });
         self.engine.handle(self.runtime.now(), Input::Command(call, message.command));
+    }
+
+    /// Lets the runtime's other tasks run: those that bring answers may be waiting behind this one.
+    async fn step_aside() {
+        let mut has_stepped = false;
+        poll_fn(|cx| {
+            if std::mem::replace(&mut has_stepped, true) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
     }
 
     fn perform_effects(&mut self) {
@@ -155,51 +201,65 @@ impl Driver {
     }
 
     fn perform(&mut self, effect: Effect) {
+        tracing::trace!(?effect);
         match effect {
             Effect::Store(op, store, call) => self.call_store(op, &store, call),
             Effect::Start(start) => self.start(start),
-            Effect::Cancel(run) => {
-                if let Some(token) = self.runs.get(&run) {
-                    token.cancel();
-                }
-            }
-            Effect::Reply(call, result) => {
-                for task in self.closures.on_reply(call, &result) {
-                    self.forget_closure(task);
-                }
-                if let Some(reply) = self.calls.remove(&call) {
-                    // A caller that has gone does not want to know.
-                    drop(reply.send(result));
-                }
-            }
+            Effect::Cancel(run) => self.runs.cancel(run),
+            Effect::Reply(call, result) => self.answer(call, result),
             Effect::Notify(event) => self.tell(&event),
         }
     }
 
+    fn answer(&mut self, call: CallId, result: Result<Reply, Error>) {
+        for task in self.closures.on_reply(call, &result) {
+            self.forget_closure(task);
+        }
+        let Some(Call { reply, part }) = self.calls.remove(&call) else {
+            return;
+        };
+        match part {
+            Part::Store(name, store) if result.is_ok() => {
+                self.stores.insert(name, Attached { store, detached: CancellationToken::new() });
+            }
+            Part::Executor(name, executor) if result.is_ok() => {
+                self.executors.insert(name, executor);
+            }
+            Part::Nothing | Part::Store(..) | Part::Executor(..) => {}
+        }
+        // A caller that has gone does not want to know.
+        drop(reply.send(result));
+    }
+
     fn call_store(&mut self, op: OpId, store: &StoreName, call: StoreCall) {
-        let Some(store) = self.stores.get(store).map(Arc::clone) else {
+        let Some(Attached { store, detached }) = self.stores.get(store) else {
             debug_assert!(false, "the engine calls stores that it was told of");
             return;
         };
-        let mut work = Box::pin(perform_call(store, call).catch_panic());
+        let is_question = matches!(call, StoreCall::Changed(_));
+        let mut work = store_call::work(Arc::clone(store), call);
         // A store in memory answers at the first poll, which spares a task.
-        match work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(result) => self.ready.push_back(Completion::Stored(op, result)),
-            Poll::Pending => {
-                let completed = self.completed.clone();
-                self.runtime.spawn(Box::pin(async move {
-                    // The driver has gone if this cannot be sent.
-                    drop(completed.unbounded_send(Completion::Stored(op, work.await)));
-                }));
-            }
+        if let Poll::Ready(result) = work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return self.ready.push_back(Completion::Stored(op, result));
         }
+        let completed = self.completed.clone();
+        let detached = is_question.then(|| detached.clone());
+        self.runtime.spawn(Box::pin(async move {
+            let result = match detached {
+                None => work.await,
+                Some(detached) => match select(work, pin!(detached.cancelled())).await {
+                    Either::Left((result, _)) => result,
+                    Either::Right(_) => return,
+                },
+            };
+            // The driver has gone if this cannot be sent.
+            drop(completed.unbounded_send(Completion::Stored(op, result)));
+        }));
     }
 
     fn start(&mut self, start: Start) {
-        let run = start.run;
-        let token = CancellationToken::new();
-        self.runs.insert(run, token.clone());
-        let report = Report { run, completed: self.completed.clone(), is_sent: false };
+        let (attempt, token) = self.runs.begin(start.run);
+        let report = Report::new(start.run, attempt, self.completed.clone());
         let task = self.registry.task(&start.task);
         let (Some(task), Some(executor)) = (task, self.executors.get(&start.executor)) else {
             let missing = format!("task `{}` or executor `{}` has been removed here", start.task, start.executor);
@@ -211,7 +271,7 @@ impl Driver {
             args: start.args,
             blocking: Arc::clone(&self.blocking),
         };
-        match std::panic::catch_unwind(AssertUnwindSafe(|| executor.start(dispatch))) {
+        match catch_unwind(AssertUnwindSafe(|| executor.start(dispatch))) {
             Ok(attempt) => self.runtime.spawn(Box::pin(async move {
                 let outcome = AssertUnwindSafe(attempt).catch_unwind().await;
                 report.send(outcome.unwrap_or_else(|panic| Outcome::Panicked(message_of(&*panic))));
@@ -224,12 +284,12 @@ impl Driver {
         log(event);
         match &event.kind {
             EventKind::JobRemoved { job, .. } => {
-                if let Some((_, task)) = self.closures.kept.remove(&job.uid) {
+                if let Some(task) = self.closures.on_removed(job.uid) {
                     self.forget_closure(task);
                 }
             }
             EventKind::AllJobsRemoved { store, .. } => {
-                for task in self.closures.remove_store(store) {
+                for task in self.closures.on_all_removed(store) {
                     self.forget_closure(task);
                 }
             }
@@ -242,12 +302,14 @@ impl Driver {
             _ => {}
         }
         let panics = self.listeners.tell(event);
-        if matches!(event.kind, EventKind::ListenerFailed { .. }) {
-            // Telling of these would not end.
-            return panics.iter().for_each(|panic| tracing::error!(panic, "a listener panicked at another's panic"));
-        }
+        // Telling of panics at panics would not end, and nothing is told after the end.
+        let is_told = !matches!(event.kind, EventKind::ListenerFailed { .. } | EventKind::SchedulerShutdown);
         for panic in panics {
-            self.tell_engine(Command::ListenerFailed(panic));
+            if is_told {
+                self.tell_engine(Command::ListenerFailed(panic));
+            } else {
+                tracing::error!(panic, kind = ?event.kind, "a listener panicked");
+            }
         }
     }
 
@@ -258,11 +320,13 @@ impl Driver {
             drop(self.registry.add_task(task));
         }
         self.tell_engine(Command::AddTasks(names.iter().flatten().cloned().collect()));
-        self.closures.asked.insert(call, (store, names));
+        self.closures.on_add(call, store, names);
     }
 
     fn forget_closure(&mut self, task: TaskName) {
-        self.registry.remove_task(&task);
+        let closure = self.registry.remove_task(&task);
+        // What a closure has captured may panic when it is dropped.
+        drop(catch_unwind(AssertUnwindSafe(|| drop(closure))));
         self.tell_engine(Command::RemoveTasks(vec![task]));
     }
 
@@ -280,11 +344,14 @@ impl Driver {
                 }
                 Input::Stored(op, result)
             }
-            Completion::Finished(run, outcome) => {
-                self.runs.remove(&run);
+            Completion::Finished(run, attempt, outcome) => {
+                if !self.runs.end(run, attempt) {
+                    return;
+                }
                 Input::Finished(run, outcome)
             }
         };
+        tracing::trace!(?input);
         self.engine.handle(self.runtime.now(), input);
     }
 
@@ -293,14 +360,17 @@ impl Driver {
         let now = self.runtime.now();
         let wake = self.engine.next_wake(now);
         let is_orphaned = self.commands.is_closed() && self.commands.is_empty();
-        if is_orphaned && self.engine.state() == scheduler_core::engine::SchedulerState::Stopped {
+        if is_orphaned && self.engine.state() == SchedulerState::Stopped {
             return false;
         }
         let after = wake.map_or(LONGEST_SLEEP, |wake| wake.after.min(LONGEST_SLEEP));
+        if after.is_zero() {
+            Self::step_aside().await;
+        }
         let first = {
             let mut timer = wake.map(|_| self.runtime.sleep(after));
             let (completions, commands) = (&mut self.completions, &self.commands);
-            let mut command = std::pin::pin!(commands.recv());
+            let mut command = pin!(commands.recv());
             // What has come of effects first: it frees what commands may need.
             poll_fn(move |cx| {
                 if let Poll::Ready(Some(completion)) = completions.poll_next_unpin(cx) {
@@ -325,21 +395,49 @@ impl Driver {
             First::Message(message) => self.command(message),
             First::Timer => self.engine.handle(self.runtime.now(), Input::Wake),
         }
-        self.take_in_more();
+        if self.take_in_more() == Inbox::Busy {
+            // On a runtime of one thread, others want to run as well.
+            yield_now().await;
+        }
         true
     }
 
-    fn take_in_more(&mut self) {
+    /// Takes in what has come meanwhile, of each kind in turn, so that neither keeps the other waiting.
+    fn take_in_more(&mut self) -> Inbox {
         for _ in 0..MESSAGES_AT_ONCE {
-            if let Some(Some(completion)) = self.completions.next().now_or_never() {
+            let completion = self.completions.next().now_or_never().flatten();
+            let message = self.commands.try_recv().ok();
+            if completion.is_none() && message.is_none() {
+                return Inbox::Empty;
+            }
+            if let Some(completion) = completion {
                 self.complete(completion);
-            } else if let Ok(message) = self.commands.try_recv() {
+            }
+            if let Some(message) = message {
                 self.command(message);
-            } else {
-                return;
             }
         }
+        Inbox::Busy
     }
+}
+
+/// However the loop ends, by itself or with its runtime, nobody is left waiting and nothing is kept that leads back to it.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.commands.close();
+        while let Ok(message) = self.commands.try_recv() {
+            drop(message.reply.send(Err(gone())));
+        }
+        self.listeners.close();
+        self.registry.close();
+    }
+}
+
+/// Whether more has come than was taken in.
+#[derive(PartialEq)]
+enum Inbox {
+    Empty,
+    Busy,
 }
 
 enum First {
@@ -348,112 +446,18 @@ enum First {
     Timer,
 }
 
-/// The closures of jobs, which go with their jobs.
-#[derive(Debug, Default)]
-struct Closures {
-    /// Those of jobs that are being added, in the order of the call.
-    asked: HashMap<CallId, (StoreName, Vec<Option<TaskName>>)>,
-    /// Those of live jobs.
-    kept: HashMap<Uid, (StoreName, TaskName)>,
-}
-
-impl Closures {
-    /// Keeps the closures of the jobs that were added; gives those that nobody needs.
-    fn on_reply(&mut self, call: CallId, result: &Result<Reply, Error>) -> Vec<TaskName> {
-        let Some((store, names)) = self.asked.remove(&call) else {
-            return Vec::new();
-        };
-        let Ok(Reply::Added(jobs)) = result else {
-            return names.into_iter().flatten().collect();
-        };
-        let mut unneeded = Vec::new();
-        for (name, job) in names.into_iter().zip(jobs) {
-            match (name, job) {
-                (Some(name), Ok(job)) if job.body.task == name => {
-                    let replaced = self.kept.insert(job.uid, (store.clone(), name));
-                    unneeded.extend(replaced.map(|(_, task)| task));
-                }
-                (name, _) => unneeded.extend(name),
-            }
+/// Lets others run before it goes on.
+async fn yield_now() {
+    let mut has_yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
         }
-        unneeded
-    }
-
-    fn remove_store(&mut self, store: &StoreName) -> Vec<TaskName> {
-        let (gone, kept) = std::mem::take(&mut self.kept).into_iter().partition(|(_, (of, _))| of == store);
-        self.kept = kept;
-        let gone: HashMap<Uid, (StoreName, TaskName)> = gone;
-        gone.into_values().map(|(_, task)| task).collect()
-    }
-}
-
-/// Reports the outcome of an attempt, also if its future is dropped before it has one.
-struct Report {
-    run: RunId,
-    completed: mpsc::UnboundedSender<Completion>,
-    is_sent: bool,
-}
-
-impl Report {
-    fn send(mut self, outcome: Outcome) {
-        self.is_sent = true;
-        drop(self.completed.unbounded_send(Completion::Finished(self.run, outcome)));
-    }
-}
-
-impl Drop for Report {
-    fn drop(&mut self) {
-        if !self.is_sent {
-            drop(self.completed.unbounded_send(Completion::Finished(self.run, Outcome::Cancelled)));
-        }
-    }
-}
-
-fn context_of(start: &Start, node: NodeId, cancellation: CancellationToken) -> RunContext {
-    RunContext {
-        job_id: start.job.clone(),
-        run_id: start.run,
-        job_name: Arc::clone(&start.job_name),
-        store: start.store.clone(),
-        node,
-        fire_time: start.fire_time,
-        attempt: start.attempt,
-        fence: start.fence,
-        cancellation,
-    }
-}
-
-async fn perform_call(store: Arc<dyn JobStore>, call: StoreCall) -> Result<StoreReply, StoreError> {
-    Ok(match call {
-        StoreCall::Insert(at, jobs) => StoreReply::Insert(store.insert(at, &jobs).await?),
-        StoreCall::Update(at, update) => StoreReply::Update(store.update(at, &update).await?),
-        StoreCall::Remove(at, ids) => StoreReply::Remove(store.remove(at, &ids).await?),
-        StoreCall::RemoveAll(at) => StoreReply::RemoveAll(store.remove_all(at).await?),
-        StoreCall::Job(id) => StoreReply::Job(store.job(&id).await?.map(Box::new)),
-        StoreCall::Jobs(query) => StoreReply::Jobs(store.jobs(&query).await?),
-        StoreCall::Runs(query) => StoreReply::Runs(store.runs(&query).await?),
-        StoreCall::Turn(turn) => StoreReply::Turn(Box::new(store.turn(&turn).await?)),
-        StoreCall::Release(at, node) => {
-            store.release(at, &node).await?;
-            StoreReply::Release
-        }
-        StoreCall::Changed(seen) => StoreReply::Changed(store.changed(seen).await?),
+        cx.waker().wake_by_ref();
+        Poll::Pending
     })
+    .await;
 }
-
-/// A store that panics is a store that fails.
-trait CatchPanic: Future<Output = Result<StoreReply, StoreError>> + Send + Sized + 'static {
-    fn catch_panic(self) -> Pin<Box<dyn Future<Output = Self::Output> + Send>> {
-        Box::pin(AssertUnwindSafe(self).catch_unwind().map(|result| {
-            result.unwrap_or_else(|panic| {
-                let message = format!("the store panicked: {}", message_of(&*panic));
-                Err(StoreError::new(scheduler_core::store::StoreErrorKind::Unavailable, message))
-            })
-        }))
-    }
-}
-
-impl<F: Future<Output = Result<StoreReply, StoreError>> + Send + 'static> CatchPanic for F {}
 
 pub(crate) fn gone() -> Error {
     Error::new(
@@ -462,28 +466,3 @@ pub(crate) fn gone() -> Error {
     )
 }
 
-fn log(event: &Event) {
-    let seq = event.seq;
-    match &event.kind {
-        EventKind::StoreFailed { store, error, retry_in } => {
-            tracing::warn!(seq, %store, error, ?retry_in, "store failed");
-        }
-        EventKind::JobQuarantined { store, job, reason } => {
-            tracing::error!(seq, %store, %job, reason, "job quarantined");
-        }
-        EventKind::JobDeclined { store, job, task, reason } => {
-            tracing::warn!(seq, %store, %job, %task, reason, "job left to other nodes");
-        }
-        EventKind::ListenerFailed { error } => tracing::error!(seq, error, "listener panicked"),
-        EventKind::RunError { run, error, .. } => {
-            tracing::warn!(seq, job = %run.job.id, run = %run.run, error, "run failed");
-        }
-        EventKind::RunMissed(run)
-        | EventKind::RunSkipped(run)
-        | EventKind::RunLost(run)
-        | EventKind::RunTakenAway(run) => {
-            tracing::warn!(seq, job = %run.job.id, run = %run.run, fire_time = %run.fire_time, kind = ?event.kind.mask(), "fire time not run");
-        }
-        _ => tracing::debug!(seq, kind = ?event.kind, "event"),
-    }
-}

@@ -9,7 +9,7 @@ use scheduler_core::{
     store::{JobQuery, RunQuery},
 };
 
-use crate::{Job, Scheduler, driver::Attachment};
+use crate::{Job, Scheduler, driver::Attachment, registry::next_closure};
 
 /// How many jobs or runs a page of a listing holds: one round trip each, and no reply that fills memory.
 const PAGE: usize = 1_000;
@@ -67,7 +67,7 @@ impl Scheduler {
     }
 
     fn prepare(&self, mut spec: JobSpec) -> Result<(JobSpec, Option<Task>), Error> {
-        let closure = spec.take_closure(self.registry().next_closure());
+        let closure = spec.take_closure(next_closure());
         let task = closure.clone().or_else(|| self.registry().task(spec.task_name()));
         // An unknown task is the engine's to refuse; it names the job.
         if let (Some(task), Ok(args)) = (task, spec.arguments()) {

@@ -2,10 +2,11 @@
 
 use std::{
     fmt,
+    future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
@@ -23,10 +24,16 @@ pub struct ListenerId(u64);
 pub(crate) const STREAM_EVENTS: usize = 4_096;
 
 /// Everybody who listens to one scheduler.
-#[derive(Default)]
 pub(crate) struct Listeners {
     last_id: AtomicU64,
-    listeners: Mutex<Arc<Vec<Listener>>>,
+    /// None when the scheduler has shut down.
+    listeners: Mutex<Option<Arc<Vec<Listener>>>>,
+}
+
+impl Default for Listeners {
+    fn default() -> Self {
+        Self { last_id: AtomicU64::new(0), listeners: Mutex::new(Some(Arc::default())) }
+    }
 }
 
 #[derive(Clone)]
@@ -44,7 +51,8 @@ enum Call {
 
 struct Subscriber {
     sender: Sender<Item>,
-    missed: AtomicU64,
+    /// How many events the reader has not been told of since the stream was full.
+    missed: Arc<AtomicU64>,
 }
 
 /// What a stream yields: an event, or how many are missing in its place.
@@ -57,27 +65,34 @@ impl Listeners {
 
     pub(crate) fn subscribe(self: &Arc<Self>, mask: EventMask, capacity: usize) -> EventStream {
         let (sender, receiver) = async_channel::bounded(capacity.max(1));
-        let id = self.insert(mask, Call::Stream(Arc::new(Subscriber { sender, missed: AtomicU64::new(0) })));
-        EventStream { id, receiver: Box::pin(receiver), listeners: Arc::clone(self) }
+        let missed = Arc::new(AtomicU64::new(0));
+        let id = self.insert(mask, Call::Stream(Arc::new(Subscriber { sender, missed: Arc::clone(&missed) })));
+        EventStream { id, receiver: Box::pin(receiver), missed, listeners: Arc::clone(self) }
     }
 
     fn insert(&self, mask: EventMask, call: Call) -> ListenerId {
         let id = ListenerId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1);
-        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::make_mut(&mut listeners).push(Listener { id, mask, call });
+        // After the end nobody is told anything, and dropping a subscriber ends its stream.
+        if let Some(listeners) = self.lock().as_mut() {
+            Arc::make_mut(listeners).push(Listener { id, mask, call });
+        }
         id
     }
 
     pub(crate) fn remove(&self, id: ListenerId) -> bool {
-        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = listeners.len();
-        Arc::make_mut(&mut listeners).retain(|listener| listener.id != id);
-        listeners.len() < before
+        // Dropped when the lock is free: what it holds may be a stream, which then removes itself.
+        let removed: Vec<Listener> = match self.lock().as_mut() {
+            Some(listeners) => Arc::make_mut(listeners).extract_if(.., |listener| listener.id == id).collect(),
+            None => Vec::new(),
+        };
+        !removed.is_empty()
     }
 
     /// Tells everybody who wants to know. Gives what listeners panicked with.
     pub(crate) fn tell(&self, event: &Event) -> Vec<String> {
-        let listeners = Arc::clone(&self.listeners.lock().unwrap_or_else(PoisonError::into_inner));
+        let Some(listeners) = self.lock().clone() else {
+            return Vec::new();
+        };
         let mask = event.kind.mask();
         let wanting = listeners.iter().filter(|listener| listener.mask.contains(mask));
         let mut shared = None;
@@ -94,14 +109,15 @@ impl Listeners {
             .collect()
     }
 
-    /// Ends all streams.
+    /// Ends all streams and forgets all listeners, which may hold a handle and so this.
     pub(crate) fn close(&self) {
-        let listeners = Arc::clone(&self.listeners.lock().unwrap_or_else(PoisonError::into_inner));
-        for listener in listeners.iter() {
-            if let Call::Stream(subscriber) = &listener.call {
-                subscriber.sender.close();
-            }
-        }
+        let listeners = self.lock().take();
+        // What listeners hold may panic when it is dropped.
+        drop(catch_unwind(AssertUnwindSafe(|| drop(listeners))));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Vec<Listener>>>> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -113,20 +129,14 @@ impl fmt::Debug for Listeners {
 
 impl Subscriber {
     fn tell(&self, event: &Arc<Event>) {
-        let missed = self.missed.load(Ordering::Relaxed);
-        if missed > 0 {
-            match self.sender.try_send(Err(Missed { count: missed })) {
-                Ok(()) => self.missed.store(0, Ordering::Relaxed),
-                Err(_) => return self.miss(),
-            }
+        // The reader may take the count as well, when it has read everything; only one of both gets it.
+        let missed = self.missed.swap(0, Ordering::SeqCst);
+        if missed > 0 && self.sender.try_send(Err(Missed { count: missed })).is_err() {
+            self.missed.fetch_add(missed + 1, Ordering::SeqCst);
+            return;
         }
         if let Err(TrySendError::Full(_)) = self.sender.try_send(Ok(Arc::clone(event))) {
-            self.miss();
-        }
-    }
-
-    fn miss(&self) {
-        if self.missed.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.missed.fetch_add(1, Ordering::SeqCst);
             tracing::warn!("an event stream is full; its reader is told how many events it misses");
         }
     }
@@ -139,6 +149,7 @@ impl Subscriber {
 pub struct EventStream {
     id: ListenerId,
     receiver: Pin<Box<Receiver<Item>>>,
+    missed: Arc<AtomicU64>,
     listeners: Arc<Listeners>,
 }
 
@@ -149,12 +160,18 @@ impl EventStream {
 
     /// The next event, or none when the scheduler has shut down.
     pub async fn next(&mut self) -> Option<Result<Arc<Event>, Missed>> {
-        self.receiver.recv().await.ok()
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
     /// The next event if there is one already.
     pub fn try_next(&mut self) -> Option<Result<Arc<Event>, Missed>> {
-        self.receiver.try_recv().ok()
+        self.receiver.try_recv().ok().or_else(|| self.take_missed().map(Err))
+    }
+
+    /// What was missed after the last event that the stream holds.
+    fn take_missed(&self) -> Option<Missed> {
+        let count = self.missed.swap(0, Ordering::SeqCst);
+        (count > 0).then_some(Missed { count })
     }
 }
 
@@ -162,7 +179,12 @@ impl Stream for EventStream {
     type Item = Item;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.receiver.as_mut().poll_next(cx)
+        match self.receiver.as_mut().poll_next(cx) {
+            Poll::Ready(Some(item)) => Poll::Ready(Some(item)),
+            Poll::Ready(None) => Poll::Ready(self.take_missed().map(Err)),
+            // The stream is filled only by whoever wakes this reader, so that nothing is missed after this look.
+            Poll::Pending => self.take_missed().map_or(Poll::Pending, |missed| Poll::Ready(Some(Err(missed)))),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -21,7 +22,12 @@ use scheduler_core::{
 pub(crate) struct Registry {
     tasks: RwLock<BTreeMap<TaskName, Task>>,
     triggers: RwLock<BTreeMap<String, Arc<dyn CustomTrigger>>>,
-    closures: AtomicU64,
+}
+
+/// A number that no other closure of the process has: schedulers that share a memory store must tell theirs apart.
+pub(crate) fn next_closure() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 impl fmt::Debug for Registry {
@@ -59,9 +65,12 @@ impl Registry {
         Ok(())
     }
 
-    /// A number that no other closure has.
-    pub(crate) fn next_closure(&self) -> u64 {
-        self.closures.fetch_add(1, Ordering::Relaxed) + 1
+    /// Forgets all, which may hold a handle and so this.
+    pub(crate) fn close(&self) {
+        let tasks = std::mem::take(&mut *self.tasks.write().unwrap_or_else(PoisonError::into_inner));
+        let triggers = std::mem::take(&mut *self.triggers.write().unwrap_or_else(PoisonError::into_inner));
+        // Dropped when the locks are free: a drop may call back, and may panic.
+        drop(catch_unwind(AssertUnwindSafe(|| drop((tasks, triggers)))));
     }
 
     /// Gives each custom trigger in it the implementation of its name.

@@ -2,7 +2,7 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use async_channel::Sender;
+use async_channel::{Sender, TrySendError};
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
 use scheduler_core::{
@@ -119,10 +119,28 @@ impl Scheduler {
         }
     }
 
+    /// Asks the scheduler to end and does not wait for that: for tasks and listeners, for whose own end
+    /// [`shutdown`](Self::shutdown) would wait. [`EventKind::SchedulerShutdown`](scheduler_core::EventKind) tells when it
+    /// is over.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Busy`] if the loop does not take the command.
+    pub fn begin_shutdown(&self, mode: ShutdownMode) -> Result<(), Error> {
+        let (reply, _) = oneshot::channel();
+        let message = Message { command: Command::Shutdown(mode), attachment: Attachment::Nothing, reply };
+        match self.shared.commands.try_send(message) {
+            Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
+            Err(TrySendError::Full(_)) => Err(self.busy()),
+        }
+    }
+
     /// What the scheduler is doing.
     pub async fn state(&self) -> SchedulerState {
         match self.call(Command::State).await {
             Ok(Reply::State(state)) => state,
+            // A loop that is too busy to answer has not ended.
+            Err(error) if error.kind() == ErrorKind::Busy => SchedulerState::Running,
             _ => SchedulerState::ShutDown,
         }
     }
@@ -152,7 +170,11 @@ impl Scheduler {
     pub async fn add_task(&self, task: Task) -> Result<(), Error> {
         let name = task.name().clone();
         self.shared.registry.add_task(task)?;
-        self.done(Command::AddTasks(vec![name])).await
+        let added = self.done(Command::AddTasks(vec![name.clone()])).await;
+        if added.is_err() {
+            self.shared.registry.remove_task(&name);
+        }
+        added
     }
 
     /// Gives a task up. Its jobs stay, left to nodes that know it.
@@ -162,10 +184,12 @@ impl Scheduler {
     /// [`ErrorKind::UnknownTask`]; [`ErrorKind::ShutDown`].
     pub async fn remove_task(&self, name: impl Into<TaskName>) -> Result<(), Error> {
         let name = name.into();
-        if self.shared.registry.remove_task(&name).is_none() {
+        if self.shared.registry.task(&name).is_none() {
             return Err(Error::new(ErrorKind::UnknownTask, format!("this scheduler has no task `{name}`")));
         }
-        self.done(Command::RemoveTasks(vec![name])).await
+        self.done(Command::RemoveTasks(vec![name.clone()])).await?;
+        self.shared.registry.remove_task(&name);
+        Ok(())
     }
 
     /// Registers the implementation of a custom trigger.
@@ -292,21 +316,23 @@ impl Scheduler {
     async fn send(&self, message: Message) -> Result<(), Error> {
         let message = match self.shared.commands.try_send(message) {
             Ok(()) => return Ok(()),
-            Err(async_channel::TrySendError::Closed(_)) => return Err(gone()),
-            Err(async_channel::TrySendError::Full(message)) => message,
+            Err(TrySendError::Closed(_)) => return Err(gone()),
+            Err(TrySendError::Full(message)) => message,
         };
         let place = pin!(self.shared.commands.send(message));
         match select(place, self.shared.runtime.sleep(PATIENCE)).await {
             Either::Left((Ok(()), _)) => Ok(()),
             Either::Left((Err(_), _)) => Err(gone()),
-            Either::Right(_) => {
-                let calls = self.shared.commands.capacity().unwrap_or_default();
-                let message = format!(
-                    "the scheduler's command channel is full: {calls} calls have been waiting for {PATIENCE:?}; is its \
-                     loop blocked by a listener or an inline task?"
-                );
-                Err(Error::new(ErrorKind::Busy, message))
-            }
+            Either::Right(_) => Err(self.busy()),
         }
+    }
+
+    fn busy(&self) -> Error {
+        let calls = self.shared.commands.capacity().unwrap_or_default();
+        let message = format!(
+            "the scheduler's command channel is full: {calls} calls wait for its loop; is that blocked by a listener or \
+             an inline task?"
+        );
+        Error::new(ErrorKind::Busy, message)
     }
 }

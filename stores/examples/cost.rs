@@ -12,8 +12,8 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_lite::future::block_on;
 use scheduler_core::{
-    BODY_VERSION, JobBody, JobOptions, JobRow, JobState, JobStore, Run, RunId, RunState, TaskName, Totals, Trigger, Uid,
-    Verdict,
+    BODY_VERSION, JobBody, JobOptions, JobRow, JobState, JobStore, Run, RunId, RunState, TaskName, Totals, Trigger,
+    Uid, Verdict,
     store::{Adopt, Claim, Claimed, Entry, Move, Record, Report, RunChange, RunReport, Settle, Turn},
 };
 use scheduler_stores::MemoryStore;
@@ -128,7 +128,7 @@ fn jobs(count: u64, first: DateTime<Utc>, spread: i64) -> Vec<JobRow> {
         name: None,
         task: "task".into(),
         args: Value::Null,
-        trigger: Trigger::Date { at: first },
+        trigger: Trigger::from(scheduler_core::trigger::Date::at(first)),
         executor: "default".into(),
         options: JobOptions::default(),
         extra: Map::new(),

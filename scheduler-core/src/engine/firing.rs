@@ -117,7 +117,8 @@ impl Engine {
         // A claim that holds something renews the lease.
         contact.sign_at = contact.sign_at.max(sent + lease / 3);
         contact.alarm.at = claimed.next_due.into_iter().chain(contact.alarm.heard.take()).min();
-        if contact.alarm.at.is_none_or(|at| at > claimed.now) {
+        // What was heard while the claim was on its way says nothing about the store, which is asked again at once.
+        if claimed.next_due.is_none_or(|at| at > claimed.now) {
             contact.alarm.pause = FIRST_PAUSE;
         } else if claimed.jobs.is_empty() {
             contact.back_off(now);

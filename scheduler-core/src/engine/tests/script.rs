@@ -566,7 +566,7 @@ fn reply_words(reply: &Reply) -> String {
         Reply::Found(found) => format!("found {}", found.as_ref().map_or("none", |(_, job)| job.id.as_str())),
         Reply::Jobs(jobs) => format!("{} jobs", jobs.len()),
         Reply::Runs(runs) => format!("{} runs", runs.len()),
-        Reply::Stores(stores) => format!("{} stores", stores.len()),
+        Reply::Stores(stores) => stores.iter().map(|store| store.as_str()).collect::<Vec<_>>().join(", "),
         Reply::Count(count) => format!("{count}"),
     }
 }

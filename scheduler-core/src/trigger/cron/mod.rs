@@ -2,6 +2,7 @@
 
 mod calendar;
 mod crontab;
+mod describe;
 mod fields;
 mod hints;
 mod next;
@@ -9,6 +10,8 @@ mod parse;
 mod persist;
 mod plan;
 mod quartz;
+#[cfg(feature = "cron")]
+mod schedule;
 mod spread;
 
 pub use fields::CronFields;
@@ -17,10 +20,11 @@ use super::jitter::Jitter;
 use super::window::{MICROS, Window, ceil_micros, floor_micros, instant, readable};
 use super::zone::Spans;
 use super::{TriggerError, TriggerErrorKind};
-use chrono::{DateTime, TimeZone, Utc};
+use calendar::Civil;
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
-use next::Walk;
-use plan::Plan;
+use next::{Quiet, Walk};
+use plan::{FIRST_YEAR, LAST_YEAR, Plan};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -343,13 +347,17 @@ impl Cron {
         self.0.follows_real_time
     }
 
+    /// The table of the zone; none for UTC, which needs none.
     #[inline]
-    fn walk(&self) -> Walk<'_> {
-        let inner = &*self.0;
-        let spans = match self.zone() {
+    fn spans(&self) -> Option<&'static Spans> {
+        match self.zone() {
             None | Some(Tz::UTC) => None,
             Some(zone) => Some(Spans::of(zone)),
-        };
+        }
+    }
+
+    fn walk(&self, spans: &'static Spans) -> Walk<'_> {
+        let inner = &*self.0;
         let gap = match (inner.options.gap, inner.follows_real_time) {
             (Gap::Auto, true) => Gap::Skip,
             (Gap::Auto, false) => Gap::NextValid,
@@ -365,6 +373,45 @@ impl Cron {
 
     #[inline]
     pub(super) fn next(&self, previous: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let inner = &*self.0;
+        // The short way: from a date of the calendar's years, and nothing before the start.
+        if let Some(previous) = previous
+            && inner.options.window.start == i64::MIN
+        {
+            let utc = previous.naive_utc();
+            let (date, second) = (utc.date(), utc.time().num_seconds_from_midnight() as i32 + 1);
+            let next = match self.spans() {
+                _ if !(FIRST_YEAR as i32..=LAST_YEAR as i32).contains(&date.year()) => None,
+                None if second < 86_400 => {
+                    let from = Civil { date: civil_date(date), second: second as u32 };
+                    instant_of(inner.plan.from(from)?, 0, date)
+                }
+                None => None,
+                Some(spans) => {
+                    let from = previous.timestamp() + 1;
+                    let shown = |offset: i64| match second + offset as i32 {
+                        second @ 0..86_400 => Some(Civil { date: civil_date(date), second: second as u32 }),
+                        _ => Civil::from_seconds(from + offset),
+                    };
+                    match next::quiet_from(&inner.plan, spans, from, shown) {
+                        Quiet::At(civil, instant, offset) => {
+                            instant_of(civil, offset, date).or_else(|| DateTime::from_timestamp(instant, 0))
+                        }
+                        Quiet::Never => return None,
+                        Quiet::Unclear => None,
+                    }
+                }
+            };
+            if let Some(next) = next {
+                let ends = inner.options.window.end != i64::MAX && next.timestamp_micros() > inner.options.window.end;
+                return if ends { None } else { Some(next) };
+            }
+        }
+        self.next_anywhere(previous, now)
+    }
+
+    #[inline(never)]
+    fn next_anywhere(&self, previous: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let window = self.0.options.window;
         let mut from = match previous {
             Some(previous) => previous.timestamp() + 1,
@@ -373,14 +420,20 @@ impl Cron {
         if window.start != i64::MIN {
             from = from.max(window.start.div_euclid(MICROS) + i64::from(window.start % MICROS != 0));
         }
-        let next = self.walk().at_or_after(from)?;
+        let next = match self.spans() {
+            None => self.0.plan.at_or_after(from),
+            Some(spans) => self.walk(spans).at_or_after(from),
+        }?;
         if next > window.end.div_euclid(MICROS) { None } else { DateTime::from_timestamp(next, 0) }
     }
 
     pub(super) fn previous(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let window = self.0.options.window;
-        let previous = self.walk().at_or_before(at.timestamp().min(window.end.div_euclid(MICROS)))?;
-        let previous = previous * MICROS;
+        let to = at.timestamp().min(window.end.div_euclid(MICROS));
+        let previous = match self.spans() {
+            None => self.0.plan.at_or_before(to),
+            Some(spans) => self.walk(spans).at_or_before(to),
+        }? * MICROS;
         if window.contains(previous) { instant(previous) } else { None }
     }
 
@@ -426,6 +479,24 @@ impl Cron {
         let start = self.0.options.window.start().unwrap_or(DateTime::UNIX_EPOCH - chrono::TimeDelta::days(2));
         self.next(None, start).is_none()
     }
+}
+
+#[inline]
+fn civil_date(date: NaiveDate) -> calendar::Date {
+    calendar::Date { year: date.year() as u32, month: date.month(), day: date.day() }
+}
+
+/// The instant at which clocks with this offset show a civil time, if it has the same date in UTC: that is the cheap
+/// case, all the more if it is today.
+#[inline(always)]
+fn instant_of(civil: Civil, offset: i64, today: NaiveDate) -> Option<DateTime<Utc>> {
+    let second = civil.second as i32 - offset as i32;
+    if !(0..86_400).contains(&second) {
+        return None;
+    }
+    let calendar::Date { year, month, day } = civil.date;
+    let date = if civil_date(today) == civil.date { today } else { NaiveDate::from_ymd_opt(year as i32, month, day)? };
+    Some(date.and_time(NaiveTime::from_num_seconds_from_midnight_opt(second as u32, 0)?).and_utc())
 }
 
 /// Compiles an expression of text; each `H` becomes what this job gets.

@@ -3,6 +3,7 @@
 //! Two paths. In a quiet stretch of the zone every rule says the same, and one lookup answers. Around a transition the
 //! spans are taken one by one, each with the civil times it shows and the gap that precedes it.
 
+use super::calendar::Civil;
 use super::plan::Plan;
 use super::{Gap, Overlap};
 use crate::trigger::zone::{Span, Spans};
@@ -12,38 +13,54 @@ const DAY: i64 = 86_400;
 /// An expression in a zone, under the rules that hold for it.
 pub(super) struct Walk<'a> {
     pub(super) plan: &'a Plan,
-    /// None is UTC.
-    pub(super) spans: Option<&'a Spans>,
+    pub(super) spans: &'a Spans,
     pub(super) gap: Gap,
     pub(super) overlap: Overlap,
 }
 
+/// The first fire time at or after a second, if all lies in quiet stretches; `shown` is what the clocks show at `from`.
+#[inline]
+pub(super) fn quiet_from(plan: &Plan, spans: &Spans, from: i64, shown: impl FnOnce(i64) -> Option<Civil>) -> Quiet {
+    let span = spans.span(spans.at(from));
+    // Before 1970 nothing matches, and civil times are cut off there.
+    if !span.is_quiet(from) || from + span.offset < 0 {
+        return Quiet::Unclear;
+    }
+    let Some(shown) = shown(span.offset) else { return Quiet::Never };
+    let Some(civil) = plan.from(shown) else { return Quiet::Never };
+    let seconds = from + span.offset + civil.seconds_since(&shown);
+    let instant = seconds - span.offset;
+    if instant < span.quiet_until {
+        return Quiet::At(civil, instant, span.offset);
+    }
+    // The civil time is the next one, wherever it lies; if that is quiet again, it stands for one instant.
+    let later = spans.span(spans.at(instant));
+    let instant = seconds - later.offset;
+    if later.is_quiet(instant) { Quiet::At(civil, instant, later.offset) } else { Quiet::Unclear }
+}
+
+/// What a look at the quiet stretches says.
+pub(super) enum Quiet {
+    /// What the clocks show, the second since 1970, and the offset.
+    At(Civil, i64, i64),
+    Never,
+    /// A transition is near: look at each span.
+    Unclear,
+}
+
 impl Walk<'_> {
     /// The first fire time at or after a second.
-    #[inline]
     pub(super) fn at_or_after(&self, from: i64) -> Option<i64> {
-        let Some(spans) = self.spans else { return self.plan.at_or_after(from) };
-        let number = spans.at(from);
-        let span = spans.span(number);
-        if span.is_quiet(from) {
-            let civil = self.plan.at_or_after(from + span.offset)?;
-            let instant = civil - span.offset;
-            if instant < span.quiet_until {
-                return Some(instant);
-            }
-            // The civil time is the next one, wherever it lies; if that is quiet again, it stands for one instant.
-            let later = spans.span(spans.at(instant));
-            let instant = civil - later.offset;
-            if later.is_quiet(instant) {
-                return Some(instant);
-            }
+        match quiet_from(self.plan, self.spans, from, |offset| Civil::from_seconds(from + offset)) {
+            Quiet::At(_, instant, _) => Some(instant),
+            Quiet::Never => None,
+            Quiet::Unclear => self.at_or_after_near(self.spans, self.spans.at(from), from),
         }
-        self.at_or_after_near(spans, number, from)
     }
 
     /// The last fire time at or before a second.
     pub(super) fn at_or_before(&self, to: i64) -> Option<i64> {
-        let Some(spans) = self.spans else { return self.plan.at_or_before(to) };
+        let spans = self.spans;
         let number = spans.at(to);
         let span = spans.span(number);
         if span.is_quiet(to) {

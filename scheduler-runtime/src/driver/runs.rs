@@ -1,0 +1,93 @@
+//! The runs that are running here.
+
+use std::collections::HashMap;
+
+use futures_channel::mpsc;
+use scheduler_core::{CancellationToken, NodeId, Outcome, RunContext, RunId, engine::Start};
+
+use super::Completion;
+
+/// The runs that are running here, each in its latest attempt.
+///
+/// A run that was taken over by another node can come back while its old attempt here goes on; what comes of that one
+/// must not be taken for the outcome of the new one.
+#[derive(Debug, Default)]
+pub(super) struct Runs {
+    last: u64,
+    running: HashMap<RunId, (AttemptId, CancellationToken)>,
+}
+
+/// The number of an attempt at this scheduler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct AttemptId(u64);
+
+impl Runs {
+    pub(super) fn begin(&mut self, run: RunId) -> (AttemptId, CancellationToken) {
+        self.last += 1;
+        let token = CancellationToken::new();
+        self.running.insert(run, (AttemptId(self.last), token.clone()));
+        (AttemptId(self.last), token)
+    }
+
+    /// Whether this was the run's latest attempt.
+    pub(super) fn end(&mut self, run: RunId, attempt: AttemptId) -> bool {
+        let is_latest = self.running.get(&run).is_some_and(|(latest, _)| *latest == attempt);
+        if is_latest {
+            self.running.remove(&run);
+        }
+        is_latest
+    }
+
+    pub(super) fn cancel(&self, run: RunId) {
+        if let Some((_, token)) = self.running.get(&run) {
+            token.cancel();
+        }
+    }
+}
+
+/// Reports the outcome of an attempt, also if its future is dropped before it has one.
+pub(super) struct Report {
+    run: RunId,
+    attempt: AttemptId,
+    completed: mpsc::UnboundedSender<Completion>,
+    is_sent: bool,
+}
+
+impl Report {
+    pub(super) fn new(run: RunId, attempt: AttemptId, completed: mpsc::UnboundedSender<Completion>) -> Self {
+        Self { run, attempt, completed, is_sent: false }
+    }
+
+    pub(super) fn send(mut self, outcome: Outcome) {
+        self.tell(outcome);
+    }
+
+    fn tell(&mut self, outcome: Outcome) {
+        self.is_sent = true;
+        // The loop has gone if this cannot be sent.
+        drop(self.completed.unbounded_send(Completion::Finished(self.run, self.attempt, outcome)));
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        if !self.is_sent {
+            self.tell(Outcome::Cancelled);
+        }
+    }
+}
+
+/// What a task is told about its run.
+pub(super) fn context_of(start: &Start, node: NodeId, cancellation: CancellationToken) -> RunContext {
+    RunContext {
+        job_id: start.job.clone(),
+        run_id: start.run,
+        job_name: start.job_name.clone(),
+        store: start.store.clone(),
+        node,
+        fire_time: start.fire_time,
+        attempt: start.attempt,
+        fence: start.fence,
+        cancellation,
+    }
+}

@@ -1,0 +1,267 @@
+//! How schedulers end, and what those who still hold them see.
+
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
+};
+
+use scheduler_core::{ErrorKind, EventKind, EventMask, JobSpec, engine::ShutdownMode, trigger::Interval};
+use scheduler_executors::{Inline, task};
+use scheduler_runtime::{Runtime, Scheduler};
+use scheduler_stores::MemoryStore;
+
+use crate::{
+    stage::{FaultyStore, Hand, StillRuntime},
+    world::{Log, World, at},
+};
+
+#[test]
+fn a_call_whose_loop_is_dropped_with_its_runtime_is_answered() {
+    let runtime = StillRuntime::new(at("10:00:00"));
+    let scheduler = Scheduler::builder(runtime.clone()).build().unwrap();
+    let mut call = pin!(scheduler.start());
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(call.as_mut().poll(&mut cx).is_pending());
+
+    runtime.end();
+
+    let Poll::Ready(Err(error)) = call.poll(&mut cx) else { panic!("the call is answered") };
+    assert_eq!(error.kind(), ErrorKind::ShutDown);
+    assert!(error.to_string().contains("the runtime on which it ran is gone"), "{error}");
+}
+
+#[test]
+fn an_event_stream_ends_when_the_loop_is_dropped_with_its_runtime() {
+    let runtime = StillRuntime::new(at("10:00:00"));
+    let scheduler = Scheduler::builder(runtime.clone()).build().unwrap();
+    let mut events = scheduler.events(EventMask::ALL);
+    let mut next = pin!(events.next());
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(next.as_mut().poll(&mut cx).is_pending());
+
+    runtime.end();
+
+    assert_eq!(next.poll(&mut cx), Poll::Ready(None));
+}
+
+#[test]
+fn an_event_stream_that_is_asked_for_after_the_shutdown_has_ended() {
+    let world = World::new(|builder| builder);
+    world.wait(world.scheduler.shutdown(ShutdownMode::Wait)).unwrap();
+
+    let mut events = world.scheduler.events(EventMask::ALL);
+
+    assert_eq!(world.wait(events.next()), None);
+}
+
+#[test]
+fn every_call_after_the_shutdown_says_so() {
+    let world = World::new(|builder| builder);
+    world.wait(world.scheduler.shutdown(ShutdownMode::Wait)).unwrap();
+
+    let tick = || JobSpec::new("tick", Interval::seconds(10)).id("clock");
+    let errors = [
+        world.wait(world.scheduler.start()).unwrap_err(),
+        world.wait(world.scheduler.add_job(tick())).unwrap_err(),
+        world.wait(world.scheduler.jobs()).unwrap_err(),
+        world.wait(world.scheduler.wakeup()).unwrap_err(),
+        world.wait(world.scheduler.add_task(task("late", || async {}))).unwrap_err(),
+        world.wait(world.scheduler.add_task(task("late", || async {}))).unwrap_err(),
+        world.wait(world.scheduler.add_store("late", MemoryStore::new())).unwrap_err(),
+        world.wait(world.scheduler.add_executor("late", Inline::new())).unwrap_err(),
+    ];
+
+    for error in errors {
+        assert_eq!(error.kind(), ErrorKind::ShutDown, "{error}");
+    }
+    assert_eq!(world.wait(world.scheduler.shutdown(ShutdownMode::Wait)), Ok(()));
+    assert!(!world.wait(world.scheduler.is_running()));
+}
+
+#[test]
+fn a_scheduler_that_was_never_started_goes_with_its_last_handle() {
+    let store = FaultyStore::default();
+    let world = World::stopped(|builder| builder.store("default", store.clone()));
+    let mut events = world.scheduler.events(EventMask::ALL);
+    assert_eq!(store.holders(), 2);
+
+    drop(world.scheduler);
+    world.runtime.advance(std::time::Duration::ZERO);
+
+    assert_eq!(store.holders(), 1);
+    assert_eq!(events.try_next(), None);
+}
+
+#[test]
+fn a_scheduler_that_was_started_goes_on_without_its_handles() {
+    let World { runtime, scheduler, .. } = World::new(|builder| builder);
+    let mut events = scheduler.events(EventMask::RUN_EXECUTED);
+    let add = scheduler.add_job(JobSpec::new("tick", Interval::seconds(10)));
+    crate::world::block_on(&runtime, add).unwrap();
+
+    drop(scheduler);
+    runtime.advance(std::time::Duration::from_secs(30));
+
+    let executed = std::iter::from_fn(|| events.try_next()).count();
+    assert_eq!(executed, 3);
+}
+
+#[test]
+fn a_store_is_let_go_with_its_scheduler() {
+    let store = FaultyStore::default();
+    let world = World::new(|builder| builder.store("default", store.clone()));
+    assert_eq!(store.holders(), 2);
+
+    world.wait(world.scheduler.shutdown(ShutdownMode::Wait)).unwrap();
+
+    assert_eq!(store.holders(), 1);
+}
+
+#[test]
+fn a_store_that_is_removed_is_let_go() {
+    let store = FaultyStore::default();
+    let world = World::new(|builder| builder.store("other", store.clone()));
+
+    world.wait(world.scheduler.remove_store("other")).unwrap();
+
+    assert_eq!(store.holders(), 1);
+}
+
+#[test]
+fn what_holds_a_handle_and_is_held_by_the_scheduler_goes_with_the_shutdown() {
+    let world = World::new(|builder| builder);
+    let marker = Arc::new(());
+    let held = |of: &Arc<()>| (world.scheduler.clone(), Arc::clone(of));
+    let (by_listener, by_task) = (held(&marker), held(&marker));
+    world.scheduler.add_listener(EventMask::NONE, move |_| drop(by_listener.clone()));
+    let call = move || {
+        let held = by_task.clone();
+        async move { drop(held) }
+    };
+    world.wait(world.scheduler.add_task(task("holds", call))).unwrap();
+    assert_eq!(Arc::strong_count(&marker), 3);
+
+    world.wait(world.scheduler.shutdown(ShutdownMode::Wait)).unwrap();
+
+    assert_eq!(Arc::strong_count(&marker), 1);
+}
+
+#[test]
+fn a_listener_that_holds_an_event_stream_can_be_removed() {
+    let world = World::new(|builder| builder);
+    let events = Mutex::new(world.scheduler.events(EventMask::ALL));
+    let id = world.scheduler.add_listener(EventMask::ALL, move |_| drop(events.lock().unwrap().try_next()));
+
+    assert!(world.scheduler.remove_listener(id));
+    assert!(!world.scheduler.remove_listener(id));
+}
+
+#[test]
+fn a_listener_or_task_ends_the_scheduler_without_waiting_for_itself() {
+    let world = World::new(|builder| builder);
+    let scheduler = world.scheduler.clone();
+    world.scheduler.add_listener(EventMask::RUN_EXECUTED, move |event| {
+        assert!(matches!(event.kind, EventKind::RunExecuted { .. }));
+        scheduler.begin_shutdown(ShutdownMode::Wait).unwrap();
+    });
+    world.add(JobSpec::new("tick", Interval::seconds(10)).id("clock"));
+    world.told();
+
+    world.advance(60);
+
+    assert_eq!(
+        world.told(),
+        ["10:00:10 submitted clock@10:00:10", "10:00:10 executed clock@10:00:10", "10:00:10 shut down"]
+    );
+}
+
+#[test]
+fn shutting_down_waits_for_running_runs() {
+    let hand = Hand::default();
+    let world = World::new(|builder| builder.executor("default", hand.clone()));
+    world.add(JobSpec::new("tick", Interval::seconds(10)).id("clock"));
+    world.advance(10);
+    world.told();
+
+    let mut shutdown = pin!(world.scheduler.shutdown(ShutdownMode::Wait));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(shutdown.as_mut().poll(&mut cx).is_pending());
+    world.advance(600);
+    assert!(shutdown.as_mut().poll(&mut cx).is_pending());
+    assert!(!hand.is_cancelled(0));
+    assert_eq!(world.told(), Vec::<String>::new());
+
+    hand.end(scheduler_core::Outcome::Ok("done".into()));
+    world.advance(0);
+
+    assert_eq!(shutdown.poll(&mut cx), Poll::Ready(Ok(())));
+    assert_eq!(world.told(), ["10:10:10 executed clock@10:00:10 -> \"done\"", "10:10:10 shut down"]);
+}
+
+#[test]
+fn shutting_down_now_cancels_running_runs_and_does_not_wait() {
+    let hand = Hand::default();
+    let world = World::new(|builder| builder.executor("default", hand.clone()));
+    world.add(JobSpec::new("tick", Interval::seconds(10)).id("clock"));
+    world.advance(10);
+    world.told();
+
+    world.wait(world.scheduler.shutdown(ShutdownMode::Now)).unwrap();
+
+    assert!(hand.is_cancelled(0));
+    assert_eq!(world.told(), ["10:00:10 cancelled clock@10:00:10", "10:00:10 shut down"]);
+}
+
+#[test]
+fn an_async_task_is_dropped_at_its_next_await_when_the_scheduler_shuts_down_now() {
+    struct Dropped(Log);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.write("dropped");
+        }
+    }
+    let log = Log::default();
+    let dropped = log.clone();
+    let wait = move || {
+        let dropped = Dropped(dropped.clone());
+        async move {
+            let _dropped = dropped;
+            std::future::pending::<()>().await;
+        }
+    };
+    let world = World::new(|builder| builder.task("wait", wait));
+    world.add(JobSpec::now("wait").id("once"));
+    world.told();
+
+    world.wait(world.scheduler.shutdown(ShutdownMode::Now)).unwrap();
+
+    assert_eq!(
+        world.told(),
+        ["10:00:00 cancelled once@10:00:00", "10:00:00 finished once", "10:00:00 shut down"]
+    );
+    assert_eq!(log.read(), ["dropped"]);
+}
+
+#[test]
+fn a_store_that_does_not_answer_holds_up_the_shutdown_for_one_lease_at_most() {
+    let store = FaultyStore::default();
+    let hand = Hand::default();
+    let world =
+        World::new(|builder| builder.store("default", store.clone()).executor("default", hand.clone()));
+    world.add(JobSpec::new("tick", Interval::seconds(10)).id("clock"));
+    world.advance(10);
+    store.go_away();
+    hand.end(scheduler_core::Outcome::Ok(serde_json::Value::Null));
+    world.told();
+
+    let start = world.runtime.now().utc;
+    world.wait(world.scheduler.shutdown(ShutdownMode::Wait)).unwrap();
+
+    assert!((world.runtime.now().utc - start).num_seconds() <= 15);
+    let told = world.told();
+    let last = told.iter().rev().take(3).rev().map(String::as_str).collect::<Vec<_>>();
+    let given_up = "10:00:25 store default failed: it did not answer while it was given up; what this node held there is \
+                    free when its lease ends";
+    assert_eq!(last, [given_up, "10:00:25 taken away clock@10:00:10", "10:00:25 shut down"]);
+}

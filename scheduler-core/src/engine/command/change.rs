@@ -95,7 +95,13 @@ impl Engine {
         }
     }
 
-    fn update_for(&self, at: DateTime<Utc>, store: &StoreName, change: &Change, job: &JobRow) -> Result<Option<Update>, Error> {
+    fn update_for(
+        &self,
+        at: DateTime<Utc>,
+        store: &StoreName,
+        change: &Change,
+        job: &JobRow,
+    ) -> Result<Option<Update>, Error> {
         refuse_newer(job)?;
         let is_done = match change {
             Change::Pause => job.state == JobState::Paused,

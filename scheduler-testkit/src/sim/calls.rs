@@ -64,7 +64,9 @@ pub(super) fn time_of(call: &StoreCall) -> Option<DateTime<Utc>> {
         | StoreCall::Release(at, _) => Some(*at),
         StoreCall::Turn(turn) => {
             let record = turn.record.as_ref().map(|record| record.at);
-            record.or(turn.settle.as_ref().map(|settle| settle.at)).or(turn.claim.as_ref().map(|claim| claim.at))
+            record
+                .or_else(|| turn.settle.as_ref().map(|settle| settle.at))
+                .or_else(|| turn.claim.as_ref().map(|claim| claim.at))
         }
         StoreCall::Job(_) | StoreCall::Jobs(_) | StoreCall::Runs(_) | StoreCall::Changed(_) => None,
     }

@@ -71,6 +71,8 @@ pub struct Report {
     pub calls: u64,
     /// How many runs there were, verdicts of ranges included.
     pub runs: usize,
+    /// How many of them were taken over from a node.
+    pub takeovers: u64,
     /// The sum of what happened, if asked for.
     pub trace: u64,
 }
@@ -85,7 +87,7 @@ pub struct Violation {
     /// What happened.
     pub what: String,
     /// Under which conditions.
-    pub parameters: Parameters,
+    pub parameters: Box<Parameters>,
 }
 
 impl Simulation {
@@ -114,7 +116,12 @@ impl Simulation {
     pub fn run(self) -> Result<Report, Violation> {
         let seed = self.seed;
         let mut world = World::new(seed, self.store, self.mutant, self.trace);
-        world.run().map_err(|what| Violation { seed, at: world.now(), what, parameters: world.parameters().clone() })
+        world.run().map_err(|what| Violation {
+            seed,
+            at: world.now(),
+            what,
+            parameters: Box::new(world.parameters().clone()),
+        })
     }
 }
 

@@ -32,7 +32,7 @@ pub enum Mutant {
     SkipFireTime,
     /// A settle's answer that was lost is not asked for again.
     ForgetFailedSettle,
-    /// What is started is taken over again by whoever claims, as if its node had died.
+    /// Runs that a dead node left are not seen.
     ForgetOrphans,
 }
 

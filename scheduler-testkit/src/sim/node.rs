@@ -21,7 +21,7 @@ pub(super) struct Node {
     born: i64,
     /// How far its wall clock is off.
     pub(super) skew: i64,
-    /// What it executes, by run: the number of the attempt here, and whether it heeds being told to stop.
+    /// What it executes: the numbers of the attempts, by run.
     pub(super) tasks: BTreeMap<RunId, Vec<u64>>,
     /// What has arrived while it was frozen.
     pub(super) inbox: Vec<Arrival>,

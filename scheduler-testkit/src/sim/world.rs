@@ -2,6 +2,7 @@
 
 mod mishap;
 mod performing;
+mod user;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,8 +11,8 @@ use std::{
 };
 
 use scheduler_core::{
-    Conflict, ErrorKind, JobId, JobSpec, JobStore, RunId,
-    engine::{CallId, Change, Command, Effect, Input, OpId, Reply, Start, StoreCall, StoreReply},
+    JobId, JobSpec, JobStore, RunId,
+    engine::{CallId, Effect, Input, OpId, Start, StoreCall, StoreReply},
     store::{JobQuery, StoreError, StoreLimits},
 };
 
@@ -63,6 +64,7 @@ pub(super) struct World {
     is_calm: bool,
     attempts: u64,
     calls: u64,
+    takeovers: u64,
     trace: Trace,
     sum: DefaultHasher,
 }
@@ -110,6 +112,7 @@ impl World {
             is_calm: false,
             attempts: 0,
             calls: 0,
+            takeovers: 0,
             trace,
             sum: DefaultHasher::new(),
         }
@@ -157,7 +160,13 @@ impl World {
         if self.calls - calls > allowed {
             return Err(format!("{} store calls in a minute in which nothing is due", self.calls - calls));
         }
-        Ok(Report { steps, calls: self.calls, runs: self.oracle.run_count(), trace: self.sum.finish() })
+        Ok(Report {
+            steps,
+            calls: self.calls,
+            runs: self.oracle.run_count(),
+            takeovers: self.takeovers,
+            trace: self.sum.finish(),
+        })
     }
 
     fn run_until(&mut self, deadline: i64, mut is_over: impl FnMut(&Self) -> bool) -> Result<u64, Broken> {
@@ -355,41 +364,6 @@ impl World {
         self.tell(slot, Input::Finished(run, outcome))
     }
 
-    fn add_job(&mut self, spec: JobSpec) -> Result<(), Broken> {
-        let Some(slot) = self.any_slot() else {
-            self.schedule(self.now + SECOND, Happening::AddJob { spec: Box::new(spec) });
-            return Ok(());
-        };
-        let command = Command::AddJobs("default".into(), vec![spec.clone()]);
-        let node = self.nodes[slot].as_mut().expect("the slot has a node");
-        let input = node.command(command);
-        self.adding.insert((slot, CallId(node.last_call)), spec);
-        self.tell(slot, input)
-    }
-
-    /// A job that may not have reached the store is added again, until the faults stop.
-    fn replied(&mut self, slot: usize, call: CallId, reply: Result<Reply, scheduler_core::Error>) {
-        let Some(spec) = self.adding.remove(&(slot, call)) else {
-            return;
-        };
-        let error = match reply {
-            Ok(Reply::Added(mut results)) => match results.pop() {
-                Some(Ok(job)) => {
-                    self.ids.insert(job.id);
-                    return;
-                }
-                Some(Err(error)) => error.kind(),
-                None => return,
-            },
-            Ok(_) => return,
-            Err(error) => error.kind(),
-        };
-        if !self.is_calm && error != ErrorKind::Conflict {
-            let spec = Box::new(spec.on_conflict(Conflict::Keep));
-            self.schedule(self.now + SECOND, Happening::AddJob { spec });
-        }
-    }
-
     /// A node that works, drawn by chance.
     fn any_slot(&mut self) -> Option<usize> {
         let up: Vec<usize> =
@@ -438,48 +412,6 @@ impl World {
                 }
             }
         }
-    }
-
-    /// A user changes a job.
-    fn user(&mut self) -> Result<(), Broken> {
-        if self.is_calm {
-            return Ok(());
-        }
-        self.schedule(self.now + SECOND / 2, Happening::User);
-        if !self.chance.permille(self.parameters.commands) {
-            return Ok(());
-        }
-        let (ids, slot) = (self.oracle.ids(), self.any_slot());
-        let Some(slot) = slot.filter(|_| !ids.is_empty()) else {
-            return Ok(());
-        };
-        let id = self.chance.pick(&ids);
-        let near = utc(self.now + self.chance.between(-5 * SECOND, 5 * SECOND));
-        let modify = |change| Change::Modify(change);
-        let change = match self.chance.between(0, 6) {
-            0 => Change::Pause,
-            1 | 2 => Change::Resume,
-            3 => Change::Reschedule(self.parameters.draw_trigger(&mut self.chance)),
-            4 => modify(scheduler_core::JobChange::default().next_fire_time(near)),
-            5 => modify(scheduler_core::JobChange::default().name("renamed")),
-            _ => {
-                let number = self.chance.between(0, self.parameters.jobs - 1);
-                let spec = self.parameters.draw_job(&mut self.chance, number).on_conflict(Conflict::Replace);
-                return match self.chance.permille(500) {
-                    true => self.add_job(spec),
-                    false => self.ask(slot, Command::RemoveJob(None, id)),
-                };
-            }
-        };
-        self.ask(slot, Command::ChangeJob(None, id, change))
-    }
-
-    fn ask(&mut self, slot: usize, command: Command) -> Result<(), Broken> {
-        let Some(node) = self.nodes[slot].as_mut() else {
-            return Ok(());
-        };
-        let input = node.command(command);
-        self.tell(slot, input)
     }
 
     fn sends(&mut self, slot: usize, op: OpId, call: StoreCall) {

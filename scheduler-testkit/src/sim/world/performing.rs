@@ -68,6 +68,7 @@ impl World {
             let by = calls::time_of(&call).filter(|_| self.mutant != Mutant::ClaimEarly);
             let by = by.unwrap_or_else(|| utc(self.now)).min(utc(self.now));
             let adopted = self.oracle.performed(by, sent_at, &call, reply)?;
+            self.takeovers += adopted.len() as u64;
             self.check_adoptions(&call, sent, &adopted)?;
             mutate_reply(self.mutant, reply);
         }

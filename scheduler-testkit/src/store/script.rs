@@ -147,7 +147,7 @@ impl Script {
                     self.seen.extend(reply.jobs.iter().map(|it| it.job.clone()));
                     self.claimed.extend(reply.jobs.into_iter().map(|it| (claim.owner.clone(), it)));
                 }
-                for settle in &turn.settle {
+                if let Some(settle) = &turn.settle {
                     for to in &settle.moves {
                         self.started.extend(started(to).map(|run| (settle.owner.clone(), run, to.fence)));
                     }

@@ -1,7 +1,7 @@
 //! What jobs cost: bytes and time in memory, runs a second in memory and in a file.
 //!
-//! `cargo run --release -p scheduler-stores --features sqlite --example cost`
-#![allow(clippy::print_stdout, reason = "it is what the example is for")]
+//! `cargo bench -p scheduler-stores --features sqlite --bench cost`
+#![allow(clippy::print_stdout, reason = "it is what the bench is for")]
 
 use std::{
     collections::BTreeSet,
@@ -38,7 +38,7 @@ async fn memory(count: u64) {
     let took = began.elapsed();
     drop(rows);
     // The given rows share names with the stored ones, which are counted as theirs.
-    println!("memory: {count} jobs in {took:.2?}, {} bytes each", (resident() - before) / count as usize);
+    println!("memory: {count} jobs in {took:.2?}, {} bytes each", resident().saturating_sub(before) / count as usize);
 }
 
 #[cfg(feature = "sqlite")]

@@ -117,6 +117,8 @@ pub(super) struct Held {
     pub(super) started: Duration,
     /// Whether it has been told to stop.
     pub(super) is_cancelled: bool,
+    /// Whether the listeners know that its job was removed.
+    pub(super) is_removed: bool,
     /// What came of it, until the store has confirmed that.
     pub(super) ended: Option<(Outcome, Duration)>,
 }

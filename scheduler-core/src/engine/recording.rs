@@ -9,7 +9,7 @@
 //!
 //! Reports wait while others are on their way, so that many ends share a call; they wait for nothing else.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{Engine, contact::Contact};
 use crate::{
@@ -65,6 +65,7 @@ impl Engine {
         contact.records_in_flight -= 1;
         contact.hear_time(now, sent, recorded.now);
         contact.hear_due(recorded.next_due);
+        let mut removed = BTreeSet::new();
         for (entry, outcome) in record.entries.iter().zip(recorded.outcomes) {
             let Some(contact) = self.contact(store) else {
                 return;
@@ -76,13 +77,16 @@ impl Engine {
             let Some(held) = contact.held.remove(&entry.run) else {
                 continue;
             };
+            if held.is_removed {
+                removed.insert(held.run.job.uid);
+            }
             let kind = match (outcome, held.ended) {
                 (RecordOutcome::Done, Some((outcome, duration))) => event_of(held.run, outcome, duration),
                 _ => EventKind::RunTakenAway(held.run),
             };
             self.notify(now, kind);
         }
-        for (uid, id) in recorded.deleted {
+        for (uid, id) in recorded.deleted.into_iter().filter(|(uid, _)| !removed.contains(uid)) {
             let job = JobRef { store: store.clone(), id, uid };
             self.notify(now, EventKind::JobRemoved { job, reason: Removal::Finished });
         }

@@ -573,6 +573,25 @@ fn all_jobs_of_all_stores_are_removed_and_counted() {
 }
 
 #[test]
+fn a_job_that_is_removed_while_it_runs_is_told_removed_once() {
+    for command in [Command::RemoveJob(None, "report".into()), Command::RemoveAllJobs(None)] {
+        let is_one = matches!(command, Command::RemoveJob(..));
+        let mut script = Script::running_jobs([job(1, "report", every(100), 0.0)]);
+        script.command(command);
+        script.stored(Ok(match is_one {
+            true => {
+                let value = vec![Removed::Removed { uid: Some(Uid(1)), running: 1 }];
+                StoreReply::Remove(Stamped { now: at(0.0), value })
+            }
+            false => StoreReply::RemoveAll(Stamped { now: at(0.0), value: 1 }),
+        }));
+        script.finished("report#1", crate::Outcome::Ok(json!(null)));
+        script.recorded(|recorded| recorded.deleted = vec![(Uid(1), "report".into())]);
+        assert_eq!(script.count("emoved"), 1);
+    }
+}
+
+#[test]
 fn an_exported_job_comes_back_as_it_was() {
     let exported =
         |paused, next| ExportedJob { id: "report".into(), paused, next_fire_time: next, job: report(0.0).body };

@@ -201,7 +201,8 @@ impl Table {
     /// Renews the lease of a node that holds something.
     fn renew(&mut self, owner: &NodeId, now: DateTime<Utc>, lease: Duration) {
         if let Some(node) = self.nodes.get_mut(owner) {
-            node.lease_until = Some(now + lease);
+            // A call that was delayed must not take back what a later one has been told.
+            node.lease_until = node.lease_until.max(Some(now + lease));
         } else if self.running.is_any_of(owner) {
             let node = Node { lease_until: Some(now + lease), last_claim_seq: 0 };
             self.nodes.insert(owner.clone(), node);

@@ -217,6 +217,11 @@ impl Builder {
         Arc::clone(&self.runtime)
     }
 
+    /// The same on another runtime.
+    pub(crate) fn on(self, runtime: Arc<dyn Runtime>) -> Self {
+        Self { runtime, ..self }
+    }
+
     pub(crate) fn has_executor(&self, name: &ExecutorName) -> bool {
         self.executors.iter().any(|(other, _)| other == name)
     }

@@ -447,4 +447,3 @@ pub(crate) fn gone() -> Error {
         "the scheduler has shut down, or the runtime on which it ran is gone; build another",
     )
 }
-

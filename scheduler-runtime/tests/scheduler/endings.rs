@@ -236,10 +236,7 @@ fn an_async_task_is_dropped_at_its_next_await_when_the_scheduler_shuts_down_now(
 
     world.wait(world.scheduler.shutdown(ShutdownMode::Now)).unwrap();
 
-    assert_eq!(
-        world.told(),
-        ["10:00:00 cancelled once@10:00:00", "10:00:00 finished once", "10:00:00 shut down"]
-    );
+    assert_eq!(world.told(), ["10:00:00 cancelled once@10:00:00", "10:00:00 finished once", "10:00:00 shut down"]);
     assert_eq!(log.read(), ["dropped"]);
 }
 
@@ -247,8 +244,7 @@ fn an_async_task_is_dropped_at_its_next_await_when_the_scheduler_shuts_down_now(
 fn a_store_that_does_not_answer_holds_up_the_shutdown_for_one_lease_at_most() {
     let store = FaultyStore::default();
     let hand = Hand::default();
-    let world =
-        World::new(|builder| builder.store("default", store.clone()).executor("default", hand.clone()));
+    let world = World::new(|builder| builder.store("default", store.clone()).executor("default", hand.clone()));
     world.add(JobSpec::new("tick", Interval::seconds(10)).id("clock"));
     world.advance(10);
     store.go_away();

@@ -63,10 +63,7 @@ fn listeners_that_panic_at_each_others_panics_do_not_go_round_for_ever() {
 
     world.add(JobSpec::new("tick", Interval::seconds(10)).id("clock"));
 
-    assert_eq!(
-        world.told(),
-        ["10:00:00 added clock", "10:00:00 listener failed: (this panic is part of the test)"]
-    );
+    assert_eq!(world.told(), ["10:00:00 added clock", "10:00:00 listener failed: (this panic is part of the test)"]);
 }
 
 /// Panics when it is to start something.
@@ -126,10 +123,7 @@ fn a_store_that_panics_is_a_store_that_fails_and_the_others_carry_on() {
 
     let error = world.refused(JobSpec::new("tick", Interval::seconds(10)).id("lost").store("faulty"));
     assert_eq!(error.kind(), ErrorKind::StoreUnavailable);
-    assert_eq!(
-        error.to_string(),
-        "store `faulty`: the store panicked: (this panic is part of the test)"
-    );
+    assert_eq!(error.to_string(), "store `faulty`: the store panicked: (this panic is part of the test)");
     world.advance(10);
 
     let (of_store, others): (Vec<_>, Vec<_>) =
@@ -165,9 +159,8 @@ fn an_attempt_that_was_taken_over_is_not_taken_for_its_successor() {
     let (store, others_store) = (FaultyStore::over(jobs.clone()), FaultyStore::over(jobs));
     let hand = Hand::default();
     let world = World::new(|builder| builder.store("default", store.clone()).executor("default", hand.clone()));
-    let other = world.beside(|builder| {
-        builder.store("default", others_store.clone()).executor("default", Hand::default())
-    });
+    let other =
+        world.beside(|builder| builder.store("default", others_store.clone()).executor("default", Hand::default()));
     let long = JobSpec::new("tick", Interval::hours(10).first(First::Now)).id("long");
     world.add(long.delivery(Delivery::AtLeastOnce));
     world.advance(1);

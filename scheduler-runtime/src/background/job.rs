@@ -8,6 +8,25 @@ use super::Host;
 use crate::Job;
 
 /// A job as it was when it was read, and what can be done with it by blocking calls.
+///
+/// ```
+/// use scheduler_core::{JobSpec, trigger::Interval};
+/// use scheduler_runtime::Scheduler;
+/// use scheduler_thread::ThreadRuntime;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let scheduler = Scheduler::builder(ThreadRuntime::new()?).task("report", || async {}).background()?;
+/// let job = scheduler.add_job(JobSpec::new("report", Interval::hours(1)).id("hourly"))?;
+/// let job = job.reschedule(Interval::hours(2))?;
+/// assert_eq!(job.body.trigger.to_string(), "every 2h");
+/// assert!(job.runs(10)?.is_empty());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Panics
+///
+/// As the calls of [`Background`](crate::Background).
 #[derive(Debug, Clone)]
 pub struct BlockingJob {
     job: Job,

@@ -31,7 +31,20 @@ pub(super) fn stand_in<P: Parameters>(name: TaskName) -> Task {
     Task::new(name, TaskCall::Async(Arc::new(call)), P::check)
 }
 
-/// An async function that can be a task of a [`Local`]; see [`Local::task`].
+/// An async function that can be a task of a [`Local`](crate::Local); see [`Local::task`](crate::Local::task).
+///
+/// Implemented for each `Fn` that gives a future of something that is [`IntoOutcome`]. `P` stands for what it takes; the
+/// compiler infers it.
+///
+/// ```
+/// use scheduler_core::Error;
+/// use scheduler_executors::parameters::Parameters;
+/// use scheduler_runtime::{Local, LocalTaskFn};
+///
+/// fn nightly<P: Parameters>(scheduler: &Local, function: impl LocalTaskFn<P>) -> Result<(), Error> {
+///     scheduler.task("nightly", function)
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a local task",
     note = "a local task is an async function or closure that takes nothing, arguments that serde can read, a \

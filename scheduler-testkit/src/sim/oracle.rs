@@ -31,6 +31,8 @@ pub(super) struct Oracle {
     leases: BTreeMap<NodeId, DateTime<Utc>>,
     told: BTreeMap<NodeId, Told>,
     started: BTreeSet<(RunId, u64)>,
+    /// Nodes that are shut down at once.
+    stopping: BTreeSet<NodeId>,
 }
 
 /// What a node has told so far.
@@ -119,9 +121,12 @@ impl Oracle {
             if *outcome != RecordOutcome::Done {
                 continue;
             }
+            let is_stopping = self.stopping.contains(&record.owner);
             let job = self.job(entry.run.uid)?;
             match &entry.report {
-                RunReport::End { verdict, .. } => job.ended(entry.run.seq, &record.owner, entry.fence, *verdict)?,
+                RunReport::End { verdict, .. } => {
+                    job.ended(entry.run.seq, (&record.owner, entry.fence), *verdict, is_stopping)?;
+                }
                 RunReport::Release | RunReport::Retry { .. } => {
                     job.given_back(entry.run.seq, &record.owner, entry.fence)
                 }
@@ -160,8 +165,14 @@ impl Oracle {
         *known = until.max(*known);
     }
 
-    /// What a node executes does not count any more: it lost its lease, or gave it up.
-    pub(super) fn uncover(&mut self, node: &NodeId) {
+    /// A node is shut down at once: what it executes is cancelled, whether it listens or not.
+    pub(super) fn stops_at_once(&mut self, node: &NodeId) {
+        self.stopping.insert(node.clone());
+        self.uncover(node);
+    }
+
+    /// What a node executes does not count any more.
+    fn uncover(&mut self, node: &NodeId) {
         self.executing.iter_mut().filter(|it| it.node == *node).for_each(|it| it.is_covered = false);
     }
 

@@ -47,6 +47,7 @@ struct Told {
 struct Execution {
     run: RunId,
     node: NodeId,
+    fence: u64,
     /// Whether the lease under which it was started has been kept up ever since.
     is_covered: bool,
 }
@@ -122,6 +123,10 @@ impl Oracle {
                 continue;
             }
             let is_stopping = self.stopping.contains(&record.owner);
+            let attempt = (&record.owner, entry.run, entry.fence);
+            if !is_stopping && self.executing.iter().any(|it| (&it.node, it.run, it.fence) == attempt) {
+                return Err(format!("run {} is reported by {} while it executes", entry.run, record.owner));
+            }
             let job = self.job(entry.run.uid)?;
             match &entry.report {
                 RunReport::End { verdict, .. } => {
@@ -202,13 +207,13 @@ impl Oracle {
         if job.options.delivery == Delivery::AtMostOnce && starts > 1 {
             return Err(format!("run {run} is to start at most once and starts {starts} times"));
         }
-        self.executing.push(Execution { run, node: node.clone(), is_covered: true });
+        self.executing.push(Execution { run, node: node.clone(), fence: start.fence, is_covered: true });
         Ok(())
     }
 
     /// An attempt has ended on a node, as the node's executor sees it.
-    pub(super) fn stops(&mut self, node: &NodeId, run: RunId) {
-        self.executing.retain(|it| it.node != *node || it.run != run);
+    pub(super) fn stops(&mut self, node: &NodeId, run: RunId, fence: u64) {
+        self.executing.retain(|it| (&it.node, it.run, it.fence) != (node, run, fence));
     }
 
     /// A node is gone, with what it executed.

@@ -225,7 +225,11 @@ fn a_calendar_interval_is_not_thrown_off_by_a_gap_that_crosses_midnight() {
         .starting_on(NaiveDate::from_ymd_opt(2024, 3, 29).unwrap())
         .at(NaiveTime::from_hms_opt(23, 30, 0).unwrap())
         .timezone(zone("America/Nuuk"));
-    let fires = shown(&daily.into(), "America/Nuuk", "2024-03-30T00:00:00Z", "2024-04-02T12:00:00Z");
+    let daily = Trigger::from(daily);
+    let pushed_into_the_next_day = at("2024-03-31T01:00:00Z");
+    assert_eq!(daily.next(None, pushed_into_the_next_day).unwrap(), Some(pushed_into_the_next_day));
+    assert_eq!(daily.previous(pushed_into_the_next_day).unwrap(), Some(pushed_into_the_next_day));
+    let fires = shown(&daily, "America/Nuuk", "2024-03-30T00:00:00Z", "2024-04-02T12:00:00Z");
     assert_eq!(fires, ["29 23:30-0200", "31 00:00-0100", "31 23:30-0100", "01 23:30-0100"]);
 }
 

@@ -32,6 +32,36 @@ const COARSEST_ACCURACY: Duration = Duration::from_secs(1);
 /// Puts a scheduler together: tasks, stores, executors, defaults. What is wrong with it is an error of the last step.
 ///
 /// Without a store named `default` there is one in memory, without an executor named `default` there is [`Spawn`].
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use scheduler_core::{EventMask, PartialOptions};
+/// use scheduler_executors::ThreadPool;
+/// use scheduler_runtime::Scheduler;
+/// use scheduler_stores::MemoryStore;
+/// use scheduler_thread::ThreadRuntime;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let scheduler = Scheduler::builder(ThreadRuntime::new()?)
+///     .task("fetch", |url: String| async move { println!("fetching {url}") })
+///     .blocking_task("compress", |path: String| println!("compressing {path}"))
+///     .store("scratch", MemoryStore::new())
+///     .executor("heavy", ThreadPool::new())
+///     .job_defaults(PartialOptions::default().misfire_grace_time(Duration::from_secs(60)))
+///     .timezone_named("Europe/Berlin")
+///     .listener(EventMask::RUN_ERROR, |event| eprintln!("{event:?}"))
+///     .build()?;
+/// # drop(scheduler);
+///
+/// let wrong = Scheduler::builder(ThreadRuntime::new()?).timezone_named("Europe/Atlantis").build();
+/// assert_eq!(
+///     wrong.unwrap_err().to_string(),
+///     "time zone `Europe/Atlantis`: the tz database has no such zone; an example is `Europe/Berlin`",
+/// );
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[doc(alias = "configure")]
 pub struct Builder {
@@ -215,6 +245,11 @@ impl Builder {
 
     pub(crate) fn runtime(&self) -> Arc<dyn Runtime> {
         Arc::clone(&self.runtime)
+    }
+
+    /// The same on another runtime.
+    pub(crate) fn on(self, runtime: Arc<dyn Runtime>) -> Self {
+        Self { runtime, ..self }
     }
 
     pub(crate) fn has_executor(&self, name: &ExecutorName) -> bool {

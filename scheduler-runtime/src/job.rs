@@ -8,7 +8,31 @@ use crate::Scheduler;
 
 /// A job as it was when it was read, and what can be done with it.
 ///
-/// Its fields are those of [`JobRow`]. They do not change by themselves; [`refresh`](Self::refresh) reads them anew.
+/// Its fields are those of [`JobRow`]. They do not change by themselves; [`refresh`](Self::refresh) reads them anew. Its
+/// methods go by the job's id and store.
+///
+/// ```
+/// use scheduler_core::{JobChange, JobSpec, JobState, trigger::Interval};
+/// use scheduler_runtime::Scheduler;
+/// use scheduler_tokio::TokioRuntime;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let rt = tokio::runtime::Builder::new_current_thread().build()?;
+/// # rt.block_on(async {
+/// let scheduler = Scheduler::builder(TokioRuntime::current()).task("report", || async {}).build()?;
+/// let job = scheduler.add_job(JobSpec::new("report", Interval::hours(1)).id("hourly")).await?;
+/// assert_eq!(job.id, "hourly");
+///
+/// let job = job.modify(JobChange::default().name("Hourly report")).await?;
+/// let job = job.pause().await?;
+/// assert_eq!(job.state, JobState::Paused);
+/// assert_eq!(job.to_string(), "Hourly report (trigger: every 1h, paused)");
+/// job.remove().await?;
+/// assert!(job.refresh().await.unwrap_err().is_not_found());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Job {
     scheduler: Scheduler,

@@ -17,6 +17,20 @@ use futures_util::Stream;
 use scheduler_core::{Event, EventMask};
 
 /// The number of a listener, for removing it.
+///
+/// ```
+/// use scheduler_core::EventMask;
+/// use scheduler_runtime::Scheduler;
+/// use scheduler_thread::ThreadRuntime;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let scheduler = Scheduler::builder(ThreadRuntime::new()?).build()?;
+/// let id = scheduler.add_listener(EventMask::RUN_ERROR | EventMask::RUN_MISSED, |event| eprintln!("{event:?}"));
+/// assert!(scheduler.remove_listener(id));
+/// assert!(!scheduler.remove_listener(id));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ListenerId(u64);
 
@@ -146,6 +160,27 @@ impl Subscriber {
 ///
 /// Ends when the scheduler has shut down. A reader that falls behind by more than the stream holds is told how many events
 /// it missed, in their place.
+///
+/// ```
+/// use scheduler_core::{EventKind, EventMask, JobSpec};
+/// use scheduler_runtime::Scheduler;
+/// use scheduler_tokio::TokioRuntime;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let rt = tokio::runtime::Builder::new_current_thread().build()?;
+/// # rt.block_on(async {
+/// let scheduler =
+///     Scheduler::builder(TokioRuntime::current()).task("answer", || async { 42 }).build()?;
+/// let mut events = scheduler.events(EventMask::RUN_EXECUTED);
+/// scheduler.add_job(JobSpec::now("answer")).await?;
+/// scheduler.start().await?;
+///
+/// let event = events.next().await.expect("the scheduler is running")?;
+/// assert!(matches!(&event.kind, EventKind::RunExecuted { output, .. } if *output == 42));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })
+/// # }
+/// ```
 pub struct EventStream {
     id: ListenerId,
     receiver: Pin<Box<Receiver<Item>>>,
@@ -201,6 +236,16 @@ impl fmt::Debug for EventStream {
 }
 
 /// Events that a reader missed because it was too slow.
+///
+/// ```
+/// use scheduler_runtime::Missed;
+///
+/// let missed = Missed { count: 3 };
+/// assert_eq!(
+///     missed.to_string(),
+///     "the event stream was full and 3 events were dropped; read faster or ask for a larger one",
+/// );
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Missed {
     /// How many.

@@ -1,32 +1,39 @@
 //! A scheduler on one thread, with tasks that need not be `Send`.
 
+mod runtime;
+mod task;
+
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
     fmt,
     future::{Future, poll_fn},
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
+    panic::AssertUnwindSafe,
+    pin::pin,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll},
 };
 
-use async_channel::{Receiver, Sender};
-use futures_channel::oneshot;
-use futures_util::{FutureExt, Stream, future::LocalBoxFuture, stream::FuturesUnordered};
+use futures_channel::{mpsc, oneshot};
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{Either, LocalBoxFuture, select},
+    stream::FuturesUnordered,
+};
 use scheduler_core::{
     BoxFuture, CancellationToken, Conflict, Dispatch, Error, Event, EventMask, Executor, ExecutorName, JobChange,
-    JobId, JobSpec, JobStore, Outcome, Run, RunContext, StoreName, Task, TaskCall, TaskName, Trigger,
+    JobId, JobSpec, JobStore, Outcome, RawJob, Run, StoreName, Task, TaskName, Trigger,
     engine::{ExportedJob, SchedulerState, ShutdownMode},
+    trigger::CustomTrigger,
 };
-use scheduler_executors::{
-    IntoOutcome, Spawn,
-    parameters::{Args, Context as ContextOnly, ContextAndArgs, Nothing, Parameters},
-};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use scheduler_executors::{Spawn, parameters::Parameters};
 
+pub use self::task::LocalTaskFn;
+use self::{
+    runtime::{Arrival, LocalExecutor, LocalRuntime},
+    task::{LocalCall, call, stand_in},
+};
 use crate::{
     Builder, EventStream, Job, ListenerId, Scheduler,
     background::{block_on, blocking_calls},
@@ -34,48 +41,77 @@ use crate::{
     runtime::Runtime,
 };
 
+/// The name of the executor that runs tasks on the scheduler's own thread.
+const EXECUTOR: &str = "local";
+
+/// How often the loop and the tasks take turns before whoever else runs on this thread gets one.
+const ROUNDS: usize = 32;
+
 /// A scheduler that lives on one thread: its loop and any number of cooperating tasks, which need not be `Send` and may
 /// share an `Rc`.
 ///
 /// Nothing happens on it but inside its calls: [`run`](Self::run) runs it until it has been shut down; each other call runs
-/// it while it waits. Its [`handle`](Self::handle) can be sent to other threads.
+/// it while it waits. The runtime is asked for the time and for threads for blocking work, and for no other thread. The
+/// [`handle`](Self::handle) can be sent to other threads.
 ///
-/// Tasks registered by [`task`](Self::task) run here; so do async tasks that were given to the builder, if their job names
-/// no other executor. Blocking ones run on the runtime's threads for such work.
+/// Its executor, which runs async tasks on this thread, is named `local`, and `default` as well unless the builder was given
+/// another one. Blocking tasks run on the runtime's threads for such work.
+///
+/// ```
+/// use std::{cell::Cell, rc::Rc};
+///
+/// use scheduler_core::{EventMask, JobSpec, engine::ShutdownMode};
+/// use scheduler_runtime::Scheduler;
+/// use scheduler_thread::ThreadRuntime;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let scheduler = Scheduler::builder(ThreadRuntime::new()?).local()?;
+/// let visits = Rc::new(Cell::new(0)); // Neither `Send` nor locked.
+/// let visit = Rc::clone(&visits);
+/// scheduler.task("visit", move || {
+///     visit.set(visit.get() + 1);
+///     std::future::ready(())
+/// })?;
+/// scheduler.add_job(JobSpec::now("visit"))?;
+/// let handle = scheduler.handle();
+/// scheduler.add_listener(EventMask::RUN_EXECUTED, move |_| handle.begin_shutdown(ShutdownMode::Wait).unwrap());
+///
+/// scheduler.run()?;
+/// assert_eq!(visits.get(), 1);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Panics
+///
+/// Its calls panic where the runtime's `block_on` does, and in its own tasks and listeners, which run inside such a call
+/// already: those await the [`handle`](Self::handle), or [`begin_shutdown`](Self::begin_shutdown).
 #[doc(alias = "GeventScheduler")]
 pub struct Local {
     scheduler: Scheduler,
     runtime: Arc<dyn Runtime>,
     driver: RefCell<Option<BoxFuture<'static, ()>>>,
     tasks: RefCell<HashMap<TaskName, LocalCall>>,
-    requests: Pin<Box<Receiver<Request>>>,
+    arrivals: RefCell<mpsc::UnboundedReceiver<Arrival>>,
     running: RefCell<FuturesUnordered<LocalBoxFuture<'static, ()>>>,
     is_polling: Cell<bool>,
 }
 
-type LocalCall = Rc<dyn Fn(RunContext, Value) -> LocalBoxFuture<'static, Outcome>>;
-
-/// A run that is to start on the thread of a [`Local`].
-struct Request {
-    dispatch: Dispatch,
-    outcome: oneshot::Sender<Outcome>,
-}
-
 impl Local {
     pub(crate) fn new(mut builder: Builder) -> Result<Self, Error> {
-        let runtime = builder.runtime();
-        // Bounded by the runs in flight, which the engine bounds.
-        let (sender, requests) = async_channel::unbounded();
+        let (sender, arrivals) = mpsc::unbounded();
+        let runtime: Arc<dyn Runtime> = Arc::new(LocalRuntime { host: builder.runtime(), arrivals: sender.clone() });
+        builder = builder.on(Arc::clone(&runtime));
         if !builder.has_executor(&ExecutorName::default()) {
-            builder = builder.executor(ExecutorName::default(), LocalExecutor { requests: sender });
+            builder = builder.executor(ExecutorName::default(), LocalExecutor { arrivals: sender.clone() });
         }
-        let (scheduler, driver) = builder.assemble()?;
+        let (scheduler, driver) = builder.executor(EXECUTOR, LocalExecutor { arrivals: sender }).assemble()?;
         Ok(Self {
             scheduler,
             runtime,
             driver: RefCell::new(Some(Box::pin(driver.run()))),
             tasks: RefCell::default(),
-            requests: Box::pin(requests),
+            arrivals: RefCell::new(arrivals),
             running: RefCell::default(),
             is_polling: Cell::new(false),
         })
@@ -94,11 +130,7 @@ impl Local {
     {
         let name = name.into();
         self.add_task(stand_in::<P>(name.clone()))?;
-        let call: LocalCall = Rc::new(move |context, args| match P::read(context, &args) {
-            Ok(values) => function.call(values),
-            Err(message) => Box::pin(std::future::ready(Outcome::Error(message))),
-        });
-        self.tasks.borrow_mut().insert(name, call);
+        self.tasks.borrow_mut().insert(name, call(function));
         Ok(())
     }
 
@@ -148,16 +180,24 @@ impl Local {
 
     /// Runs the scheduler until a future of the caller's has ended, and gives what it gives.
     ///
-    /// # Panics
-    ///
-    /// If called from a task or a listener of this scheduler: they run inside such a call already. They can await calls of
-    /// the [`handle`](Self::handle).
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let scheduler = scheduler_runtime::Scheduler::builder(scheduler_thread::ThreadRuntime::new()?).local()?;
+    /// assert_eq!(scheduler.block_on(async { 6 * 7 }), 42);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         self.block(future)
     }
 
     fn block<T>(&self, future: impl Future<Output = T>) -> T {
-        let mut future = Box::pin(future);
+        assert!(
+            !self.is_polling.get(),
+            "a task or listener of a local scheduler runs inside one of its calls and cannot wait for another: await its \
+             handle, or begin_shutdown"
+        );
+        let mut future = pin!(future);
         let both = poll_fn(|cx| {
             // When the loop has ended, the future gets its answer from what the loop has left behind.
             let _ = self.poll(cx);
@@ -168,28 +208,17 @@ impl Local {
 
     /// Polls the loop and the tasks. Ready when the loop has ended.
     fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
-        assert!(
-            !self.is_polling.replace(true),
-            "a task or listener of a local scheduler cannot wait for it: await its handle"
-        );
-        let _reset = Reset(&self.is_polling);
-        loop {
+        let _polling = Polling::begin(&self.is_polling);
+        for _ in 0..ROUNDS {
             let is_over = self.poll_driver(cx);
-            let has_started = self.start_requests(cx);
-            let mut running = self.running.borrow_mut();
-            let mut has_ended = false;
-            while let Poll::Ready(Some(())) = Pin::new(&mut *running).poll_next(cx) {
-                has_ended = true;
-            }
-            drop(running);
-            if is_over {
-                return Poll::Ready(());
-            }
-            // What has started or ended has left its waker with the loop, which would wake this thread at once.
-            if !has_started && !has_ended {
-                return Poll::Pending;
+            let have_arrived = self.take_in(cx);
+            let have_ended = self.poll_running(cx);
+            if !have_arrived && !have_ended {
+                return if is_over { Poll::Ready(()) } else { Poll::Pending };
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn poll_driver(&self, cx: &mut Context<'_>) -> bool {
@@ -201,32 +230,42 @@ impl Local {
         is_over
     }
 
-    fn start_requests(&self, cx: &mut Context<'_>) -> bool {
-        let mut has_started = false;
-        while let Poll::Ready(Some(request)) = self.requests.clone().as_mut().poll_next(cx) {
-            self.start_run(request);
-            has_started = true;
+    /// Takes in what has arrived; true if anything has.
+    fn take_in(&self, cx: &mut Context<'_>) -> bool {
+        let mut have_arrived = false;
+        loop {
+            let arrived = self.arrivals.borrow_mut().poll_next_unpin(cx);
+            let Poll::Ready(Some(arrival)) = arrived else {
+                return have_arrived;
+            };
+            have_arrived = true;
+            let future: LocalBoxFuture<'static, ()> = match arrival {
+                Arrival::Future(future) => future,
+                Arrival::Run(dispatch, outcome) => self.run_of(dispatch, outcome),
+            };
+            // What panics ends, and nothing else is affected.
+            let contained = AssertUnwindSafe(future).catch_unwind().map(drop);
+            self.running.borrow().push(Box::pin(contained));
         }
-        has_started
     }
 
-    fn start_run(&self, Request { dispatch, outcome }: Request) {
+    /// Polls what runs; true if some of it has ended.
+    fn poll_running(&self, cx: &mut Context<'_>) -> bool {
+        let mut have_ended = false;
+        while let Poll::Ready(Some(())) = self.running.borrow_mut().poll_next_unpin(cx) {
+            have_ended = true;
+        }
+        have_ended
+    }
+
+    fn run_of(&self, dispatch: Dispatch, outcome: oneshot::Sender<Outcome>) -> LocalBoxFuture<'static, ()> {
         let call = self.tasks.borrow().get(dispatch.task.name()).map(Rc::clone);
-        let attempt: LocalBoxFuture<'static, Outcome> = match call {
-            Some(call) => {
-                let token = dispatch.context.cancellation.clone();
-                let body = catch_unwind(AssertUnwindSafe(|| call(dispatch.context, dispatch.args)));
-                match body {
-                    Ok(body) => Box::pin(run(body, token)),
-                    Err(panic) => Box::pin(std::future::ready(Outcome::Panicked(message_of(&*panic)))),
-                }
-            }
-            None => Spawn::new().start(dispatch),
-        };
-        self.running.borrow_mut().push(Box::pin(async move {
+        Box::pin(async move {
+            let attempt = AssertUnwindSafe(attempt(call, dispatch)).catch_unwind();
+            let ended = attempt.await.unwrap_or_else(|panic| Outcome::Panicked(message_of(&*panic)));
             // Nobody waits for it if the executor's future was dropped.
-            drop(outcome.send(attempt.await));
-        }));
+            drop(outcome.send(ended));
+        })
     }
 
     fn job_handle(&self, job: Job) -> Job {
@@ -242,90 +281,37 @@ impl fmt::Debug for Local {
     }
 }
 
-struct Reset<'a>(&'a Cell<bool>);
+/// Says, as long as it lives, that the scheduler is being polled.
+struct Polling<'a>(&'a Cell<bool>);
 
-impl Drop for Reset<'_> {
+impl<'a> Polling<'a> {
+    fn begin(is_polling: &'a Cell<bool>) -> Self {
+        is_polling.set(true);
+        Self(is_polling)
+    }
+}
+
+impl Drop for Polling<'_> {
     fn drop(&mut self) {
         self.0.set(false);
     }
 }
 
+/// One attempt of a run: of a local task, or of one that would run anywhere.
+async fn attempt(call: Option<LocalCall>, dispatch: Dispatch) -> Outcome {
+    let token = dispatch.context.cancellation.clone();
+    match call {
+        Some(_) if token.is_cancelled() => Outcome::Cancelled,
+        Some(call) => until_stopped(call(dispatch.context, dispatch.args), token).await,
+        None => Spawn::new().start(dispatch).await,
+    }
+}
+
 /// Polls a task to its end, or drops it when it is told to stop.
-async fn run(body: LocalBoxFuture<'static, Outcome>, token: CancellationToken) -> Outcome {
-    let body = AssertUnwindSafe(body).catch_unwind();
-    futures_util::pin_mut!(body);
-    let stop = token.cancelled();
-    futures_util::pin_mut!(stop);
+async fn until_stopped(body: LocalBoxFuture<'static, Outcome>, token: CancellationToken) -> Outcome {
     // The body first: one that ends by itself when it is told to stop keeps its outcome.
-    match futures_util::future::select(body, stop).await {
-        futures_util::future::Either::Left((outcome, _)) => {
-            outcome.unwrap_or_else(|panic| Outcome::Panicked(message_of(&*panic)))
-        }
-        futures_util::future::Either::Right(_) => Outcome::Cancelled,
+    match select(body, pin!(token.cancelled())).await {
+        Either::Left((outcome, _)) => outcome,
+        Either::Right(_) => Outcome::Cancelled,
     }
 }
-
-/// Hands runs to the thread of a [`Local`].
-#[derive(Debug)]
-struct LocalExecutor {
-    requests: Sender<Request>,
-}
-
-impl Executor for LocalExecutor {
-    fn start(&self, dispatch: Dispatch) -> BoxFuture<'static, Outcome> {
-        let (outcome, ended) = oneshot::channel();
-        let sent = self.requests.try_send(Request { dispatch, outcome });
-        Box::pin(async move {
-            match sent {
-                Ok(()) => ended.await.unwrap_or(Outcome::Cancelled),
-                Err(_) => Outcome::Error("the local scheduler of this task is gone".to_owned()),
-            }
-        })
-    }
-}
-
-impl fmt::Debug for Request {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Request").field(&self.dispatch).finish()
-    }
-}
-
-/// What other executors see of a local task.
-fn stand_in<P: Parameters>(name: TaskName) -> Task {
-    let message = format!("task `{name}` is local to its scheduler's thread: its jobs need the executor `default`");
-    let call =
-        move |_, _| -> BoxFuture<'static, Outcome> { Box::pin(std::future::ready(Outcome::Error(message.clone()))) };
-    Task::new(name, TaskCall::Async(Arc::new(call)), P::check)
-}
-
-/// An async function that can be a task of a [`Local`]; see [`Local::task`].
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be a local task",
-    note = "a local task is an async function or closure that takes nothing, arguments that serde can read, a \
-            `RunContext`, or a `RunContext` and arguments"
-)]
-pub trait LocalTaskFn<P: Parameters>: 'static {
-    /// Calls it.
-    fn call(&self, values: P::Values) -> LocalBoxFuture<'static, Outcome>;
-}
-
-macro_rules! local_task_fn {
-    ($parameters:ty, ($($value:ident: $type:ty),*) $(, $args:ident)?) => {
-        impl<F, R $(, $args)?> LocalTaskFn<$parameters> for F
-        where
-            F: Fn($($type),*) -> R + 'static,
-            R: Future<Output: IntoOutcome> + 'static,
-            $($args: DeserializeOwned + Send + 'static,)?
-        {
-            fn call(&self, ($($value,)*): <$parameters as Parameters>::Values) -> LocalBoxFuture<'static, Outcome> {
-                let future = self($($value),*);
-                Box::pin(async move { future.await.into_outcome() })
-            }
-        }
-    };
-}
-
-local_task_fn!(Nothing, ());
-local_task_fn!(ContextOnly, (context: RunContext));
-local_task_fn!(Args<A>, (args: A), A);
-local_task_fn!(ContextAndArgs<A>, (context: RunContext, args: A), A);

@@ -73,19 +73,28 @@ impl Registry {
         drop(catch_unwind(AssertUnwindSafe(|| drop((tasks, triggers)))));
     }
 
-    /// Gives each custom trigger in it the implementation of its name.
+    /// Gives each custom trigger of a description the implementation of its name. One that brings its own along makes it
+    /// known, so that the job fires when it comes back from its store.
     pub(crate) fn resolve(&self, trigger: &mut Trigger) {
-        trigger.custom_mut(&mut |custom| {
-            if custom.implementation.is_none() {
-                let triggers = self.triggers.read().unwrap_or_else(PoisonError::into_inner);
-                custom.implementation = triggers.get(&custom.name).cloned();
+        trigger.custom_mut(&mut |custom| match &custom.implementation {
+            Some(own) => {
+                let mut triggers = self.triggers.write().unwrap_or_else(PoisonError::into_inner);
+                triggers.entry(custom.name.clone()).or_insert_with(|| Arc::clone(own));
             }
+            None => custom.implementation = self.implementation(&custom.name),
         });
+    }
+
+    fn implementation(&self, name: &str) -> Option<Arc<dyn CustomTrigger>> {
+        self.triggers.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
     /// Resolves the triggers of all jobs that a store has handed out.
     pub(crate) fn resolve_reply(&self, reply: &mut StoreReply) {
-        let job = |job: &mut JobRow| self.resolve(&mut job.body.trigger);
+        // A memory store hands out what another scheduler has put in; what counts is what is known here.
+        let job = |job: &mut JobRow| {
+            job.body.trigger.custom_mut(&mut |custom| custom.implementation = self.implementation(&custom.name));
+        };
         let listed = |listed: &mut Listed| {
             if let Listed::Job(row) = listed {
                 job(row);

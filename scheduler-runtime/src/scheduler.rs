@@ -25,7 +25,34 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A handle to a scheduler. Cloning gives another handle to the same one.
 ///
 /// A scheduler that has been started goes on when its handles are dropped, until [`shutdown`](Self::shutdown) or the end of
-/// its runtime. One that has not been started goes with its last handle.
+/// its runtime. One that has not been started goes with its last handle, also one that a listener or a task holds. What
+/// those hold is dropped with the shutdown.
+///
+/// ```
+/// use scheduler_core::{EventMask, JobSpec, engine::ShutdownMode, trigger::Interval};
+/// use scheduler_runtime::Scheduler;
+/// use scheduler_tokio::TokioRuntime;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let rt = tokio::runtime::Builder::new_current_thread().build()?;
+/// # rt.block_on(async {
+/// let scheduler = Scheduler::builder(TokioRuntime::current())
+///     .task("greet", |name: String| async move { format!("hello, {name}") })
+///     .build()?;
+/// let mut events = scheduler.events(EventMask::RUN_EXECUTED);
+/// scheduler.add_job(JobSpec::new("greet", Interval::hours(1)).id("hourly").args("ann")).await?;
+/// scheduler.add_job(JobSpec::now("greet").args("bob")).await?;
+/// scheduler.start().await?;
+///
+/// let executed = events.next().await.expect("the scheduler is running")?;
+/// println!("{executed:?}");
+/// let job = scheduler.job("hourly").await?.expect("it was added above");
+/// job.pause().await?;
+/// scheduler.shutdown(ShutdownMode::Wait).await?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[doc(alias = "AsyncIOScheduler")]
 pub struct Scheduler {
@@ -43,7 +70,7 @@ struct Shared {
 }
 
 impl Scheduler {
-    /// Begins to put a scheduler together that runs on `runtime`.
+    /// Begins to put a scheduler together that runs on `runtime`; see [`Builder`].
     pub fn builder(runtime: impl Runtime) -> Builder {
         Builder::new(Arc::new(runtime))
     }
@@ -105,7 +132,10 @@ impl Scheduler {
     }
 
     /// Ends the scheduler, as the mode says: after its running runs, or cancelling them. What has not started is given back.
-    /// Jobs stay in their stores. Does nothing if it has shut down.
+    /// Jobs stay in their stores. Does nothing if it has shut down. Goes on if the call is dropped.
+    ///
+    /// A task that awaits this with [`ShutdownMode::Wait`] waits for its own end, for ever; see
+    /// [`begin_shutdown`](Self::begin_shutdown).
     ///
     /// A store that does not answer is waited for one lease at most; what was held there is free when the lease ends.
     ///

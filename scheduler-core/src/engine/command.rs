@@ -18,6 +18,7 @@ pub(super) use add::Adding;
 use super::{CallId, Command, Effect, Engine, Mode, Reply, SchedulerState, StoreCall, StoreReply, contact::Contact};
 use crate::{
     Error, ErrorKind, EventKind, JobRow, Listed, Now, StoreName,
+    spec::is_closure,
     store::{StoreError, StoreLimits},
 };
 
@@ -88,6 +89,10 @@ impl Engine {
             }
             Command::RemoveTasks(tasks) => {
                 std::sync::Arc::make_mut(&mut self.tasks).retain(|task| !tasks.contains(task));
+                // Jobs of a task that was there are told of once more, as left to others.
+                if !tasks.iter().all(is_closure) {
+                    self.contacts.iter_mut().for_each(|contact| contact.surveyed = None);
+                }
                 self.reply(call, Ok(Reply::Done));
             }
             Command::AddJobs(store, specs) => self.add_jobs(now, call, &store, specs),

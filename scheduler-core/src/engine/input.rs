@@ -107,7 +107,17 @@ pub enum Change {
     Resume,
 }
 
-/// A job in the form in which it leaves one scheduler and enters another.
+/// A job in the form in which it leaves one scheduler and enters another: as JSON, when serialised.
+///
+/// ```
+/// use scheduler_core::engine::ExportedJob;
+///
+/// let json = r#"{"id": "nightly", "paused": true,
+///                "job": {"v": 1, "task": "report", "trigger": {"type": "date", "at": "2026-11-21T09:00:00Z"}}}"#;
+/// let job: ExportedJob = serde_json::from_str(json)?;
+/// assert!(job.paused && job.job.task == "report");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ExportedJob {
     /// The id.

@@ -336,15 +336,17 @@ impl Trigger {
         }
     }
 
-    /// True if there is no fire time at all since 1970, as for 30 February. A trigger that needs custom code which is not
-    /// there is believed to have one.
+    /// True if it is certain that there is no fire time since 1970, as for 30 February.
+    ///
+    /// Triggers under `and` that never agree may exhaust the search before that is certain.
     pub fn never_fires(&self) -> bool {
         match self {
             Self::Cron(cron) => cron.never_fires(),
             Self::Interval(interval) => interval.never_fires(),
             Self::Date(_) | Self::Custom(_) => false,
             Self::CalendarInterval(_) | Self::And(_) | Self::Or(_) | Self::Except(_) => {
-                matches!(self.search(None, DateTime::UNIX_EPOCH - TimeDelta::days(2)), Ok(None))
+                let since = DateTime::UNIX_EPOCH - TimeDelta::days(2);
+                self.is_bound() && matches!(self.at_or_after(since, &mut Budget::full()), Ok(None))
             }
         }
     }

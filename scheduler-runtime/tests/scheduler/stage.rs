@@ -112,11 +112,16 @@ pub(crate) struct FaultyStore {
     jobs: MemoryStore,
     is_away: Arc<AtomicBool>,
     is_broken: Arc<AtomicBool>,
+    limits: Option<StoreLimits>,
 }
 
 impl FaultyStore {
     pub(crate) fn over(jobs: MemoryStore) -> Self {
         Self { jobs, ..Self::default() }
+    }
+
+    pub(crate) fn with_limits(self, change: impl FnOnce(StoreLimits) -> StoreLimits) -> Self {
+        Self { limits: Some(change(self.jobs.limits())), ..self }
     }
 
     pub(crate) fn go_away(&self) {
@@ -149,7 +154,7 @@ impl FaultyStore {
 #[async_trait]
 impl JobStore for FaultyStore {
     fn limits(&self) -> StoreLimits {
-        self.jobs.limits()
+        self.limits.clone().unwrap_or_else(|| self.jobs.limits())
     }
 
     async fn insert(&self, at: DateTime<Utc>, jobs: &[JobRow]) -> Result<Stamped<Vec<Inserted>>, StoreError> {

@@ -66,10 +66,6 @@ impl World {
         self.runtime.advance(Duration::from_secs(seconds));
     }
 
-    pub(crate) fn advance_millis(&self, millis: u64) {
-        self.runtime.advance(Duration::from_millis(millis));
-    }
-
     pub(crate) fn add(&self, spec: scheduler_core::JobSpec) -> scheduler_runtime::Job {
         self.wait(self.scheduler.add_job(spec)).unwrap()
     }

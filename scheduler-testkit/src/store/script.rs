@@ -8,7 +8,7 @@ use scheduler_core::{
     Verdict, Wait,
     store::{
         Adopt, Claim, ClaimedJob, Entry, JobQuery, Move, Record, Report, RunChange, RunQuery, RunReport, Settle, Turn,
-        Update,
+        TurnReply, Update,
     },
 };
 use serde_json::{Map, json};
@@ -57,7 +57,7 @@ enum Call {
 #[derive(Debug, PartialEq)]
 enum Reply {
     Text(String),
-    Turn(Box<scheduler_core::store::TurnReply>),
+    Turn(Box<TurnReply>),
 }
 
 impl Call {

@@ -1,0 +1,294 @@
+//! The calls of a scheduler as blocking ones, for handles that are not async.
+
+/// The calls of [`Scheduler`] as blocking ones, over `block` and `job_handle`.
+macro_rules! blocking_calls {
+    ($handle:ty, $job:ty) => {
+        impl $handle {
+            /// Takes no more jobs until resumed; see [`Scheduler::pause`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::pause`].
+            pub fn pause(&self) -> Result<(), Error> {
+                self.block(self.scheduler.pause())
+            }
+
+            /// Takes jobs again; see [`Scheduler::resume`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::resume`].
+            pub fn resume(&self) -> Result<(), Error> {
+                self.block(self.scheduler.resume())
+            }
+
+            /// Asks the scheduler to end and does not wait for that; see [`Scheduler::begin_shutdown`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::begin_shutdown`].
+            pub fn begin_shutdown(&self, mode: ShutdownMode) -> Result<(), Error> {
+                self.scheduler.begin_shutdown(mode)
+            }
+
+            /// What the scheduler is doing.
+            pub fn state(&self) -> SchedulerState {
+                self.block(self.scheduler.state())
+            }
+
+            /// Whether the scheduler has been started and has not shut down.
+            #[doc(alias = "running")]
+            pub fn is_running(&self) -> bool {
+                self.block(self.scheduler.is_running())
+            }
+
+            /// Registers the implementation of a custom trigger; see [`Scheduler::add_trigger`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::add_trigger`].
+            pub fn add_trigger(
+                &self,
+                name: impl Into<String>,
+                implementation: impl CustomTrigger + 'static,
+            ) -> Result<(), Error> {
+                self.scheduler.add_trigger(name, implementation)
+            }
+
+            /// Makes the scheduler look at once for what is due; see [`Scheduler::wakeup`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::wakeup`].
+            pub fn wakeup(&self) -> Result<(), Error> {
+                self.block(self.scheduler.wakeup())
+            }
+
+            /// Adds a job; see [`Scheduler::add_job`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::add_job`].
+            pub fn add_job(&self, spec: JobSpec) -> Result<$job, Error> {
+                self.block(self.scheduler.add_job(spec)).map(|job| self.job_handle(job))
+            }
+
+            /// Adds many jobs; see [`Scheduler::add_jobs`].
+            pub fn add_jobs(&self, specs: Vec<JobSpec>) -> Vec<Result<$job, Error>> {
+                let added = self.block(self.scheduler.add_jobs(specs));
+                added.into_iter().map(|job| job.map(|job| self.job_handle(job))).collect()
+            }
+
+            /// The job with this id; see [`Scheduler::job`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::job`].
+            #[doc(alias = "get_job")]
+            pub fn job(&self, id: impl Into<JobId>) -> Result<Option<$job>, Error> {
+                Ok(self.block(self.scheduler.job(id))?.map(|job| self.job_handle(job)))
+            }
+
+            /// All jobs; see [`Scheduler::jobs`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::jobs`].
+            #[doc(alias = "get_jobs")]
+            pub fn jobs(&self) -> Result<Vec<$job>, Error> {
+                let jobs = self.block(self.scheduler.jobs())?;
+                Ok(jobs.into_iter().map(|job| self.job_handle(job)).collect())
+            }
+
+            /// The rows that cannot be read; see [`Scheduler::unreadable_jobs`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::unreadable_jobs`].
+            pub fn unreadable_jobs(&self) -> Result<Vec<(StoreName, RawJob)>, Error> {
+                self.block(self.scheduler.unreadable_jobs())
+            }
+
+            /// The newest runs of a job; see [`Scheduler::runs`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::runs`].
+            pub fn runs(&self, id: impl Into<JobId>, limit: usize) -> Result<Vec<Run>, Error> {
+                self.block(self.scheduler.runs(id, limit))
+            }
+
+            /// Changes properties of a job; see [`Scheduler::modify_job`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::modify_job`].
+            pub fn modify_job(&self, id: impl Into<JobId>, change: JobChange) -> Result<$job, Error> {
+                self.block(self.scheduler.modify_job(id, change)).map(|job| self.job_handle(job))
+            }
+
+            /// Gives a job another trigger; see [`Scheduler::reschedule_job`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::reschedule_job`].
+            pub fn reschedule_job(&self, id: impl Into<JobId>, trigger: impl Into<Trigger>) -> Result<$job, Error> {
+                self.block(self.scheduler.reschedule_job(id, trigger)).map(|job| self.job_handle(job))
+            }
+
+            /// Keeps a job from firing; see [`Scheduler::pause_job`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::pause_job`].
+            pub fn pause_job(&self, id: impl Into<JobId>) -> Result<$job, Error> {
+                self.block(self.scheduler.pause_job(id)).map(|job| self.job_handle(job))
+            }
+
+            /// Lets a job fire again; see [`Scheduler::resume_job`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::resume_job`].
+            pub fn resume_job(&self, id: impl Into<JobId>) -> Result<$job, Error> {
+                self.block(self.scheduler.resume_job(id)).map(|job| self.job_handle(job))
+            }
+
+            /// Removes a job; see [`Scheduler::remove_job`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::remove_job`].
+            pub fn remove_job(&self, id: impl Into<JobId>) -> Result<(), Error> {
+                self.block(self.scheduler.remove_job(id))
+            }
+
+            /// Removes all jobs; see [`Scheduler::remove_all_jobs`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::remove_all_jobs`].
+            pub fn remove_all_jobs(&self) -> Result<u64, Error> {
+                self.block(self.scheduler.remove_all_jobs())
+            }
+
+            /// Writes a list of all jobs for people; see [`Scheduler::print_jobs`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::print_jobs`].
+            pub fn print_jobs(&self, out: &mut (dyn std::io::Write + Send)) -> Result<(), Error> {
+                self.block(self.scheduler.print_jobs(out))
+            }
+
+            /// All jobs in their exported form; see [`Scheduler::export_jobs`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::export_jobs`].
+            pub fn export_jobs(&self) -> Result<Vec<ExportedJob>, Error> {
+                self.block(self.scheduler.export_jobs())
+            }
+
+            /// Adds exported jobs; see [`Scheduler::import_jobs`].
+            pub fn import_jobs(&self, jobs: Vec<ExportedJob>, conflict: Conflict) -> Vec<Result<$job, Error>> {
+                let added = self.block(self.scheduler.import_jobs(jobs, conflict));
+                added.into_iter().map(|job| job.map(|job| self.job_handle(job))).collect()
+            }
+
+            /// Registers a task; see [`Scheduler::add_task`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::add_task`].
+            pub fn add_task(&self, task: Task) -> Result<(), Error> {
+                self.block(self.scheduler.add_task(task))
+            }
+
+            /// Gives a task up; see [`Scheduler::remove_task`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::remove_task`].
+            pub fn remove_task(&self, name: impl Into<TaskName>) -> Result<(), Error> {
+                self.block(self.scheduler.remove_task(name))
+            }
+
+            /// Adds a store; see [`Scheduler::add_store`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::add_store`].
+            #[doc(alias = "add_jobstore")]
+            pub fn add_store(&self, name: impl Into<StoreName>, store: impl JobStore) -> Result<(), Error> {
+                self.block(self.scheduler.add_store(name, store))
+            }
+
+            /// Gives a store up; see [`Scheduler::remove_store`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::remove_store`].
+            #[doc(alias = "remove_jobstore")]
+            pub fn remove_store(&self, name: impl Into<StoreName>) -> Result<(), Error> {
+                self.block(self.scheduler.remove_store(name))
+            }
+
+            /// Adds an executor; see [`Scheduler::add_executor`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::add_executor`].
+            pub fn add_executor(&self, name: impl Into<ExecutorName>, executor: impl Executor) -> Result<(), Error> {
+                self.block(self.scheduler.add_executor(name, executor))
+            }
+
+            /// Gives an executor up; see [`Scheduler::remove_executor`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::remove_executor`].
+            pub fn remove_executor(&self, name: impl Into<ExecutorName>) -> Result<(), Error> {
+                self.block(self.scheduler.remove_executor(name))
+            }
+
+            /// Calls a function at each event in a set; see [`Scheduler::add_listener`].
+            pub fn add_listener(
+                &self,
+                mask: EventMask,
+                listener: impl Fn(&Event) + Send + Sync + 'static,
+            ) -> ListenerId {
+                self.scheduler.add_listener(mask, listener)
+            }
+
+            /// Awaits an async function at each event in a set; see [`Scheduler::add_async_listener`].
+            pub fn add_async_listener<F>(
+                &self,
+                mask: EventMask,
+                listener: impl Fn(Arc<Event>) -> F + Send + 'static,
+            ) -> ListenerId
+            where
+                F: Future<Output = ()> + Send + 'static,
+            {
+                self.scheduler.add_async_listener(mask, listener)
+            }
+
+            /// Removes a listener. False if it is not there.
+            pub fn remove_listener(&self, id: ListenerId) -> bool {
+                self.scheduler.remove_listener(id)
+            }
+
+            /// The events in a set as a stream; see [`Scheduler::events`].
+            pub fn events(&self, mask: EventMask) -> EventStream {
+                self.scheduler.events(mask)
+            }
+
+            /// The events in a set as a stream that holds this many; see [`Scheduler::events_with_capacity`].
+            pub fn events_with_capacity(&self, mask: EventMask, capacity: usize) -> EventStream {
+                self.scheduler.events_with_capacity(mask, capacity)
+            }
+        }
+    };
+}
+
+pub(crate) use blocking_calls;

@@ -1,0 +1,122 @@
+//! A job in the hands of code that is not async.
+
+use std::{fmt, ops::Deref, sync::Arc};
+
+use scheduler_core::{Error, JobChange, Run, Trigger};
+
+use super::Host;
+use crate::Job;
+
+/// A job as it was when it was read, and what can be done with it by blocking calls.
+///
+/// ```
+/// use scheduler_core::{JobSpec, trigger::Interval};
+/// use scheduler_runtime::Scheduler;
+/// use scheduler_thread::ThreadRuntime;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let scheduler = Scheduler::builder(ThreadRuntime::new()?).task("report", || async {}).background()?;
+/// let job = scheduler.add_job(JobSpec::new("report", Interval::hours(1)).id("hourly"))?;
+/// let job = job.reschedule(Interval::hours(2))?;
+/// assert_eq!(job.body.trigger.to_string(), "every 2h");
+/// assert!(job.runs(10)?.is_empty());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Panics
+///
+/// As the calls of [`Background`](crate::Background).
+#[derive(Debug, Clone)]
+pub struct BlockingJob {
+    job: Job,
+    host: Arc<Host>,
+}
+
+impl BlockingJob {
+    pub(super) fn new(job: Job, host: Arc<Host>) -> Self {
+        Self { job, host }
+    }
+
+    /// The job as it is now; see [`Job::refresh`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Job::refresh`].
+    pub fn refresh(&self) -> Result<Self, Error> {
+        self.block(self.job.refresh())
+    }
+
+    /// Changes properties of the job; see [`Scheduler::modify_job`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Scheduler::modify_job`].
+    pub fn modify(&self, change: JobChange) -> Result<Self, Error> {
+        self.block(self.job.modify(change))
+    }
+
+    /// Gives the job another trigger; see [`Scheduler::reschedule_job`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Scheduler::reschedule_job`].
+    pub fn reschedule(&self, trigger: impl Into<Trigger>) -> Result<Self, Error> {
+        self.block(self.job.reschedule(trigger))
+    }
+
+    /// Keeps the job from firing; see [`Scheduler::pause_job`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Scheduler::pause_job`].
+    pub fn pause(&self) -> Result<Self, Error> {
+        self.block(self.job.pause())
+    }
+
+    /// Lets the job fire again; see [`Scheduler::resume_job`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Scheduler::resume_job`].
+    pub fn resume(&self) -> Result<Self, Error> {
+        self.block(self.job.resume())
+    }
+
+    /// Removes the job; see [`Scheduler::remove_job`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Scheduler::remove_job`].
+    pub fn remove(&self) -> Result<(), Error> {
+        self.host.block(self.job.remove())
+    }
+
+    /// The newest runs of the job, newest first.
+    ///
+    /// # Errors
+    ///
+    /// The store's own.
+    pub fn runs(&self, limit: usize) -> Result<Vec<Run>, Error> {
+        self.host.block(self.job.runs(limit))
+    }
+
+    fn block(&self, call: impl Future<Output = Result<Job, Error>>) -> Result<Self, Error> {
+        let job = self.host.block(call)?;
+        Ok(Self::new(job, Arc::clone(&self.host)))
+    }
+}
+
+impl Deref for BlockingJob {
+    type Target = Job;
+
+    fn deref(&self) -> &Job {
+        &self.job
+    }
+}
+
+impl fmt::Display for BlockingJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.job.fmt(f)
+    }
+}

@@ -53,6 +53,7 @@ use std::sync::Arc;
 /// cron does. [`gap`](Self::gap) and [`overlap`](Self::overlap) choose otherwise.
 ///
 /// The transitions of the tz database are known until 2100; after that a zone keeps its last offset.
+#[doc(alias = "CronTrigger")]
 #[derive(Clone, PartialEq)]
 pub struct Cron(Arc<Inner>);
 
@@ -77,6 +78,13 @@ struct Compiled {
 }
 
 /// How an expression is written.
+///
+/// ```
+/// use scheduler_core::trigger::{Cron, Dialect};
+///
+/// assert_eq!(Cron::crontab("0 9 * * mon-fri")?.dialect(), Dialect::Crontab);
+/// # Ok::<(), scheduler_core::trigger::TriggerError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -162,12 +162,12 @@ fn measured_next<T: Clone>(
 ) -> (usize, i64) {
     let (mut at, mut count, mut sum) = (start, 0, 0i64);
     while count < n {
-        match next(&at) {
-            Some(next) if seconds(&next) < END => at = next,
-            _ => break,
+        let Some(next) = next(&at) else { break };
+        let second = seconds(&next);
+        if second >= END {
+            break;
         }
-        sum = sum.wrapping_add(seconds(&at));
-        count += 1;
+        (at, sum, count) = (next, sum.wrapping_add(second), count + 1);
     }
     (count, sum)
 }

@@ -74,7 +74,7 @@ impl Masks {
             }
             None => (field(weekday, 0, 6, &DAYS, 0)? as u8, None),
         };
-        Some(Masks { sec, min, hour, month, dom, dow, last_dom, nth })
+        Some(Self { sec, min, hour, month, dom, dow, last_dom, nth })
     }
 
     /// Bit d is set when day d of the month matches.

@@ -134,6 +134,12 @@ impl JobSpec {
         self
     }
 
+    /// Options that several jobs have in common; those that were given before are dropped.
+    pub fn options(mut self, options: PartialOptions) -> Self {
+        self.options = options;
+        self
+    }
+
     /// How late a fire time may be settled and still run. Defaults to none: however late.
     pub fn misfire_grace_time(mut self, grace: impl Into<Option<Duration>>) -> Self {
         self.options = self.options.misfire_grace_time(grace);

@@ -102,6 +102,26 @@ fn the_persisted_form_is_json_that_other_languages_can_write() {
 }
 
 #[test]
+fn a_field_may_be_persisted_as_a_number() {
+    let json = json!({"type": "cron", "dialect": "fields", "fields": {"hour": 9, "minute": "*/5"}});
+    let expected = Trigger::from(Cron::fields().hour(9).minute("*/5").build().unwrap());
+    assert_eq!(serde_json::from_value::<Trigger>(json).unwrap(), expected);
+}
+
+#[test]
+fn a_fixed_delay_counts_from_the_end_of_the_run() {
+    let added = at("2026-01-01T00:00:00Z");
+    let trigger = Trigger::from(Interval::after_end(std::time::Duration::from_secs(60))).bind(added, Berlin, "job");
+    let first = added + TimeDelta::seconds(60);
+    assert!(trigger.waits_for_end() && !Trigger::from(Interval::minutes(1)).waits_for_end());
+    assert_eq!(trigger.next(None, added).unwrap(), Some(first));
+    let ended = first + TimeDelta::seconds(17);
+    assert_eq!(trigger.next(Some(ended), ended).unwrap(), Some(ended + TimeDelta::seconds(60)));
+    assert_eq!(trigger.previous(ended + TimeDelta::hours(1)).unwrap(), Some(first));
+    assert_eq!(trigger.count(added, ended), None);
+}
+
+#[test]
 fn what_cannot_be_a_trigger_is_not_decoded_as_one() {
     for (json, text) in [
         (json!({"type": "interval", "every_us": 0}), "the period is zero"),

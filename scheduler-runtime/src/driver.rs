@@ -175,6 +175,19 @@ impl Driver {
         self.engine.handle(self.runtime.now(), Input::Command(call, message.command));
     }
 
+    /// Lets the runtime's other tasks run: those that bring answers may be waiting behind this one.
+    async fn step_aside() {
+        let mut has_stepped = false;
+        poll_fn(|cx| {
+            if std::mem::replace(&mut has_stepped, true) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
+
     fn perform_effects(&mut self) {
         loop {
             while let Some(effect) = self.engine.poll_effect() {
@@ -188,6 +201,7 @@ impl Driver {
     }
 
     fn perform(&mut self, effect: Effect) {
+        tracing::trace!(?effect);
         match effect {
             Effect::Store(op, store, call) => self.call_store(op, &store, call),
             Effect::Start(start) => self.start(start),
@@ -337,6 +351,7 @@ impl Driver {
                 Input::Finished(run, outcome)
             }
         };
+        tracing::trace!(?input);
         self.engine.handle(self.runtime.now(), input);
     }
 
@@ -349,6 +364,9 @@ impl Driver {
             return false;
         }
         let after = wake.map_or(LONGEST_SLEEP, |wake| wake.after.min(LONGEST_SLEEP));
+        if after.is_zero() {
+            Self::step_aside().await;
+        }
         let first = {
             let mut timer = wake.map(|_| self.runtime.sleep(after));
             let (completions, commands) = (&mut self.completions, &self.commands);

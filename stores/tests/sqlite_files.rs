@@ -7,7 +7,7 @@ use std::str::FromStr;
 use file::File;
 use scheduler_core::{
     JobId, JobStore, Listed,
-    store::{Change, Hint, Inserted, JobQuery, Removed, StoreErrorKind, Wakes},
+    store::{Change, Hint, Inserted, JobQuery, StoreErrorKind, Wakes},
 };
 use scheduler_stores::{MemoryStore, SqliteOptions, SqliteStore};
 use scheduler_testkit::store::{Bench, StoreUnderTest, agree, block_on};
@@ -252,6 +252,6 @@ fn big_jobs_go_in_by_the_megabyte() {
         assert_eq!(reply.value, vec![Inserted::Added; 12]);
         let ids: Vec<JobId> = jobs.iter().map(|job| job.id.clone()).collect();
         let removed = bench.store().remove(bench.at(), &ids).await.unwrap();
-        assert_eq!(removed.value, vec![Removed::Removed { running: 0 }; 12]);
+        assert!(removed.value.iter().all(|removed| removed.running() == Some(0)), "{:?}", removed.value);
     });
 }

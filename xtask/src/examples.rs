@@ -21,7 +21,33 @@ use crate::{
 ///
 /// An example with several rows is run several times, in this order and in the same folder, so that a row may find what
 /// the one before it left there. The folder is empty at first.
-const EXAMPLES: &[(&str, &[&str], &[&str])] = &[];
+const EXAMPLES: &[(&str, &[&str], &[&str])] = &[
+    (
+        "quickstart",
+        &["--for", "5"],
+        &["added three jobs", "once: once in a lifetime", "time is up", "the jobs stay in"],
+    ),
+    ("quickstart", &["--for", "3"], &["restored steady", "restored cron", "steady: every two seconds", "time is up"]),
+    ("blocking", &[], &["tick 5", "that was the last one", "the scheduler has shut down"]),
+    ("background", &[], &["main: step 10 of 10", "a report for ann, on \"pool-1\"", "main: done"]),
+    ("long_job", &[], &["one    run 2 skipped", "two    run 2 begins", "queue  run 2 waits", "shutting down"]),
+    ("events", &[], &["division worked: 50", "listener: division crashed: panicked: attempt to divide by zero"]),
+    (
+        "job_management",
+        &[],
+        &[
+            "is in store `default` already",
+            "`*/60` at column 1",
+            "paused)",
+            "arguments {\"to\":\"carl\"}",
+            "1 job removed",
+        ],
+    ),
+    ("several_stores", &[], &["kept in memory", "compressed on thread \"pool-1\"", "jobs in store `durable`: 1"]),
+    ("async_std", &[], &["tick 3"]),
+    ("smol", &[], &["tick 3"]),
+    ("gevent_like", &[], &["10000 visits at once on one thread"]),
+];
 
 /// An example is a story for a reader who waits for its end.
 const DEADLINE: Duration = Duration::from_secs(60);

@@ -4,6 +4,7 @@
 mod examples;
 mod matrix;
 mod nextest;
+mod oracle;
 mod process;
 mod purity;
 mod tally;
@@ -18,6 +19,10 @@ usage: cargo xtask COMMAND
   test [--stores LIST]   everything that CI checks: format, lints, tests, doc tests, purity, examples, documentation;
                          LIST names the stores whose tests are run, as in `memory,sqlite`; all of them by default
   matrix                 the tests that passed for each runtime with each store, as a table
+  oracle DIR             replays the fire times in the `*.jsonl` files of a folder, and names each disagreement
+  oracle --transitions [SEED]
+                         compares random cron expressions with a walk through every second, around every change of
+                         every zone's clocks; takes minutes, and wants `--release`
   purity                 whether the crates depend on nothing that they must not know
   help                   this text";
 
@@ -27,6 +32,7 @@ fn main() -> ExitCode {
     let done = match args.as_slice() {
         ["test", options @ ..] => test::run(options),
         ["matrix"] => matrix::run(),
+        ["oracle", options @ ..] => return oracle::run(&options.iter().map(ToString::to_string).collect::<Vec<_>>()),
         ["purity"] => purity::run(),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

@@ -41,12 +41,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("scheduler-core", &[]),
     ("scheduler-stores", &["scheduler-core"]),
     ("scheduler-executors", &["scheduler-core"]),
-    ("scheduler-runtime", &["scheduler-core"]),
+    // The store and the executor that a scheduler has when none is given.
+    ("scheduler-runtime", &["scheduler-core", "scheduler-executors", "scheduler-stores"]),
     ("scheduler-testkit", &["scheduler-core", "scheduler-runtime"]),
     ("scheduler-tokio", &["scheduler-core", "scheduler-runtime"]),
     ("scheduler-async-std", &["scheduler-core", "scheduler-runtime"]),
     ("scheduler-smol", &["scheduler-core", "scheduler-runtime"]),
     ("scheduler-thread", &["scheduler-core", "scheduler-runtime"]),
+    ("scheduler-bench", &["scheduler-core"]),
 ];
 
 /// `cargo xtask purity`.

@@ -19,6 +19,9 @@ pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause: a store that is back is used again within this.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
+/// The most records that wait for an answer at once: those of one lease, and one to spare.
+const MOST_RECORDS: usize = 4;
+
 /// How long to wait after so many failures in a row.
 pub(super) fn pause_after(failures: u32, longest: Duration) -> Duration {
     (FIRST_PAUSE * (1 << failures.min(16))).min(longest)
@@ -114,6 +117,8 @@ pub(super) struct Held {
     pub(super) started: Duration,
     /// Whether it has been told to stop.
     pub(super) is_cancelled: bool,
+    /// Whether the listeners know that its job was removed.
+    pub(super) is_removed: bool,
     /// What came of it, until the store has confirmed that.
     pub(super) ended: Option<(Outcome, Duration)>,
 }
@@ -249,9 +254,14 @@ impl Contact {
         self.alarm.pause = (self.alarm.pause * 2).min(LONGEST_PAUSE);
     }
 
+    /// Whether the node gives signs of life. With several on their way, a store that answers none of them gets no more.
+    fn may_sign(&self) -> bool {
+        self.holds_something() && self.records_in_flight < MOST_RECORDS
+    }
+
     /// Whether a life sign is due.
     pub(super) fn is_sign_due(&self, now: Now) -> bool {
-        self.holds_something() && self.sign_at <= now.monotonic
+        self.may_sign() && self.sign_at <= now.monotonic
     }
 
     /// Whether nothing is under way that an answer could still come to.
@@ -280,7 +290,7 @@ impl Contact {
             let after = alarm.into_iter().chain(self.adopt_at.map(until)).min();
             wakes[0] = after.and_then(|after| wake(after, WakeReason::Due));
         }
-        if self.holds_something() && self.records_in_flight == 0 {
+        if self.may_sign() {
             wakes[1] = wake(until(self.sign_at), WakeReason::LifeSign);
         }
         if is_watching && self.limits.wakes != Wakes::Never && self.drain == Drain::No && !self.watch.is_in_flight {

@@ -293,7 +293,14 @@ impl Engine {
             return;
         }
         let run_ref = run_ref(store, job, run, attempt);
-        let held = Held { run: run_ref.clone(), fence, started: now.monotonic, is_cancelled: false, ended: None };
+        let held = Held {
+            run: run_ref.clone(),
+            fence,
+            started: now.monotonic,
+            is_cancelled: false,
+            is_removed: false,
+            ended: None,
+        };
         contact.held.insert(run.id, held);
         self.notify(now, EventKind::RunSubmitted(run_ref));
         self.effects.push_back(Effect::Start(Start {

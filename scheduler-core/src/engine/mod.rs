@@ -49,6 +49,9 @@ use crate::{
     store::{StoreError, Turn},
 };
 
+/// The shortest lease: with a shorter one, life signs would be all that a node does.
+const SHORTEST_LEASE: Duration = Duration::from_millis(30);
+
 /// What an engine is made with.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -56,7 +59,7 @@ pub struct Config {
     pub node: NodeId,
     /// Random bits, from which the uids of new jobs are drawn.
     pub seed: u128,
-    /// How long the node's runs are left alone without a sign of life. Defaults to 15 s.
+    /// How long the node's runs are left alone without a sign of life. Defaults to 15 s; at least 30 ms.
     pub lease: Duration,
     /// What new jobs get where their description says nothing.
     pub job_defaults: PartialOptions,
@@ -132,7 +135,7 @@ impl Engine {
     /// An engine without stores, executors and tasks, in state [`SchedulerState::Stopped`].
     pub fn new(config: Config) -> Self {
         Self {
-            config,
+            config: Config { lease: config.lease.max(SHORTEST_LEASE), ..config },
             state: SchedulerState::Stopped,
             ending: None,
             contacts: Vec::new(),

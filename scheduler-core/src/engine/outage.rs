@@ -88,6 +88,7 @@ impl Engine {
             return;
         };
         let was_failing = contact.link.failures > 0;
+        let was_down = contact.link.state != LinkState::Up;
         let is_first = contact.link.heard.is_none();
         contact.link.failures = 0;
         contact.link.state = LinkState::Up;
@@ -96,8 +97,10 @@ impl Engine {
         if was_failing || is_first {
             contact.adopt_at = Some(now.monotonic + lease);
         }
-        if was_failing {
+        if was_down {
             contact.sign_at = now.monotonic;
+        }
+        if was_failing {
             self.notify(now, EventKind::StoreRecovered(store.clone()));
         }
     }

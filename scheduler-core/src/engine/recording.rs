@@ -9,7 +9,7 @@
 //!
 //! Reports wait while others are on their way, so that many ends share a call; they wait for nothing else.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{Engine, contact::Contact};
 use crate::{
@@ -36,11 +36,12 @@ impl Engine {
         }
     }
 
-    /// The reports that wait to be sent, or a life sign that is due, if no others are on their way.
+    /// The reports that wait to be sent, if no others are on their way. When a life sign is due, they do not wait for that,
+    /// nor does the life sign: what is on its way may be lost, and the lease with it.
     pub(super) fn next_record(&mut self, now: Now, index: usize) -> Option<Record> {
         let contact = &mut self.contacts[index];
-        let is_needed = !contact.entries.is_empty() || contact.is_sign_due(now);
-        if contact.records_in_flight > 0 || !is_needed {
+        let is_free = contact.records_in_flight == 0 && !contact.entries.is_empty();
+        if !is_free && !contact.is_sign_due(now) {
             return None;
         }
         let count = contact.entries.len().min(contact.limits.batch.max(1));
@@ -64,6 +65,7 @@ impl Engine {
         contact.records_in_flight -= 1;
         contact.hear_time(now, sent, recorded.now);
         contact.hear_due(recorded.next_due);
+        let mut removed = BTreeSet::new();
         for (entry, outcome) in record.entries.iter().zip(recorded.outcomes) {
             let Some(contact) = self.contact(store) else {
                 return;
@@ -75,13 +77,16 @@ impl Engine {
             let Some(held) = contact.held.remove(&entry.run) else {
                 continue;
             };
+            if held.is_removed {
+                removed.insert(held.run.job.uid);
+            }
             let kind = match (outcome, held.ended) {
                 (RecordOutcome::Done, Some((outcome, duration))) => event_of(held.run, outcome, duration),
                 _ => EventKind::RunTakenAway(held.run),
             };
             self.notify(now, kind);
         }
-        for (uid, id) in recorded.deleted {
+        for (uid, id) in recorded.deleted.into_iter().filter(|(uid, _)| !removed.contains(uid)) {
             let job = JobRef { store: store.clone(), id, uid };
             self.notify(now, EventKind::JobRemoved { job, reason: Removal::Finished });
         }

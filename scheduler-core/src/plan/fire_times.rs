@@ -86,14 +86,14 @@ pub(super) fn previous_from(
 
 /// The last fire time at or before `at`, of those that begin with `first`.
 fn last_up_to(trigger: &Trigger, at: DateTime<Utc>, first: DateTime<Utc>) -> Result<DateTime<Utc>, TriggerError> {
-    // `first` may be a time that the trigger does not know: one that the user chose.
+    // `first` may be a time that the trigger does not know, one that the user chose; what follows it is for `next` to say.
+    if trigger.waits_for_end() || trigger.next(Some(first), at)?.is_none_or(|second| second > at) {
+        return Ok(first);
+    }
     if let Some(last) = trigger.previous(at)? {
         return Ok(last.max(first));
     }
     let mut last = first;
-    if trigger.waits_for_end() {
-        return Ok(last);
-    }
     for _ in 0..WALK_LIMIT {
         match trigger.next(Some(last), at)? {
             Some(next) if next <= at => last = next,

@@ -375,6 +375,9 @@ fn a_first_fire_time_that_the_user_chose_counts_like_any_other() {
     check(report(13.0, |_| {}), 45.0, "#1 +13s..+30s (3) coalesced, #2 +40s starts, next +50s");
     check(report(13.0, |_| {}), 25.0, "#1 +13s coalesced, #2 +20s starts, next +30s");
     check(report(13.0, grace(1)), 45.0, "#1 +13s..+40s (4) missed, next +50s");
+    // A one-shot has then fired, whatever its date.
+    check(with_trigger(Date::at(at(20.0)), 13.0, |_| {}), 13.0, "#1 +13s starts, ending");
+    check(with_trigger(Date::at(at(20.0)), 13.0, |_| {}), 45.0, "#1 +13s starts, ending");
     // Even before the trigger begins.
     check(report(-20.0, |_| {}), 1.0, "#1 -20s coalesced, #2 +0s starts, next +10s");
 }

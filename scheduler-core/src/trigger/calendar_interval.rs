@@ -1,5 +1,6 @@
 //! Every so many days, weeks, months or years, at a time of day.
 
+use super::combine::Budget;
 use super::jitter::Jitter;
 use super::window::{MICROS, Window, ceil_micros, date, floor_micros, instant, is_default, optional_zone};
 use super::zone::Spans;
@@ -198,7 +199,11 @@ impl CalendarInterval {
     }
 
     /// The first fire time at or after an instant.
-    pub(super) fn at_or_after(&self, from: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, TriggerError> {
+    pub(super) fn at_or_after(
+        &self,
+        from: DateTime<Utc>,
+        budget: &mut Budget,
+    ) -> Result<Option<DateTime<Utc>>, TriggerError> {
         self.check()?;
         let from = ceil_micros(from);
         let today = self.date_of(from);
@@ -206,7 +211,7 @@ impl CalendarInterval {
         // Two days earlier, for a gap can push a time into a later date.
         let mut target = today - TimeDelta::days(2);
         loop {
-            let Some(date) = self.on_or_after(start, target) else { return Ok(None) };
+            let Some(date) = self.on_or_after(start, target, budget)? else { return Ok(None) };
             if self.end.is_some_and(|end| date > end) {
                 return Ok(None);
             }
@@ -220,14 +225,18 @@ impl CalendarInterval {
     }
 
     /// The last fire time at or before an instant.
-    pub(super) fn at_or_before(&self, to: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, TriggerError> {
+    pub(super) fn at_or_before(
+        &self,
+        to: DateTime<Utc>,
+        budget: &mut Budget,
+    ) -> Result<Option<DateTime<Utc>>, TriggerError> {
         self.check()?;
         let Some(start) = self.start.or(self.bound_start) else { return Ok(None) };
         let to = floor_micros(to);
         let mut target = self.date_of(to) + TimeDelta::days(2);
         target = self.end.map_or(target, |end| end.min(target));
         loop {
-            let Some(date) = self.on_or_before(start, target) else { return Ok(None) };
+            let Some(date) = self.on_or_before(start, target, budget)? else { return Ok(None) };
             let at = self.resolve(date, self.time);
             if at <= to {
                 return Ok(instant(at));
@@ -249,30 +258,45 @@ impl CalendarInterval {
         Spans::first_at(self.zone(), civil).instant * MICROS
     }
 
-    fn on_or_after(&self, start: NaiveDate, target: NaiveDate) -> Option<NaiveDate> {
+    fn on_or_after(
+        &self,
+        start: NaiveDate,
+        target: NaiveDate,
+        budget: &mut Budget,
+    ) -> Result<Option<NaiveDate>, TriggerError> {
         let mut dates = self.dates_from(start, target);
-        while dates.date? < target {
+        while dates.date.is_some_and(|date| date < target) {
+            budget.spend(1)?;
             dates.advance();
         }
-        dates.date
+        Ok(dates.date)
     }
 
-    fn on_or_before(&self, start: NaiveDate, target: NaiveDate) -> Option<NaiveDate> {
+    fn on_or_before(
+        &self,
+        start: NaiveDate,
+        target: NaiveDate,
+        budget: &mut Budget,
+    ) -> Result<Option<NaiveDate>, TriggerError> {
         if target < start {
-            return None;
+            return Ok(None);
         }
         let mut dates = self.dates_from(start, target);
-        let mut last = dates.date.filter(|&date| date <= target);
+        let mut last = None;
         while let Some(date) = dates.date.filter(|&date| date <= target) {
+            budget.spend(1)?;
             last = Some(date);
             dates.advance();
         }
-        // The jump may have landed behind the target, in a month that lacks the day.
+        // The jump may have landed behind the target, over months that lack the day.
         while last.is_none() {
-            dates.retreat()?;
+            budget.spend(1)?;
+            if dates.retreat().is_none() {
+                return Ok(None);
+            }
             last = dates.date.filter(|&date| date <= target);
         }
-        last
+        Ok(last)
     }
 
     /// The dates of the trigger, from a little before the target on, wherever that can be computed without walking.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 
-/// How many fire times of its parts a search looks at: some ten milliseconds. Parts that agree more rarely count as
+/// How much a search may cost, in fire times of its parts: some ten milliseconds. Parts that agree more rarely count as
 /// never agreeing.
 const BUDGET: u32 = 100_000;
 
@@ -20,14 +20,27 @@ impl Budget {
         Self(BUDGET)
     }
 
-    pub(super) fn spend(&mut self, what: &str) -> Result<(), TriggerError> {
-        self.0 = self.0.checked_sub(1).ok_or_else(|| {
-            TriggerError::new(
-                TriggerErrorKind::SearchLimit,
-                format!("{what}: no fire time among {BUDGET} of its parts; they agree too rarely, or never again"),
-            )
-        })?;
+    pub(super) fn spend(&mut self, cost: u32) -> Result<(), TriggerError> {
+        match self.0.checked_sub(cost) {
+            Some(left) => self.0 = left,
+            None => {
+                return Err(TriggerError::new(
+                    TriggerErrorKind::SearchLimit,
+                    format!("no fire time among {BUDGET} of the parts; they agree too rarely, or never again"),
+                ));
+            }
+        }
         Ok(())
+    }
+
+    /// For a search in the calendar that led from one time to another, or nowhere in its 400 years.
+    pub(super) fn spend_years(
+        &mut self,
+        from: DateTime<Utc>,
+        found: Option<DateTime<Utc>>,
+    ) -> Result<(), TriggerError> {
+        let years = found.map_or(400, |found| (found - from).num_days().unsigned_abs() / 365);
+        self.spend(1 + 8 * years.min(400) as u32)
     }
 }
 
@@ -145,7 +158,6 @@ impl And {
         let Some(mut at) = self.0.frame.from(from) else { return Ok(None) };
         let (mut agreed, mut part) = (0, 0);
         while agreed < self.0.triggers.len() {
-            budget.spend("and")?;
             let Some(next) = self.0.triggers[part].at_or_after(at, budget)? else { return Ok(None) };
             agreed = if next == at { agreed + 1 } else { 1 };
             at = next;
@@ -158,7 +170,6 @@ impl And {
         let Some(mut at) = self.0.frame.to(to) else { return Ok(None) };
         let (mut agreed, mut part) = (0, 0);
         while agreed < self.0.triggers.len() {
-            budget.spend("and")?;
             let Some(previous) = self.0.triggers[part].at_or_before(at, budget)? else { return Ok(None) };
             agreed = if previous == at { agreed + 1 } else { 1 };
             at = previous;

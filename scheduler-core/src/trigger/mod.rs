@@ -139,11 +139,16 @@ impl Trigger {
 
     /// The first fire time at or after an instant, a date included only if it is not past.
     fn at_or_after(&self, from: DateTime<Utc>, budget: &mut Budget) -> Result<Option<DateTime<Utc>>, TriggerError> {
+        budget.spend(1)?;
         match self {
-            Self::Cron(cron) => Ok(cron.next(None, from)),
+            Self::Cron(cron) => {
+                let found = cron.next(None, from);
+                budget.spend_years(from, found)?;
+                Ok(found)
+            }
             Self::Interval(interval) => interval.next(None, from),
             Self::Date(date) => Ok(Some(date.instant()).filter(|&at| at >= from)),
-            Self::CalendarInterval(interval) => interval.at_or_after(from),
+            Self::CalendarInterval(interval) => interval.at_or_after(from, budget),
             Self::And(and) => and.at_or_after(from, budget),
             Self::Or(or) => or.at_or_after(from, budget),
             Self::Except(except) => except.at_or_after(from, budget),
@@ -161,11 +166,16 @@ impl Trigger {
     }
 
     fn at_or_before(&self, to: DateTime<Utc>, budget: &mut Budget) -> Result<Option<DateTime<Utc>>, TriggerError> {
+        budget.spend(1)?;
         match self {
-            Self::Cron(cron) => Ok(cron.previous(to)),
+            Self::Cron(cron) => {
+                let found = cron.previous(to);
+                budget.spend_years(to, found)?;
+                Ok(found)
+            }
             Self::Interval(interval) => interval.previous(to),
             Self::Date(date) => Ok(date.previous(to)),
-            Self::CalendarInterval(interval) => interval.at_or_before(to),
+            Self::CalendarInterval(interval) => interval.at_or_before(to, budget),
             Self::And(and) => and.at_or_before(to, budget),
             Self::Or(or) => or.at_or_before(to, budget),
             Self::Except(except) => except.at_or_before(to, budget),
@@ -242,24 +252,29 @@ impl Trigger {
     ///
     /// Those of [`next`](Self::next).
     pub fn next_n(&self, after: DateTime<Utc>, k: usize) -> Result<Vec<DateTime<Utc>>, TriggerError> {
-        let mut fires = Vec::new();
-        let mut previous = None;
-        while fires.len() < k {
-            let next = match previous {
-                None => self.first_after(after)?,
-                Some(_) => self.next(previous, after)?,
-            };
-            let Some(next) = next else { break };
-            fires.push(next);
-            previous = Some(next);
-        }
-        Ok(fires)
+        self.fires(after).take(k).collect()
+    }
+
+    /// All fire times after an instant, one after the other; it ends with the last one or with an error.
+    ///
+    /// ```
+    /// use chrono::{TimeZone, Utc};
+    /// use scheduler_core::trigger::{Cron, Trigger};
+    ///
+    /// let trigger = Trigger::from(Cron::crontab("0 0 29 2 *")?);
+    /// let leap_days = trigger.fires(Utc.with_ymd_and_hms(2097, 1, 1, 0, 0, 0).unwrap());
+    /// let years: Vec<_> = leap_days.take(2).map(|at| at.map(|at| at.format("%Y").to_string())).collect::<Result<_, _>>()?;
+    /// assert_eq!(years, ["2104", "2108"]);
+    /// # Ok::<(), scheduler_core::trigger::TriggerError>(())
+    /// ```
+    pub fn fires(&self, after: DateTime<Utc>) -> Fires<'_> {
+        Fires { trigger: self, after, previous: None, is_done: false }
     }
 
     /// The first fire time strictly after an instant that need not be a fire time itself.
     fn first_after(&self, after: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, TriggerError> {
         match self.next(None, after)? {
-            Some(first) if first <= after => self.next(Some(first), after),
+            Some(first) if first <= after => self.next(Some(first.max(after)), after),
             first => Ok(first),
         }
     }
@@ -321,15 +336,17 @@ impl Trigger {
         }
     }
 
-    /// True if there is no fire time at all since 1970, as for 30 February. A trigger that needs custom code which is not
-    /// there is believed to have one.
+    /// True if it is certain that there is no fire time since 1970, as for 30 February.
+    ///
+    /// Triggers under `and` that never agree may exhaust the search before that is certain.
     pub fn never_fires(&self) -> bool {
         match self {
             Self::Cron(cron) => cron.never_fires(),
             Self::Interval(interval) => interval.never_fires(),
             Self::Date(_) | Self::Custom(_) => false,
             Self::CalendarInterval(_) | Self::And(_) | Self::Or(_) | Self::Except(_) => {
-                matches!(self.search(None, DateTime::UNIX_EPOCH - TimeDelta::days(2)), Ok(None))
+                let since = DateTime::UNIX_EPOCH - TimeDelta::days(2);
+                self.is_bound() && matches!(self.at_or_after(since, &mut Budget::full()), Ok(None))
             }
         }
     }
@@ -339,10 +356,7 @@ impl Trigger {
         match self {
             Self::Date(date) => format!("once, on {}", date.instant()),
             Self::Interval(interval) => format!("{interval}, in real time"),
-            Self::Cron(cron) if cron.follows_real_time() => {
-                format!("{cron}; follows real time where clocks are changed")
-            }
-            Self::Cron(cron) => format!("{cron}; fires once for each civil time where clocks are changed"),
+            Self::Cron(cron) => cron.describe(),
             Self::CalendarInterval(interval) => {
                 format!("{interval}; in civil time, right after a gap and at the first of two equal times")
             }
@@ -353,6 +367,36 @@ impl Trigger {
         }
     }
 }
+
+/// The fire times of a trigger; made by [`Trigger::fires`], see there.
+#[derive(Debug, Clone)]
+pub struct Fires<'a> {
+    trigger: &'a Trigger,
+    after: DateTime<Utc>,
+    previous: Option<DateTime<Utc>>,
+    is_done: bool,
+}
+
+impl Iterator for Fires<'_> {
+    type Item = Result<DateTime<Utc>, TriggerError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_done {
+            return None;
+        }
+        let next = match self.previous {
+            None => self.trigger.first_after(self.after),
+            Some(_) => self.trigger.next(self.previous, self.after),
+        };
+        match next {
+            Ok(Some(next)) => self.previous = Some(next),
+            Ok(None) | Err(_) => self.is_done = true,
+        }
+        next.transpose()
+    }
+}
+
+impl std::iter::FusedIterator for Fires<'_> {}
 
 fn descriptions(parts: &[Trigger]) -> String {
     parts.iter().map(|part| format!("({})", part.describe())).collect::<Vec<_>>().join(", ")
@@ -418,5 +462,16 @@ impl From<Except> for Trigger {
 impl From<Custom> for Trigger {
     fn from(custom: Custom) -> Self {
         Self::Custom(Box::new(custom))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trigger_is_small_for_there_may_be_a_million() {
+        assert!(size_of::<Trigger>() <= 64, "{}", size_of::<Trigger>());
+        assert!(size_of::<Interval>() <= 48, "{}", size_of::<Interval>());
     }
 }

@@ -68,9 +68,13 @@ pub(crate) mod time {
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DateTime<Utc>, D::Error> {
         let text = String::deserialize(deserializer)?;
-        DateTime::parse_from_rfc3339(&text)
-            .map(|at| at.to_utc())
-            .map_err(|error| serde::de::Error::custom(format_args!("time `{text}`: {error}; write RFC 3339")))
+        let read = if text.starts_with(['+', '-']) {
+            // RFC 3339 ends at 9999; what lies beyond is written, and read, with a sign.
+            text.parse::<DateTime<Utc>>()
+        } else {
+            DateTime::parse_from_rfc3339(&text).map(|at| at.to_utc())
+        };
+        read.map_err(|error| serde::de::Error::custom(format_args!("time `{text}`: {error}; write RFC 3339")))
     }
 }
 

@@ -84,9 +84,13 @@ impl Spans {
     /// The number of the span that holds an instant.
     #[inline]
     pub(crate) fn at(&self, instant: i64) -> usize {
-        let bucket = (instant.clamp(FIRST, LAST) - FIRST) >> BUCKET_BITS;
-        let last = self.index.len() - 1;
-        let mut span = usize::from(self.index[(bucket as usize).min(last)]);
+        // Before the first bucket the number wraps, so that one comparison sees both ends.
+        let bucket = (instant.wrapping_sub(FIRST) as u64) >> BUCKET_BITS;
+        let mut span = match self.index.get(bucket as usize) {
+            Some(&span) => usize::from(span),
+            None if instant < FIRST => 0,
+            None => self.spans.len() - 1,
+        };
         while self.spans[span].until <= instant {
             span += 1;
         }

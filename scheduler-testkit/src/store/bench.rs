@@ -10,7 +10,7 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_core::{
-    BODY_VERSION, JobBody, JobId, JobOptions, JobRow, JobState, JobStore, Listed, Totals, Trigger, Uid,
+    BODY_VERSION, JobBody, JobId, JobOptions, JobRow, JobState, JobStore, Listed, Run, Totals, Trigger, Uid,
     store::{Clock, Inserted, RunQuery},
     trigger::Date,
 };
@@ -157,7 +157,7 @@ impl Bench {
     }
 
     /// The newest runs of a job, newest first.
-    pub async fn runs(&self, uid: Uid) -> Vec<scheduler_core::Run> {
+    pub async fn runs(&self, uid: Uid) -> Vec<Run> {
         let query = RunQuery { uid, before: None, limit: 1_000 };
         self.store().runs(&query).await.expect("the runs can be asked for")
     }

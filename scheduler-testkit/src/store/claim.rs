@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use scheduler_core::{
-    BODY_VERSION, JobRow, JobState, RunState, Uid, Wait,
-    store::{Adopt, CLAIMED_RUNS, Claim, Declined, Inserted, Report, RunChange, SettleOutcome, Update},
+    BODY_VERSION, JobRow, JobState, Run, RunState, Uid, Wait,
+    store::{Adopt, CLAIMED_RUNS, Claim, Declined, Fate, Inserted, Report, RunChange, SettleOutcome, Update},
 };
 
 use super::{Bench, LEASE, block_on, moved, node::update_of, nth_run};
@@ -218,7 +218,7 @@ pub async fn a_claim_shows_the_first_runs_and_counts_all(bench: &Bench) {
     let claimed = bench.a().claim_one("report").await;
 
     assert_eq!((claimed.running_count, claimed.waiting_count), (CLAIMED_RUNS + 8, CLAIMED_RUNS + 10));
-    let seqs = |runs: &[scheduler_core::Run]| runs.iter().map(|run| run.id.seq).collect::<Vec<_>>();
+    let seqs = |runs: &[Run]| runs.iter().map(|run| run.id.seq).collect::<Vec<_>>();
     assert_eq!(seqs(&claimed.running), (1..=shown).collect::<Vec<_>>());
     let last = 2 * shown + 18;
     assert_eq!(seqs(&claimed.waiting), (last - shown + 1..=last).rev().collect::<Vec<_>>());
@@ -272,5 +272,5 @@ pub async fn each_job_is_claimed_exactly_once(bench: &Bench) {
 }
 
 fn applied() -> SettleOutcome {
-    SettleOutcome::Applied { job: scheduler_core::store::Fate::Stays }
+    SettleOutcome::Applied { job: Fate::Stays }
 }

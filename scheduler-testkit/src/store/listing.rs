@@ -1,7 +1,7 @@
 //! Promises of the listings: [`jobs`](scheduler_core::JobStore::jobs) and [`runs`](scheduler_core::JobStore::runs).
 
 use scheduler_core::{
-    JobId, RunState, Verdict,
+    JobId, JobState, RunState, Verdict,
     store::{JobQuery, RunChange, RunQuery},
 };
 
@@ -47,7 +47,7 @@ pub async fn jobs_that_are_over_are_not_listed(bench: &Bench) {
     assert_eq!(listed.iter().map(|entry| entry.id().as_str()).collect::<Vec<_>>(), ["ending", "paused"]);
     let claimed = bench.b().claim_one("ending").await;
     let mut to = moved(&claimed);
-    to.state = scheduler_core::JobState::Ending;
+    to.state = JobState::Ending;
     to.runs.push(RunChange::Insert(nth_run(&claimed, 1, RunState::Running)));
     bench.b().settle_one(&to).await;
     let listed = bench.store().jobs(&query).await.unwrap();

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use scheduler_core::{
-    BODY_VERSION, JobRow, JobStore, NodeId, Run, RunId, RunState, Uid, Verdict,
+    BODY_VERSION, JobRow, JobState, JobStore, NodeId, Run, RunId, RunState, Uid, Verdict,
     store::{
         Adopt, Claim, Claimed, ClaimedJob, Entry, Move, Record, RecordOutcome, Recorded, Report, RunChange, RunReport,
         Settle, SettleOutcome, Settled, Update, Updated,
@@ -172,7 +172,7 @@ pub fn moved(claimed: &ClaimedJob) -> Move {
         uid: claimed.job.uid,
         revision: claimed.job.revision,
         fence: claimed.job.fence,
-        state: scheduler_core::JobState::Active,
+        state: JobState::Active,
         next_fire_time: None,
         due: None,
         blocked: false,

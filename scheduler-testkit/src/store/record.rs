@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use scheduler_core::{
-    Run, RunState, Verdict, Wait,
+    JobState, Run, RunId, RunState, Verdict, Wait,
     store::{Entry, Hold, Move, RecordOutcome, RunChange, RunReport},
 };
 
@@ -57,7 +57,7 @@ pub async fn reports_are_judged_one_by_one(bench: &Bench) {
     let two = bench.a().start("two").await;
     bench.a().end(&one, Verdict::Ok).await;
     let nobody = bench.job("nobody", bench.at());
-    let no_run = |uid| Entry { run: scheduler_core::RunId { uid, seq: 9 }, fence: 1, report: ended(Verdict::Ok) };
+    let no_run = |uid| Entry { run: RunId { uid, seq: 9 }, fence: 1, report: ended(Verdict::Ok) };
 
     let entries = [
         one.entry(ended(Verdict::Error)),
@@ -135,16 +135,12 @@ pub async fn a_job_that_does_not_wait_is_left_alone(bench: &Bench) {
 pub async fn ends_of_one_job_come_together(bench: &Bench) {
     let job = bench.due_job("report").await;
     let claimed = bench.a().claim_one("report").await;
-    let mut to = Move { state: scheduler_core::JobState::Ending, ..moved(&claimed) };
+    let mut to = Move { state: JobState::Ending, ..moved(&claimed) };
     for n in 1..=3 {
         to.runs.push(RunChange::Insert(nth_run(&claimed, n, RunState::Running)));
     }
     bench.a().settle_one(&to).await;
-    let entry = |seq| Entry {
-        run: scheduler_core::RunId { uid: job.uid, seq },
-        fence: claimed.job.fence,
-        report: ended(Verdict::Ok),
-    };
+    let entry = |seq| Entry { run: RunId { uid: job.uid, seq }, fence: claimed.job.fence, report: ended(Verdict::Ok) };
     let reply = bench.a().record(&[entry(1), entry(3)]).await;
     assert_eq!((reply.outcomes, reply.deleted), (vec![RecordOutcome::Done; 2], vec![]));
     let reply = bench.a().record(&[entry(2)]).await;
@@ -155,12 +151,12 @@ pub async fn ends_of_one_job_come_together(bench: &Bench) {
 pub async fn errors_are_cut_to_the_limit(bench: &Bench) {
     bench.due_job("report").await;
     let started = bench.a().start("report").await;
-    let error = Some(format!("x{}", "ä".repeat(Run::ERROR_LIMIT)));
-    let report = RunReport::End { verdict: Verdict::Error, error: error.clone(), duration: Duration::ZERO };
+    let error = format!("x{}", "ä".repeat(Run::ERROR_LIMIT));
+    let report = RunReport::End { verdict: Verdict::Error, error: Some(error.clone()), duration: Duration::ZERO };
     bench.a().report(&started, report).await;
     let kept = bench.runs(started.uid()).await[0].error.clone().unwrap();
     assert_eq!(kept.len(), Run::ERROR_LIMIT - 1);
-    assert!(error.unwrap().starts_with(&kept));
+    assert!(error.starts_with(&kept));
 }
 
 /// The newest ended runs are kept, up to sixteen more than the job asks for; the totals count all; an open run is

@@ -8,7 +8,7 @@ use scheduler_core::{
     Verdict, Wait,
     store::{
         Adopt, Claim, ClaimedJob, Entry, JobQuery, Move, Record, Report, RunChange, RunQuery, RunReport, Settle, Turn,
-        Update,
+        TurnReply, Update,
     },
 };
 use serde_json::{Map, json};
@@ -57,7 +57,7 @@ enum Call {
 #[derive(Debug, PartialEq)]
 enum Reply {
     Text(String),
-    Turn(Box<scheduler_core::store::TurnReply>),
+    Turn(Box<TurnReply>),
 }
 
 impl Call {
@@ -147,7 +147,7 @@ impl Script {
                     self.seen.extend(reply.jobs.iter().map(|it| it.job.clone()));
                     self.claimed.extend(reply.jobs.into_iter().map(|it| (claim.owner.clone(), it)));
                 }
-                for settle in &turn.settle {
+                if let Some(settle) = &turn.settle {
                     for to in &settle.moves {
                         self.started.extend(started(to).map(|run| (settle.owner.clone(), run, to.fence)));
                     }

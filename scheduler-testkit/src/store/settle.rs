@@ -3,7 +3,9 @@
 use chrono::TimeDelta;
 use scheduler_core::{
     JobState, RunState, Verdict, Wait,
-    store::{Fate, JobQuery, Move, RecordOutcome, RunChange, RunReport, SettleOutcome, Turn},
+    store::{
+        Fate, JobQuery, Move, Record, RecordOutcome, RunChange, RunReport, Settle, SettleOutcome, Turn, TurnReply,
+    },
 };
 
 use super::{Bench, LEASE, moved, node::ended, nth_run};
@@ -283,13 +285,13 @@ pub async fn a_turn_is_the_three_verbs_in_order(bench: &Bench) {
     let at = bench.at();
     let owner = bench.a().id;
     let turn = Turn {
-        record: Some(scheduler_core::store::Record {
+        record: Some(Record {
             at,
             owner: owner.clone(),
             lease: LEASE,
             entries: vec![started.entry(ended(Verdict::Ok))],
         }),
-        settle: Some(scheduler_core::store::Settle { at, owner, lease: LEASE, moves: vec![to] }),
+        settle: Some(Settle { at, owner, lease: LEASE, moves: vec![to] }),
         claim: Some(bench.a().claim_call()),
     };
 
@@ -299,5 +301,5 @@ pub async fn a_turn_is_the_three_verbs_in_order(bench: &Bench) {
     assert_eq!(reply.settle.unwrap().outcomes, [APPLIED]);
     let ids: Vec<_> = reply.claim.unwrap().jobs.iter().map(|it| it.job.id.clone()).collect();
     assert_eq!(ids, ["one"], "its slot was freed by the record of the same turn");
-    assert_eq!(bench.store().turn(&Turn::default()).await.unwrap(), scheduler_core::store::TurnReply::default());
+    assert_eq!(bench.store().turn(&Turn::default()).await.unwrap(), TurnReply::default());
 }

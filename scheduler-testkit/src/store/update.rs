@@ -2,8 +2,8 @@
 
 use chrono::TimeDelta;
 use scheduler_core::{
-    JobState, RunState, Verdict,
-    store::{SettleOutcome, Update, Updated},
+    JobState, Run, RunId, RunState, Verdict,
+    store::{RunChange, SettleOutcome, Update, Updated},
 };
 use serde_json::json;
 
@@ -78,11 +78,7 @@ pub async fn an_update_from_before_a_settle_is_a_conflict(bench: &Bench) {
 /// The identical update repeated is applied once and answered the same.
 pub async fn an_update_repeated_is_applied_once(bench: &Bench) {
     let job = bench.due_job("report").await;
-    let mut given_up = scheduler_core::Run::new(
-        scheduler_core::RunId { uid: job.uid, seq: 1 },
-        bench.at(),
-        RunState::Ended(Verdict::Cancelled),
-    );
+    let mut given_up = Run::new(RunId { uid: job.uid, seq: 1 }, bench.at(), RunState::Ended(Verdict::Cancelled));
     given_up.count = Some(5);
     let update = Update {
         state: JobState::Paused,
@@ -106,7 +102,7 @@ pub async fn an_update_voids_a_claim(bench: &Bench) {
     assert!(matches!(bench.b().update(&update_of(&seen)).await, Updated::Updated(_)));
 
     let mut to = moved(&claimed);
-    to.runs.push(scheduler_core::store::RunChange::Insert(nth_run(&claimed, 1, RunState::Running)));
+    to.runs.push(RunChange::Insert(nth_run(&claimed, 1, RunState::Running)));
     assert_eq!(bench.a().settle_one(&to).await, SettleOutcome::Changed);
     assert_eq!(bench.runs(claimed.job.uid).await, []);
     bench.b().claim_one("report").await;
@@ -136,8 +132,8 @@ pub async fn an_update_after_an_unseen_end_is_due_now(bench: &Bench) {
 /// The fire times that an update gives up are in the history and in the totals, a range with its number.
 pub async fn the_verdicts_of_an_update_are_kept(bench: &Bench) {
     let job = bench.due_job("report").await;
-    let id = scheduler_core::RunId { uid: job.uid, seq: 1 };
-    let mut given_up = scheduler_core::Run::new(id, bench.at(), RunState::Ended(Verdict::Missed));
+    let id = RunId { uid: job.uid, seq: 1 };
+    let mut given_up = Run::new(id, bench.at(), RunState::Ended(Verdict::Missed));
     (given_up.first, given_up.count) = (Some(bench.at() - TimeDelta::days(1)), Some(86_400));
     let update = Update { verdicts: vec![given_up.clone()], ..update_of(&job) };
 

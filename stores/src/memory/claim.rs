@@ -36,7 +36,8 @@ impl Table {
             self.edit(*slot, |head, _| head.claim(&claim.owner, now + claim.lease));
         }
         if self.claims.contains_key(&claim.owner) || self.running.is_any_of(&claim.owner) {
-            let node = Node { lease_until: Some(now + claim.lease), last_claim_seq: claim.seq };
+            let known = self.nodes.get(&claim.owner).and_then(|node| node.lease_until);
+            let node = Node { lease_until: known.max(Some(now + claim.lease)), last_claim_seq: claim.seq };
             self.nodes.insert(claim.owner.clone(), node);
         }
         let more = are_runs_left || selection.left_out.is_some();

@@ -102,22 +102,29 @@ impl Table {
         self.by_id.extend(id.map(|id| (id, slot)));
     }
 
-    /// Adds many entries whose uids and ids are free: trees that grow by much are rebuilt at once, which is faster than
-    /// growing them and leaves no half-filled nodes.
-    pub(super) fn add_many(&mut self, entries: impl ExactSizeIterator<Item = Entry>) {
+    /// Adds many entries whose ids are free, and leaves out those whose uids are not: trees that grow by much are
+    /// rebuilt at once, which is faster than growing them and leaves no half-filled nodes. `by_id` gives the order of
+    /// the entries' ids.
+    pub(super) fn add_many(&mut self, entries: impl ExactSizeIterator<Item = Entry>, by_id: &[usize]) {
         self.slots.reserve(entries.len());
         let slots = &self.slots;
         self.by_uid.reserve(entries.len(), |slot| hash(filled(slots, *slot).uid()));
         let mut due = Vec::with_capacity(entries.len());
-        let mut ids = Vec::with_capacity(entries.len());
+        let mut live = Vec::with_capacity(entries.len());
         for entry in entries {
+            if self.slot(entry.uid()).is_some() {
+                live.push(None);
+                continue;
+            }
             due.extend(entry.due().map(|at| DueKey::new(at, entry.uid())));
-            let id = entry.is_live().then(|| entry.id.clone());
+            let is_live = entry.is_live();
             let slot = self.fill(entry);
-            ids.extend(id.map(|id| (id, slot)));
+            live.push(is_live.then_some(slot));
         }
+        let ids = by_id.iter().filter_map(|at| live[*at]).map(|slot| (self.entry(slot).id.clone(), slot));
+        let mut ids = ids.collect();
+        self.by_id.append(&mut ids);
         self.due.append(&mut due.into_iter().collect());
-        self.by_id.append(&mut ids.into_iter().collect());
     }
 
     /// How many jobs there are, hidden ones included.
@@ -135,13 +142,19 @@ impl Table {
         let reply = step(head, &mut Indexed { book: &mut lived.book, running: &mut self.running });
         lived.book.prune(history);
         if head.due != due {
-            due.map(|at| self.due.remove(&DueKey::new(at, uid)));
+            if let Some(at) = due {
+                self.due.remove(&DueKey::new(at, uid));
+            }
             self.due.extend(head.due.map(|at| DueKey::new(at, uid)));
         }
         if head.held != held {
             let now_held = head.held.clone();
-            held.map(|it| remove_from(&mut self.claims, &it.owner, &(it.until, uid)));
-            now_held.map(|it| self.claims.entry(it.owner).or_default().insert((it.until, uid)));
+            if let Some(it) = held {
+                remove_from(&mut self.claims, &it.owner, &(it.until, uid));
+            }
+            if let Some(it) = now_held {
+                self.claims.entry(it.owner).or_default().insert((it.until, uid));
+            }
         }
         if was_live && !entry.is_live() {
             self.by_id.remove(&entry.id);

@@ -1,6 +1,6 @@
 //! The verbs but for `claim`.
 
-use std::{collections::HashSet, time::Duration};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use scheduler_core::{
@@ -23,11 +23,13 @@ impl Table {
         for (item, job) in jobs.iter().enumerate() {
             check_id(&job.id).map_err(|error| error.with_item(item))?;
         }
-        let value = if self.is_bulk(jobs) {
-            self.insert_many(jobs);
-            vec![Inserted::Added; jobs.len()]
-        } else {
-            jobs.iter().map(|job| self.insert_one(job)).collect()
+        let by_id = if self.is_bulk(jobs) { order_by_id(jobs).filter(|_| self.are_ids_free(jobs)) } else { None };
+        let value = match by_id {
+            Some(by_id) => {
+                self.insert_many(jobs, &by_id);
+                vec![Inserted::Added; jobs.len()]
+            }
+            None => jobs.iter().map(|job| self.insert_one(job)).collect(),
         };
         Ok(Stamped { now: whole_micros(at), value })
     }
@@ -46,24 +48,18 @@ impl Table {
         Inserted::Added
     }
 
-    /// Whether the jobs are many compared with those that are there, and all of them new.
+    /// Whether the jobs are many compared with those that are there.
     fn is_bulk(&self, jobs: &[JobRow]) -> bool {
-        if jobs.len() < 64 || jobs.len() < self.len() / 4 {
-            return false;
-        }
-        let mut ids = HashSet::with_capacity(jobs.len());
-        let mut uids = HashSet::with_capacity(jobs.len());
-        jobs.iter().all(|job| {
-            self.live_slot(&job.id).is_none()
-                && self.slot(job.uid).is_none()
-                && ids.insert(&job.id)
-                && uids.insert(job.uid)
-        })
+        jobs.len() >= 64 && jobs.len() >= self.len() / 4
     }
 
-    fn insert_many(&mut self, jobs: &[JobRow]) {
+    fn are_ids_free(&self, jobs: &[JobRow]) -> bool {
+        self.len() == 0 || jobs.iter().all(|job| self.live_slot(&job.id).is_none() && self.slot(job.uid).is_none())
+    }
+
+    fn insert_many(&mut self, jobs: &[JobRow], by_id: &[usize]) {
         let mut shapes = std::mem::take(&mut self.shapes);
-        self.add_many(jobs.iter().map(|job| Entry::new(job, Definition::new(&job.body, &mut shapes))));
+        self.add_many(jobs.iter().map(|job| Entry::new(job, Definition::new(&job.body, &mut shapes))), by_id);
         self.shapes = shapes;
         let first = jobs.iter().filter_map(|job| job.due).min();
         self.changes.note(first.map_or(Hint::Resync, Hint::Due));
@@ -205,7 +201,8 @@ impl Table {
     /// Renews the lease of a node that holds something.
     fn renew(&mut self, owner: &NodeId, now: DateTime<Utc>, lease: Duration) {
         if let Some(node) = self.nodes.get_mut(owner) {
-            node.lease_until = Some(now + lease);
+            // A call that was delayed must not take back what a later one has been told.
+            node.lease_until = node.lease_until.max(Some(now + lease));
         } else if self.running.is_any_of(owner) {
             let node = Node { lease_until: Some(now + lease), last_claim_seq: 0 };
             self.nodes.insert(owner.clone(), node);
@@ -224,6 +221,21 @@ impl Table {
         self.renew(owner, now, lease);
         Hold::Kept
     }
+}
+
+/// The jobs' places in the order of their ids, unless two have the same.
+fn order_by_id(jobs: &[JobRow]) -> Option<Vec<usize>> {
+    // The first bytes decide most comparisons without a look at the text.
+    let head = |id: &str| {
+        let mut bytes = [0; 8];
+        let n = id.len().min(8);
+        bytes[..n].copy_from_slice(&id.as_bytes()[..n]);
+        u64::from_be_bytes(bytes)
+    };
+    let mut order: Vec<(u64, usize)> = jobs.iter().enumerate().map(|(at, job)| (head(job.id.as_str()), at)).collect();
+    order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| jobs[a.1].id.cmp(&jobs[b.1].id)));
+    let is_unique = order.windows(2).all(|pair| pair[0].0 != pair[1].0 || jobs[pair[0].1].id != jobs[pair[1].1].id);
+    is_unique.then(|| order.into_iter().map(|(_, at)| at).collect())
 }
 
 /// The earlier of two times that may be none.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::connection::{Statement, Tx, list, query};
 use crate::{
-    codec::{StoredHead, decode_head, decode_run, encode_head, encode_run},
+    codec::{Rows, StoredHead, decode_head, decode_run},
     head::{Head, Runs, is_time_to_prune},
 };
 
@@ -134,17 +134,22 @@ impl Batch {
     /// Writes what has changed.
     pub(super) async fn write(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         let staying = || self.jobs.iter().filter(|job| job.fate == Fate::Stays);
-        let changed: Vec<Value> = staying()
-            .filter(|job| job.stored.head != job.before)
-            .map(|job| keyed(job.stored.key, &job.stored.head))
-            .collect();
-        if !changed.is_empty() {
-            tx.run(query(&tx.sql.write_heads).bind(list(changed))).await?;
+        let mut heads = Rows::new();
+        for job in staying().filter(|job| job.stored.head != job.before) {
+            heads.add(|row| {
+                row.integer(job.stored.key);
+                row.head(&job.stored.head);
+            });
         }
-        let runs: Vec<Value> =
-            staying().flat_map(|job| job.book.touched()).map(|run| Value::Array(encode_run(run))).collect();
+        if !heads.is_empty() {
+            tx.run(query(&tx.sql.write_heads).bind(heads.finish())).await?;
+        }
+        let mut runs = Rows::new();
+        for run in staying().flat_map(|job| job.book.touched()) {
+            runs.add(|row| row.run(run));
+        }
         if !runs.is_empty() {
-            tx.run(query(&tx.sql.write_runs).bind(list(runs))).await?;
+            tx.run(query(&tx.sql.write_runs).bind(runs.finish())).await?;
         }
         for job in staying().filter(|job| job.book.is_full) {
             if let Ok(uid) = job.stored.uid {
@@ -195,10 +200,4 @@ impl Runs for Book {
         self.touched.insert(run.id.seq);
         self.runs.insert(run.id.seq, run);
     }
-}
-
-fn keyed(key: i64, head: &Head) -> Value {
-    let mut values = vec![json!(key)];
-    values.append(&mut encode_head(head));
-    Value::Array(values)
 }

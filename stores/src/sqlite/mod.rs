@@ -65,7 +65,8 @@ use self::{
 /// | `scheduler_meta` | `schema`, the version of these tables; `changes`, a counter of changes that schedulers look out for | `key` |
 ///
 /// `body` is the definition in JSON ([`JobBody`](scheduler_core::JobBody)); `task`, `v`, `max_instances` and
-/// `history` are copies from it that statements filter by, and have to agree with it. To add a job, insert `uid`, `id`,
+/// `history` are copies from it that statements filter by, and have to agree with it. `totals` counts verdicts, as in
+/// `{"ok":3}`. To add a job, insert `uid`, `id`,
 /// `body`, `task`, `v`, `next_fire_time` and `due`, and then count up `changes`:
 ///
 /// ```sql

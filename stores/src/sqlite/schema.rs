@@ -30,14 +30,7 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = ["CREATE TABLE {p}jobs (
         last_seq INTEGER NOT NULL DEFAULT 0,
         owner TEXT,
         claim_until INTEGER,
-        total_ok INTEGER NOT NULL DEFAULT 0,
-        total_error INTEGER NOT NULL DEFAULT 0,
-        total_timeout INTEGER NOT NULL DEFAULT 0,
-        total_lost INTEGER NOT NULL DEFAULT 0,
-        total_cancelled INTEGER NOT NULL DEFAULT 0,
-        total_coalesced INTEGER NOT NULL DEFAULT 0,
-        total_missed INTEGER NOT NULL DEFAULT 0,
-        total_skipped INTEGER NOT NULL DEFAULT 0
+        totals TEXT NOT NULL DEFAULT '{}'
     );
     CREATE UNIQUE INDEX {p}jobs_live ON {p}jobs (id) WHERE state NOT IN ('ending', 'removed');
     CREATE INDEX {p}jobs_due ON {p}jobs (due, uid) WHERE due IS NOT NULL;

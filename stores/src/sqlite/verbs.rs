@@ -10,7 +10,7 @@ use scheduler_core::{
         StoreError, StoreErrorKind, Update, Updated,
     },
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     batch::Batch,
@@ -18,7 +18,7 @@ use super::{
     listing::{count, listed},
 };
 use crate::{
-    codec::{decode_job, decode_run, encode_definition, encode_head, job_row},
+    codec::{Rows, decode_job, decode_run, job_row},
     head::{Head, Runs, UpdateStep, check_id, whole_micros},
 };
 
@@ -32,16 +32,20 @@ pub(super) async fn insert(
     payload: usize,
 ) -> Result<Stamped<Vec<Inserted>>, StoreError> {
     let mut added: HashMap<Uid, usize> = HashMap::new();
-    let (mut rows, mut bytes) = (Vec::new(), 0);
+    let mut rows = Rows::new();
     for (item, job) in jobs.iter().enumerate() {
         check_id(&job.id).map_err(|error| error.with_item(item))?;
         let body = body_text(&job.body, &job.id, payload).map_err(|error| error.with_item(item))?;
-        bytes += body.len();
-        rows.push(new_row(job, body));
-        if bytes > INSERT_BYTES || item + 1 == jobs.len() {
-            let reply = tx.all(query(&tx.sql.insert).bind(list(rows.drain(..)))).await?;
+        rows.add(|row| {
+            row.word(&job.uid.to_string());
+            row.word(job.id.as_str());
+            row.definition(&job.body, &body);
+            row.head(&Head::inserted(job));
+        });
+        if rows.len() > INSERT_BYTES || item + 1 == jobs.len() {
+            let full = std::mem::replace(&mut rows, Rows::new());
+            let reply = tx.all(query(&tx.sql.insert).bind(full.finish())).await?;
             added.extend(reply.iter().filter_map(|row| text(row, 0).parse().ok()).map(|uid| (uid, item)));
-            bytes = 0;
         }
     }
     if !added.is_empty() {
@@ -70,13 +74,6 @@ async fn conflicts<'a>(
     let there: HashMap<JobId, Listed> = there.iter().map(listed).map(|entry| (entry.id().clone(), entry)).collect();
     let unknown = left.into_iter().filter(|job| !known.contains(&job.uid));
     Ok(unknown.filter_map(|job| Some((job.uid, Box::new(there.get(&job.id)?.clone())))).collect())
-}
-
-fn new_row(job: &JobRow, body: String) -> Value {
-    let mut values = vec![json!(job.uid), json!(job.id)];
-    values.append(&mut encode_definition(&job.body, body));
-    values.append(&mut encode_head(&Head::inserted(job)));
-    Value::Array(values)
 }
 
 fn body_text(body: &JobBody, id: &JobId, payload: usize) -> Result<String, StoreError> {

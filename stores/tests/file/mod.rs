@@ -1,5 +1,10 @@
 //! A fresh SQLite file with two handles on it, and how to damage its rows.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    reason = "helpers of tests, of which each file uses its part"
+)]
 
 use std::{str::FromStr, sync::Arc};
 

@@ -60,11 +60,12 @@ impl Engine {
     fn try_change(&mut self, now: Now, changing: Changing, job: &JobRow) {
         let at = self.time_of(now, &changing.store);
         match self.update_for(at, &changing.store, &changing.change, job) {
-            Ok(update) => {
+            Ok(Some(update)) => {
                 let store = changing.store.clone();
                 let call = StoreCall::Update(at, Box::new(update));
                 self.call_store(store, call, InFlight::Asked(Asked::Change(changing)));
             }
+            Ok(None) => self.reply(changing.call, Ok(Reply::Job(changing.store, Box::new(job.clone())))),
             Err(error) => self.reply(changing.call, Err(error)),
         }
     }
@@ -94,8 +95,22 @@ impl Engine {
         }
     }
 
-    fn update_for(&self, at: DateTime<Utc>, store: &StoreName, change: &Change, job: &JobRow) -> Result<Update, Error> {
+    fn update_for(
+        &self,
+        at: DateTime<Utc>,
+        store: &StoreName,
+        change: &Change,
+        job: &JobRow,
+    ) -> Result<Option<Update>, Error> {
         refuse_newer(job)?;
+        let is_done = match change {
+            Change::Pause => job.state == JobState::Paused,
+            Change::Resume => !matches!(job.state, JobState::Paused | JobState::Quarantined(_)),
+            Change::Modify(_) | Change::Reschedule(_) => false,
+        };
+        if is_done {
+            return Ok(None);
+        }
         let changed = match change {
             Change::Modify(change) => self.modified(at, store, change, job)?,
             Change::Reschedule(trigger) => self.rescheduled(at, store, trigger, job.body.clone(), job)?,
@@ -106,7 +121,7 @@ impl Engine {
             GoesOn::WithAll => None,
             GoesOn::From(next) => given_up_fire_times(at, job, next)?,
         };
-        Ok(Update {
+        Ok(Some(Update {
             uid: job.uid,
             revision: job.revision,
             fence: job.fence,
@@ -115,7 +130,7 @@ impl Engine {
             state: changed.state,
             next_fire_time: changed.next_fire_time,
             verdicts: verdicts.into_iter().collect(),
-        })
+        }))
     }
 
     fn modified(
@@ -145,7 +160,12 @@ impl Engine {
             Some(trigger) => self.rescheduled(at, store, trigger, body, job)?,
             None => {
                 self.check_fit(store, &job.id, &body)?;
-                Changed { body: Some(body), ..unchanged(job) }
+                Changed {
+                    body: Some(body),
+                    state: job.state.clone(),
+                    next_fire_time: job.next_fire_time,
+                    goes_on: GoesOn::WithAll,
+                }
             }
         };
         if let Some(next) = change.next_fire_time {
@@ -198,22 +218,14 @@ impl Changed {
     }
 }
 
-fn unchanged(job: &JobRow) -> Changed {
-    Changed { body: None, state: job.state.clone(), next_fire_time: job.next_fire_time, goes_on: GoesOn::WithAll }
-}
-
 fn paused(at: DateTime<Utc>, job: &JobRow) -> Result<Changed, Error> {
-    match &job.state {
-        JobState::Active => {}
-        JobState::Paused => return Ok(unchanged(job)),
-        state => {
-            let message = format!(
-                "job `{}` is {} and has no fire times to pause; give it another trigger, or remove it",
-                job.id,
-                state.as_str()
-            );
-            return Err(Error::new(ErrorKind::Job, message));
-        }
+    if job.state != JobState::Active {
+        let message = format!(
+            "job `{}` is {} and has no fire times to pause; give it another trigger, or remove it",
+            job.id,
+            job.state.as_str()
+        );
+        return Err(Error::new(ErrorKind::Job, message));
     }
     // What resuming would fire again, such as a one-shot whose time has come, is not given up.
     let later = at + TimeDelta::microseconds(1);
@@ -222,13 +234,10 @@ fn paused(at: DateTime<Utc>, job: &JobRow) -> Result<Changed, Error> {
 }
 
 fn resumed(at: DateTime<Utc>, job: &JobRow) -> Result<Changed, Error> {
-    let next = match (&job.state, job.next_fire_time) {
-        // It goes on where it stood still, so that none of its fire times is lost.
-        (JobState::Quarantined(_), Some(next)) => Some(next),
-        (JobState::Paused | JobState::Quarantined(_), _) => {
-            job.body.trigger.next(None, at).map_err(|error| trigger_error(&job.id, &error))?
-        }
-        (JobState::Active | JobState::Kept | JobState::Ending | JobState::Removed, _) => return Ok(unchanged(job)),
+    let next = match job.next_fire_time {
+        // A quarantined job goes on where it stood still, so that none of its fire times is lost.
+        Some(next) => Some(next),
+        None => job.body.trigger.next(None, at).map_err(|error| trigger_error(&job.id, &error))?,
     };
     let state = match (next, job.body.options.when_finished) {
         (Some(_), _) => JobState::Active,

@@ -143,6 +143,7 @@ impl Engine {
         };
         match removed {
             Removed::Removed { uid, .. } => {
+                self.mark_removed(&removing.store, uid);
                 let job = JobRef { store: removing.store, id: removing.id, uid: uid.unwrap_or(Uid::UNREADABLE) };
                 self.notify(now, EventKind::JobRemoved { job, reason: Removal::Requested });
                 self.reply(removing.call, Ok(Reply::Done));
@@ -188,6 +189,7 @@ impl Engine {
             Ok(_) => return debug_assert!(false, "a removal of all is answered by a count"),
             Err(error) => return self.reply(removing.call, Err(Error::from_store(&removing.store, error))),
         };
+        self.mark_removed(&removing.store, None);
         self.notify(now, EventKind::AllJobsRemoved { store: removing.store.clone(), count });
         removing.count += count;
         match removing.others.pop() {
@@ -196,6 +198,14 @@ impl Engine {
                 self.remove_all(now, removing);
             }
             None => self.reply(removing.call, Ok(Reply::Count(removing.count))),
+        }
+    }
+
+    /// Notes that the listeners know that a job is removed, or all of them, which go with the last run that is running.
+    fn mark_removed(&mut self, store: &StoreName, uid: Option<Uid>) {
+        let held = self.contact(store).into_iter().flat_map(|contact| contact.held.values_mut());
+        for held in held.filter(|held| uid.is_none_or(|uid| held.run.job.uid == uid)) {
+            held.is_removed = true;
         }
     }
 

@@ -385,6 +385,23 @@ fn resuming_a_quarantined_job_loses_none_of_its_fire_times() {
 }
 
 #[test]
+fn a_change_that_changes_nothing_writes_and_tells_nothing() {
+    for (job, asked) in [
+        (report(10.0), Change::Resume),
+        (in_state(JobState::Kept), Change::Resume),
+        (in_state(JobState::Paused), Change::Pause),
+    ] {
+        let mut script = Script::new();
+        change(&mut script, asked);
+        found(&mut script, &job);
+        script.expect(
+            "→ read report
+             → reply job report",
+        );
+    }
+}
+
+#[test]
 fn a_job_that_is_over_cannot_be_paused() {
     let mut script = Script::new();
     change(&mut script, Change::Pause);
@@ -553,6 +570,25 @@ fn all_jobs_of_all_stores_are_removed_and_counted() {
          → notify AllJobsRemoved { store: \"second\", count: 4 }
          → reply 7",
     );
+}
+
+#[test]
+fn a_job_that_is_removed_while_it_runs_is_told_removed_once() {
+    for command in [Command::RemoveJob(None, "report".into()), Command::RemoveAllJobs(None)] {
+        let is_one = matches!(command, Command::RemoveJob(..));
+        let mut script = Script::running_jobs([job(1, "report", every(100), 0.0)]);
+        script.command(command);
+        script.stored(Ok(match is_one {
+            true => {
+                let value = vec![Removed::Removed { uid: Some(Uid(1)), running: 1 }];
+                StoreReply::Remove(Stamped { now: at(0.0), value })
+            }
+            false => StoreReply::RemoveAll(Stamped { now: at(0.0), value: 1 }),
+        }));
+        script.finished("report#1", crate::Outcome::Ok(json!(null)));
+        script.recorded(|recorded| recorded.deleted = vec![(Uid(1), "report".into())]);
+        assert_eq!(script.count("emoved"), 1);
+    }
 }
 
 #[test]

@@ -106,3 +106,18 @@ fn a_run_that_somebody_wants_cancelled_is_told_so_once() {
          → life sign",
     );
 }
+
+#[test]
+fn a_life_sign_does_not_wait_for_an_answer_that_may_be_lost() {
+    let mut script = Script::running_jobs([job(1, "a", every(1000), 0.0), job(2, "b", every(1000), 0.0)]);
+    script.at(5.01).expect("→ life sign");
+    script.finished("a#1", Outcome::Ok(json!(null)));
+    script.expect("");
+    script.at(10.01).expect("→ record a#1 ok");
+    let mut signs = 0;
+    for seconds in 11..100 {
+        script.at(f64::from(seconds));
+        signs += script.count("life sign");
+    }
+    assert_eq!(signs, 2, "a store that answers nothing is not flooded");
+}

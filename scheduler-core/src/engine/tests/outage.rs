@@ -117,12 +117,16 @@ fn ends_wait_for_the_store_to_come_back() {
         "→ record a#1 ok
          → notify store failed, again in 50ms: no route to the store",
     );
-    script.at(0.1).expect("→ record a#1 ok");
+    script.at(0.1).expect(
+        "→ record a#1 ok
+         → record b#1 ok",
+    );
+    script.applied();
     script.applied();
     script.expect(
         "→ notify StoreRecovered(\"default\")
          → notify executed a#1
-         → record b#1 ok",
+         → notify executed b#1",
     );
 }
 

@@ -361,6 +361,11 @@ impl Script {
         assert!(expected == found, "\nexpected:\n  {}\nfound:\n  {}\n", expected.join("\n  "), found.join("\n  "));
     }
 
+    /// How many effects since the last look have these words.
+    pub(crate) fn count(&mut self, words: &str) -> usize {
+        std::mem::take(&mut self.lines).iter().filter(|line| line.contains(words)).count()
+    }
+
     fn line(&self, effect: &Effect) -> String {
         match effect {
             Effect::Store(_, store, call) => format!("→ {}{}", of(store.as_str()), self.call(call)),
@@ -561,6 +566,7 @@ fn reply_words(reply: &Reply) -> String {
         Reply::Found(found) => format!("found {}", found.as_ref().map_or("none", |(_, job)| job.id.as_str())),
         Reply::Jobs(jobs) => format!("{} jobs", jobs.len()),
         Reply::Runs(runs) => format!("{} runs", runs.len()),
+        Reply::Stores(stores) => stores.iter().map(|store| store.as_str()).collect::<Vec<_>>().join(", "),
         Reply::Count(count) => format!("{count}"),
     }
 }

@@ -91,10 +91,11 @@ fn a_store_that_does_not_answer_holds_up_a_shutdown_for_a_lease_at_most() {
     script.finished("report#1", Outcome::Ok(json!(null)));
     script.shutdown(ShutdownMode::Wait);
     script.expect("→ record report#1 ok");
-    let wake = script.next_wake().unwrap();
-    assert_eq!((wake.after.as_secs(), wake.reason), (LEASE, WakeReason::Shutdown));
+    script.at(5.01).expect("→ life sign");
+    script.at(10.01).expect("→ life sign");
     script.at(15.01).expect(
-        "→ notify store failed for good: it did not answer while it was given up; what this node held there is free \
+        "→ life sign
+         → notify store failed for good: it did not answer while it was given up; what this node held there is free \
             when its lease ends
          → notify taken away report#1
          → notify SchedulerShutdown
@@ -109,6 +110,8 @@ fn neither_does_one_that_does_not_answer_a_release() {
     let mut script = Script::running();
     script.shutdown(ShutdownMode::Wait);
     script.expect("→ release");
+    let wake = script.next_wake().unwrap();
+    assert_eq!((wake.after.as_secs(), wake.reason), (LEASE, WakeReason::Shutdown));
     script.at(15.0).expect(
         "→ notify store failed for good: it did not answer while it was given up; what this node held there is free \
             when its lease ends

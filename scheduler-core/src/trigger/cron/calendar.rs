@@ -12,6 +12,41 @@ pub(crate) struct Date {
     pub(crate) day: u32,
 }
 
+/// What the clocks show: a date and the second of its day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Civil {
+    pub(crate) date: Date,
+    pub(crate) second: u32,
+}
+
+impl Civil {
+    /// From seconds since 1970; earlier counts as the beginning of 1970. None after 9999.
+    #[inline]
+    pub(crate) fn from_seconds(seconds: i64) -> Option<Self> {
+        let seconds = seconds.max(0);
+        let days = seconds / 86_400;
+        if days > i64::from(LAST_DAY) {
+            return None;
+        }
+        Some(Self { date: date(days as u32), second: (seconds % 86_400) as u32 })
+    }
+
+    /// How much later this is than another civil time, with no regard to any change of clocks.
+    #[inline]
+    pub(crate) fn seconds_since(&self, other: &Self) -> i64 {
+        if (self.date.year, self.date.month) == (other.date.year, other.date.month) {
+            let days = i64::from(self.date.day) - i64::from(other.date.day);
+            return days * 86_400 + i64::from(self.second) - i64::from(other.second);
+        }
+        self.seconds() - other.seconds()
+    }
+
+    #[inline]
+    pub(crate) fn seconds(&self) -> i64 {
+        i64::from(days(self.date.year, self.date.month, self.date.day)) * 86_400 + i64::from(self.second)
+    }
+}
+
 #[inline]
 pub(crate) fn date(days: u32) -> Date {
     let n = 4 * (days + EPOCH) + 3;

@@ -1,30 +1,34 @@
 //! Cron: which civil times match, in which zone, and what happens when its clocks are changed.
 
 mod calendar;
+mod changes;
 mod crontab;
+mod describe;
 mod fields;
 mod hints;
 mod next;
+mod options;
 mod parse;
 mod persist;
 mod plan;
 mod quartz;
+#[cfg(feature = "cron")]
+mod schedule;
 mod spread;
 
+pub use changes::{Gap, Overlap};
 pub use fields::CronFields;
 
 use super::jitter::Jitter;
-use super::window::{MICROS, Window, ceil_micros, floor_micros, instant, readable};
-use super::zone::Spans;
+use super::window::{Window, readable};
 use super::{TriggerError, TriggerErrorKind};
-use chrono::{DateTime, TimeZone, Utc};
+use chrono::DateTime;
 use chrono_tz::Tz;
-use next::Walk;
+use options::Options;
 use plan::Plan;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Fires when the clocks of a zone show what an expression says.
 ///
@@ -70,108 +74,6 @@ struct Inner {
 struct Compiled {
     plan: Plan,
     follows_real_time: bool,
-}
-
-/// What holds besides the expression.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Options {
-    zone: Option<Tz>,
-    window: Window,
-    gap: Gap,
-    overlap: Overlap,
-    jitter: Jitter,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { zone: None, window: Window::OPEN, gap: Gap::Auto, overlap: Overlap::Auto, jitter: Jitter::default() }
-    }
-}
-
-/// What becomes of a civil time that the clocks skip. The default is [`Auto`](Self::Auto).
-///
-/// ```
-/// use chrono::{TimeZone, Utc};
-/// use scheduler_core::trigger::{Cron, Gap, Trigger};
-///
-/// // In Berlin, 02:30 does not exist on 2026-03-29: at 01:00 UTC the clocks go from 02:00 to 03:00.
-/// let half_past_two = |gap| Cron::fields().hour("2").minute("30").timezone(chrono_tz::Europe::Berlin).gap(gap).build();
-/// let now = Utc.with_ymd_and_hms(2026, 3, 29, 0, 0, 0).unwrap();
-/// for (gap, fires) in [(Gap::NextValid, "01:00:00"), (Gap::Shift, "01:30:00"), (Gap::Skip, "00:30:00")] {
-///     let next = Trigger::from(half_past_two(gap)?).next(None, now)?;
-///     assert_eq!(next.unwrap().time().to_string(), fires);
-/// }
-/// # Ok::<(), scheduler_core::trigger::TriggerError>(())
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Gap {
-    /// `Skip` if the minute or the hour begins with `*`, else `NextValid`.
-    #[default]
-    Auto,
-    /// Fire at the first instant after the gap, once for all times that fell into it.
-    NextValid,
-    /// Fire as much later as the gap is long: 02:30 becomes 03:30.
-    Shift,
-    /// Do not fire.
-    Skip,
-}
-
-/// What becomes of a civil time that the clocks show twice. The default is [`Auto`](Self::Auto).
-///
-/// ```
-/// use chrono::{TimeZone, Utc};
-/// use scheduler_core::trigger::{Cron, Overlap, Trigger};
-///
-/// let half_past_two = Cron::fields().hour("2").minute("30").timezone(chrono_tz::Europe::Berlin);
-/// let now = Utc.with_ymd_and_hms(2026, 10, 25, 0, 0, 0).unwrap();
-/// let both = Trigger::from(half_past_two.overlap(Overlap::Both).build()?).next_n(now, 2)?;
-/// assert_eq!(both[0].time().to_string(), "00:30:00");
-/// assert_eq!(both[1].time().to_string(), "01:30:00");
-/// # Ok::<(), scheduler_core::trigger::TriggerError>(())
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Overlap {
-    /// `Both` if the minute or the hour begins with `*`, else `First`.
-    #[default]
-    Auto,
-    /// Fire at the first of the two.
-    First,
-    /// Fire at the second of the two.
-    Second,
-    /// Fire at both.
-    Both,
-}
-
-impl Gap {
-    pub(super) const ALL: [Self; 4] = [Self::Auto, Self::NextValid, Self::Shift, Self::Skip];
-
-    /// How a trigger's text names it.
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::NextValid => "next_valid",
-            Self::Shift => "shift",
-            Self::Skip => "skip",
-        }
-    }
-}
-
-impl Overlap {
-    pub(super) const ALL: [Self; 4] = [Self::Auto, Self::First, Self::Second, Self::Both];
-
-    /// How a trigger's text names it.
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::First => "first",
-            Self::Second => "second",
-            Self::Both => "both",
-        }
-    }
 }
 
 /// How an expression is written.
@@ -343,47 +245,6 @@ impl Cron {
         self.0.follows_real_time
     }
 
-    #[inline]
-    fn walk(&self) -> Walk<'_> {
-        let inner = &*self.0;
-        let spans = match self.zone() {
-            None | Some(Tz::UTC) => None,
-            Some(zone) => Some(Spans::of(zone)),
-        };
-        let gap = match (inner.options.gap, inner.follows_real_time) {
-            (Gap::Auto, true) => Gap::Skip,
-            (Gap::Auto, false) => Gap::NextValid,
-            (gap, _) => gap,
-        };
-        let overlap = match (inner.options.overlap, inner.follows_real_time) {
-            (Overlap::Auto, true) => Overlap::Both,
-            (Overlap::Auto, false) => Overlap::First,
-            (overlap, _) => overlap,
-        };
-        Walk { plan: &inner.plan, spans, gap, overlap }
-    }
-
-    #[inline]
-    pub(super) fn next(&self, previous: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let window = self.0.options.window;
-        let mut from = match previous {
-            Some(previous) => previous.timestamp() + 1,
-            None => now.timestamp() + i64::from(now.timestamp_subsec_nanos() > 0),
-        };
-        if window.start != i64::MIN {
-            from = from.max(window.start.div_euclid(MICROS) + i64::from(window.start % MICROS != 0));
-        }
-        let next = self.walk().at_or_after(from)?;
-        if next > window.end.div_euclid(MICROS) { None } else { DateTime::from_timestamp(next, 0) }
-    }
-
-    pub(super) fn previous(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let window = self.0.options.window;
-        let previous = self.walk().at_or_before(at.timestamp().min(window.end.div_euclid(MICROS)))?;
-        let previous = previous * MICROS;
-        if window.contains(previous) { instant(previous) } else { None }
-    }
-
     pub(super) fn window(&self) -> (Jitter, Window) {
         (self.0.options.jitter, self.0.options.window)
     }
@@ -432,63 +293,6 @@ impl Cron {
 fn compiled(dialect: Dialect, text: &str, job: &str) -> Result<Compiled, TriggerError> {
     let compile = if dialect == Dialect::Quartz { quartz::compile } else { crontab::compile };
     if spread::is_in(text) { compile(&spread::resolve(text, dialect, job)?) } else { compile(text) }
-}
-
-/// The options that every dialect has.
-macro_rules! options {
-    ($($to:tt)*) => {
-        /// The zone whose clocks count. By default the scheduler's, bound when the job is added.
-        #[must_use]
-        pub fn timezone(mut self, zone: Tz) -> Self {
-            self.$($to)*.zone = Some(zone);
-            self
-        }
-
-        /// Fires no earlier than `start`, which is itself allowed. By default there is no bound.
-        #[doc(alias = "start_date")]
-        #[must_use]
-        pub fn start<Z: TimeZone>(mut self, start: DateTime<Z>) -> Self {
-            self.$($to)*.window.start = ceil_micros(start.to_utc());
-            self
-        }
-
-        /// Fires no later than `end`, which is itself allowed. By default there is no bound.
-        #[doc(alias = "end_date")]
-        #[must_use]
-        pub fn end<Z: TimeZone>(mut self, end: DateTime<Z>) -> Self {
-            self.$($to)*.window.end = floor_micros(end.to_utc());
-            self
-        }
-
-        /// What becomes of times that the clocks skip. By default it depends on the expression ([`Gap::Auto`]).
-        #[must_use]
-        pub fn gap(mut self, gap: Gap) -> Self {
-            self.$($to)*.gap = gap;
-            self
-        }
-
-        /// What becomes of times that the clocks show twice. By default it depends on the expression ([`Overlap::Auto`]).
-        #[must_use]
-        pub fn overlap(mut self, overlap: Overlap) -> Self {
-            self.$($to)*.overlap = overlap;
-            self
-        }
-
-        /// Starts each run up to so much later than its fire time, spread evenly and the same whenever it is
-        /// computed. By default nothing is added.
-        pub fn jitter(mut self, longest: Duration) -> Self {
-            self.$($to)*.jitter = Jitter::up_to(longest);
-            self
-        }
-    };
-}
-
-impl Cron {
-    options!(options());
-}
-
-impl CronFields {
-    options!(options);
 }
 
 impl fmt::Debug for Cron {

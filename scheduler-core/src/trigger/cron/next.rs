@@ -3,47 +3,181 @@
 //! Two paths. In a quiet stretch of the zone every rule says the same, and one lookup answers. Around a transition the
 //! spans are taken one by one, each with the civil times it shows and the gap that precedes it.
 
-use super::plan::Plan;
-use super::{Gap, Overlap};
+use super::calendar::{self, Civil};
+use super::plan::{FIRST_YEAR, LAST_YEAR, Plan};
+use super::{Cron, Gap, Overlap};
+use crate::trigger::window::{MICROS, instant};
 use crate::trigger::zone::{Span, Spans};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Timelike, Utc};
+use chrono_tz::Tz;
 
 const DAY: i64 = 86_400;
 
+impl Cron {
+    #[inline]
+    pub(in crate::trigger) fn next(
+        &self,
+        previous: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
+        let inner = &*self.0;
+        // The short way: from a date of the calendar's years, and nothing before the start.
+        if let Some(previous) = previous
+            && inner.options.window.start == i64::MIN
+        {
+            let utc = previous.naive_utc();
+            let (date, second) = (utc.date(), utc.time().num_seconds_from_midnight() as i32 + 1);
+            let next = match self.spans() {
+                _ if !(FIRST_YEAR as i32..=LAST_YEAR as i32).contains(&date.year()) => None,
+                None if second < 86_400 => {
+                    let from = Civil { date: civil_date(date), second: second as u32 };
+                    instant_of(inner.plan.from(from)?, 0, date)
+                }
+                None => None,
+                Some(spans) => {
+                    let from = previous.timestamp() + 1;
+                    let shown = |offset: i64| match second + offset as i32 {
+                        second @ 0..86_400 => Some(Civil { date: civil_date(date), second: second as u32 }),
+                        _ => Civil::from_seconds(from + offset),
+                    };
+                    match quiet_from(&inner.plan, spans, from, shown) {
+                        Quiet::At(civil, instant, offset) => {
+                            instant_of(civil, offset, date).or_else(|| DateTime::from_timestamp(instant, 0))
+                        }
+                        Quiet::Never => return None,
+                        Quiet::Unclear => None,
+                    }
+                }
+            };
+            if let Some(next) = next {
+                let ends = inner.options.window.end != i64::MAX && next.timestamp_micros() > inner.options.window.end;
+                return if ends { None } else { Some(next) };
+            }
+        }
+        self.next_anywhere(previous, now)
+    }
+
+    #[inline(never)]
+    fn next_anywhere(&self, previous: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let window = self.0.options.window;
+        let mut from = match previous {
+            Some(previous) => previous.timestamp() + 1,
+            None => now.timestamp() + i64::from(now.timestamp_subsec_nanos() > 0),
+        };
+        if window.start != i64::MIN {
+            from = from.max(window.start.div_euclid(MICROS) + i64::from(window.start % MICROS != 0));
+        }
+        let next = match self.spans() {
+            None => self.0.plan.at_or_after(from),
+            Some(spans) => self.walk(spans).at_or_after(from),
+        }?;
+        if next > window.end.div_euclid(MICROS) { None } else { DateTime::from_timestamp(next, 0) }
+    }
+
+    pub(in crate::trigger) fn previous(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let window = self.0.options.window;
+        let to = at.timestamp().min(window.end.div_euclid(MICROS));
+        let previous = match self.spans() {
+            None => self.0.plan.at_or_before(to),
+            Some(spans) => self.walk(spans).at_or_before(to),
+        }? * MICROS;
+        if window.contains(previous) { instant(previous) } else { None }
+    }
+
+    /// The table of the zone; none for UTC, which needs none.
+    #[inline]
+    fn spans(&self) -> Option<&'static Spans> {
+        match self.zone() {
+            None | Some(Tz::UTC) => None,
+            Some(zone) => Some(Spans::of(zone)),
+        }
+    }
+
+    fn walk(&self, spans: &'static Spans) -> Walk<'_> {
+        let inner = &*self.0;
+        let gap = match (inner.options.gap, inner.follows_real_time) {
+            (Gap::Auto, true) => Gap::Skip,
+            (Gap::Auto, false) => Gap::NextValid,
+            (gap, _) => gap,
+        };
+        let overlap = match (inner.options.overlap, inner.follows_real_time) {
+            (Overlap::Auto, true) => Overlap::Both,
+            (Overlap::Auto, false) => Overlap::First,
+            (overlap, _) => overlap,
+        };
+        Walk { plan: &inner.plan, spans, gap, overlap }
+    }
+}
+
+#[inline]
+fn civil_date(date: NaiveDate) -> calendar::Date {
+    calendar::Date { year: date.year() as u32, month: date.month(), day: date.day() }
+}
+
+/// The instant at which clocks with this offset show a civil time, if it has the same date in UTC: that is the cheap
+/// case, all the more if it is today.
+#[inline(always)]
+fn instant_of(civil: Civil, offset: i64, today: NaiveDate) -> Option<DateTime<Utc>> {
+    let second = civil.second as i32 - offset as i32;
+    if !(0..86_400).contains(&second) {
+        return None;
+    }
+    let calendar::Date { year, month, day } = civil.date;
+    let date = if civil_date(today) == civil.date { today } else { NaiveDate::from_ymd_opt(year as i32, month, day)? };
+    Some(date.and_time(NaiveTime::from_num_seconds_from_midnight_opt(second as u32, 0)?).and_utc())
+}
+
 /// An expression in a zone, under the rules that hold for it.
-pub(super) struct Walk<'a> {
-    pub(super) plan: &'a Plan,
-    /// None is UTC.
-    pub(super) spans: Option<&'a Spans>,
-    pub(super) gap: Gap,
-    pub(super) overlap: Overlap,
+struct Walk<'a> {
+    plan: &'a Plan,
+    spans: &'a Spans,
+    gap: Gap,
+    overlap: Overlap,
+}
+
+/// The first fire time at or after a second, if all lies in quiet stretches; `shown` is what the clocks show at `from`.
+#[inline]
+fn quiet_from(plan: &Plan, spans: &Spans, from: i64, shown: impl FnOnce(i64) -> Option<Civil>) -> Quiet {
+    let span = spans.span(spans.at(from));
+    // Before 1970 nothing matches, and civil times are cut off there.
+    if !span.is_quiet(from) || from + span.offset < 0 {
+        return Quiet::Unclear;
+    }
+    let Some(shown) = shown(span.offset) else { return Quiet::Never };
+    let Some(civil) = plan.from(shown) else { return Quiet::Never };
+    let seconds = from + span.offset + civil.seconds_since(&shown);
+    let instant = seconds - span.offset;
+    if instant < span.quiet_until {
+        return Quiet::At(civil, instant, span.offset);
+    }
+    // The civil time is the next one, wherever it lies; if that is quiet again, it stands for one instant.
+    let later = spans.span(spans.at(instant));
+    let instant = seconds - later.offset;
+    if later.is_quiet(instant) { Quiet::At(civil, instant, later.offset) } else { Quiet::Unclear }
+}
+
+/// What a look at the quiet stretches says.
+enum Quiet {
+    /// What the clocks show, the second since 1970, and the offset.
+    At(Civil, i64, i64),
+    Never,
+    /// A transition is near: look at each span.
+    Unclear,
 }
 
 impl Walk<'_> {
     /// The first fire time at or after a second.
-    #[inline]
-    pub(super) fn at_or_after(&self, from: i64) -> Option<i64> {
-        let Some(spans) = self.spans else { return self.plan.at_or_after(from) };
-        let number = spans.at(from);
-        let span = spans.span(number);
-        if span.is_quiet(from) {
-            let civil = self.plan.at_or_after(from + span.offset)?;
-            let instant = civil - span.offset;
-            if instant < span.quiet_until {
-                return Some(instant);
-            }
-            // The civil time is the next one, wherever it lies; if that is quiet again, it stands for one instant.
-            let later = spans.span(spans.at(instant));
-            let instant = civil - later.offset;
-            if later.is_quiet(instant) {
-                return Some(instant);
-            }
+    fn at_or_after(&self, from: i64) -> Option<i64> {
+        match quiet_from(self.plan, self.spans, from, |offset| Civil::from_seconds(from + offset)) {
+            Quiet::At(_, instant, _) => Some(instant),
+            Quiet::Never => None,
+            Quiet::Unclear => self.at_or_after_near(self.spans, self.spans.at(from), from),
         }
-        self.at_or_after_near(spans, number, from)
     }
 
     /// The last fire time at or before a second.
-    pub(super) fn at_or_before(&self, to: i64) -> Option<i64> {
-        let Some(spans) = self.spans else { return self.plan.at_or_before(to) };
+    fn at_or_before(&self, to: i64) -> Option<i64> {
+        let spans = self.spans;
         let number = spans.at(to);
         let span = spans.span(number);
         if span.is_quiet(to) {

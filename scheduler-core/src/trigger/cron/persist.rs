@@ -13,7 +13,7 @@ use std::sync::Arc;
 struct Form {
     dialect: Dialect,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    fields: BTreeMap<String, String>,
+    fields: BTreeMap<String, Expression>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     expression: Option<String>,
     #[serde(default, with = "optional_zone", skip_serializing_if = "Option::is_none")]
@@ -32,6 +32,14 @@ struct Form {
     bound: Bound,
 }
 
+/// The expression of a field; a number may be written as one.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Expression {
+    Text(String),
+    Number(u32),
+}
+
 #[derive(Default, PartialEq, Serialize, Deserialize)]
 struct Bound {
     #[serde(default, with = "optional_zone", skip_serializing_if = "Option::is_none")]
@@ -46,7 +54,9 @@ impl Serialize for Cron {
         let (mut fields, mut expression) = (BTreeMap::new(), None);
         match inner.dialect {
             Dialect::Fields => {
-                fields.extend(fields::given(&inner.text).map(|(name, text)| (name.to_owned(), text.to_owned())));
+                fields.extend(
+                    fields::given(&inner.text).map(|(name, text)| (name.to_owned(), Expression::Text(text.to_owned()))),
+                );
             }
             Dialect::Crontab | Dialect::Quartz => expression = Some(inner.text.to_string()),
         }
@@ -87,7 +97,10 @@ impl TryFrom<Form> for Cron {
             Dialect::Fields => {
                 let mut fields = CronFields { options, ..CronFields::default() };
                 for (name, expression) in &form.fields {
-                    fields = fields.field(name, expression)?;
+                    fields = match expression {
+                        Expression::Text(text) => fields.field(name, text)?,
+                        Expression::Number(number) => fields.field(name, number)?,
+                    };
                 }
                 fields.build()?
             }

@@ -3,7 +3,7 @@
 //! A month is one mask of matching days, so a search takes a few bit operations per month and never walks days, hours
 //! or minutes. Whatever the dialect, whatever the zone: both are dealt with before and after.
 
-use super::calendar::{self, LAST_DAY, days, month_length, weekday};
+use super::calendar::{self, Civil, Date, LAST_DAY, days, month_length, weekday};
 
 const DAY: i64 = 86_400;
 pub(super) const FIRST_YEAR: u32 = 1970;
@@ -99,29 +99,43 @@ impl Plan {
     };
 
     /// The first matching civil second at or after one.
-    #[inline]
     pub(super) fn at_or_after(&self, civil: i64) -> Option<i64> {
-        let civil = civil.max(0);
-        let (day, second) = (civil / DAY, (civil % DAY) as u32);
-        if day > i64::from(LAST_DAY) {
-            return None;
-        }
-        let day = day as u32;
-        let date = calendar::date(day);
-        if self.month >> date.month & 1 != 0 && self.has_year(date.year) {
-            let mut mask = self.days(date.year, date.month, day - (date.day - 1)) >> date.day;
-            if mask & 1 != 0 {
-                if let Some(second) = self.second_from(second) {
-                    return Some(i64::from(day) * DAY + i64::from(second));
-                }
-                mask &= !1;
+        self.from(Civil::from_seconds(civil)?).map(|civil| civil.seconds())
+    }
+
+    /// The first match at or after a civil time of the years 1970 to 9999.
+    #[inline(always)]
+    pub(super) fn from(&self, civil: Civil) -> Option<Civil> {
+        let Date { year, month, day } = civil.date;
+        if self.month >> month & 1 != 0 && self.has_year(year) {
+            // Most often the next match is today, and then the month need not be looked at.
+            if self.has_plain_day(civil.date)
+                && let Some(second) = self.second_from(civil.second)
+            {
+                return Some(Civil { date: civil.date, second });
             }
+            let mut mask = self.days(year, month) >> day;
+            if mask & 1 != 0
+                && self.join != Join::Plain
+                && let Some(second) = self.second_from(civil.second)
+            {
+                return Some(Civil { date: civil.date, second });
+            }
+            mask &= !1;
             if mask != 0 {
-                return Some(i64::from(day + mask.trailing_zeros()) * DAY + i64::from(self.first_second()));
+                let day = day + mask.trailing_zeros();
+                return Some(Civil { date: Date { year, month, day }, second: self.first_second() });
             }
         }
-        let day = self.first_day_after(date.year, date.month)?;
-        Some(i64::from(day) * DAY + i64::from(self.first_second()))
+        let date = self.first_day_after(year, month)?;
+        Some(Civil { date, second: self.first_second() })
+    }
+
+    #[inline]
+    fn has_plain_day(&self, Date { year, month, day }: Date) -> bool {
+        self.join == Join::Plain
+            && self.day >> day & 1 != 0
+            && (self.weekday == 0x7f || self.weekday >> weekday(days(year, month, day)) & 1 != 0)
     }
 
     /// The last matching civil second at or before one.
@@ -135,7 +149,7 @@ impl Plan {
         let date = calendar::date(day);
         if self.month >> date.month & 1 != 0 && self.has_year(date.year) {
             let first = day - (date.day - 1);
-            let mut mask = self.days(date.year, date.month, first) & (u32::MAX >> (31 - date.day));
+            let mut mask = self.days(date.year, date.month) & (u32::MAX >> (31 - date.day));
             if mask >> date.day & 1 != 0 {
                 if let Some(second) = self.second_to(second) {
                     return Some(i64::from(day) * DAY + i64::from(second));
@@ -159,7 +173,7 @@ impl Plan {
     }
 
     /// The first matching day of a later month.
-    fn first_day_after(&self, mut year: u32, month: u32) -> Option<u32> {
+    fn first_day_after(&self, mut year: u32, month: u32) -> Option<Date> {
         let mut months = self.month & (!1u16 << month);
         let bound = year + CYCLE;
         if !self.has_year(year) {
@@ -168,10 +182,9 @@ impl Plan {
         loop {
             while months != 0 {
                 let month = months.trailing_zeros();
-                let first = days(year, month, 1);
-                let mask = self.days(year, month, first);
+                let mask = self.days(year, month);
                 if mask != 0 {
-                    return Some(first + mask.trailing_zeros() - 1);
+                    return Some(Date { year, month, day: mask.trailing_zeros() });
                 }
                 months &= months - 1;
             }
@@ -198,7 +211,7 @@ impl Plan {
             while months != 0 {
                 let month = months.ilog2();
                 let first = days(year, month, 1);
-                let mask = self.days(year, month, first);
+                let mask = self.days(year, month);
                 if mask != 0 {
                     return Some(first + mask.ilog2() - 1);
                 }
@@ -216,20 +229,24 @@ impl Plan {
         }
     }
 
-    /// The matching days of a month that begins on day `first` since 1970; bit d for day d.
+    /// The matching days of a month; bit d for day d.
     #[inline]
-    fn days(&self, year: u32, month: u32, first: u32) -> u32 {
-        let begins = weekday(first);
-        let month_mask = !(u32::MAX << 1 << month_length(year, month));
-        let weekdays = every_week(self.weekday, begins);
-        if self.join == Join::Plain {
-            return self.day & weekdays & month_mask;
+    fn days(&self, year: u32, month: u32) -> u32 {
+        let length = month_length(year, month);
+        let month_mask = !(u32::MAX << 1 << length);
+        if self.join != Join::Plain {
+            return self.special_days(days(year, month, 1), length) & month_mask;
         }
-        self.special_days(first, begins, month_length(year, month), weekdays) & month_mask
+        if self.weekday == 0x7f {
+            return self.day & month_mask;
+        }
+        self.day & every_week(self.weekday, weekday(days(year, month, 1))) & month_mask
     }
 
     #[inline(never)]
-    fn special_days(&self, first: u32, begins: u32, length: u32, mut weekdays: u32) -> u32 {
+    fn special_days(&self, first: u32, length: u32) -> u32 {
+        let begins = weekday(first);
+        let mut weekdays = every_week(self.weekday, begins);
         let mut mask = self.day;
         for back in bits(self.before_last) {
             mask |= (1 << length) >> back & !1;

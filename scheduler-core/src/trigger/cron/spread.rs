@@ -72,7 +72,11 @@ fn draw(
         _ => write!(out, "{}", first + below(last - first + 1)),
     };
     written.expect("writing to a string");
-    Ok(())
+    // What follows must not change the meaning of what was drawn.
+    match cursor.is_done() || cursor.peek() == b',' {
+        true => Ok(()),
+        false => Err(cursor.error(field, "write `H` as in H, H/15, H(0-29) or H(0-29)/10")),
+    }
 }
 
 /// Where each term of each field begins, with the number of the field.

@@ -1,0 +1,16 @@
+//! A crontab expression, read, bound and written out.
+#![no_main]
+
+use chrono::DateTime;
+use libfuzzer_sys::fuzz_target;
+use scheduler_core::trigger::{Cron, Trigger};
+
+fuzz_target!(|text: &str| {
+    if let Ok(cron) = Cron::crontab(text) {
+        let trigger = Trigger::from(cron);
+        assert_eq!(trigger.to_string().parse::<Trigger>().as_ref(), Ok(&trigger));
+        trigger.describe();
+        let bound = trigger.clone().bind(DateTime::UNIX_EPOCH, chrono_tz::UTC, text);
+        assert!(bound.is_same_as_written(&trigger));
+    }
+});

@@ -1,0 +1,57 @@
+//! Deliberate bugs, by which the simulation shows that it would find such ones.
+
+/// A bug that is put between an engine and the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mutant {
+    /// None.
+    Sound,
+    /// A run is started though the answer to its settle came after the lease.
+    StartAfterLease,
+    /// Each run is started twice.
+    StartTwice,
+    /// The first attempt of a run is never started.
+    StartNever,
+    /// Every claim takes over from nodes whose lease has passed, however short the contact.
+    AdoptAlways,
+    /// Every seventh report is dropped and called done.
+    DropRecord,
+    /// A settle is confirmed before it is written.
+    TellBeforeCommit,
+    /// The end of a run counts, whoever reports it.
+    IgnoreFence,
+    /// Life signs are dropped.
+    ForgetLifeSigns,
+    /// A claim does not say what is due next.
+    ForgetNextDue,
+    /// A claim looks five seconds ahead.
+    ClaimEarly,
+    /// A claim does not see what is running.
+    ForgetRunning,
+    /// A settle goes one fire time too far.
+    SkipFireTime,
+    /// A settle's answer that was lost is not asked for again.
+    ForgetFailedSettle,
+    /// Runs that a dead node left are not seen.
+    ForgetOrphans,
+}
+
+impl Mutant {
+    /// Each bug, without [`Sound`](Self::Sound).
+    pub const ALL: [Self; 14] = [
+        Self::StartAfterLease,
+        Self::StartTwice,
+        Self::StartNever,
+        Self::AdoptAlways,
+        Self::DropRecord,
+        Self::TellBeforeCommit,
+        Self::IgnoreFence,
+        Self::ForgetLifeSigns,
+        Self::ForgetNextDue,
+        Self::ClaimEarly,
+        Self::ForgetRunning,
+        Self::SkipFireTime,
+        Self::ForgetFailedSettle,
+        Self::ForgetOrphans,
+    ];
+}

@@ -1,0 +1,277 @@
+//! What must hold whatever goes wrong, checked at each step against what the store was seen to do.
+//!
+//! The oracle sees each call in the order in which the store performs it, with the store's answer, and what the engines
+//! do and tell. It knows triggers, but neither the plan nor the engine.
+
+mod job;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use scheduler_core::{
+    Delivery, Event, EventKind, JobId, NodeId, Overlap, RunId, RunRef, RunState, Uid, Verdict, Wait,
+    engine::{Start, StoreCall, StoreReply},
+    store::{
+        Fate, Hold, Inserted, Record, RecordOutcome, Recorded, Removed, RunReport, Settle, SettleOutcome, Settled,
+        Turn, TurnReply, Updated,
+    },
+};
+
+use self::job::Job;
+
+/// Why a promise was broken, in words.
+pub(super) type Broken = String;
+
+/// What the oracle knows.
+#[derive(Debug, Default)]
+pub(super) struct Oracle {
+    jobs: BTreeMap<Uid, Job>,
+    executing: Vec<Execution>,
+    /// Until when the store leaves a node's runs alone, by what the node settled and recorded; a claim may do more.
+    leases: BTreeMap<NodeId, DateTime<Utc>>,
+    told: BTreeMap<NodeId, Told>,
+    started: BTreeSet<(RunId, u64)>,
+}
+
+/// What a node has told so far.
+#[derive(Debug, Default)]
+struct Told {
+    seq: u64,
+    submitted: BTreeSet<(RunId, u32)>,
+}
+
+/// An attempt that a node executes.
+#[derive(Debug)]
+struct Execution {
+    run: RunId,
+    node: NodeId,
+    /// Whether the lease under which it was started has been kept up ever since.
+    is_covered: bool,
+}
+
+/// A run that was taken over from a node.
+#[derive(Debug)]
+pub(super) struct Adopted {
+    pub(super) run: RunId,
+    pub(super) from: NodeId,
+}
+
+impl Oracle {
+    /// The store has performed a call. `now` is the time by which it decided.
+    pub(super) fn performed(
+        &mut self,
+        now: DateTime<Utc>,
+        sent_at: Option<DateTime<Utc>>,
+        call: &StoreCall,
+        reply: &StoreReply,
+    ) -> Result<Vec<Adopted>, Broken> {
+        match (call, reply) {
+            (StoreCall::Insert(_, rows), StoreReply::Insert(outcomes)) => {
+                for (row, outcome) in rows.iter().zip(&outcomes.value) {
+                    if *outcome == Inserted::Added {
+                        self.jobs.entry(row.uid).or_insert_with(|| Job::new(row));
+                    }
+                }
+            }
+            (StoreCall::Update(_, update), StoreReply::Update(outcome)) => {
+                if let Updated::Updated(row) = &outcome.value {
+                    self.job(update.uid)?.updated(update, row, sent_at.unwrap_or(now))?;
+                }
+            }
+            (StoreCall::Remove(..), StoreReply::Remove(outcomes)) => {
+                for outcome in &outcomes.value {
+                    if let Removed::Removed { uid: Some(uid), .. } = outcome {
+                        self.job(*uid)?.removed();
+                    }
+                }
+            }
+            (StoreCall::Turn(turn), StoreReply::Turn(reply)) => return self.turned(now, turn, reply),
+            (StoreCall::Release(_, node), StoreReply::Release) => {
+                self.jobs.values_mut().for_each(|job| job.released(node));
+            }
+            _ => {}
+        }
+        Ok(Vec::new())
+    }
+
+    fn turned(&mut self, now: DateTime<Utc>, turn: &Turn, reply: &TurnReply) -> Result<Vec<Adopted>, Broken> {
+        if let (Some(record), Some(recorded)) = (&turn.record, &reply.record) {
+            self.recorded(now, record, recorded)?;
+        }
+        if let (Some(settle), Some(settled)) = (&turn.settle, &reply.settle) {
+            self.settled(now, settle, settled)?;
+        }
+        let mut adopted = Vec::new();
+        if let Some(claimed) = &reply.claim {
+            for claimed in &claimed.jobs {
+                let job = self.job(claimed.job.uid)?;
+                for run in claimed.waiting.iter().filter(|run| run.state == RunState::Waiting(Wait::Orphan)) {
+                    let from = job.adopted(run.id.seq)?;
+                    adopted.extend(from.map(|from| Adopted { run: run.id, from }));
+                }
+            }
+        }
+        Ok(adopted)
+    }
+
+    fn recorded(&mut self, now: DateTime<Utc>, record: &Record, recorded: &Recorded) -> Result<(), Broken> {
+        for (entry, outcome) in record.entries.iter().zip(&recorded.outcomes) {
+            if *outcome != RecordOutcome::Done {
+                continue;
+            }
+            let job = self.job(entry.run.uid)?;
+            match &entry.report {
+                RunReport::End { verdict, .. } => job.ended(entry.run.seq, &record.owner, entry.fence, *verdict)?,
+                RunReport::Release | RunReport::Retry { .. } => {
+                    job.given_back(entry.run.seq, &record.owner, entry.fence)
+                }
+            }
+        }
+        for (uid, _) in &recorded.deleted {
+            self.job(*uid)?.deleted()?;
+        }
+        if recorded.hold == Hold::Kept {
+            self.renew(&record.owner, now, record.lease);
+        }
+        Ok(())
+    }
+
+    fn settled(&mut self, now: DateTime<Utc>, settle: &Settle, settled: &Settled) -> Result<(), Broken> {
+        for (to, outcome) in settle.moves.iter().zip(&settled.outcomes) {
+            if let SettleOutcome::Applied { job: fate } = outcome {
+                let job = self.job(to.uid)?;
+                job.moved(to, &settle.owner, now)?;
+                if *fate == Fate::Deleted {
+                    job.deleted()?;
+                }
+            }
+        }
+        self.renew(&settle.owner, now, settle.lease);
+        Ok(())
+    }
+
+    /// A node has been heard. What it executes is no longer covered if its lease had passed before.
+    fn renew(&mut self, node: &NodeId, now: DateTime<Utc>, lease: std::time::Duration) {
+        if !self.is_lease_held(node, now) {
+            self.uncover(node);
+        }
+        let until = now + lease;
+        let known = self.leases.entry(node.clone()).or_insert(until);
+        *known = until.max(*known);
+    }
+
+    /// What a node executes does not count any more: it lost its lease, or gave it up.
+    pub(super) fn uncover(&mut self, node: &NodeId) {
+        self.executing.iter_mut().filter(|it| it.node == *node).for_each(|it| it.is_covered = false);
+    }
+
+    fn is_lease_held(&self, node: &NodeId, now: DateTime<Utc>) -> bool {
+        self.leases.get(node).is_some_and(|until| now < *until)
+    }
+
+    /// A node starts an attempt. `now` is the true time.
+    pub(super) fn starts(&mut self, now: DateTime<Utc>, node: &NodeId, start: &Start) -> Result<(), Broken> {
+        let run = start.run;
+        if !self.is_lease_held(node, now) {
+            return Err(format!("run {run} starts on {node} after its lease"));
+        }
+        if !self.started.insert((run, start.fence)) {
+            return Err(format!("run {run} starts twice under fence {}", start.fence));
+        }
+        let is_covered = |it: &&Execution| it.is_covered && self.is_lease_held(&it.node, now);
+        if let Some(other) = self.executing.iter().filter(is_covered).find(|it| it.run == run) {
+            return Err(format!("run {run} starts on {node} while {} executes it under its lease", other.node));
+        }
+        let others = self.executing.iter().filter(is_covered).filter(|it| it.run.uid == run.uid).count();
+        let job = self.jobs.get_mut(&run.uid).ok_or_else(|| format!("run {run} of an unknown job starts"))?;
+        if job.options.overlap != Overlap::Allow && others >= job.options.max_instances.get() as usize {
+            return Err(format!("run {run} starts while {others} runs of its job execute"));
+        }
+        let starts = job.starts(run.seq)?;
+        if job.options.delivery == Delivery::AtMostOnce && starts > 1 {
+            return Err(format!("run {run} is to start at most once and starts {starts} times"));
+        }
+        self.executing.push(Execution { run, node: node.clone(), is_covered: true });
+        Ok(())
+    }
+
+    /// An attempt has ended on a node, as the node's executor sees it.
+    pub(super) fn stops(&mut self, node: &NodeId, run: RunId) {
+        self.executing.retain(|it| it.node != *node || it.run != run);
+    }
+
+    /// A node is gone, with what it executed.
+    pub(super) fn dies(&mut self, node: &NodeId) {
+        self.executing.retain(|it| it.node != *node);
+    }
+
+    /// A node tells its listeners.
+    pub(super) fn told(&mut self, node: &NodeId, event: &Event) -> Result<(), Broken> {
+        let told = self.told.entry(node.clone()).or_default();
+        if event.seq != told.seq + 1 {
+            return Err(format!("event {} of {node} follows event {}", event.seq, told.seq));
+        }
+        told.seq = event.seq;
+        let is_submitted = |run: &RunRef| told.submitted.contains(&(run.run, run.attempt));
+        let verdict = match &event.kind {
+            EventKind::RunSubmitted(run) => {
+                let is_known = self.jobs.get(&run.run.uid).is_some_and(|job| job.has_been_started(run.run.seq));
+                told.submitted.insert((run.run, run.attempt));
+                return expect(is_known, || format!("run {} is told submitted before it is settled", run.run));
+            }
+            EventKind::RunQueued(run) => {
+                let is_known = self.jobs.get(&run.run.uid).is_some_and(|job| job.has(run.run.seq));
+                return expect(is_known, || format!("run {} is told queued before it is settled", run.run));
+            }
+            EventKind::RunExecuted { run, .. } | EventKind::RunError { run, .. } => {
+                expect(is_submitted(run), || format!("run {} is told ended before submitted", run.run))?;
+                (run, if matches!(event.kind, EventKind::RunError { .. }) { Verdict::Error } else { Verdict::Ok })
+            }
+            EventKind::RunCancelled(run) => (run, Verdict::Cancelled),
+            EventKind::RunLost(run) => (run, Verdict::Lost),
+            EventKind::RunCoalesced(run) => (run, Verdict::Coalesced),
+            EventKind::RunMissed(run) => (run, Verdict::Missed),
+            EventKind::RunSkipped(run) => (run, Verdict::Skipped),
+            EventKind::JobAdded(job) => {
+                return expect(self.jobs.contains_key(&job.uid), || {
+                    format!("job {} is told added before it is", job.id)
+                });
+            }
+            EventKind::JobRemoved { job, .. } => {
+                let is_gone = self.jobs.get(&job.uid).is_some_and(Job::is_over);
+                return expect(is_gone, || format!("job {} is told removed before it is", job.id));
+            }
+            _ => return Ok(()),
+        };
+        let (run, verdict) = verdict;
+        let is_so = self.jobs.get(&run.run.uid).is_some_and(|job| job.verdict(run.run.seq) == Some(verdict));
+        expect(is_so, || format!("run {} is told {verdict} before the store has it", run.run))
+    }
+
+    /// The runs that have not ended, in jobs that were not removed.
+    pub(super) fn open_runs(&self) -> impl Iterator<Item = RunId> + '_ {
+        self.jobs.values().flat_map(Job::open_runs)
+    }
+
+    /// How many runs there were.
+    pub(super) fn run_count(&self) -> usize {
+        self.jobs.values().map(Job::run_count).sum()
+    }
+
+    pub(super) fn ids(&self) -> Vec<JobId> {
+        self.jobs.values().map(|job| job.id.clone()).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// The node and fence that run a run, as the store has it.
+    pub(super) fn runner(&self, run: RunId) -> Option<(NodeId, u64)> {
+        self.jobs.get(&run.uid)?.runner(run.seq)
+    }
+
+    fn job(&mut self, uid: Uid) -> Result<&mut Job, Broken> {
+        self.jobs.get_mut(&uid).ok_or_else(|| format!("the store knows a job {uid} that nobody added"))
+    }
+}
+
+fn expect(is_so: bool, broken: impl FnOnce() -> Broken) -> Result<(), Broken> {
+    if is_so { Ok(()) } else { Err(broken()) }
+}

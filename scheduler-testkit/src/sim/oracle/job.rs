@@ -1,0 +1,267 @@
+//! One job, as far as the store was seen to take it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use scheduler_core::{
+    Delivery, JobId, JobOptions, JobRow, JobState, NodeId, Run, RunId, RunState, Trigger, Uid, Verdict,
+    store::{Move, RunChange, Update},
+};
+
+use super::Broken;
+
+#[derive(Debug)]
+pub(super) struct Job {
+    uid: Uid,
+    pub(super) id: JobId,
+    pub(super) options: JobOptions,
+    trigger: Trigger,
+    /// The first fire time without a verdict or a run.
+    next: Option<DateTime<Utc>>,
+    revision: u64,
+    last_seq: u64,
+    runs: BTreeMap<u64, Seen>,
+    /// The fences whose moves have been applied.
+    moves: BTreeSet<u64>,
+    end: End,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum End {
+    None,
+    Removed,
+    Deleted,
+}
+
+/// A run, as far as the store was seen to take it.
+#[derive(Debug)]
+struct Seen {
+    verdict: Option<Verdict>,
+    /// Who runs it.
+    runner: Option<(NodeId, u64)>,
+    /// Who ran it last, or gave it back.
+    former: Option<(NodeId, u64)>,
+    /// How often it was settled to run.
+    settled: u32,
+    /// How often an executor was given it.
+    starts: u32,
+}
+
+impl Job {
+    pub(super) fn new(row: &JobRow) -> Self {
+        Self {
+            uid: row.uid,
+            id: row.id.clone(),
+            options: row.body.options.clone(),
+            trigger: row.body.trigger.clone(),
+            next: row.next_fire_time,
+            revision: 0,
+            last_seq: 0,
+            runs: BTreeMap::new(),
+            moves: BTreeSet::new(),
+            end: End::None,
+        }
+    }
+
+    pub(super) fn updated(&mut self, update: &Update, row: &JobRow, at: DateTime<Utc>) -> Result<(), Broken> {
+        if row.revision <= self.revision {
+            return Ok(());
+        }
+        self.revision = row.revision;
+        for run in &update.verdicts {
+            self.insert(run, None, at)?;
+        }
+        let is_left = update.verdicts.is_empty() && self.next != update.next_fire_time;
+        if is_left && self.next.is_some_and(|next| next <= at) && !matches!(self.trigger, Trigger::Date(_)) {
+            let next = update.next_fire_time;
+            // Going back before what is due leaves nothing out.
+            if next.is_none() || next > self.next {
+                return Err(format!("job {}: a change at {at} drops the fire time {:?}", self.id, self.next));
+            }
+        }
+        self.next = update.next_fire_time;
+        if let Some(body) = &update.body {
+            self.trigger = body.trigger.clone();
+            self.options = body.options.clone();
+        }
+        Ok(())
+    }
+
+    pub(super) fn removed(&mut self) {
+        self.end = End::Removed;
+    }
+
+    pub(super) fn deleted(&mut self) -> Result<(), Broken> {
+        if let Some(run) = self.open_runs().next() {
+            return Err(format!("job {} is deleted while run {run} is open", self.id));
+        }
+        self.end = End::Deleted;
+        Ok(())
+    }
+
+    /// A move has been applied, by this sending or an earlier one.
+    pub(super) fn moved(&mut self, to: &Move, owner: &NodeId, now: DateTime<Utc>) -> Result<(), Broken> {
+        if !self.moves.insert(to.fence) {
+            return Ok(());
+        }
+        for change in &to.runs {
+            match change {
+                RunChange::Insert(run) => {
+                    let runner = (run.state == RunState::Running).then(|| (owner.clone(), to.fence));
+                    self.insert(run, runner, now)?;
+                }
+                RunChange::Start { seq, .. } => {
+                    let run = self.waiting(*seq, "started")?;
+                    run.runner = Some((owner.clone(), to.fence));
+                    run.settled += 1;
+                }
+                RunChange::End { seq, verdict, .. } => {
+                    let is_lenient = self.options.delivery == Delivery::AtMostOnce || self.end != End::None;
+                    let run = self.waiting(*seq, "ended")?;
+                    run.verdict = Some(*verdict);
+                    if *verdict == Verdict::Lost && !is_lenient && run.settled <= 3 {
+                        let settled = run.settled;
+                        return Err(format!("run {}-{seq} is lost after {settled} attempts", self.uid));
+                    }
+                }
+                RunChange::Cancel { .. } => {}
+            }
+        }
+        let is_fixed_delay = self.trigger.waits_for_end();
+        if to.state == JobState::Active && !is_fixed_delay && to.next_fire_time != self.next {
+            return Err(format!("job {} goes on at {:?} instead of {:?}", self.id, to.next_fire_time, self.next));
+        }
+        if matches!(to.state, JobState::Ending | JobState::Kept) && !is_fixed_delay && self.next.is_some() {
+            return Err(format!("job {} is over though it has the fire time {:?}", self.id, self.next));
+        }
+        if is_fixed_delay {
+            self.next = to.next_fire_time;
+        }
+        Ok(())
+    }
+
+    /// A row is written for one fire time or a range: it has to continue where the last one ended.
+    fn insert(&mut self, run: &Run, runner: Option<(NodeId, u64)>, now: DateTime<Utc>) -> Result<(), Broken> {
+        let (id, first) = (run.id, run.first.unwrap_or(run.fire_time));
+        if id.seq != self.last_seq + 1 {
+            return Err(format!("run {id} follows number {}", self.last_seq));
+        }
+        if run.fire_time > now {
+            return Err(format!("run {id} is decided at {now}, before its fire time {}", run.fire_time));
+        }
+        if Some(first) != self.next {
+            return Err(format!("run {id} begins at {first} instead of {:?}", self.next));
+        }
+        self.last_seq = id.seq;
+        if !self.trigger.waits_for_end() {
+            self.next = self.after(run, first)?;
+        }
+        let settled = u32::from(runner.is_some());
+        self.runs.insert(id.seq, Seen { verdict: run.verdict(), runner, former: None, settled, starts: 0 });
+        Ok(())
+    }
+
+    /// The fire time after a row's range, which has to end with a fire time and to count them right.
+    fn after(&self, run: &Run, first: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, Broken> {
+        let next = |previous| self.trigger.next(Some(previous), previous).map_err(|error| error.to_string());
+        let (mut fire_time, mut count) = (first, 1);
+        while fire_time < run.fire_time {
+            fire_time = next(fire_time)?.ok_or_else(|| format!("run {} ends after the last fire time", run.id))?;
+            count += 1;
+        }
+        if fire_time != run.fire_time || run.count.is_some_and(|said| said != count) {
+            return Err(format!("run {} stands for {count} fire times up to {fire_time}: {run:?}", run.id));
+        }
+        next(fire_time)
+    }
+
+    fn waiting(&mut self, seq: u64, what: &str) -> Result<&mut Seen, Broken> {
+        let uid = self.uid;
+        let run = self.runs.get_mut(&seq).ok_or_else(|| format!("run {uid}-{seq} is {what} before it exists"))?;
+        match (&run.runner, run.verdict) {
+            (None, None) => Ok(run),
+            (Some((node, _)), None) => Err(format!("run {uid}-{seq} is {what} while {node} runs it")),
+            (_, Some(verdict)) => Err(format!("run {uid}-{seq} is {what} after it ended as {verdict}")),
+        }
+    }
+
+    /// A claim shows a run as taken from its node; says from which, if that is news.
+    pub(super) fn adopted(&mut self, seq: u64) -> Result<Option<NodeId>, Broken> {
+        let run = self.runs.get_mut(&seq).ok_or_else(|| format!("a claim shows an unknown run {seq}"))?;
+        let Some(runner) = run.runner.take() else {
+            return Ok(None);
+        };
+        run.former = Some(runner.clone());
+        Ok(Some(runner.0))
+    }
+
+    /// The end of a run has been recorded, by this sending or an earlier one.
+    pub(super) fn ended(&mut self, seq: u64, owner: &NodeId, fence: u64, verdict: Verdict) -> Result<(), Broken> {
+        let uid = self.uid;
+        let run = self.runs.get_mut(&seq).ok_or_else(|| format!("an unknown run {uid}-{seq} ends"))?;
+        let by = Some((owner.clone(), fence));
+        if run.verdict.is_some() && run.former == by {
+            return Ok(());
+        }
+        if run.verdict.is_some() || run.runner != by {
+            return Err(format!("{owner} ends run {uid}-{seq} under fence {fence}, which is {run:?}"));
+        }
+        if run.starts == 0 {
+            return Err(format!("run {uid}-{seq} ends as {verdict} and was never started"));
+        }
+        run.former = run.runner.take();
+        run.verdict = Some(verdict);
+        Ok(())
+    }
+
+    pub(super) fn given_back(&mut self, seq: u64, owner: &NodeId, fence: u64) {
+        if let Some(run) = self.runs.get_mut(&seq)
+            && run.runner == Some((owner.clone(), fence))
+        {
+            run.former = run.runner.take();
+        }
+    }
+
+    pub(super) fn released(&mut self, node: &NodeId) {
+        for run in self.runs.values_mut() {
+            if run.runner.as_ref().is_some_and(|(runner, _)| runner == node) {
+                run.former = run.runner.take();
+            }
+        }
+    }
+
+    pub(super) fn starts(&mut self, seq: u64) -> Result<u32, Broken> {
+        let run = self.runs.get_mut(&seq).ok_or_else(|| format!("an unknown run {seq} starts"))?;
+        run.starts += 1;
+        Ok(run.starts)
+    }
+
+    pub(super) fn has(&self, seq: u64) -> bool {
+        self.runs.contains_key(&seq)
+    }
+
+    pub(super) fn has_been_started(&self, seq: u64) -> bool {
+        self.runs.get(&seq).is_some_and(|run| run.settled > 0)
+    }
+
+    pub(super) fn verdict(&self, seq: u64) -> Option<Verdict> {
+        self.runs.get(&seq).and_then(|run| run.verdict)
+    }
+
+    pub(super) fn runner(&self, seq: u64) -> Option<(NodeId, u64)> {
+        self.runs.get(&seq).and_then(|run| run.runner.clone())
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.end != End::None
+    }
+
+    pub(super) fn open_runs(&self) -> impl Iterator<Item = RunId> + '_ {
+        let open = self.runs.iter().filter(|(_, run)| self.end == End::None && run.verdict.is_none());
+        open.map(|(seq, _)| RunId { uid: self.uid, seq: *seq })
+    }
+
+    pub(super) fn run_count(&self) -> usize {
+        self.runs.len()
+    }
+}

@@ -1,0 +1,177 @@
+//! The way to the store and back: messages that are late, lost, or told twice, and a store that is away at times.
+
+use scheduler_core::{
+    JobStore, RunId, RunState,
+    engine::{StoreCall, StoreReply},
+    store::{
+        Adopt, Clock, Fate, Hold, RecordOutcome, Recorded, SettleOutcome, Settled, StoreError, StoreErrorKind, Turn,
+        TurnReply, Wakes,
+    },
+};
+
+use super::{
+    Mutant, calls,
+    chance::Chance,
+    oracle::Oracle,
+    parameters::Parameters,
+    time::{MS, SECOND, utc},
+};
+
+/// What becomes of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fortune {
+    /// How long the call takes to the store; none if it never arrives.
+    pub(super) there: Option<i64>,
+    /// How long the answer takes; none if it never arrives.
+    pub(super) back: Option<i64>,
+    /// How long after the first a second copy of the answer arrives.
+    pub(super) again: Option<i64>,
+}
+
+impl Fortune {
+    pub(super) fn draw(chance: &mut Chance, parameters: &Parameters, is_calm: bool) -> Self {
+        let latency = parameters.latency.as_micros() as i64;
+        let way = |chance: &mut Chance| {
+            let usual = chance.between(latency / 2, latency * 2);
+            if !is_calm && chance.permille(10) { usual + chance.between(0, 20 * latency + SECOND) } else { usual }
+        };
+        let (there, back) = (way(chance), way(chance));
+        let mut fortune = Self { there: Some(there), back: Some(back), again: None };
+        if is_calm || !chance.permille(parameters.troubled_calls) {
+            return fortune;
+        }
+        let timeout = parameters.timeout.as_micros() as i64;
+        match chance.between(0, 5) {
+            0 => fortune.there = None,
+            1 | 2 => fortune.back = None,
+            // It is performed long after its caller has given it up.
+            3 => (fortune.there, fortune.back) = (Some(timeout + chance.between(0, 20 * SECOND)), None),
+            4 => fortune.back = Some(chance.between(0, timeout)),
+            _ => fortune.again = Some(chance.between(0, 20 * SECOND)),
+        }
+        fortune
+    }
+}
+
+pub(super) fn unavailable(why: &str) -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, why)
+}
+
+/// Performs a call by the store's clock None if there is nothing to say yet.
+pub(super) fn perform(
+    store: &dyn JobStore,
+    parameters: &Parameters,
+    now: i64,
+    call: &StoreCall,
+) -> Option<Result<StoreReply, StoreError>> {
+    match (calls::perform(store, call), call) {
+        (None, StoreCall::Changed(seen)) if matches!(parameters.wakes, Wakes::Poll(_)) => {
+            Some(Ok(calls::no_change(*seen)))
+        }
+        (None, StoreCall::Changed(_)) => None,
+        (None, call) => Some(Err(unavailable(&format!("the store does not answer at once at {now}: {call:?}")))),
+        (reply, _) => reply,
+    }
+}
+
+/// The call as the store sees it.
+pub(super) fn by_the_stores_clock(parameters: &Parameters, now: i64, call: StoreCall) -> StoreCall {
+    match parameters.clock {
+        Clock::Server => calls::at_time(call, utc(now)),
+        Clock::Caller => call,
+    }
+}
+
+/// The call with the mutant's bug in it.
+pub(super) fn mutate_call(mutant: Mutant, oracle: &Oracle, mut call: StoreCall) -> StoreCall {
+    let StoreCall::Turn(shared) = &mut call else {
+        return call;
+    };
+    let turn = std::sync::Arc::make_mut(shared);
+    match mutant {
+        Mutant::AdoptAlways => turn.claim.iter_mut().for_each(|claim| claim.adopt = Adopt::Lapsed),
+        Mutant::ClaimEarly => {
+            turn.claim.iter_mut().for_each(|claim| claim.at += chrono::TimeDelta::microseconds(5 * SECOND));
+        }
+        Mutant::IgnoreFence => {
+            if let Some(record) = &mut turn.record {
+                let current = |run: RunId| oracle.runner(run);
+                if let Some((owner, fence)) = record.entries.first().and_then(|entry| current(entry.run)) {
+                    record.entries.truncate(1);
+                    (record.owner, record.entries[0].fence) = (owner, fence);
+                }
+            }
+        }
+        Mutant::SkipFireTime => {
+            for to in turn.settle.iter_mut().flat_map(|settle| &mut settle.moves) {
+                to.next_fire_time = to.next_fire_time.map(|next| next + chrono::TimeDelta::microseconds(MS));
+            }
+        }
+        _ => {}
+    }
+    call
+}
+
+/// What a mutant answers in the store's stead; none if the store is to be asked.
+pub(super) fn answer_instead(mutant: Mutant, number: u64, now: i64, call: &StoreCall) -> Option<StoreReply> {
+    let StoreCall::Turn(turn) = call else {
+        return None;
+    };
+    let is_record = turn.record.is_some() && turn.settle.is_none() && turn.claim.is_none();
+    let is_life_sign = is_record && turn.record.as_ref().is_some_and(|record| record.entries.is_empty());
+    let is_settle = turn.settle.is_some() && turn.record.is_none() && turn.claim.is_none();
+    let is_instead = match mutant {
+        Mutant::DropRecord => is_record && !is_life_sign && number.is_multiple_of(7),
+        Mutant::ForgetLifeSigns => is_life_sign,
+        Mutant::TellBeforeCommit => is_settle && number.is_multiple_of(7),
+        _ => false,
+    };
+    is_instead.then(|| StoreReply::Turn(Box::new(as_done(turn, now))))
+}
+
+/// The answer with the mutant's bug in it.
+pub(super) fn mutate_reply(mutant: Mutant, reply: &mut StoreReply) {
+    let StoreReply::Turn(reply) = reply else {
+        return;
+    };
+    let Some(claimed) = &mut reply.claim else {
+        return;
+    };
+    match mutant {
+        Mutant::ForgetNextDue => claimed.next_due = None,
+        Mutant::ForgetRunning => {
+            for job in &mut claimed.jobs {
+                (job.running_count, job.running) = (0, Vec::new());
+            }
+        }
+        Mutant::ForgetOrphans => {
+            for job in &mut claimed.jobs {
+                let is_orphan = RunState::Waiting(scheduler_core::Wait::Orphan);
+                job.waiting.retain(|run| run.state != is_orphan);
+                job.waiting_count = job.waiting.len();
+            }
+        }
+        _ => {}
+    }
+}
+
+/// An answer by which everything was done.
+fn as_done(turn: &Turn, now: i64) -> TurnReply {
+    let now = utc(now);
+    TurnReply {
+        record: turn.record.as_ref().map(|record| Recorded {
+            now,
+            outcomes: vec![RecordOutcome::Done; record.entries.len()],
+            cancel: Vec::new(),
+            hold: Hold::Kept,
+            deleted: Vec::new(),
+            next_due: None,
+        }),
+        settle: turn.settle.as_ref().map(|settle| Settled {
+            now,
+            outcomes: vec![SettleOutcome::Applied { job: Fate::Stays }; settle.moves.len()],
+            next_due: None,
+        }),
+        claim: None,
+    }
+}

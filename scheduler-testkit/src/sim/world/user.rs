@@ -1,0 +1,90 @@
+//! What users do: they add jobs, change them and remove them.
+
+use scheduler_core::{
+    Conflict, Error, ErrorKind, JobChange, JobSpec,
+    engine::{CallId, Change, Command, Reply},
+};
+
+use super::{Happening, World};
+use crate::sim::{
+    oracle::Broken,
+    time::{SECOND, utc},
+};
+
+impl World {
+    pub(super) fn add_job(&mut self, spec: JobSpec) -> Result<(), Broken> {
+        let Some(slot) = self.any_slot() else {
+            self.schedule(self.now + SECOND, Happening::AddJob { spec: Box::new(spec) });
+            return Ok(());
+        };
+        let command = Command::AddJobs("default".into(), vec![spec.clone()]);
+        let node = self.nodes[slot].as_mut().expect("the slot has a node");
+        let input = node.command(command);
+        self.adding.insert((slot, CallId(node.last_call)), spec);
+        self.tell(slot, input)
+    }
+
+    /// A job that may not have reached the store is added again, until the faults stop.
+    pub(super) fn replied(&mut self, slot: usize, call: CallId, reply: Result<Reply, Error>) {
+        let Some(spec) = self.adding.remove(&(slot, call)) else {
+            return;
+        };
+        let error = match reply {
+            Ok(Reply::Added(mut results)) => match results.pop() {
+                Some(Ok(job)) => {
+                    self.ids.insert(job.id);
+                    return;
+                }
+                Some(Err(error)) => error.kind(),
+                None => return,
+            },
+            Ok(_) => return,
+            Err(error) => error.kind(),
+        };
+        if !self.is_calm && error != ErrorKind::Conflict {
+            let spec = Box::new(spec.on_conflict(Conflict::Keep));
+            self.schedule(self.now + SECOND, Happening::AddJob { spec });
+        }
+    }
+
+    /// A user changes a job.
+    pub(super) fn user(&mut self) -> Result<(), Broken> {
+        if self.is_calm {
+            return Ok(());
+        }
+        self.schedule(self.now + SECOND / 2, Happening::User);
+        if !self.chance.permille(self.parameters.commands) {
+            return Ok(());
+        }
+        let (ids, slot) = (self.oracle.ids(), self.any_slot());
+        let Some(slot) = slot.filter(|_| !ids.is_empty()) else {
+            return Ok(());
+        };
+        let id = self.chance.pick(&ids);
+        let near = utc(self.now + self.chance.between(-5 * SECOND, 5 * SECOND));
+        let change = match self.chance.between(0, 6) {
+            0 => Change::Pause,
+            1 | 2 => Change::Resume,
+            3 => Change::Reschedule(self.parameters.draw_trigger(&mut self.chance)),
+            4 => Change::Modify(JobChange::default().next_fire_time(near)),
+            5 => Change::Modify(JobChange::default().name("renamed")),
+            _ => {
+                let number = self.chance.between(0, self.parameters.jobs - 1);
+                let spec = self.parameters.draw_job(&mut self.chance, number).on_conflict(Conflict::Replace);
+                return match self.chance.permille(500) {
+                    true => self.add_job(spec),
+                    false => self.ask(slot, Command::RemoveJob(None, id)),
+                };
+            }
+        };
+        self.ask(slot, Command::ChangeJob(None, id, change))
+    }
+
+    pub(super) fn ask(&mut self, slot: usize, command: Command) -> Result<(), Broken> {
+        let Some(node) = self.nodes[slot].as_mut() else {
+            return Ok(());
+        };
+        let input = node.command(command);
+        self.tell(slot, input)
+    }
+}

@@ -70,7 +70,10 @@ impl Engine {
             Command::AddExecutor(executor) => {
                 let is_new = self.executors.insert(executor.clone());
                 self.reply_if(now, call, is_new, EventKind::ExecutorAdded(executor.clone()), || {
-                    Error::new(ErrorKind::Config, format!("executor `{executor}` is there already"))
+                    Error::new(
+                        ErrorKind::Config,
+                        format!("executor `{executor}` is there already; remove it first or choose another name"),
+                    )
                 });
                 self.look_again();
             }
@@ -136,7 +139,7 @@ impl Engine {
 
     fn on_start(&mut self, now: Now, call: CallId, mode: Mode) {
         if self.state != SchedulerState::Stopped {
-            let message = "the scheduler has been started already";
+            let message = "the scheduler has been started already; resume it if it is paused";
             return self.reply(call, Err(Error::new(ErrorKind::AlreadyStarted, message)));
         }
         self.state = match mode {

@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{CallId, Wake, WakeReason};
 use crate::{
-    JobId, Now, Outcome, RunId, RunRef, StoreName, Uid,
+    Delivery, JobId, Now, Outcome, RunId, RunRef, StoreName, Uid,
     store::{ClaimedJob, Clock, Entry, StoreLimits, Turn, Wakes},
 };
 
@@ -115,12 +115,22 @@ pub(super) struct Held {
     pub(super) run: RunRef,
     pub(super) fence: u64,
     pub(super) started: Duration,
-    /// Whether it has been told to stop.
-    pub(super) is_cancelled: bool,
+    pub(super) delivery: Delivery,
+    pub(super) stop: Stop,
     /// Whether the listeners know that its job was removed.
     pub(super) is_removed: bool,
     /// What came of it, until the store has confirmed that.
     pub(super) ended: Option<(Outcome, Duration)>,
+}
+
+/// Whether a run has been told to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    No,
+    /// Somebody asked for it.
+    Asked,
+    /// The node has lost its lease, so that others may have the run.
+    Lost,
 }
 
 /// Whether the store is being given up.

@@ -17,7 +17,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     Effect, Engine, SchedulerState, Start,
-    contact::{Contact, Drain, FIRST_PAUSE, Held},
+    contact::{Contact, Drain, FIRST_PAUSE, Held, Stop},
 };
 use crate::{
     BODY_VERSION, EventKind, JobId, JobRef, JobRow, JobState, Now, Removal, Run, RunId, RunRef, RunState, StoreName,
@@ -269,7 +269,7 @@ impl Engine {
                         self.tell_given_up(now, run_ref(store, job, run, run.attempt), *verdict);
                     }
                 }
-                RunChange::Cancel { seq } => self.cancel_if_held(store, RunId { uid: job.uid, seq: *seq }),
+                RunChange::Cancel { seq } => self.cancel_if_held(store, RunId { uid: job.uid, seq: *seq }, Stop::Asked),
             }
         }
     }
@@ -297,7 +297,8 @@ impl Engine {
             run: run_ref.clone(),
             fence,
             started: now.monotonic,
-            is_cancelled: false,
+            delivery: job.body.options.delivery,
+            stop: Stop::No,
             is_removed: false,
             ended: None,
         };

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::{
     Effect, Engine, InFlight, SchedulerState, StoreCall, StoreReply,
-    contact::{Contact, Drain, LinkState},
+    contact::{Contact, Drain, LinkState, Stop},
 };
 use crate::{
     EventKind, Now, RunId, StoreName,
@@ -19,7 +19,8 @@ use crate::{
 };
 
 impl Engine {
-    /// Acts on whether the node's runs are still its own. Those that are not are told to stop; their ends will be stale.
+    /// Acts on whether the node's runs are still its own. If they may not be, they are told to stop, and most of their ends
+    /// will be stale.
     ///
     /// `sent` is when the store was asked: of what has been started since then it did not know.
     pub(super) fn on_hold(&mut self, store: &StoreName, sent: Duration, hold: Hold) {
@@ -30,16 +31,16 @@ impl Engine {
             let lost = contact.held.iter().filter(|(_, held)| held.started < sent);
             let lost: Vec<RunId> = lost.map(|(run, _)| *run).collect();
             for run in lost {
-                self.cancel_if_held(store, run);
+                self.cancel_if_held(store, run, Stop::Lost);
             }
         }
     }
 
     /// Tells a run to stop, once, if it is running here.
-    pub(super) fn cancel_if_held(&mut self, store: &StoreName, run: RunId) {
+    pub(super) fn cancel_if_held(&mut self, store: &StoreName, run: RunId, why: Stop) {
         let held = self.contact(store).and_then(|contact| contact.held.get_mut(&run));
-        if let Some(held) = held.filter(|held| held.ended.is_none() && !held.is_cancelled) {
-            held.is_cancelled = true;
+        if let Some(held) = held.filter(|held| held.ended.is_none() && held.stop == Stop::No) {
+            held.stop = why;
             self.effects.push_back(Effect::Cancel(run));
         }
     }

@@ -16,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Engine, InFlight,
-    contact::{Contact, LONGEST_PAUSE, LinkState, pause_after},
+    contact::{Contact, LONGEST_PAUSE, LinkState, Stop, pause_after},
     firing::quarantine,
 };
 use crate::{
@@ -194,7 +194,7 @@ impl Engine {
         };
         let running: Vec<RunId> = contact.running().collect();
         for run in running {
-            self.cancel_if_held(store, run);
+            self.cancel_if_held(store, run, Stop::Lost);
         }
         let Some(contact) = self.contact(store) else {
             return;

@@ -11,9 +11,12 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use super::{Engine, contact::Contact};
+use super::{
+    Engine,
+    contact::{Contact, Stop},
+};
 use crate::{
-    EventKind, JobRef, Now, Outcome, Removal, Run, RunId, RunRef, StoreName, Verdict,
+    Delivery, EventKind, JobRef, Now, Outcome, Removal, Run, RunId, RunRef, StoreName, Verdict,
     store::{Entry, Record, RecordOutcome, Recorded, RunReport, Turn},
 };
 
@@ -81,7 +84,11 @@ impl Engine {
                 removed.insert(held.run.job.uid);
             }
             let kind = match (outcome, held.ended) {
-                (RecordOutcome::Done, Some((outcome, duration))) => event_of(held.run, outcome, duration),
+                (RecordOutcome::Done, Some((outcome, duration))) => match &entry.report {
+                    RunReport::End { verdict: Verdict::Lost, .. } => EventKind::RunLost(held.run),
+                    RunReport::End { .. } => event_of(held.run, outcome, duration),
+                    RunReport::Retry { .. } | RunReport::Release => EventKind::RunTakenAway(held.run),
+                },
                 _ => EventKind::RunTakenAway(held.run),
             };
             self.notify(now, kind);
@@ -91,7 +98,7 @@ impl Engine {
             self.notify(now, EventKind::JobRemoved { job, reason: Removal::Finished });
         }
         for run in recorded.cancel {
-            self.cancel_if_held(store, run);
+            self.cancel_if_held(store, run, Stop::Asked);
         }
         self.on_hold(store, sent, recorded.hold);
     }
@@ -100,13 +107,25 @@ impl Engine {
 impl Contact {
     /// Notes how a run has ended, to be reported.
     pub(super) fn end(&mut self, now: Now, run: RunId, outcome: Outcome) {
+        const LOST: &str = "its node lost its lease";
+        let store_now = self.time(now);
         let Some(held) = self.held.get_mut(&run).filter(|held| held.ended.is_none()) else {
             return;
         };
         let duration = now.monotonic.saturating_sub(held.started);
-        let (verdict, error) = verdict_of(&outcome);
+        let is_lost = held.stop == Stop::Lost && outcome == Outcome::Cancelled;
+        let report = match held.delivery {
+            // Nobody asked for its end: should no other node have taken it over yet, it is left to be run again.
+            Delivery::AtLeastOnce if is_lost => RunReport::Retry { due: store_now, error: Some(LOST.to_owned()) },
+            Delivery::AtMostOnce if is_lost => {
+                RunReport::End { verdict: Verdict::Lost, error: Some(LOST.to_owned()), duration }
+            }
+            Delivery::AtLeastOnce | Delivery::AtMostOnce => {
+                let (verdict, error) = verdict_of(&outcome);
+                RunReport::End { verdict, error, duration }
+            }
+        };
         held.ended = Some((outcome, duration));
-        let report = RunReport::End { verdict, error, duration };
         self.entries.push_back(Entry { run, fence: held.fence, report });
     }
 }

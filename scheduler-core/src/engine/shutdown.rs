@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::{
     CallId, Engine, InFlight, OpId, Reply, SchedulerState, ShutdownMode, StoreCall, StoreReply, Wake, WakeReason,
-    contact::{Drain, LinkState},
+    contact::{Drain, LinkState, Stop},
 };
 use crate::{
     Error, ErrorKind, EventKind, Now, Outcome, RunId, StoreName,
@@ -54,7 +54,7 @@ impl Engine {
             let store = contact.name.clone();
             let running: Vec<RunId> = contact.running().collect();
             for run in running {
-                self.cancel_if_held(&store, run);
+                self.cancel_if_held(&store, run, Stop::Asked);
                 self.on_finished(now, run, Outcome::Cancelled);
             }
         }

@@ -21,8 +21,8 @@ pub(super) struct Node {
     born: i64,
     /// How far its wall clock is off.
     pub(super) skew: i64,
-    /// What it executes: the numbers of the attempts, by run.
-    pub(super) tasks: BTreeMap<RunId, Vec<u64>>,
+    /// What it executes: the numbers of the attempts and their fences, by run.
+    pub(super) tasks: BTreeMap<RunId, Vec<(u64, u64)>>,
     /// What has arrived while it was frozen.
     pub(super) inbox: Vec<Arrival>,
     pub(super) frozen_until: Option<i64>,

@@ -31,6 +31,8 @@ pub(super) struct Oracle {
     leases: BTreeMap<NodeId, DateTime<Utc>>,
     told: BTreeMap<NodeId, Told>,
     started: BTreeSet<(RunId, u64)>,
+    /// Nodes that are shut down at once.
+    stopping: BTreeSet<NodeId>,
 }
 
 /// What a node has told so far.
@@ -45,6 +47,7 @@ struct Told {
 struct Execution {
     run: RunId,
     node: NodeId,
+    fence: u64,
     /// Whether the lease under which it was started has been kept up ever since.
     is_covered: bool,
 }
@@ -119,9 +122,16 @@ impl Oracle {
             if *outcome != RecordOutcome::Done {
                 continue;
             }
+            let is_stopping = self.stopping.contains(&record.owner);
+            let attempt = (&record.owner, entry.run, entry.fence);
+            if !is_stopping && self.executing.iter().any(|it| (&it.node, it.run, it.fence) == attempt) {
+                return Err(format!("run {} is reported by {} while it executes", entry.run, record.owner));
+            }
             let job = self.job(entry.run.uid)?;
             match &entry.report {
-                RunReport::End { verdict, .. } => job.ended(entry.run.seq, &record.owner, entry.fence, *verdict)?,
+                RunReport::End { verdict, .. } => {
+                    job.ended(entry.run.seq, (&record.owner, entry.fence), *verdict, is_stopping)?;
+                }
                 RunReport::Release | RunReport::Retry { .. } => {
                     job.given_back(entry.run.seq, &record.owner, entry.fence)
                 }
@@ -160,8 +170,14 @@ impl Oracle {
         *known = until.max(*known);
     }
 
-    /// What a node executes does not count any more: it lost its lease, or gave it up.
-    pub(super) fn uncover(&mut self, node: &NodeId) {
+    /// A node is shut down at once: what it executes is cancelled, whether it listens or not.
+    pub(super) fn stops_at_once(&mut self, node: &NodeId) {
+        self.stopping.insert(node.clone());
+        self.uncover(node);
+    }
+
+    /// What a node executes does not count any more.
+    fn uncover(&mut self, node: &NodeId) {
         self.executing.iter_mut().filter(|it| it.node == *node).for_each(|it| it.is_covered = false);
     }
 
@@ -191,13 +207,13 @@ impl Oracle {
         if job.options.delivery == Delivery::AtMostOnce && starts > 1 {
             return Err(format!("run {run} is to start at most once and starts {starts} times"));
         }
-        self.executing.push(Execution { run, node: node.clone(), is_covered: true });
+        self.executing.push(Execution { run, node: node.clone(), fence: start.fence, is_covered: true });
         Ok(())
     }
 
     /// An attempt has ended on a node, as the node's executor sees it.
-    pub(super) fn stops(&mut self, node: &NodeId, run: RunId) {
-        self.executing.retain(|it| it.node != *node || it.run != run);
+    pub(super) fn stops(&mut self, node: &NodeId, run: RunId, fence: u64) {
+        self.executing.retain(|it| (&it.node, it.run, it.fence) != (node, run, fence));
     }
 
     /// A node is gone, with what it executed.

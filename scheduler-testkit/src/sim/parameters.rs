@@ -48,6 +48,9 @@ impl Parameters {
     pub(super) fn draw(chance: &mut Chance) -> Self {
         let lease = chance.between(2, 15);
         let is_server = chance.permille(700);
+        let latency = chance.pick(&[0, 200, 2_000, 20_000, 150_000]);
+        // Never so short that a call without a fault does not come back in time.
+        let timeout = chance.between(300, 1_500 * lease).max(latency / 1_000 * 5);
         let wakes = if chance.permille(600) { Wakes::Push } else { Wakes::Poll(Duration::from_secs(1)) };
         Self {
             nodes: chance.between(1, 4) as usize,
@@ -55,8 +58,8 @@ impl Parameters {
             chaos: Duration::from_secs(chance.between(30, 150) as u64),
             clock: if is_server { Clock::Server } else { Clock::Caller },
             wakes,
-            latency: Duration::from_micros(chance.pick(&[0, 200, 2_000, 20_000, 150_000])),
-            timeout: Duration::from_millis(chance.between(300, 1_500 * lease) as u64),
+            latency: Duration::from_micros(latency as u64),
+            timeout: Duration::from_millis(timeout as u64),
             troubled_calls: chance.pick(&[0, 5, 30, 100]),
             batch: chance.pick(&[1, 3, 1_000]),
             claim_limit: chance.pick(&[1, 2, 1_000]),

@@ -324,7 +324,7 @@ impl World {
         self.attempts += 1;
         let (attempt, generation) = (self.attempts, self.generations[slot]);
         let node = self.nodes[slot].as_mut().expect("it was there just now");
-        node.tasks.entry(start.run).or_default().push(attempt);
+        node.tasks.entry(start.run).or_default().push((attempt, start.fence));
         let duration = self.parameters.draw_duration(&mut self.chance, self.is_calm);
         let kind = self.chance.between(0, 9);
         self.schedule(self.now + duration, Happening::TaskEnds { slot, generation, run: start.run, attempt, kind });
@@ -334,7 +334,7 @@ impl World {
     /// Most tasks end soon when they are told to stop; some do not listen.
     fn cancels(&mut self, slot: usize, run: RunId) {
         let attempts = self.nodes[slot].as_ref().and_then(|node| node.tasks.get(&run)).cloned().unwrap_or_default();
-        for attempt in attempts {
+        for (attempt, _) in attempts {
             if self.chance.permille(800) {
                 let (at, generation) = (self.now + self.chance.between(0, 200 * MS), self.generations[slot]);
                 self.schedule(at, Happening::TaskEnds { slot, generation, run, attempt, kind: -1 });
@@ -351,15 +351,18 @@ impl World {
         let Some(node) = self.node(slot, generation) else {
             return Ok(());
         };
-        let Some(attempts) = node.tasks.get_mut(&run).filter(|attempts| attempts.contains(&attempt)) else {
+        let Some(attempts) = node.tasks.get_mut(&run) else {
             return Ok(());
         };
-        attempts.retain(|other| *other != attempt);
+        let Some(index) = attempts.iter().position(|(number, _)| *number == attempt) else {
+            return Ok(());
+        };
+        let (_, fence) = attempts.remove(index);
         if attempts.is_empty() {
             node.tasks.remove(&run);
         }
         let id = node.id.clone();
-        self.oracle.stops(&id, run);
+        self.oracle.stops(&id, run, fence);
         let outcome = if kind < 0 { scheduler_core::Outcome::Cancelled } else { outcome(kind) };
         self.tell(slot, Input::Finished(run, outcome))
     }

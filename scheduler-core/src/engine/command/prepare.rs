@@ -143,7 +143,8 @@ pub(super) fn first_fire_time(id: &JobId, trigger: &Trigger, at: DateTime<Utc>) 
     match trigger.next(None, at).map_err(|error| trigger_error(id, &error))? {
         Some(first) => Ok(first),
         None => {
-            let message = format!("job `{id}` would never fire: {trigger} has no fire time after {at}");
+            let message =
+                format!("job `{id}` would never fire: {trigger} has no fire time after {at}; give it another one");
             Err(Error::new(ErrorKind::NeverFires, message))
         }
     }

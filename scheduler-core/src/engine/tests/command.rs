@@ -625,7 +625,7 @@ fn a_scheduler_starts_once_and_can_be_paused_only_while_it_runs() {
          → reply Stopped
          → notify SchedulerStarted
          → reply done
-         → reply AlreadyStarted: the scheduler has been started already
+         → reply AlreadyStarted: the scheduler has been started already; resume it if it is paused
          → reply done
          → notify SchedulerResumed
          → reply done
@@ -646,7 +646,7 @@ fn names_are_taken_once_and_given_up_once() {
     script.add(JobSpec::now("work").id("report"));
     script.expect(
         "→ reply Config: store `default` is there already; remove it first or choose another name
-         → reply Config: executor `default` is there already
+         → reply Config: executor `default` is there already; remove it first or choose another name
          → notify ExecutorRemoved(\"default\")
          → reply done
          → reply UnknownExecutor: there is no executor `default`; the scheduler has none

@@ -50,9 +50,26 @@ fn a_node_that_has_lost_its_runs_tells_them_to_stop_once_and_their_ends_are_stal
         "→ life sign
          → cancel report#1
          → life sign
-         → record report#1 cancelled
+         → record report#1 retry
          → notify taken away report#1",
     );
+}
+
+#[test]
+fn a_run_that_nobody_took_over_though_its_node_lost_its_lease_is_not_told_cancelled() {
+    for (delivery, expected) in [
+        (crate::Delivery::AtLeastOnce, "→ record report#1 retry\n→ notify taken away report#1"),
+        (crate::Delivery::AtMostOnce, "→ record report#1 lost\n→ notify lost report#1"),
+    ] {
+        let mut report = job(1, "report", every(1000), 0.0);
+        report.job.body.options.delivery = delivery;
+        let mut script = Script::running_jobs([report]);
+        script.at(5.01).recorded(|recorded| recorded.hold = Hold::Lost);
+        script.expect("→ life sign\n→ cancel report#1");
+        script.finished("report#1", Outcome::Cancelled);
+        script.applied();
+        script.expect(expected);
+    }
 }
 
 #[test]

@@ -41,6 +41,8 @@ struct Seen {
     runner: Option<(NodeId, u64)>,
     /// Who ran it last, or gave it back.
     former: Option<(NodeId, u64)>,
+    /// Whether it was asked to stop.
+    is_asked: bool,
     /// How often it was settled to run.
     settled: u32,
     /// How often an executor was given it.
@@ -124,7 +126,9 @@ impl Job {
                         return Err(format!("run {}-{seq} is lost after {settled} attempts", self.uid));
                     }
                 }
-                RunChange::Cancel { .. } => {}
+                RunChange::Cancel { seq } => {
+                    self.runs.entry(*seq).and_modify(|run| run.is_asked = true);
+                }
             }
         }
         let is_fixed_delay = self.trigger.waits_for_end();
@@ -157,7 +161,8 @@ impl Job {
             self.next = self.after(run, first)?;
         }
         let settled = u32::from(runner.is_some());
-        self.runs.insert(id.seq, Seen { verdict: run.verdict(), runner, former: None, settled, starts: 0 });
+        self.runs
+            .insert(id.seq, Seen { verdict: run.verdict(), runner, former: None, is_asked: false, settled, starts: 0 });
         Ok(())
     }
 
@@ -196,7 +201,13 @@ impl Job {
     }
 
     /// The end of a run has been recorded, by this sending or an earlier one.
-    pub(super) fn ended(&mut self, seq: u64, owner: &NodeId, fence: u64, verdict: Verdict) -> Result<(), Broken> {
+    pub(super) fn ended(
+        &mut self,
+        seq: u64,
+        (owner, fence): (&NodeId, u64),
+        verdict: Verdict,
+        is_stopping: bool,
+    ) -> Result<(), Broken> {
         let uid = self.uid;
         let run = self.runs.get_mut(&seq).ok_or_else(|| format!("an unknown run {uid}-{seq} ends"))?;
         let by = Some((owner.clone(), fence));
@@ -208,6 +219,9 @@ impl Job {
         }
         if run.starts == 0 {
             return Err(format!("run {uid}-{seq} ends as {verdict} and was never started"));
+        }
+        if verdict == Verdict::Cancelled && !run.is_asked && !is_stopping {
+            return Err(format!("run {uid}-{seq} ends as cancelled, and nobody asked for that"));
         }
         run.former = run.runner.take();
         run.verdict = Some(verdict);

@@ -35,7 +35,7 @@ impl World {
             3 => {
                 let node = self.nodes[slot].as_ref().expect("the slot has a node");
                 // What does not listen goes on until the process ends.
-                self.oracle.uncover(&node.id.clone());
+                self.oracle.stops_at_once(&node.id.clone());
                 return self.ask(slot, Command::Shutdown(ShutdownMode::Now));
             }
             4 | 5 => {

@@ -1,5 +1,6 @@
 //! What is wrong is refused or put aside, and the message names it.
 #![cfg(feature = "sqlite")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     fs,

@@ -2,6 +2,7 @@
 //!
 //! The children are this test binary itself, which runs the test `child` with a [`Part`] in its environment.
 #![cfg(all(unix, feature = "sqlite"))]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod child;
 mod log;

@@ -1,6 +1,7 @@
 //! Every runtime with every store: `<runtime>::<store>::<what it shows>`.
 //!
 //! These run on the real clock. They wait for what is to happen, with a deadline, and never for a fixed time.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod scenarios;
 mod stage;

@@ -241,7 +241,7 @@ impl Local {
             have_arrived = true;
             let future: LocalBoxFuture<'static, ()> = match arrival {
                 Arrival::Future(future) => future,
-                Arrival::Run(dispatch, outcome) => self.run_of(dispatch, outcome),
+                Arrival::Run(dispatch, outcome) => self.run_of(*dispatch, outcome),
             };
             // What panics ends, and nothing else is affected.
             let contained = AssertUnwindSafe(future).catch_unwind().map(drop);

@@ -12,7 +12,7 @@ pub(super) enum Arrival {
     /// A future that it is to poll.
     Future(BoxFuture<'static, ()>),
     /// A run that it is to start.
-    Run(Dispatch, oneshot::Sender<Outcome>),
+    Run(Box<Dispatch>, oneshot::Sender<Outcome>),
 }
 
 /// Has nothing run on other threads but what blocks.
@@ -59,7 +59,7 @@ pub(super) struct LocalExecutor {
 impl Executor for LocalExecutor {
     fn start(&self, dispatch: Dispatch) -> BoxFuture<'static, Outcome> {
         let (outcome, ended) = oneshot::channel();
-        drop(self.arrivals.unbounded_send(Arrival::Run(dispatch, outcome)));
+        drop(self.arrivals.unbounded_send(Arrival::Run(Box::new(dispatch), outcome)));
         Box::pin(async move { ended.await.unwrap_or(Outcome::Cancelled) })
     }
 }

@@ -214,11 +214,9 @@ fn a_flood_of_ended_runs_does_not_keep_calls_waiting() {
     world.wait(world.scheduler.pause()).unwrap();
     world.wait(world.scheduler.add_jobs(specs));
     world.told();
-    let log = world.log();
-    let scheduler = world.scheduler.clone();
-    let log_of_task = log.clone();
+    let (log, scheduler) = (world.log(), world.scheduler.clone());
     let ask = move || {
-        let (scheduler, log) = (scheduler.clone(), log_of_task.clone());
+        let (scheduler, log) = (scheduler.clone(), log.clone());
         async move {
             scheduler.wakeup().await.unwrap();
             log.write("answered");

@@ -1,4 +1,5 @@
 //! The scheduler as an application sees it, on the virtual clock: each test reads as a transcript.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod background;
 mod behaviour;

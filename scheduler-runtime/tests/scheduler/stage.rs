@@ -74,7 +74,9 @@ impl fmt::Debug for StillRuntime {
 
 /// Starts runs that end when the test says so, whatever their tokens say.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Hand(Arc<Mutex<Vec<(RunContext, oneshot::Sender<Outcome>)>>>);
+pub(crate) struct Hand(Arc<Mutex<Vec<Started>>>);
+
+type Started = (RunContext, oneshot::Sender<Outcome>);
 
 impl Hand {
     /// Ends the run that was started first and has not ended.

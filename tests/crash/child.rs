@@ -1,0 +1,256 @@
+//! A process that runs jobs until it is killed, or told to end.
+
+use std::{
+    env,
+    io::{BufRead, Write},
+    path::{Path, PathBuf},
+    process::{self, Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use apscheduler::{
+    Builder, Coalesce, Conflict, Delivery, EventKind, EventMask, JobId, JobSpec, Overlap, Run, RunContext, RunState,
+    Scheduler, ShutdownMode, TokioRuntime, Wait,
+    stores::{SqliteOptions, Synchronous},
+    trigger::{Date, First, Interval},
+};
+use chrono::{DateTime, Utc};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::sync::watch;
+
+use crate::log::{Line, Log};
+
+/// What a child does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Part {
+    /// Adds jobs and runs them.
+    Work,
+    /// Runs what others have left, and ends when the one-shots are over.
+    Finish,
+    /// Runs one job that lasts until it is released.
+    Hold,
+}
+
+impl Part {
+    const ALL: [Self; 3] = [Self::Work, Self::Finish, Self::Hold];
+}
+
+/// A child, as its parent sees it; it ends with its parent.
+pub(crate) struct Child(process::Child);
+
+impl Child {
+    pub(crate) fn start(part: Part, folder: &Path, lease: Duration) -> Self {
+        let child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "child", "--ignored", "--nocapture", "--test-threads=1"])
+            .env("CRASH_PART", format!("{part:?}"))
+            .env("CRASH_FOLDER", folder)
+            .env("CRASH_LEASE_MS", lease.as_millis().to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self(child)
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.0.id().try_into().unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Lets the task end that holds on.
+    pub(crate) fn release(&mut self) {
+        self.0.stdin.as_mut().unwrap().write_all(b"release\n").unwrap();
+    }
+
+    /// Ends it in good order.
+    pub(crate) fn release_and_end(mut self) {
+        drop(self.0.stdin.take());
+        assert!(self.0.wait().unwrap().success());
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) fn wait(mut self) {
+        let input = self.0.stdin.take();
+        assert!(self.0.wait().unwrap().success());
+        drop(input);
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+pub(crate) fn url(folder: &Path) -> String {
+    format!("sqlite://{}", folder.join("jobs.db").display())
+}
+
+/// How often the jobs fire that go on for ever.
+pub(crate) fn period_of(job: &JobId) -> Duration {
+    Duration::from_millis(match job.as_str() {
+        "latest" => 20,
+        "each-in-order" => 50,
+        "at-most-once" => 30,
+        other => panic!("job {other} does not go on for ever"),
+    })
+}
+
+pub(crate) fn run() {
+    let Ok(part) = env::var("CRASH_PART") else { return };
+    let part = Part::ALL.into_iter().find(|known| format!("{known:?}") == part).unwrap();
+    let folder = PathBuf::from(env::var_os("CRASH_FOLDER").unwrap());
+    let lease = Duration::from_millis(env::var("CRASH_LEASE_MS").unwrap().parse().unwrap());
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(play(part, &folder, lease));
+}
+
+async fn play(part: Part, folder: &Path, lease: Duration) {
+    let log = Arc::new(Log::new(&folder.join("log")));
+    let mut input = Input::listen();
+    let scheduler = builder(folder, lease, &log, &input).await.build().unwrap();
+    let mut events = scheduler.events(EventMask::JOB_REMOVED | EventMask::RUN_EXECUTED);
+    let begun = Utc::now();
+    if part != Part::Finish {
+        add_jobs(&scheduler, part).await;
+    }
+    scheduler.start().await.unwrap();
+    match part {
+        Part::Work => {
+            for n in 0.. {
+                let id = format!("once-{}-{n}", process::id());
+                let once = JobSpec::new("note", Date::at(Utc::now())).id(id.as_str());
+                scheduler.add_job(once).await.unwrap();
+                log.write(&Line { what: "added".to_owned(), pid: process::id(), job: id, ..Line::default() });
+                // The next one when something has ended.
+                tokio::select! {
+                    _ = events.next() => {}
+                    () = input.end() => break,
+                }
+            }
+        }
+        Part::Finish => {
+            while is_anything_left(&scheduler, begun).await {
+                events.next().await.unwrap().unwrap();
+            }
+        }
+        Part::Hold => input.end().await,
+    }
+    scheduler.shutdown(ShutdownMode::Wait).await.unwrap();
+}
+
+/// Whether dead processes have left one-shots or runs that are still to be dealt with.
+async fn is_anything_left(scheduler: &Scheduler, since: DateTime<Utc>) -> bool {
+    for job in scheduler.jobs().await.unwrap() {
+        let is_left = |run: &Run| match run.state {
+            RunState::Waiting(wait) => wait == Wait::Orphan,
+            RunState::Running => run.started < Some(since),
+            RunState::Ended(_) => false,
+        };
+        if !is_lasting(&job.id) || job.runs(1_000).await.unwrap().iter().any(is_left) {
+            return true;
+        }
+    }
+    false
+}
+
+pub(crate) fn is_lasting(job: &JobId) -> bool {
+    !job.as_str().starts_with("once-")
+}
+
+async fn builder(folder: &Path, lease: Duration, log: &Arc<Log>, input: &Input) -> Builder {
+    let options = SqliteOptions::new().synchronous(Synchronous::Normal).poll(Some(Duration::from_millis(20)));
+    let store = options.connect(&url(folder)).await.unwrap();
+    let line = |what: &str, context: &RunContext| Line {
+        what: what.to_owned(),
+        pid: process::id(),
+        job: context.job_id.to_string(),
+        uid: context.run_id.uid.to_string(),
+        seq: context.run_id.seq,
+        attempt: context.attempt,
+        fire_time: context.fire_time.timestamp_micros(),
+    };
+    let noted = Arc::clone(log);
+    let note = move |context: RunContext| {
+        noted.write(&line("start", &context));
+        // Long enough for a crash to come in between now and then.
+        let work = Duration::from_micros(context.run_id.seq % 7 * 3_000);
+        async move { tokio::time::sleep(work).await }
+    };
+    let (held, released) = (Arc::clone(log), input.released.clone());
+    let hold = move |context: RunContext| {
+        held.write(&line("start", &context));
+        let mut released = released.clone();
+        async move { released.wait_for(|is_released| *is_released).await.map(drop).map_err(|error| error.to_string()) }
+    };
+    let told = Arc::clone(log);
+    let tell = move |event: &apscheduler::Event| {
+        let (what, run) = match &event.kind {
+            EventKind::RunTakenAway(run) => ("taken-away", run),
+            EventKind::RunExecuted { run, .. } => ("executed", run),
+            _ => return,
+        };
+        let job = run.job.id.to_string();
+        told.write(&Line { what: what.to_owned(), pid: process::id(), job, ..Line::default() });
+    };
+    Scheduler::builder(TokioRuntime::current())
+        .store("default", store)
+        .lease(lease)
+        .task("note", note)
+        .task("hold", hold)
+        .listener(EventMask::RUN_TAKEN_AWAY | EventMask::RUN_EXECUTED, tell)
+}
+
+async fn add_jobs(scheduler: &Scheduler, part: Part) {
+    let every = |id: &str| {
+        let period = Interval::every(period_of(&id.into())).first(First::Now);
+        // All of its history is kept, so that the test sees that it is whole.
+        JobSpec::new("note", period).id(id).history(1_000_000).on_conflict(Conflict::Keep)
+    };
+    let specs = match part {
+        Part::Hold => vec![
+            // It goes on for ever so that the job is still there to be looked at.
+            JobSpec::new("hold", Interval::hours(24).first(First::Now)).id("held").on_conflict(Conflict::Keep),
+        ],
+        Part::Work | Part::Finish => vec![
+            every("latest"),
+            every("each-in-order").coalesce(Coalesce::All).overlap(Overlap::Queue(50)),
+            every("at-most-once").delivery(Delivery::AtMostOnce),
+        ],
+    };
+    for added in scheduler.add_jobs(specs).await {
+        added.unwrap();
+    }
+}
+
+/// What the parent says: to release the task that holds on, and to end.
+struct Input {
+    released: watch::Receiver<bool>,
+    ended: watch::Receiver<bool>,
+}
+
+impl Input {
+    fn listen() -> Self {
+        let ((release, released), (end, ended)) = (watch::channel(false), watch::channel(false));
+        std::thread::spawn(move || {
+            for line in std::io::stdin().lock().lines() {
+                if line.is_ok_and(|line| line == "release") {
+                    release.send_replace(true);
+                }
+            }
+            release.send_replace(true);
+            end.send_replace(true);
+        });
+        Self { released, ended }
+    }
+
+    async fn end(&mut self) {
+        let _ = self.ended.wait_for(|has_ended| *has_ended).await;
+    }
+}

@@ -1,0 +1,140 @@
+//! One runtime with one place for jobs.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use apscheduler::{
+    Builder, Event, EventStream, JobStore, Runtime, Scheduler,
+    stores::{MemoryStore, SqliteOptions, SqliteStore, Synchronous},
+};
+use futures_util::future::{AbortHandle, Either, abortable, select};
+use tempfile::TempDir;
+
+/// How long a test waits for something before it fails: far longer than a loaded machine needs.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Where jobs are, for any number of nodes.
+pub(crate) trait Place: Default {
+    type Store: JobStore;
+
+    /// A store of its own on the same jobs.
+    fn open(&self) -> impl Future<Output = Self::Store>;
+}
+
+/// The memory of this process.
+#[derive(Default)]
+pub(crate) struct Memory(MemoryStore);
+
+impl Place for Memory {
+    type Store = MemoryStore;
+
+    async fn open(&self) -> MemoryStore {
+        self.0.clone()
+    }
+}
+
+/// A SQLite file.
+pub(crate) struct File(TempDir);
+
+impl Default for File {
+    fn default() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+}
+
+impl Place for File {
+    type Store = SqliteStore;
+
+    async fn open(&self) -> SqliteStore {
+        let url = format!("sqlite://{}/jobs.db", self.0.path().display());
+        // Nothing here outlives a power failure, and other nodes are heard of soon.
+        let options = SqliteOptions::new().synchronous(Synchronous::Normal).poll(Some(Duration::from_millis(50)));
+        options.connect(&url).await.unwrap()
+    }
+}
+
+pub(crate) struct Stage<P> {
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) place: P,
+}
+
+impl<P: Place> Stage<P> {
+    pub(crate) fn new(runtime: Arc<dyn Runtime>) -> Self {
+        Self { runtime, place: P::default() }
+    }
+
+    /// A scheduler on the place, with a task that does nothing.
+    pub(crate) async fn builder(&self) -> Builder {
+        self.builder_on(Arc::clone(&self.runtime)).await
+    }
+
+    pub(crate) async fn builder_on(&self, runtime: Arc<dyn Runtime>) -> Builder {
+        Scheduler::builder_on(runtime).task("tick", || async {}).store("default", self.place.open().await)
+    }
+
+    pub(crate) fn run<T>(&self, test: impl Future<Output = T>) -> T {
+        let mut result = None;
+        self.runtime.block_on(Box::pin(async { result = Some(test.await) }));
+        result.unwrap()
+    }
+
+    /// What a future gives, if it does so before the deadline.
+    pub(crate) async fn within<T>(&self, future: impl Future<Output = T>) -> T {
+        match select(Box::pin(future), self.runtime.sleep(DEADLINE)).await {
+            Either::Left((result, _)) => result,
+            Either::Right(_) => panic!("it did not happen within {DEADLINE:?}"),
+        }
+    }
+
+    /// The next event of a stream.
+    pub(crate) async fn next(&self, events: &mut EventStream) -> Arc<Event> {
+        self.within(events.next()).await.expect("the scheduler is there").expect("the reader keeps up")
+    }
+}
+
+/// A runtime whose futures can be made to vanish, as with the process that they are in.
+#[derive(Clone)]
+pub(crate) struct Mortal {
+    host: Arc<dyn Runtime>,
+    spawned: Arc<Mutex<Vec<AbortHandle>>>,
+}
+
+impl Mortal {
+    pub(crate) fn on(host: &Arc<dyn Runtime>) -> Self {
+        Self { host: Arc::clone(host), spawned: Arc::default() }
+    }
+
+    /// Drops all that was spawned, wherever it was.
+    pub(crate) fn die(&self) {
+        self.spawned.lock().unwrap().drain(..).for_each(|spawned| spawned.abort());
+    }
+}
+
+impl Runtime for Mortal {
+    fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        let (future, handle) = abortable(future);
+        self.spawned.lock().unwrap().push(handle);
+        self.host.spawn(Box::pin(async {
+            let _ = future.await;
+        }));
+    }
+
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        self.host.spawn_blocking(work);
+    }
+
+    fn block_on(&self, future: Pin<Box<dyn Future<Output = ()> + '_>>) {
+        self.host.block_on(future);
+    }
+}
+
+impl fmt::Debug for Mortal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Mortal").field(&self.host).finish()
+    }
+}

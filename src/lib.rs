@@ -51,7 +51,7 @@ pub mod prelude {
         SchedulerState, ShutdownMode, Trigger, Verdict, WhenFinished,
         executors::{Inline, Spawn, ThreadPool, blocking, task},
         stores::MemoryStore,
-        trigger::{Cron, Date, Interval},
+        trigger::{CalendarInterval, Cron, Date, Interval},
     };
 
     #[cfg(feature = "async-std")]
@@ -65,3 +65,8 @@ pub mod prelude {
     #[cfg(feature = "sqlite")]
     pub use crate::stores::SqliteStore;
 }
+
+/// The readme's programs compile.
+#[cfg(all(doctest, feature = "tokio", feature = "sqlite"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use scheduler_core::{
-    Delivery, Event, EventKind, JobId, NodeId, Overlap, RunId, RunRef, RunState, Uid, Verdict, Wait,
+    Event, EventKind, JobId, NodeId, RunId, RunRef, RunState, Uid, Verdict, Wait,
     engine::{Start, StoreCall, StoreReply},
     store::{
         Fate, Hold, Inserted, Record, RecordOutcome, Recorded, Removed, RunReport, Settle, SettleOutcome, Settled,
@@ -200,13 +200,7 @@ impl Oracle {
         }
         let others = self.executing.iter().filter(is_covered).filter(|it| it.run.uid == run.uid).count();
         let job = self.jobs.get_mut(&run.uid).ok_or_else(|| format!("run {run} of an unknown job starts"))?;
-        if job.options.overlap != Overlap::Allow && others >= job.options.max_instances.get() as usize {
-            return Err(format!("run {run} starts while {others} runs of its job execute"));
-        }
-        let starts = job.starts(run.seq)?;
-        if job.options.delivery == Delivery::AtMostOnce && starts > 1 {
-            return Err(format!("run {run} is to start at most once and starts {starts} times"));
-        }
+        job.starts(run.seq, others)?;
         self.executing.push(Execution { run, node: node.clone(), fence: start.fence, is_covered: true });
         Ok(())
     }

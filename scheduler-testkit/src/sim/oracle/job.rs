@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use scheduler_core::{
-    Delivery, JobId, JobOptions, JobRow, JobState, NodeId, Run, RunId, RunState, Trigger, Uid, Verdict,
+    Delivery, JobId, JobOptions, JobRow, JobState, NodeId, Overlap, Run, RunId, RunState, Trigger, Uid, Verdict,
     store::{Move, RunChange, Update},
 };
 
@@ -43,6 +43,8 @@ struct Seen {
     former: Option<(NodeId, u64)>,
     /// Whether it was asked to stop.
     is_asked: bool,
+    /// How many runs of the job might run at once when it was settled; none if any number.
+    slots: Option<usize>,
     /// How often it was settled to run.
     settled: u32,
     /// How often an executor was given it.
@@ -113,7 +115,9 @@ impl Job {
                     self.insert(run, runner, now)?;
                 }
                 RunChange::Start { seq, .. } => {
+                    let slots = self.slots();
                     let run = self.waiting(*seq, "started")?;
+                    run.slots = slots;
                     run.runner = Some((owner.clone(), to.fence));
                     run.settled += 1;
                 }
@@ -161,8 +165,18 @@ impl Job {
             self.next = self.after(run, first)?;
         }
         let settled = u32::from(runner.is_some());
-        self.runs
-            .insert(id.seq, Seen { verdict: run.verdict(), runner, former: None, is_asked: false, settled, starts: 0 });
+        self.runs.insert(
+            id.seq,
+            Seen {
+                verdict: run.verdict(),
+                runner,
+                former: None,
+                is_asked: false,
+                slots: self.slots(),
+                settled,
+                starts: 0,
+            },
+        );
         Ok(())
     }
 
@@ -244,10 +258,22 @@ impl Job {
         }
     }
 
-    pub(super) fn starts(&mut self, seq: u64) -> Result<u32, Broken> {
-        let run = self.runs.get_mut(&seq).ok_or_else(|| format!("an unknown run {seq} starts"))?;
+    /// An executor is given a run while others of the job execute.
+    pub(super) fn starts(&mut self, seq: u64, others: usize) -> Result<(), Broken> {
+        let id = RunId { uid: self.uid, seq };
+        let run = self.runs.get_mut(&seq).ok_or_else(|| format!("an unknown run {id} starts"))?;
         run.starts += 1;
-        Ok(run.starts)
+        if run.slots.is_some_and(|slots| others >= slots) {
+            return Err(format!("run {id} starts while {others} runs of its job execute"));
+        }
+        if self.options.delivery == Delivery::AtMostOnce && run.starts > 1 {
+            return Err(format!("run {id} is to start at most once and starts {} times", run.starts));
+        }
+        Ok(())
+    }
+
+    fn slots(&self) -> Option<usize> {
+        (self.options.overlap != Overlap::Allow).then_some(self.options.max_instances.get() as usize)
     }
 
     pub(super) fn has(&self, seq: u64) -> bool {

@@ -68,3 +68,11 @@ fn code_is_neither_compared_nor_persisted_and_can_be_put_back() {
     read.custom_mut(&mut |custom| custom.implementation = Some(Arc::new(Code(|_, now| Ok(Some(now))))));
     assert_eq!(read.next(None, NOW).unwrap(), Some(NOW));
 }
+
+#[test]
+fn arguments_come_back_to_the_last_digit() {
+    let trigger: Trigger = r#"custom "tides" 1111111111111111111111111"#.parse().unwrap();
+    let json = serde_json::to_string(&trigger).unwrap();
+    assert_eq!(serde_json::from_str::<Trigger>(&json).unwrap(), trigger);
+    assert_eq!(trigger.to_string().parse::<Trigger>().unwrap(), trigger);
+}

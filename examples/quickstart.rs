@@ -82,7 +82,7 @@ impl Options {
         let mut options = Self { seconds: None, db: "quickstart.db".to_owned() };
         let mut args = env::args().skip(1);
         while let Some(arg) = args.next() {
-            let value = args.next().ok_or(format!("{arg} needs a value"))?;
+            let value = args.next().ok_or_else(|| format!("{arg} needs a value"))?;
             match arg.as_str() {
                 "--for" => options.seconds = Some(value.parse().map_err(|_| "--for takes whole seconds".to_owned())?),
                 "--db" => options.db = value,

@@ -96,6 +96,23 @@ fn or_keeps_the_grid_of_its_intervals() {
 }
 
 #[test]
+fn a_part_that_never_fires_does_not_silence_the_others() {
+    let never = || Trigger::from(And::of([crontab("0 * * * *"), crontab("30 * * * *")]).unwrap());
+    let daily = || crontab("0 9 * * *");
+    let except_never = || Trigger::from(Except::new(daily()).unwrap().times(never()).unwrap());
+    for or in [
+        Or::of([never(), daily()]),
+        Or::of([daily(), never(), never()]),
+        Or::of([never(), except_never()]),
+        Or::of([Or::of([never()]).unwrap().into(), Or::of([never(), except_never()]).unwrap().into()]),
+    ] {
+        let or = Trigger::from(or.unwrap());
+        assert_eq!(days(&or, "2026-01-01T00:00:00Z", 2), "01-01 01-02", "{or}");
+        assert_eq!(or.previous(at("2026-01-03T08:00:00Z")).unwrap(), Some(at("2026-01-02T09:00:00Z")), "{or}");
+    }
+}
+
+#[test]
 fn holidays_are_left_out_by_the_days_of_the_zone() {
     let holiday = NaiveDate::from_ymd_opt(2026, 12, 25).unwrap();
     let hourly = Except::new(crontab("0 * * * *")).unwrap().dates([holiday]).timezone(chrono_tz::Asia::Tokyo);

@@ -13,16 +13,51 @@ use std::time::Duration;
 const BUDGET: u32 = 100_000;
 
 /// What is left of a search.
-pub(super) struct Budget(u32);
+pub(super) struct Budget {
+    left: u32,
+    horizon: Horizon,
+}
+
+/// How far a search need go, as something nearer is known already.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Horizon {
+    None,
+    Until(DateTime<Utc>),
+    Since(DateTime<Utc>),
+}
 
 impl Budget {
     pub(super) fn full() -> Self {
-        Self(BUDGET)
+        Self { left: BUDGET, horizon: Horizon::None }
+    }
+
+    pub(super) fn is_past_horizon(&self, at: DateTime<Utc>) -> bool {
+        match self.horizon {
+            Horizon::None => false,
+            Horizon::Until(horizon) => at > horizon,
+            Horizon::Since(horizon) => at < horizon,
+        }
+    }
+
+    /// Searches as far as another horizon.
+    pub(super) fn as_far_as<T>(&mut self, horizon: Horizon, search: impl FnOnce(&mut Self) -> T) -> T {
+        let outer = std::mem::replace(&mut self.horizon, horizon);
+        let found = search(self);
+        self.horizon = outer;
+        found
+    }
+
+    /// Spends at most half of what is left.
+    fn half<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let mut half = Self { left: self.left / 2, horizon: self.horizon };
+        let done = work(&mut half);
+        self.left -= self.left / 2 - half.left;
+        done
     }
 
     pub(super) fn spend(&mut self, cost: u32) -> Result<(), TriggerError> {
-        match self.0.checked_sub(cost) {
-            Some(left) => self.0 = left,
+        match self.left.checked_sub(cost) {
+            Some(left) => self.left = left,
             None => {
                 return Err(TriggerError::new(
                     TriggerErrorKind::SearchLimit,
@@ -159,6 +194,9 @@ impl And {
         let (mut agreed, mut part) = (0, 0);
         while agreed < self.0.triggers.len() {
             let Some(next) = self.0.triggers[part].at_or_after(at, budget)? else { return Ok(None) };
+            if budget.is_past_horizon(next) {
+                return Ok(None);
+            }
             agreed = if next == at { agreed + 1 } else { 1 };
             at = next;
             part = (part + 1) % self.0.triggers.len();
@@ -171,6 +209,9 @@ impl And {
         let (mut agreed, mut part) = (0, 0);
         while agreed < self.0.triggers.len() {
             let Some(previous) = self.0.triggers[part].at_or_before(at, budget)? else { return Ok(None) };
+            if budget.is_past_horizon(previous) {
+                return Ok(None);
+            }
             agreed = if previous == at { agreed + 1 } else { 1 };
             at = previous;
             part = (part + 1) % self.0.triggers.len();
@@ -201,22 +242,55 @@ impl Or {
 
     pub(super) fn at_or_after(&self, from: DateTime<Utc>, budget: &mut Budget) -> Found {
         let Some(from) = self.0.frame.from(from) else { return Ok(None) };
-        let mut earliest: Option<DateTime<Utc>> = None;
-        for part in &self.0.triggers {
-            if let Some(next) = part.at_or_after(from, budget)? {
-                earliest = Some(earliest.map_or(next, |earliest| earliest.min(next)));
-            }
-        }
+        let earliest = self.nearest(budget, Horizon::Until, |part, budget| part.at_or_after(from, budget))?;
         Ok(earliest.and_then(|earliest| self.0.frame.within(earliest)))
     }
 
     pub(super) fn at_or_before(&self, to: DateTime<Utc>, budget: &mut Budget) -> Found {
         let Some(to) = self.0.frame.to(to) else { return Ok(None) };
-        let mut latest = None;
-        for part in &self.0.triggers {
-            latest = latest.max(part.at_or_before(to, budget)?);
-        }
+        let latest = self.nearest(budget, Horizon::Since, |part, budget| part.at_or_before(to, budget))?;
         Ok(latest.and_then(|latest| self.0.frame.within(latest)))
+    }
+
+    /// The nearest of what the parts find. A part that is a search itself need not look further than what another part
+    /// has found, and one that gives up does not keep the others from answering.
+    fn nearest(
+        &self,
+        budget: &mut Budget,
+        horizon: impl Fn(DateTime<Utc>) -> Horizon,
+        search: impl Fn(&Trigger, &mut Budget) -> Found,
+    ) -> Found {
+        let outer = budget.horizon;
+        let (mut nearest, mut gave_up) = (None, None);
+        let mut take = |found: Option<DateTime<Utc>>, budget: &mut Budget| {
+            if let Some(found) = found.filter(|&found| !budget.is_past_horizon(found)) {
+                nearest = Some(found);
+                budget.horizon = horizon(found);
+            }
+        };
+        let is_search = |part: &&Trigger| matches!(part, Trigger::And(_) | Trigger::Or(_) | Trigger::Except(_));
+        for part in self.0.triggers.iter().filter(|part| !is_search(part)) {
+            take(search(part, budget)?, budget);
+        }
+        for part in self.0.triggers.iter().filter(is_search) {
+            match budget.half(|half| search(part, half)) {
+                Err(error) if error.kind() == TriggerErrorKind::SearchLimit => gave_up = Some(error),
+                found => take(found?, budget),
+            }
+        }
+        if let Some(error) = gave_up {
+            if nearest.is_none() {
+                return Err(error);
+            }
+            // Now that something is known, the others can say whether they have anything nearer.
+            for part in self.0.triggers.iter().filter(is_search) {
+                let found = search(part, budget)?;
+                nearest = found.filter(|&found| !budget.is_past_horizon(found)).or(nearest);
+                budget.horizon = nearest.map_or(outer, &horizon);
+            }
+        }
+        budget.horizon = outer;
+        Ok(nearest)
     }
 }
 

@@ -1,6 +1,6 @@
 //! A trigger with exceptions: holidays, maintenance windows.
 
-use super::combine::{Budget, Found, Frame, FrameForm, check_part, frame};
+use super::combine::{Budget, Found, Frame, FrameForm, Horizon, check_part, frame};
 use super::interval::Spelled;
 use super::jitter::Jitter;
 use super::window::{Window, ceil_micros, date, floor_micros, instant, is_default, optional_zone};
@@ -115,6 +115,9 @@ impl Except {
         let Some(mut from) = self.0.frame.from(from) else { return Ok(None) };
         loop {
             let Some(at) = self.0.trigger.at_or_after(from, budget)? else { return Ok(None) };
+            if budget.is_past_horizon(at) {
+                return Ok(None);
+            }
             match self.pause_at(at, budget)? {
                 None => return Ok(self.0.frame.within(at)),
                 Some(pause) => from = pause.until.max(at + TimeDelta::microseconds(1)),
@@ -126,6 +129,9 @@ impl Except {
         let Some(mut to) = self.0.frame.to(to) else { return Ok(None) };
         loop {
             let Some(at) = self.0.trigger.at_or_before(to, budget)? else { return Ok(None) };
+            if budget.is_past_horizon(at) {
+                return Ok(None);
+            }
             match self.pause_at(at, budget)? {
                 None => return Ok(self.0.frame.within(at)),
                 Some(pause) => to = pause.since.min(at) - TimeDelta::microseconds(1),
@@ -147,10 +153,16 @@ impl Except {
         }
         for pause in &self.0.pauses {
             if pause.lasting_us == 0 {
-                if pause.trigger.at_or_after(at, budget)? == Some(at) {
+                let search = |budget: &mut Budget| pause.trigger.at_or_after(at, budget);
+                if budget.as_far_as(Horizon::Until(at), search)? == Some(at) {
                     return Ok(Some(Stretch { since: at, until: at }));
                 }
-            } else if let Some(since) = pause.trigger.at_or_before(at, budget)? {
+                continue;
+            }
+            let earliest = instant(floor_micros(at).saturating_sub(pause.lasting_us as i64));
+            let search = |budget: &mut Budget| pause.trigger.at_or_before(at, budget);
+            let horizon = Horizon::Since(earliest.unwrap_or(DateTime::<Utc>::MIN_UTC));
+            if let Some(since) = budget.as_far_as(horizon, search)? {
                 let until = instant(floor_micros(since).saturating_add(pause.lasting_us as i64));
                 let until = until.unwrap_or(DateTime::<Utc>::MAX_UTC);
                 if at < until {

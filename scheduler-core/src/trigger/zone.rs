@@ -153,12 +153,12 @@ fn first_before_the_table(zone: Tz, civil: i64) -> Resolved {
 fn transitions(zone: Tz) -> Vec<(i64, i64)> {
     /// No zone has changed its offset and changed it back within less.
     const STEP: i64 = 4 * 86_400;
-    let mut found = vec![(-NEVER, offset(zone, FIRST))];
-    let mut from = FIRST;
-    while from < LAST {
-        let to = from + STEP;
-        between(zone, (from, offset(zone, from)), (to, offset(zone, to)), &mut found);
-        from = to;
+    let mut early = (FIRST, offset(zone, FIRST));
+    let mut found = vec![(-NEVER, early.1)];
+    while early.0 < LAST {
+        let late = (early.0 + STEP, offset(zone, early.0 + STEP));
+        between(zone, early, late, &mut found);
+        early = late;
     }
     found
 }

@@ -1,4 +1,4 @@
-//! Promises of [`JobStore::changed`](scheduler_core::JobStore::changed).
+//! Promises of [`JobStore::changed`].
 
 use futures_lite::future::{poll_once, yield_now};
 use scheduler_core::{

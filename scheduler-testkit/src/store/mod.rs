@@ -2,13 +2,15 @@
 //!
 //! One macro call makes a test of each promise of [`JobStore`](scheduler_core::JobStore):
 //!
-//! ```ignore
+//! ```
+//! use scheduler_stores::MemoryStore;
 //! use scheduler_testkit::store::StoreUnderTest;
 //!
 //! scheduler_testkit::store_conformance!(async {
-//!     let url = my_fresh_database();
-//!     StoreUnderTest::new(MyStore::connect(&url).await.unwrap(), MyStore::connect(&url).await.unwrap())
+//!     let store = MemoryStore::new();
+//!     StoreUnderTest::new(store.clone(), store)
 //! });
+//! # fn main() {}
 //! ```
 //!
 //! The expression is awaited anew for each test and has to give an empty store. See [`StoreUnderTest`] for what a store

@@ -280,7 +280,24 @@ fn remove_from<T: Ord>(sets: &mut BTreeMap<NodeId, BTreeSet<T>>, node: &NodeId, 
     }
 }
 
-/// Uids are random; the multiplication is for those that somebody has numbered.
+/// Uids are random; the folded product is for those that somebody has numbered, in whichever of their bits.
 fn hash(uid: Uid) -> u64 {
-    ((uid.0 >> 64) as u64 ^ uid.0 as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    let [high, low] = [(uid.0 >> 64) as u64, uid.0 as u64];
+    let product = u128::from(high ^ 0x9E37_79B9_7F4A_7C15) * u128::from(low ^ 0xD1B5_4A32_D192_ED03);
+    (product >> 64) as u64 ^ product as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn numbered_uids_do_not_collide() {
+        for uid in [|n: u128| n, |n| n << 64 | n, |n| n << 100, |n| n << 64, |n| u128::MAX - n] {
+            let hashes: BTreeSet<u64> = (0..10_000).map(|n| hash(Uid(uid(n))) & 0xFFFF_FFFF).collect();
+            assert!(hashes.len() > 9_900, "{}", hashes.len());
+        }
+    }
 }

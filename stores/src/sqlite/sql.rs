@@ -120,12 +120,12 @@ statements! {
         OR EXISTS (SELECT 1 FROM {p}runs WHERE owner = ?1 AND state = 'running')";
     /// ?1 id, ?2 until, ?3 claim seq
     write_node = "INSERT INTO {p}nodes (id, lease_until, last_claim_seq) VALUES (?1, ?2, ?3) ON CONFLICT (id) \
-        DO UPDATE SET lease_until = excluded.lease_until, last_claim_seq = excluded.last_claim_seq";
+        DO UPDATE SET lease_until = max(excluded.lease_until, coalesce(lease_until, 0)), last_claim_seq = excluded.last_claim_seq";
     /// ?1 id, ?2 until
     renew_node = "INSERT INTO {p}nodes (id, lease_until, last_claim_seq) SELECT ?1, ?2, 0 \
         WHERE EXISTS (SELECT 1 FROM {p}nodes WHERE id = ?1) \
         OR EXISTS (SELECT 1 FROM {p}runs WHERE owner = ?1 AND state = 'running') \
-        ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until";
+        ON CONFLICT (id) DO UPDATE SET lease_until = max(excluded.lease_until, coalesce(lease_until, 0))";
     /// ?1 id
     node = "SELECT lease_until FROM {p}nodes WHERE id = ?1";
     /// ?1 id

@@ -2,20 +2,23 @@
 //!
 //! Times are seconds since the beginning, written `+10s`; a run is `job#number`.
 
-use std::{collections::BTreeMap, fmt::Write, time::Duration};
+mod words;
+
+pub(crate) use words::move_words;
+
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
-    Error, Event, EventKind, JobBody, JobId, JobOptions, JobRow, JobSpec, JobState, NodeId, Now, Outcome, Run, RunId,
-    RunRef, RunState, Totals, Trigger, Uid, Wait,
+    Error, JobBody, JobId, JobOptions, JobRow, JobSpec, JobState, NodeId, Now, Outcome, Run, RunId, RunState, Totals,
+    Trigger, Uid,
     engine::{
         CallId, Command, Config, Effect, Engine, Input, Mode, OpId, Reply, ShutdownMode, StoreCall, StoreReply, Wake,
     },
     store::{
-        Adopt, Claimed, ClaimedJob, Clock, Durability, Entry, Fate, Hold, Inserted, Move, RecordOutcome, Recorded,
-        RunChange, RunReport, SettleOutcome, Settled, Stamped, StoreError, StoreErrorKind, StoreLimits, Turn,
-        TurnReply, Updated, Wakes,
+        Claimed, ClaimedJob, Clock, Durability, Fate, Hold, Inserted, RecordOutcome, Recorded, SettleOutcome, Settled,
+        Stamped, StoreError, StoreErrorKind, StoreLimits, Turn, TurnReply, Updated, Wakes,
     },
     trigger::Interval,
 };
@@ -365,115 +368,6 @@ impl Script {
     pub(crate) fn count(&mut self, words: &str) -> usize {
         std::mem::take(&mut self.lines).iter().filter(|line| line.contains(words)).count()
     }
-
-    fn line(&self, effect: &Effect) -> String {
-        match effect {
-            Effect::Store(_, store, call) => format!("→ {}{}", of(store.as_str()), self.call(call)),
-            Effect::Start(start) => format!("→ start {} attempt {}", self.run(start.run), start.attempt),
-            Effect::Cancel(run) => format!("→ cancel {}", self.run(*run)),
-            Effect::Reply(_, Ok(reply)) => format!("→ reply {}", reply_words(reply)),
-            Effect::Reply(_, Err(error)) => format!("→ reply {:?}: {error}", error.kind()),
-            Effect::Notify(event) => format!("→ notify {}", self.event(event)),
-        }
-    }
-
-    fn call(&self, call: &StoreCall) -> String {
-        match call {
-            StoreCall::Insert(_, rows) => {
-                let rows = rows.iter().map(|row| {
-                    let state = if row.state == JobState::Active { "" } else { " paused" };
-                    format!("{}{state}{}", row.id, next(row.next_fire_time))
-                });
-                format!("insert {}", rows.collect::<Vec<_>>().join(", "))
-            }
-            StoreCall::Update(_, update) => {
-                let mut line =
-                    format!("update {} @ {}: {}", self.name(update.uid), update.revision, update.state.as_str());
-                line += &next(update.next_fire_time);
-                if update.due != update.next_fire_time {
-                    line += &format!(" due {}", update.due.map_or_else(|| "never".into(), seconds));
-                }
-                for run in &update.verdicts {
-                    line += &format!(", {}", inserted(run));
-                }
-                line
-            }
-            StoreCall::Remove(_, ids) => format!("remove {}", ids[0]),
-            StoreCall::RemoveAll(_) => "remove all".into(),
-            StoreCall::Job(id) => format!("read {id}"),
-            StoreCall::Jobs(_) => "list jobs".into(),
-            StoreCall::Runs(_) => "list runs".into(),
-            StoreCall::Turn(turn) => self.turn(turn),
-            StoreCall::Release(..) => "release".into(),
-            StoreCall::Changed(seen) => format!("changed after {seen}"),
-        }
-    }
-
-    fn turn(&self, turn: &Turn) -> String {
-        let mut parts = Vec::new();
-        if let Some(record) = &turn.record {
-            let entries = record.entries.iter().map(|entry| self.entry(entry));
-            let entries = entries.collect::<Vec<_>>().join(", ");
-            parts.push(if entries.is_empty() { "life sign".to_owned() } else { format!("record {entries}") });
-        }
-        if let Some(settle) = &turn.settle {
-            let moves = settle.moves.iter().map(|to| format!("{}:{}", self.name(to.uid), move_words(to)));
-            parts.push(format!("settle {}", moves.collect::<Vec<_>>().join("; ")));
-        }
-        if let Some(claim) = &turn.claim {
-            parts.push(if claim.adopt == Adopt::Lapsed { "claim and adopt".into() } else { "claim".into() });
-        }
-        parts.join(" | ")
-    }
-
-    fn entry(&self, entry: &Entry) -> String {
-        let report = match &entry.report {
-            RunReport::End { verdict, .. } => verdict.to_string(),
-            RunReport::Retry { .. } => "retry".into(),
-            RunReport::Release => "not started".into(),
-        };
-        format!("{} {report}", self.run(entry.run))
-    }
-
-    fn event(&self, event: &Event) -> String {
-        let run = |word: &str, run: &RunRef| format!("{word} {}", self.run(run.run));
-        match &event.kind {
-            EventKind::JobAdded(job) => format!("added {}", job.id),
-            EventKind::JobModified(job) => format!("modified {}", job.id),
-            EventKind::JobRemoved { job, reason } => format!("removed {} {reason:?}", job.id),
-            EventKind::JobQuarantined { job, reason, .. } => format!("quarantined {job}: {reason}"),
-            EventKind::JobDeclined { job, reason, .. } => format!("declined {job}: {reason}"),
-            EventKind::RunSubmitted(it) => run("submitted", it),
-            EventKind::RunQueued(it) => run("queued", it),
-            EventKind::RunExecuted { run: it, .. } => run("executed", it),
-            EventKind::RunError { run: it, error, .. } => format!("{}: {error}", run("error", it)),
-            EventKind::RunTimeout { run: it, .. } => run("timeout", it),
-            EventKind::RunCancelled(it) => run("cancelled", it),
-            EventKind::RunLost(it) => run("lost", it),
-            EventKind::RunCoalesced(it) => run("coalesced", it),
-            EventKind::RunMissed(it) => run("missed", it),
-            EventKind::RunSkipped(it) => run("skipped", it),
-            EventKind::RunTakenAway(it) => run("taken away", it),
-            EventKind::StoreFailed { error, retry_in, .. } => match retry_in {
-                Some(pause) => format!("store failed, again in {pause:?}: {error}"),
-                None => format!("store failed for good: {error}"),
-            },
-            kind => format!("{kind:?}"),
-        }
-    }
-
-    fn run(&self, run: RunId) -> String {
-        format!("{}#{}", self.name(run.uid), run.seq)
-    }
-
-    fn name(&self, uid: Uid) -> &str {
-        self.names.get(&uid).map_or("?", JobId::as_str)
-    }
-}
-
-/// The store, unless it is the one that every script has.
-fn of(store: &str) -> String {
-    if store == "default" { String::new() } else { format!("{store}: ") }
 }
 
 /// A reply by which everything was done.
@@ -493,81 +387,6 @@ pub(crate) fn reply_to(turn: &Turn, now: DateTime<Utc>) -> TurnReply {
             next_due: settle.moves.iter().filter_map(|to| to.due).min(),
         }),
         claim: turn.claim.as_ref().map(|_| Claimed::nothing(now, None)),
-    }
-}
-
-pub(crate) fn seconds(time: DateTime<Utc>) -> String {
-    format!("{:+}s", (time - at(0.0)).num_microseconds().unwrap() as f64 / 1e6)
-}
-
-fn next(time: Option<DateTime<Utc>>) -> String {
-    time.map_or(String::new(), |time| format!(" next {}", seconds(time)))
-}
-
-/// Where a job goes, as in ` #7 +10s starts, next +20s`.
-pub(crate) fn move_words(to: &Move) -> String {
-    let mut line = String::new();
-    for change in &to.runs {
-        line += &format!(" {},", change_words(change));
-    }
-    if to.state != JobState::Active {
-        line += &format!(" {}", to.state.as_str());
-    }
-    line += &next(to.next_fire_time);
-    if to.due != to.next_fire_time {
-        line += &format!(" due {}", to.due.map_or_else(|| "never".into(), seconds));
-    }
-    if to.blocked {
-        line += " blocked";
-    }
-    line
-}
-
-/// A change of a run, as in `run 7 starts`.
-fn change_words(change: &RunChange) -> String {
-    match change {
-        RunChange::Insert(run) => inserted(run),
-        RunChange::Start { seq, attempt } => format!("#{seq} starts, attempt {attempt}"),
-        RunChange::End { seq, verdict, .. } => format!("#{seq} {verdict}"),
-        RunChange::Cancel { seq } => format!("#{seq} is to stop"),
-    }
-}
-
-fn inserted(run: &Run) -> String {
-    let mut line = format!("#{} ", run.id.seq);
-    if let Some(first) = run.first {
-        write!(line, "{}..", seconds(first)).unwrap();
-    }
-    line += &seconds(run.fire_time);
-    if let Some(count) = run.count {
-        write!(line, " ({count})").unwrap();
-    }
-    match run.state {
-        RunState::Running => line += " starts",
-        RunState::Waiting(Wait::Queued) => line += " queued",
-        RunState::Waiting(_) => line += " waits",
-        RunState::Ended(verdict) => write!(line, " {verdict}").unwrap(),
-    }
-    line
-}
-
-fn reply_words(reply: &Reply) -> String {
-    match reply {
-        Reply::Done => "done".into(),
-        Reply::State(state) => format!("{state:?}"),
-        Reply::Added(results) => {
-            let results = results.iter().map(|result| match result {
-                Ok(job) => format!("added {}", job.id),
-                Err(error) => format!("{:?}: {error}", error.kind()),
-            });
-            results.collect::<Vec<_>>().join(", ")
-        }
-        Reply::Job(_, job) => format!("job {}", job.id),
-        Reply::Found(found) => format!("found {}", found.as_ref().map_or("none", |(_, job)| job.id.as_str())),
-        Reply::Jobs(jobs) => format!("{} jobs", jobs.len()),
-        Reply::Runs(runs) => format!("{} runs", runs.len()),
-        Reply::Stores(stores) => stores.iter().map(|store| store.as_str()).collect::<Vec<_>>().join(", "),
-        Reply::Count(count) => format!("{count}"),
     }
 }
 

@@ -47,12 +47,13 @@ use std::sync::Arc;
 ///
 /// # When clocks are changed
 ///
-/// By default ([`Gap::Auto`], [`Overlap::Auto`]), an expression whose minute or hour begins with `*` follows real time: it fires in both passes of
-/// a repeated hour and not at all in a skipped one. Any other fires once for each civil time that it names: at the first
-/// pass of a repeated hour, and right after a gap, once however many of its times fell into it. This is what Debian's
-/// cron does. [`gap`](Self::gap) and [`overlap`](Self::overlap) choose otherwise.
+/// By default ([`Gap::Auto`], [`Overlap::Auto`]), an expression whose minute or hour begins with `*` follows real time:
+/// it fires in both passes of a repeated hour and not at all in a skipped one. Any other fires once for each civil time
+/// that it names: at the first pass of a repeated hour, and right after a gap, once however many of its times fell into
+/// it. This is what Debian's cron does. [`gap`](Self::gap) and [`overlap`](Self::overlap) choose otherwise.
 ///
 /// The transitions of the tz database are known until 2100; after that a zone keeps its last offset.
+#[doc(alias = "CronTrigger")]
 #[derive(Clone, PartialEq)]
 pub struct Cron(Arc<Inner>);
 
@@ -77,6 +78,13 @@ struct Compiled {
 }
 
 /// How an expression is written.
+///
+/// ```
+/// use scheduler_core::trigger::{Cron, Dialect};
+///
+/// assert_eq!(Cron::crontab("0 9 * * mon-fri")?.dialect(), Dialect::Crontab);
+/// # Ok::<(), scheduler_core::trigger::TriggerError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -1,0 +1,277 @@
+//! Jobs on their way into a store.
+
+use super::super::script::{Script, at, every, limits, unavailable};
+use crate::{
+    BODY_VERSION, Conflict, ErrorKind, JobChange, JobRow, JobSpec, JobState, Listed, Task, TaskCall, Verdict,
+    engine::{Change, Command, ExportedJob, Mode, StoreCall, StoreReply},
+    store::{Durability, Inserted, Stamped, StoreError, StoreErrorKind, StoreLimits, Update, Updated},
+    trigger::{Cron, Date, Interval, Trigger},
+};
+
+use super::*;
+
+#[test]
+fn a_new_job_is_told_of_when_the_store_has_it_and_wakes_the_engine() {
+    let mut script = Script::running();
+    script.at(3.0).add(JobSpec::new("work", Interval::seconds(10)).id("report"));
+    script.expect("→ insert report next +13s");
+    script.inserted();
+    script.expect(
+        "→ notify added report
+         → reply added report",
+    );
+    assert_eq!(script.next_wake().unwrap().after.as_secs(), 10);
+}
+
+#[test]
+fn a_job_can_be_added_before_the_start() {
+    let mut script = Script::new();
+    script.add(JobSpec::now("work").id("report"));
+    script.inserted();
+    script.expect(
+        "→ insert report next +0s
+         → notify added report
+         → reply added report",
+    );
+    assert_eq!(script.next_wake(), None);
+    script.command(Command::Start(Mode::Running));
+    script.expect(
+        "→ notify SchedulerStarted
+         → reply done
+         → claim",
+    );
+}
+
+#[test]
+fn many_jobs_go_in_batches_one_after_the_other_and_each_has_its_answer() {
+    let mut script = Script::with_limits(StoreLimits { batch: 2, ..limits() });
+    let spec = |id: &str| JobSpec::new("work", every(10)).id(id);
+    let specs = vec![spec("a"), JobSpec::new("play", every(10)).id("b"), spec("c"), spec("d"), spec("e")];
+    script.command(Command::AddJobs("default".into(), specs));
+    script.expect("→ insert a next +0s, c next +0s");
+    script.inserted();
+    script.inserted();
+    script.expect(
+        "→ notify added a
+         → notify added c
+         → insert d next +0s, e next +0s
+         → notify added d
+         → notify added e
+         → reply added a, UnknownTask: job `b`: this scheduler has no task `play`; register it before adding jobs for \
+            it, added c, added d, added e",
+    );
+}
+
+#[test]
+fn a_store_that_fails_in_the_middle_of_many_is_not_tried_with_the_rest() {
+    let mut script = Script::with_limits(StoreLimits { batch: 1, ..limits() });
+    let spec = |id: &str| JobSpec::new("work", every(10)).id(id);
+    script.command(Command::AddJobs("default".into(), vec![spec("a"), spec("b"), spec("c")]));
+    script.inserted();
+    script.stored(Err(unavailable()));
+    script.expect(
+        "→ insert a next +0s
+         → notify added a
+         → insert b next +0s
+         → reply added a, StoreUnavailable: store `default`: no route to the store, StoreUnavailable: store \
+            `default`: no route to the store",
+    );
+}
+
+#[test]
+fn a_job_that_the_store_refuses_does_not_keep_the_others_out() {
+    let mut script = Script::new();
+    let spec = |id: &str| JobSpec::new("work", every(10)).id(id);
+    script.command(Command::AddJobs("default".into(), vec![spec("a"), spec("b")]));
+    script.stored(Err(StoreError::new(StoreErrorKind::TooLarge, "2 MiB are more than 1 MiB").with_item(0)));
+    script.inserted();
+    script.expect(
+        "→ insert a next +0s, b next +0s
+         → insert b next +0s
+         → notify added b
+         → reply TooLarge: store `default`: 2 MiB are more than 1 MiB, added b",
+    );
+}
+
+#[test]
+fn what_cannot_run_is_an_error_that_says_what_to_do() {
+    let long = "x".repeat(192);
+    let cases: Vec<(JobSpec, ErrorKind, &str)> = vec![
+        (JobSpec::new("play", every(1)).id("j"), ErrorKind::UnknownTask, "register it"),
+        (JobSpec::new("work", every(1)).id("j").executor("gpu"), ErrorKind::UnknownExecutor, "`default`"),
+        (JobSpec::new("work", Interval::seconds(0)).id("j"), ErrorKind::Trigger, "give at least one microsecond"),
+        (JobSpec::new("work", Cron::crontab("30 2 31 2 *").unwrap()).id("j"), ErrorKind::NeverFires, "never fire"),
+        (JobSpec::new("work", Interval::seconds(1).until(at(-9.0))).id("j").paused(), ErrorKind::NeverFires, "never"),
+        (JobSpec::new("work", every(1)).id(""), ErrorKind::Job, "choose another"),
+        (JobSpec::new("work", every(1)).id("a\0b"), ErrorKind::Job, "NUL"),
+        (JobSpec::new("work", every(1)).id(long.as_str()), ErrorKind::Job, "191"),
+        (JobSpec::new("work", every(1)).id("j").args(not_json()), ErrorKind::Arguments, "JSON"),
+        (
+            JobSpec::new("work", Interval::after_end(std::time::Duration::from_secs(1))).id("j").max_instances(2),
+            ErrorKind::Job,
+            "set it to 1",
+        ),
+    ];
+    for (spec, kind, advice) in cases {
+        let mut script = Script::new();
+        let Err(error) = script.added_at_once(spec.clone()) else { panic!("{spec:?} was added") };
+        assert_eq!(error.kind(), kind, "{spec:?}: {error}");
+        assert!(error.to_string().contains(advice), "{error}");
+    }
+}
+
+#[test]
+fn a_closure_is_kept_only_by_a_store_within_this_process() {
+    let task = Task::new("c", TaskCall::Blocking(std::sync::Arc::new(|_, _| crate::Outcome::Cancelled)), |_| Ok(()));
+    let mut spec = JobSpec::closure(task, every(10)).id("report");
+    let name = spec.take_closure(1).unwrap().name().clone();
+    let mut script = Script::new();
+    script.command(Command::AddTasks(vec![name.clone()]));
+    let error = script.added_at_once(spec.clone()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closure);
+
+    // Nor does a change bring one in.
+    script.command(Command::ChangeJob(None, "report".into(), Change::Modify(JobChange::default().task(&name))));
+    found(&mut script, &report(10.0));
+    let error = script.last_error();
+    assert_eq!(error.kind(), ErrorKind::Closure);
+
+    let mut script = Script::with_limits(StoreLimits { durability: Durability::Volatile, ..limits() });
+    script.command(Command::AddTasks(vec![name]));
+    script.add(spec);
+    script.expect(
+        "→ reply done
+         → insert report next +0s",
+    );
+}
+
+#[test]
+fn the_delivery_of_a_new_job_follows_its_store() {
+    for (durability, delivery) in
+        [(Durability::Durable, crate::Delivery::AtLeastOnce), (Durability::Volatile, crate::Delivery::AtMostOnce)]
+    {
+        let mut script = Script::with_limits(StoreLimits { durability, ..limits() });
+        script.add(JobSpec::now("work"));
+        let StoreCall::Insert(_, rows) = script.open_call() else { panic!() };
+        assert_eq!(rows[0].body.options.delivery, delivery);
+    }
+}
+
+#[test]
+fn a_taken_id_is_an_error_or_kept_or_replaced_as_asked() {
+    let conflicting = |conflict| {
+        let mut script = Script::new();
+        script.add(JobSpec::new("work", every(10)).id("report").name("new").on_conflict(conflict));
+        let existing = Box::new(Listed::Job(JobRow { next_fire_time: Some(at(-20.0)), ..report(-20.0) }));
+        script.know(&report(0.0));
+        let value = vec![Inserted::Conflict(existing)];
+        script.stored(Ok(StoreReply::Insert(Stamped { now: at(0.0), value })));
+        script
+    };
+    conflicting(Conflict::Error).expect(
+        "→ insert report next +0s
+         → reply Conflict: job `report` is in store `default` already; choose another id, or `Conflict::Replace` or \
+            `Conflict::Keep`",
+    );
+    conflicting(Conflict::Keep).expect(
+        "→ insert report next +0s
+         → reply added report",
+    );
+    let mut script = conflicting(Conflict::Replace);
+    // The trigger is written as before: even a next fire time that has passed stays.
+    script.expect(
+        "→ insert report next +0s
+         → update report @ 0: active next -20s",
+    );
+    assert_eq!(update(&script).body.unwrap().name.as_deref(), Some("new"));
+    script.updated(Updated::Updated(Box::new(report(-20.0))));
+    script.expect(
+        "→ notify modified report
+         → reply added report",
+    );
+}
+
+/// A job is replaced by one with this trigger, at 25 seconds; the update that this leads to.
+fn replaced(existing: JobRow, trigger: impl Into<Trigger>) -> Result<Update, crate::Error> {
+    let mut script = Script::new();
+    script.pass(25.0).add(JobSpec::new("work", trigger.into()).id("report").on_conflict(Conflict::Replace));
+    let value = vec![Inserted::Conflict(Box::new(Listed::Job(existing)))];
+    script.stored(Ok(StoreReply::Insert(Stamped { now: at(25.0), value })));
+    if script.has_call() { Ok(update(&script)) } else { Err(script.last_error()) }
+}
+
+#[test]
+fn replacing_keeps_pause_anchor_and_end_of_a_job_with_the_same_trigger() {
+    let bound = Trigger::from(Interval::seconds(10)).bind(at(3.0), chrono_tz::UTC, "report");
+    let mut paused = in_state(JobState::Paused);
+    paused.body.trigger = bound.clone();
+    let update = replaced(paused, Interval::seconds(10)).unwrap();
+    assert_eq!((update.state, update.next_fire_time, update.due), (JobState::Paused, None, None));
+    assert_eq!(update.body.unwrap().trigger, bound);
+
+    // A one-shot that has run and was kept does not run again at each start of the program.
+    let mut kept = in_state(JobState::Kept);
+    kept.body.trigger = Date::at(at(5.0)).into();
+    let update = replaced(kept, Date::at(at(5.0))).unwrap();
+    assert_eq!((update.state, update.next_fire_time), (JobState::Kept, None));
+}
+
+#[test]
+fn replacing_by_another_trigger_begins_anew_and_accounts_for_due_fire_times() {
+    let update = replaced(report(10.0), every(7)).unwrap();
+    assert_eq!((update.next_fire_time, update.due), (Some(at(28.0)), Some(at(10.0))));
+    let run = &update.verdicts[0];
+    assert_eq!((run.id.seq, run.first, run.fire_time, run.count), (1, Some(at(10.0)), at(20.0), Some(2)));
+    assert_eq!(run.verdict(), Some(Verdict::Cancelled));
+}
+
+#[test]
+fn replacing_repairs_a_quarantined_job_and_leaves_one_of_a_newer_version_alone() {
+    let broken = JobRow { state: JobState::Quarantined("bad".into()), ..report(10.0) };
+    let update = replaced(broken, every(10)).unwrap();
+    assert_eq!((update.state, update.next_fire_time), (JobState::Active, Some(at(30.0))));
+
+    let mut newer = report(10.0);
+    newer.body.v = BODY_VERSION + 1;
+    assert_eq!(replaced(newer, every(10)).unwrap_err().kind(), ErrorKind::NewerVersion);
+}
+
+#[test]
+fn a_replacement_is_tried_anew_when_the_job_changes_under_it_and_added_when_it_goes() {
+    let mut script = Script::new();
+    script.add(JobSpec::new("work", every(10)).id("report").on_conflict(Conflict::Replace));
+    let value = vec![Inserted::Conflict(Box::new(Listed::Job(report(10.0))))];
+    script.know(&report(10.0));
+    script.stored(Ok(StoreReply::Insert(Stamped { now: at(0.0), value })));
+    script.updated(Updated::Conflict(Box::new(JobRow { revision: 4, ..report(20.0) })));
+    script.updated(Updated::Gone);
+    script.inserted();
+    script.expect(
+        "→ insert report next +0s
+         → update report @ 0: active next +10s
+         → update report @ 4: active next +20s
+         → insert report next +0s
+         → notify added report
+         → reply added report",
+    );
+}
+
+#[test]
+fn an_exported_job_comes_back_as_it_was() {
+    let exported =
+        |paused, next| ExportedJob { id: "report".into(), paused, next_fire_time: next, job: report(0.0).body };
+    for (job, expected) in [
+        (exported(false, Some(at(-30.0))), "→ insert report next -30s"),
+        (exported(true, None), "→ insert report paused"),
+        (exported(false, None), "→ insert report next +0s"),
+    ] {
+        let mut script = Script::new();
+        script.command(Command::ImportJobs("default".into(), vec![job], Conflict::Error));
+        script.expect(expected);
+    }
+    let mut newer = exported(false, None);
+    newer.job.v = 2;
+    let mut script = Script::new();
+    script.command(Command::ImportJobs("default".into(), vec![newer], Conflict::Error));
+    script.expect("→ reply NewerVersion: job `report` has version 2, and this scheduler reads 1; update it first");
+}

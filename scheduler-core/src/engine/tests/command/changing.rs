@@ -1,0 +1,235 @@
+//! Jobs that are changed.
+
+use serde_json::json;
+
+use super::super::script::{Script, at, every, job};
+use crate::{
+    BODY_VERSION, ErrorKind, JobChange, JobRow, JobState, Listed, Overlap, PartialOptions, Run, WhenFinished,
+    engine::{Change, StoreReply},
+    store::{Update, Updated},
+    trigger::{Date, Interval},
+};
+
+use super::*;
+
+#[test]
+fn a_job_under_constant_change_is_busy() {
+    let mut script = Script::new();
+    change(&mut script, Change::Pause);
+    found(&mut script, &report(10.0));
+    for revision in 1..=21 {
+        script.updated(Updated::Conflict(Box::new(JobRow { revision, ..report(10.0) })));
+    }
+    assert_eq!(script.last_error().kind(), ErrorKind::Busy);
+    assert!(!script.has_call());
+}
+
+#[test]
+fn pausing_takes_the_fire_times_away_and_accounts_for_those_that_are_due() {
+    let mut script = Script::new();
+    script.pass(25.0);
+    change(&mut script, Change::Pause);
+    found(&mut script, &report(10.0));
+    script.expect(
+        "→ read report
+         → update report @ 0: paused, #1 +10s..+20s (2) cancelled",
+    );
+    script.updated(Updated::Updated(Box::new(in_state(JobState::Paused))));
+    script.expect(
+        "→ notify modified report
+         → reply job report",
+    );
+}
+
+#[test]
+fn pausing_at_the_very_moment_of_a_fire_time_accounts_for_it_too() {
+    let mut script = Script::new();
+    script.pass(20.0);
+    change(&mut script, Change::Pause);
+    found(&mut script, &report(10.0));
+    script.expect(
+        "→ read report
+         → update report @ 0: paused, #1 +10s..+20s (2) cancelled",
+    );
+}
+
+#[test]
+fn a_one_shot_whose_time_has_come_is_not_given_up_by_a_pause_and_fires_when_resumed() {
+    let once = JobRow { body: job(1, "report", Date::at(at(10.0)).into(), 10.0).job.body, ..report(10.0) };
+    let mut script = Script::new();
+    script.pass(25.0);
+    change(&mut script, Change::Pause);
+    found(&mut script, &once);
+    script.updated(Updated::Updated(Box::new(in_state(JobState::Paused))));
+    change(&mut script, Change::Resume);
+    found(&mut script, &JobRow { state: JobState::Paused, next_fire_time: None, due: None, ..once });
+    script.expect(
+        "→ read report
+         → update report @ 0: paused
+         → notify modified report
+         → reply job report
+         → read report
+         → update report @ 0: active next +10s due +25s",
+    );
+}
+
+/// The update by which a job is resumed, at 25 seconds.
+fn resumed(job: &JobRow) -> Update {
+    let mut script = Script::new();
+    script.pass(25.0);
+    change(&mut script, Change::Resume);
+    found(&mut script, job);
+    update(&script)
+}
+
+#[test]
+fn resuming_goes_on_from_now_and_looks_at_once_for_runs_that_waited() {
+    let update = resumed(&in_state(JobState::Paused));
+    assert_eq!((update.next_fire_time, update.due), (Some(at(30.0)), Some(at(25.0))));
+    assert_eq!(update.state, JobState::Active);
+}
+
+#[test]
+fn resuming_a_job_whose_time_is_over_ends_or_keeps_it() {
+    let mut over = in_state(JobState::Paused);
+    over.body.trigger = Interval::seconds(1).starting_at(at(0.0)).until(at(9.0)).into();
+    let update = resumed(&over);
+    assert_eq!((update.state, update.next_fire_time, update.due), (JobState::Ending, None, Some(at(25.0))));
+    over.body.options.when_finished = WhenFinished::Keep;
+    assert_eq!(resumed(&over).state, JobState::Kept);
+}
+
+#[test]
+fn resuming_a_quarantined_job_loses_none_of_its_fire_times() {
+    let broken = JobRow { state: JobState::Quarantined("bad".into()), due: None, ..report(10.0) };
+    let update = resumed(&broken);
+    assert_eq!((update.state, update.next_fire_time), (JobState::Active, Some(at(10.0))));
+    assert_eq!((update.due, update.verdicts), (Some(at(25.0)), vec![]));
+}
+
+#[test]
+fn a_change_that_changes_nothing_writes_and_tells_nothing() {
+    for (job, asked) in [
+        (report(10.0), Change::Resume),
+        (in_state(JobState::Kept), Change::Resume),
+        (in_state(JobState::Paused), Change::Pause),
+    ] {
+        let mut script = Script::new();
+        change(&mut script, asked);
+        found(&mut script, &job);
+        script.expect(
+            "→ read report
+             → reply job report",
+        );
+    }
+}
+
+#[test]
+fn a_job_that_is_over_cannot_be_paused() {
+    let mut script = Script::new();
+    change(&mut script, Change::Pause);
+    found(&mut script, &in_state(JobState::Kept));
+    script.expect(
+        "→ read report
+         → reply Job: job `report` is kept and has no fire times to pause; give it another trigger, or remove it",
+    );
+}
+
+/// What a change at 25 seconds makes of a job that was to fire at 10 and 20.
+fn modified(existing: &JobRow, by: JobChange) -> Update {
+    let mut script = Script::new();
+    script.pass(25.0);
+    change(&mut script, Change::Modify(by));
+    found(&mut script, existing);
+    update(&script)
+}
+
+#[test]
+fn modifying_changes_what_is_given_and_keeps_the_rest() {
+    let by = JobChange::default().name("n").args(json!([1])).overlap(Overlap::Allow).options(PartialOptions::default());
+    let update = modified(&report(10.0), by);
+    let body = update.body.unwrap();
+    assert_eq!((body.name.as_deref(), body.args), (Some("n"), json!([1])));
+    assert_eq!((update.next_fire_time, update.due, update.verdicts), (Some(at(10.0)), Some(at(10.0)), vec![]));
+}
+
+#[test]
+fn another_trigger_gives_up_what_is_due_and_begins_from_now() {
+    let update = modified(&report(10.0), JobChange::default().trigger(every(7)));
+    assert_eq!(update.next_fire_time, Some(at(28.0)));
+    assert_eq!((update.verdicts[0].first, update.verdicts[0].fire_time), (Some(at(10.0)), at(20.0)));
+    // Even if a next fire time is given with it that the old trigger knew.
+    let by = JobChange::default().trigger(every(7)).next_fire_time(at(20.0));
+    let update = modified(&report(10.0), by);
+    assert_eq!(update.next_fire_time, Some(at(20.0)));
+    assert_eq!((update.verdicts[0].first, update.verdicts[0].fire_time), (Some(at(10.0)), at(20.0)));
+}
+
+#[test]
+fn a_chosen_next_fire_time_gives_up_only_those_before_it() {
+    let update = modified(&report(10.0), JobChange::default().next_fire_time(at(20.0)));
+    assert_eq!((update.next_fire_time, update.due), (Some(at(20.0)), Some(at(10.0))));
+    let given_up: Vec<&Run> = update.verdicts.iter().collect();
+    assert_eq!((given_up.len(), given_up[0].first, given_up[0].fire_time), (1, None, at(10.0)));
+    let update = modified(&report(10.0), JobChange::default().next_fire_time(at(5.0)));
+    assert_eq!((update.next_fire_time, update.verdicts), (Some(at(5.0)), vec![]));
+}
+
+#[test]
+fn a_retry_that_waits_is_not_put_off_by_a_later_next_fire_time() {
+    let retrying = JobRow { due: Some(at(26.0)), ..report(40.0) };
+    let update = modified(&retrying, JobChange::default().next_fire_time(at(1000.0)));
+    assert_eq!((update.next_fire_time, update.due), (Some(at(1000.0)), Some(at(26.0))));
+}
+
+#[test]
+fn bad_changes_are_errors_that_say_what_to_do() {
+    let cases: Vec<(JobChange, JobRow, ErrorKind, &str)> = vec![
+        (JobChange::default().task("play"), report(10.0), ErrorKind::UnknownTask, "register it"),
+        (JobChange::default().executor("gpu"), report(10.0), ErrorKind::UnknownExecutor, "the scheduler has `default`"),
+        (JobChange::default().args(not_json()), report(10.0), ErrorKind::Arguments, "JSON"),
+        (JobChange::default().next_fire_time(at(1.0)), in_state(JobState::Paused), ErrorKind::Job, "resume it"),
+        (
+            JobChange::default().trigger(Interval::after_end(std::time::Duration::from_secs(1))).max_instances(3),
+            report(10.0),
+            ErrorKind::Job,
+            "set it to 1",
+        ),
+    ];
+    for (by, existing, kind, advice) in cases {
+        let mut script = Script::new();
+        change(&mut script, Change::Modify(by.clone()));
+        found(&mut script, &existing);
+        let error = script.last_error();
+        assert_eq!(error.kind(), kind, "{by:?}: {error}");
+        assert!(error.to_string().contains(advice) && error.to_string().contains('`'), "{error}");
+    }
+}
+
+#[test]
+fn a_job_of_a_newer_version_and_one_that_cannot_be_read_are_not_changed() {
+    let mut newer = report(10.0);
+    newer.body.v = BODY_VERSION + 1;
+    let mut script = Script::new();
+    change(&mut script, Change::Pause);
+    found(&mut script, &newer);
+    assert_eq!(script.last_error().kind(), ErrorKind::NewerVersion);
+
+    let raw = crate::RawJob { uid: "x".into(), id: "report".into(), body: "{".into(), reason: "it ends early".into() };
+    change(&mut script, Change::Resume);
+    script.stored(Ok(StoreReply::Job(Some(Box::new(Listed::Raw(raw))))));
+    let error = script.last_error();
+    assert_eq!(error.kind(), ErrorKind::Quarantined);
+    assert_eq!(error.to_string(), "job `report` cannot be read: it ends early; repair its row or remove it");
+}
+
+#[test]
+fn a_job_that_goes_while_it_is_changed_is_not_found() {
+    let mut script = Script::new();
+    change(&mut script, Change::Pause);
+    found(&mut script, &report(10.0));
+    script.updated(Updated::Gone);
+    let error = script.last_error();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_eq!(error.to_string(), "job `report` was removed from store `default` while it was being changed");
+}

@@ -89,7 +89,8 @@ impl Scheduler {
         Self { shared: Arc::new(Shared { commands, runtime, registry, listeners }), scope: None }
     }
 
-    /// A handle that adds, finds, lists and removes jobs in one store only. APScheduler's `jobstore=` argument.
+    /// A handle that adds, finds, lists and removes jobs in one store only, also if their description names another one.
+    /// APScheduler's `jobstore=` argument.
     #[doc(alias = "jobstore")]
     pub fn in_store(&self, store: impl Into<StoreName>) -> Self {
         Self { shared: Arc::clone(&self.shared), scope: Some(store.into()) }

@@ -91,3 +91,24 @@ pub(super) fn context_of(start: &Start, node: NodeId, cancellation: Cancellation
         cancellation,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use scheduler_core::Uid;
+
+    use super::*;
+
+    #[test]
+    fn the_end_of_an_attempt_is_not_taken_for_that_of_its_successor() {
+        let run = RunId { uid: Uid(1), seq: 7 };
+        let mut runs = Runs::default();
+        let (first, of_first) = runs.begin(run);
+        let (second, of_second) = runs.begin(run);
+
+        runs.cancel(run);
+        assert!(!of_first.is_cancelled() && of_second.is_cancelled());
+        assert!(!runs.end(run, first));
+        assert!(runs.end(run, second));
+        assert!(!runs.end(run, second));
+    }
+}

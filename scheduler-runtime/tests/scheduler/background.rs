@@ -15,6 +15,7 @@ use scheduler_executors::{Inline, blocking, task};
 use scheduler_runtime::{Background, Builder, Scheduler};
 use scheduler_stores::MemoryStore;
 use scheduler_thread::ThreadRuntime;
+use scheduler_tokio::TokioRuntime;
 
 /// How long a test waits for another thread before it fails.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -176,4 +177,19 @@ fn it_goes_on_without_its_handle_once_it_has_been_started() {
     for _ in 0..3 {
         tells.recv_timeout(DEADLINE).unwrap();
     }
+}
+
+#[test]
+fn a_call_says_so_when_the_tokio_runtime_has_gone_with_its_scheduler() {
+    let host = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let scheduler = Scheduler::builder(TokioRuntime::from(host.handle().clone())).build().unwrap();
+    let mut events = scheduler.events(EventMask::ALL);
+    futures_executor::block_on(scheduler.start()).unwrap();
+
+    drop(host);
+
+    let error = futures_executor::block_on(scheduler.jobs()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ShutDown);
+    assert_eq!(futures_executor::block_on(scheduler.shutdown(ShutdownMode::Wait)), Ok(()));
+    while futures_executor::block_on(events.next()).is_some() {}
 }

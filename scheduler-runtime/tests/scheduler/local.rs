@@ -360,3 +360,14 @@ fn dropping_it_answers_who_waits_for_it() {
 
     assert_eq!(error.kind(), ErrorKind::ShutDown);
 }
+
+#[test]
+fn an_async_listener_that_panics_ends_alone() {
+    let (local, clock, log) = local(|builder| builder.task("tick", || async {}));
+    local.add_async_listener(EventMask::RUN_EXECUTED, |_| async { panic!("(this panic is part of the test)") });
+    local.add_job(JobSpec::new("tick", Interval::seconds(10)).id("clock")).unwrap();
+
+    local.block_on(clock.sleep(Duration::from_secs(20)));
+
+    assert!(log.read().contains(&"10:00:20 executed clock@10:00:20".to_owned()));
+}

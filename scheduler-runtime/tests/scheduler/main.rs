@@ -3,11 +3,14 @@
 
 mod background;
 mod behaviour;
+mod changes;
 mod closures;
 mod endings;
 mod faults;
 mod jobs;
+mod life;
 mod listeners;
+mod listing;
 mod local;
 mod stage;
 mod triggers;

@@ -1,0 +1,210 @@
+//! The life of a scheduler, and its parts.
+
+use scheduler_core::{
+    ErrorKind, EventMask, JobSpec, Outcome, PartialOptions,
+    engine::{SchedulerState, ShutdownMode},
+    trigger::{Cron, Interval},
+};
+use scheduler_executors::{Inline, task};
+use scheduler_stores::MemoryStore;
+
+use crate::{
+    stage::Hand,
+    world::{World, clock},
+};
+
+#[test]
+fn a_scheduler_goes_from_stopped_over_running_and_paused_to_shut_down() {
+    let world = World::stopped(|builder| builder);
+    let state = || world.wait(world.scheduler.state());
+    assert_eq!(state(), SchedulerState::Stopped);
+    assert_eq!(world.wait(world.scheduler.pause()).unwrap_err().kind(), ErrorKind::NotRunning);
+    assert_eq!(world.wait(world.scheduler.resume()).unwrap_err().kind(), ErrorKind::NotRunning);
+    assert!(!world.wait(world.scheduler.is_running()));
+
+    world.wait(world.scheduler.start()).unwrap();
+    assert_eq!(state(), SchedulerState::Running);
+    assert_eq!(world.wait(world.scheduler.start()).unwrap_err().kind(), ErrorKind::AlreadyStarted);
+    assert_eq!(world.wait(world.scheduler.start_paused()).unwrap_err().kind(), ErrorKind::AlreadyStarted);
+    world.wait(world.scheduler.pause()).unwrap();
+    world.wait(world.scheduler.pause()).unwrap();
+    assert_eq!(state(), SchedulerState::Paused);
+    assert!(world.wait(world.scheduler.is_running()));
+    world.wait(world.scheduler.resume()).unwrap();
+    world.wait(world.scheduler.resume()).unwrap();
+    world.wait(world.scheduler.shutdown(ShutdownMode::Wait)).unwrap();
+    assert_eq!(state(), SchedulerState::ShutDown);
+
+    assert_eq!(world.told(), ["10:00:00 started", "10:00:00 paused", "10:00:00 resumed", "10:00:00 shut down"]);
+}
+
+#[test]
+fn a_scheduler_that_is_started_paused_runs_nothing_until_it_is_resumed() {
+    let world = World::stopped(|builder| builder);
+    world.wait(world.scheduler.start_paused()).unwrap();
+    world.add(JobSpec::now("tick").id("once"));
+    world.advance(60);
+    assert_eq!(world.told(), ["10:00:00 started", "10:00:00 added once"]);
+
+    world.wait(world.scheduler.resume()).unwrap();
+
+    assert_eq!(
+        world.told(),
+        [
+            "10:01:00 resumed",
+            "10:01:00 submitted once@10:00:00",
+            "10:01:00 executed once@10:00:00",
+            "10:01:00 finished once"
+        ]
+    );
+}
+
+#[test]
+fn stores_and_executors_come_and_go() {
+    let world = World::new(|builder| builder);
+    world.wait(world.scheduler.add_store("other", MemoryStore::new())).unwrap();
+    world.wait(world.scheduler.add_executor("inline", Inline::new())).unwrap();
+    let error = world.wait(world.scheduler.add_store("other", MemoryStore::new())).unwrap_err();
+    assert_eq!(error.to_string(), "store `other` is there already; remove it first or choose another name");
+    let error = world.wait(world.scheduler.add_executor("inline", Inline::new())).unwrap_err();
+    assert_eq!(error.to_string(), "executor `inline` is there already; remove it first or choose another name");
+    world.add(JobSpec::new("tick", Interval::seconds(10)).id("there").store("other").executor("inline"));
+    world.advance(10);
+
+    world.wait(world.scheduler.remove_executor("inline")).unwrap();
+    world.advance(10);
+    world.wait(world.scheduler.remove_store("other")).unwrap();
+    world.advance(60);
+
+    assert_eq!(
+        world.told(),
+        [
+            "10:00:00 store other added",
+            "10:00:00 executor inline added",
+            "10:00:00 added there",
+            "10:00:10 submitted there@10:00:10",
+            "10:00:10 executed there@10:00:10",
+            "10:00:10 executor inline removed",
+            "10:00:20 declined there: this node has no executor `inline`",
+            "10:00:20 store other removed",
+        ]
+    );
+    let error = world.wait(world.scheduler.remove_store("other")).unwrap_err();
+    assert_eq!(error.to_string(), "there is no store `other`; the scheduler has `default`");
+    let error = world.wait(world.scheduler.remove_executor("inline")).unwrap_err();
+    assert_eq!(error.to_string(), "there is no executor `inline`; the scheduler has `default`");
+}
+
+#[test]
+fn a_task_that_is_removed_leaves_its_jobs_to_others_and_one_that_is_added_takes_them_up() {
+    let world = World::new(|builder| builder);
+    world.add(JobSpec::new("tick", Interval::seconds(10)).id("clock"));
+    world.told();
+
+    world.wait(world.scheduler.remove_task("tick")).unwrap();
+    world.advance(60);
+    assert_eq!(world.told(), ["10:00:10 declined clock: this node has no task `tick`"]);
+    let error = world.wait(world.scheduler.remove_task("tick")).unwrap_err();
+    assert_eq!(error.to_string(), "this scheduler has no task `tick`");
+    world.wait(world.scheduler.add_task(task("tick", || async {}))).unwrap();
+
+    assert_eq!(
+        world.told(),
+        [
+            "10:01:00 coalesced clock@10:00:10..10:00:50 (5)",
+            "10:01:00 submitted clock@10:01:00",
+            "10:01:00 executed clock@10:01:00"
+        ]
+    );
+}
+
+#[test]
+fn a_scheduler_with_nothing_due_does_not_wake() {
+    let world = World::new(|builder| builder);
+    world.wait(world.scheduler.wakeup()).unwrap();
+    // Once it looks for what dead nodes left behind, when it has been here for as long as their leases.
+    world.advance(60);
+    let before = world.runtime.wake_ups();
+
+    world.advance(86_400);
+
+    assert_eq!(world.runtime.wake_ups(), before, "nothing is due, so nothing wakes");
+}
+
+#[test]
+fn job_defaults_hold_where_a_description_says_nothing() {
+    let defaults = PartialOptions::default().max_instances(5).history(7);
+    let world = World::new(|builder| builder.job_defaults(defaults).timezone_named("Europe/Berlin"));
+
+    let job = world.add(JobSpec::new("tick", Cron::crontab("0 12 * * *").unwrap()).history(9));
+
+    assert_eq!((job.body.options.max_instances.get(), job.body.options.history), (5, 9));
+    // Noon in Berlin.
+    assert_eq!(job.next_fire_time, Some(clock("11:00:00")));
+}
+
+#[test]
+fn each_job_runs_on_the_executor_that_it_names() {
+    let (fast, slow) = (Hand::default(), Hand::default());
+    let world = World::new(|builder| builder.executor("fast", fast.clone()).executor("slow", slow.clone()));
+
+    world.add(JobSpec::now("tick").id("one").executor("fast"));
+    world.add(JobSpec::now("tick").id("two").executor("slow"));
+    world.add(JobSpec::now("tick").id("three").executor("slow"));
+
+    assert_eq!((fast.count(), slow.count()), (1, 2));
+    assert_eq!(fast.end(Outcome::Ok(serde_json::Value::Null)).job_id, "one");
+}
+
+#[test]
+fn no_more_runs_run_at_once_than_the_run_limit_says() {
+    let hand = Hand::default();
+    let world = World::new(|builder| builder.executor("default", hand.clone()).run_limit(2));
+    for id in ["one", "two", "three"] {
+        world.add(JobSpec::now("tick").id(id));
+    }
+    assert_eq!(hand.count(), 2);
+
+    hand.end(Outcome::Ok(serde_json::Value::Null));
+    world.advance(0);
+
+    assert_eq!(hand.count(), 2);
+    hand.end(Outcome::Ok(serde_json::Value::Null));
+    assert_eq!(hand.end(Outcome::Ok(serde_json::Value::Null)).job_id, "three");
+}
+
+#[test]
+fn a_clock_that_is_set_forward_is_noticed_within_a_minute_and_nothing_is_early_when_it_is_set_back() {
+    let world = World::new(|builder| builder);
+    world.add(JobSpec::new("tick", Cron::crontab("0 12 * * *").unwrap()).id("noon"));
+    world.told();
+
+    world.runtime.step_clock(chrono::TimeDelta::hours(2));
+    world.advance(60);
+    let told = world.told();
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(told[0].ends_with("submitted noon@12:00:00"), "{told:#?}");
+
+    let world = World::new(|builder| builder);
+    world.add(JobSpec::new("tick", Cron::crontab("0 12 * * *").unwrap()).id("noon"));
+    world.told();
+    world.runtime.step_clock(chrono::TimeDelta::hours(-1));
+    world.advance(2 * 3_600);
+    assert_eq!(world.told(), Vec::<String>::new());
+    world.runtime.run_until(clock("12:00:00"));
+    assert_eq!(world.told(), ["12:00:00 submitted noon@12:00:00", "12:00:00 executed noon@12:00:00"]);
+}
+
+#[test]
+fn handles_and_their_calls_go_between_threads() {
+    fn goes<T: Send>(_: &T) {}
+    let world = World::new(|builder| builder);
+    let scheduler = &world.scheduler;
+
+    goes(scheduler);
+    goes(&scheduler.add_job(JobSpec::now("tick")));
+    goes(&scheduler.print_jobs(&mut Vec::new()));
+    goes(&scheduler.shutdown(ShutdownMode::Wait));
+    goes(&scheduler.events(EventMask::ALL).next());
+    goes(&world.add(JobSpec::now("tick")).refresh());
+}

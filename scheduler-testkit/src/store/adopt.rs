@@ -54,6 +54,21 @@ pub async fn nothing_is_taken_over_without_adopting(bench: &Bench) {
     assert_eq!(bench.a().end(&started, Verdict::Ok).await, RecordOutcome::Done);
 }
 
+/// A call that was delayed on its way does not shorten a lease that a later one has renewed.
+pub async fn a_delayed_life_sign_shortens_no_lease(bench: &Bench) {
+    bench.due_job("report").await;
+    let started = bench.a().start("report").await;
+    let delayed = bench.a().record_call(&[]);
+    bench.advance(LEASE * 2 / 3).await;
+    bench.a().life_sign().await;
+
+    bench.store().record(&delayed).await.expect("a record is answered");
+
+    bench.advance(LEASE * 2 / 3).await;
+    assert_eq!(bench.b().adopt().await.jobs, []);
+    assert_eq!(bench.a().end(&started, Verdict::Ok).await, RecordOutcome::Done);
+}
+
 /// A life sign renews the lease of all that a node holds, and so do its claims and moves while it holds something.
 pub async fn a_node_that_shows_life_keeps_its_runs(bench: &Bench) {
     for id in ["one", "two"] {

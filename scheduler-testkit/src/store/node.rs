@@ -118,9 +118,13 @@ impl<'a> Node<'a> {
 
     /// Sends reports.
     pub async fn record(&self, entries: &[Entry]) -> Recorded {
+        self.store.record(&self.record_call(entries)).await.expect("a record is answered")
+    }
+
+    /// The call that sends reports, stamped with the present.
+    pub fn record_call(&self, entries: &[Entry]) -> Record {
         let (at, owner) = (self.bench.at(), self.id.clone());
-        let record = Record { at, owner, lease: LEASE, entries: entries.to_vec() };
-        self.store.record(&record).await.expect("a record is answered")
+        Record { at, owner, lease: LEASE, entries: entries.to_vec() }
     }
 
     /// Sends a report about a run.

@@ -64,6 +64,7 @@ macro_rules! store_conformance {
                 an_orphan_of_a_job_that_is_over_knows_its_task
                 nothing_is_taken_over_without_adopting
                 a_node_that_shows_life_keeps_its_runs
+                a_delayed_life_sign_shortens_no_lease
                 the_next_due_covers_the_leases_of_others
                 taking_over_is_limited
                 a_node_that_was_taken_over_learns_it

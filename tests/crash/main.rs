@@ -111,7 +111,7 @@ fn a_process_that_was_stopped_past_its_lease_cannot_record_what_was_taken_over()
     let mut stopped = stage.start(Part::Hold, lease);
     stage.log.wait_for("the first process runs the job", |lines| lines.iter().any(|line| line.what == "start"));
 
-    stopped.signal(Signal::STOP);
+    stage.while_nobody_writes(|| stopped.signal(Signal::STOP));
     let mut other = stage.start(Part::Hold, lease);
     stage.log.wait_for("the other process takes the run over", |lines| {
         lines.iter().any(|line| line.what == "start" && line.attempt == 2 && line.pid == other.id())
@@ -153,6 +153,17 @@ impl Stage {
 
     fn start(&self, part: Part, lease: Duration) -> Child {
         Child::start(part, self.folder.path(), lease)
+    }
+
+    /// Does something while no process holds the file's lock: one that is stopped with it would lock out all others.
+    fn while_nobody_writes(&self, act: impl FnOnce()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut connection = sqlx::SqliteConnection::connect(&child::url(self.folder.path())).await.unwrap();
+            let transaction = connection.begin_with("BEGIN IMMEDIATE").await.unwrap();
+            act();
+            transaction.rollback().await.unwrap();
+        });
     }
 
     /// What the file says when nobody writes to it, read through the library and around it.

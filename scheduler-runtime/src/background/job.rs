@@ -47,47 +47,47 @@ impl BlockingJob {
         self.block(self.job.refresh())
     }
 
-    /// Changes properties of the job; see [`Scheduler::modify_job`].
+    /// Changes properties of the job; see [`Job::modify`].
     ///
     /// # Errors
     ///
-    /// Those of [`Scheduler::modify_job`].
+    /// Those of [`Job::modify`].
     pub fn modify(&self, change: JobChange) -> Result<Self, Error> {
         self.block(self.job.modify(change))
     }
 
-    /// Gives the job another trigger; see [`Scheduler::reschedule_job`].
+    /// Gives the job another trigger; see [`Job::reschedule`].
     ///
     /// # Errors
     ///
-    /// Those of [`Scheduler::reschedule_job`].
+    /// Those of [`Job::reschedule`].
     pub fn reschedule(&self, trigger: impl Into<Trigger>) -> Result<Self, Error> {
         self.block(self.job.reschedule(trigger))
     }
 
-    /// Keeps the job from firing; see [`Scheduler::pause_job`].
+    /// Keeps the job from firing; see [`Job::pause`].
     ///
     /// # Errors
     ///
-    /// Those of [`Scheduler::pause_job`].
+    /// Those of [`Job::pause`].
     pub fn pause(&self) -> Result<Self, Error> {
         self.block(self.job.pause())
     }
 
-    /// Lets the job fire again; see [`Scheduler::resume_job`].
+    /// Lets the job fire again; see [`Job::resume`].
     ///
     /// # Errors
     ///
-    /// Those of [`Scheduler::resume_job`].
+    /// Those of [`Job::resume`].
     pub fn resume(&self) -> Result<Self, Error> {
         self.block(self.job.resume())
     }
 
-    /// Removes the job; see [`Scheduler::remove_job`].
+    /// Removes the job; see [`Job::remove`].
     ///
     /// # Errors
     ///
-    /// Those of [`Scheduler::remove_job`].
+    /// Those of [`Job::remove`].
     pub fn remove(&self) -> Result<(), Error> {
         self.host.block(self.job.remove())
     }

@@ -29,8 +29,8 @@ pub use scheduler_core::{
 };
 pub use scheduler_executors as executors;
 pub use scheduler_runtime::{
-    Background, Blocking, BlockingJob, Builder, EventStream, ExportedJob, Job, ListenerId, Local, Missed, Runtime,
-    Scheduler, SchedulerState, ShutdownMode,
+    Background, Blocking, BlockingJob, Builder, EventStream, ExportedJob, Job, ListenerId, Local, LocalTaskFn, Missed,
+    Runtime, Scheduler, SchedulerState, ShutdownMode,
 };
 pub use scheduler_stores as stores;
 

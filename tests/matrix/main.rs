@@ -69,5 +69,5 @@ matrix! {
     tokio = apscheduler::TokioRuntime::new().unwrap();
     async_std = apscheduler::AsyncStdRuntime;
     smol = apscheduler::SmolRuntime;
-    threads = apscheduler::ThreadRuntime::new().unwrap();
+    thread = apscheduler::ThreadRuntime::new().unwrap();
 }

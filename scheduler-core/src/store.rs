@@ -83,8 +83,8 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
 
     /// Moves claimed jobs on, each by itself, writes their runs and gives up the claims. Renews the node's lease.
     ///
-    /// A move is applied if the job's `revision`, `fence` and owner are those of the claim, or was if a move with this
-    /// fence has been. It counts `fence` up, so that an update decided before it is a conflict. If a run of the job has
+    /// A move is applied if the job's `revision`, `fence` and owner are those of the claim, and was applied if the job's
+    /// last move had this fence; after another node's move it is [`SettleOutcome::Taken`] either way. It counts `fence` up, so that an update decided before it is a conflict. If a run of the job has
     /// ended or been put off since the claim, `due` becomes now if the move leaves the job blocked, and else the `due` of
     /// its first waiting run at the latest. `next_fire_time` never moves back. A job that is ending or removed stays so,
     /// since its id may belong to another one by now, and is deleted when it has no open run.

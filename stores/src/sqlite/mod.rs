@@ -44,7 +44,8 @@ use self::{
 ///
 /// The file and its tables are created if they are not there. Clones share their connections. It works inside of tokio
 /// and without it, since SQLite runs on threads of its own here and needs no timer; a call that finds the file locked by
-/// another process waits there, by default for ten seconds.
+/// another process waits there, by default for ten seconds. A process that is stopped, as by a debugger, in the middle of
+/// a transaction locks the others out until it goes on or is killed; that is how SQLite works.
 ///
 /// # Durability
 ///

@@ -11,6 +11,7 @@
 //! | [`store`], [`executor`], [`task`] | the ports: what stores, executors and tasks are to the engine |
 
 pub mod cancellation;
+pub mod change;
 pub mod engine;
 pub mod error;
 pub mod event;
@@ -19,6 +20,7 @@ pub mod id;
 pub mod job;
 pub mod now;
 pub mod options;
+pub mod partial_options;
 pub mod plan;
 pub mod run;
 pub mod spec;
@@ -27,6 +29,7 @@ pub mod task;
 pub mod trigger;
 
 pub use cancellation::CancellationToken;
+pub use change::JobChange;
 pub use error::{Error, ErrorKind};
 pub use event::{Event, EventKind, EventMask, JobRef, Removal, RunRef};
 pub use executor::{BlockingPool, Dispatch, Executor};
@@ -34,8 +37,9 @@ pub use id::{ExecutorName, JobId, NodeId, RunId, StoreName, TaskName, Uid};
 pub use job::{BODY_VERSION, JobBody, JobRow, JobState, Listed, RawJob};
 pub use now::Now;
 pub use options::{Coalesce, Conflict, Delivery, JobOptions, Overlap, WhenFinished};
+pub use partial_options::PartialOptions;
 pub use run::{Run, RunState, Totals, Verdict, Wait};
-pub use spec::{JobChange, JobSpec, PartialOptions};
+pub use spec::JobSpec;
 pub use store::JobStore;
 pub use task::{BoxFuture, Outcome, RunContext, Task, TaskCall};
 pub use trigger::Trigger;

@@ -46,6 +46,7 @@ macro_rules! on_store {
             shutting_down_waits_for_running_runs
             a_restart_on_the_same_store_catches_up
             several_nodes_never_run_a_fire_time_twice
+            a_job_added_on_one_node_wakes_another
             a_node_that_vanishes_is_taken_over_after_its_lease
             several_stores_are_used_at_once
             a_background_scheduler_runs_jobs

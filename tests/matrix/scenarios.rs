@@ -292,6 +292,24 @@ pub(crate) fn several_nodes_never_run_a_fire_time_twice<P: Place>(stage: &Stage<
     });
 }
 
+pub(crate) fn a_job_added_on_one_node_wakes_another<P: Place>(stage: &Stage<P>) {
+    // Nothing but the news of the job makes an idle node look before half a lease has passed.
+    let lease = Duration::from_secs(600);
+    stage.run(async {
+        let idle = stage.builder().await.lease(lease).build().unwrap();
+        let mut events = idle.events(EventMask::RUN_EXECUTED);
+        idle.start().await.unwrap();
+        let client = stage.builder().await.lease(lease).build().unwrap();
+        for n in 0..2 {
+            client.add_job(JobSpec::now("tick").id(format!("{n}"))).await.unwrap();
+            let event = stage.next(&mut events).await;
+            assert_eq!(event.kind.run().unwrap().job.id, format!("{n}").as_str());
+        }
+        idle.shutdown(ShutdownMode::Wait).await.unwrap();
+        client.shutdown(ShutdownMode::Wait).await.unwrap();
+    });
+}
+
 pub(crate) fn a_node_that_vanishes_is_taken_over_after_its_lease<P: Place>(stage: &Stage<P>) {
     let lease = Duration::from_millis(400);
     stage.run(async {

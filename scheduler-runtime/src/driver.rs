@@ -175,19 +175,6 @@ impl Driver {
         self.engine.handle(self.runtime.now(), Input::Command(call, message.command));
     }
 
-    /// Lets the runtime's other tasks run: those that bring answers may be waiting behind this one.
-    async fn step_aside() {
-        let mut has_stepped = false;
-        poll_fn(|cx| {
-            if std::mem::replace(&mut has_stepped, true) {
-                return Poll::Ready(());
-            }
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        })
-        .await;
-    }
-
     fn perform_effects(&mut self) {
         loop {
             while let Some(effect) = self.engine.poll_effect() {
@@ -365,7 +352,8 @@ impl Driver {
         }
         let after = wake.map_or(LONGEST_SLEEP, |wake| wake.after.min(LONGEST_SLEEP));
         if after.is_zero() {
-            Self::step_aside().await;
+            // Whoever brings the answers that are waited for may be waiting behind this task.
+            yield_now().await;
         }
         let first = {
             let mut timer = wake.map(|_| self.runtime.sleep(after));
@@ -391,7 +379,13 @@ impl Driver {
             .await
         };
         match first {
-            First::Completion(completion) => self.complete(completion),
+            First::Completion(completion) => {
+                if self.runs.are_several() {
+                    // Others that end in the same moment are reported in the same turn.
+                    yield_now().await;
+                }
+                self.complete(completion);
+            }
             First::Message(message) => self.command(message),
             First::Timer => self.engine.handle(self.runtime.now(), Input::Wake),
         }

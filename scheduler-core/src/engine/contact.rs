@@ -40,9 +40,9 @@ pub(super) struct Contact {
     pub(super) is_claiming: bool,
     pub(super) alarm: Alarm,
     /// Jobs that this node has claimed and is settling.
-    pub(super) claimed: BTreeMap<Uid, ClaimedJob>,
+    pub(super) claimed: BTreeMap<Uid, Box<ClaimedJob>>,
     /// Runs that this node runs, until their end is recorded.
-    pub(super) held: BTreeMap<RunId, Held>,
+    pub(super) held: BTreeMap<RunId, Box<Held>>,
     /// Reports that have not been sent.
     pub(super) entries: VecDeque<Entry>,
     pub(super) records_in_flight: usize,

@@ -146,7 +146,7 @@ impl Engine {
     /// Plans what was claimed and sends the moves, with the next claim if there is more.
     fn settle(&mut self, now: Now, index: usize, jobs: Vec<ClaimedJob>, store_now: DateTime<Utc>, more: bool) {
         let moves = jobs.iter().map(|job| self.plan_move(now, index, job, store_now)).collect();
-        self.contacts[index].claimed.extend(jobs.into_iter().map(|job| (job.job.uid, job)));
+        self.contacts[index].claimed.extend(jobs.into_iter().map(|job| (job.job.uid, Box::new(job))));
         let record = self.next_record(now, index);
         let claim = (more && self.can_claim(index)).then(|| self.next_claim(now, index));
         let contact = &mut self.contacts[index];
@@ -302,7 +302,7 @@ impl Engine {
             is_removed: false,
             ended: None,
         };
-        contact.held.insert(run.id, held);
+        contact.held.insert(run.id, Box::new(held));
         self.notify(now, EventKind::RunSubmitted(run_ref));
         self.effects.push_back(Effect::Start(Start {
             run: run.id,

@@ -38,6 +38,11 @@ impl Runs {
         is_latest
     }
 
+    /// Whether several runs are running, so that more than one may end in one moment.
+    pub(super) fn are_several(&self) -> bool {
+        self.running.len() > 1
+    }
+
     pub(super) fn cancel(&self, run: RunId) {
         if let Some((_, token)) = self.running.get(&run) {
             token.cancel();

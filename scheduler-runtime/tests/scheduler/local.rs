@@ -53,7 +53,7 @@ fn everything_runs_on_the_calling_thread_and_needs_no_other() {
     local.add_job(JobSpec::new("anywhere", Interval::seconds(10)).id("sent").args(6)).unwrap();
     log.read();
 
-    local.block_on(clock.sleep(Duration::from_secs(10)));
+    local.block_on(clock.sleep(Duration::from_secs(11)));
 
     assert_eq!(*seen.borrow(), [("ann".to_owned(), "local".to_owned())]);
     let mut told = log.read();

@@ -248,7 +248,8 @@ impl CalendarInterval {
 
     /// The date that the clocks of the zone show, within the years of the calendar.
     fn date_of(&self, micros: i64) -> NaiveDate {
-        let utc = instant(micros.clamp(-60_000_000_000 * MICROS, 250_000_000_000 * MICROS)).unwrap_or_default();
+        let utc = instant(micros.clamp(-60_000_000_000 * MICROS, 250_000_000_000 * MICROS));
+        let utc = utc.expect("years 68 to 9892 are chrono's, too");
         utc.with_timezone(&self.zone()).date_naive()
     }
 
@@ -399,7 +400,8 @@ impl fmt::Display for CalendarInterval {
                 write!(f, " {n}{unit}")?;
             }
         }
-        let time = NaiveTime::from_num_seconds_from_midnight_opt(self.time, 0).unwrap_or_default();
+        let time = NaiveTime::from_num_seconds_from_midnight_opt(self.time, 0);
+        let time = time.expect("a time of day is less than a day");
         write!(f, " at {time}")?;
         if self.month_end == MonthEnd::Clamp {
             write!(f, " clamp")?;

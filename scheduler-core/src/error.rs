@@ -90,6 +90,7 @@ pub enum ErrorKind {
     /// The arguments of a job are not what its task takes.
     Arguments,
     /// The scheduler has been started already.
+    #[doc(alias = "SchedulerAlreadyRunningError")]
     AlreadyStarted,
     /// The scheduler's command channel is full.
     Busy,
@@ -105,9 +106,10 @@ pub enum ErrorKind {
     NeverFires,
     /// The job was written by a newer version.
     NewerVersion,
-    /// No live job has this id.
+    /// No live job has this id, or the job has no such run.
     NotFound,
     /// The scheduler has not been started.
+    #[doc(alias = "SchedulerNotRunningError")]
     NotRunning,
     /// The job is quarantined.
     Quarantined,

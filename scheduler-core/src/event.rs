@@ -9,11 +9,13 @@ use crate::{ExecutorName, JobId, RunId, StoreName, TaskName, Uid};
 
 /// Something that happened, told after the store has confirmed it.
 ///
-/// Events of one run come in order: submitted first, its end last. `seq` counts from 1 without gaps, so that a listener
+/// Events of one run come in order: submitted first, its end last; a run that is repeated is submitted anew. `seq` counts from 1 without gaps, so that a listener
 /// can tell whether it missed one.
 #[derive(Debug, Clone, PartialEq)]
 #[doc(alias = "SchedulerEvent")]
+#[doc(alias = "JobEvent")]
 #[doc(alias = "JobExecutionEvent")]
+#[doc(alias = "JobSubmissionEvent")]
 pub struct Event {
     /// The number of the event at this scheduler.
     pub seq: u64,
@@ -41,6 +43,8 @@ pub struct RunRef {
     pub job: JobRef,
     /// The run.
     pub run: RunId,
+    /// The task of the job.
+    pub task: TaskName,
     /// Its fire time, the last one of a range.
     #[doc(alias = "scheduled_run_time")]
     pub fire_time: DateTime<Utc>,
@@ -112,7 +116,7 @@ pub enum EventKind {
     },
     /// A run was handed to its executor.
     RunSubmitted(RunRef),
-    /// A run waits for a free slot.
+    /// A run waits for a free slot, of its job or of its executor, or has been asked for. It may start on another node.
     RunQueued(RunRef),
     /// A task returned normally.
     RunExecuted {
@@ -123,7 +127,7 @@ pub enum EventKind {
         /// How long it took.
         duration: Duration,
     },
-    /// A task failed or panicked.
+    /// A task failed or panicked, or its process died, and the run is not repeated.
     RunError {
         /// The run.
         run: RunRef,
@@ -132,12 +136,23 @@ pub enum EventKind {
         /// How long it took.
         duration: Duration,
     },
-    /// A task ran longer than its timeout.
+    /// A task ran longer than its timeout, and the run is not repeated.
     RunTimeout {
         /// The run.
         run: RunRef,
         /// How long it took.
         duration: Duration,
+    },
+    /// An attempt of a run failed or ran longer than its timeout, and the run is repeated.
+    RunRetried {
+        /// The run, in the attempt that failed.
+        run: RunRef,
+        /// The error.
+        error: String,
+        /// How long the attempt took.
+        duration: Duration,
+        /// When the next attempt may start, by the store's clock.
+        due: DateTime<Utc>,
     },
     /// A run was cancelled, before or after it started.
     RunCancelled(RunRef),
@@ -201,6 +216,7 @@ impl EventKind {
             Self::RunExecuted { .. } => EventMask::RUN_EXECUTED,
             Self::RunError { .. } => EventMask::RUN_ERROR,
             Self::RunTimeout { .. } => EventMask::RUN_TIMEOUT,
+            Self::RunRetried { .. } => EventMask::RUN_RETRIED,
             Self::RunCancelled(_) => EventMask::RUN_CANCELLED,
             Self::RunLost(_) => EventMask::RUN_LOST,
             Self::RunCoalesced(_) => EventMask::RUN_COALESCED,
@@ -221,6 +237,7 @@ impl EventKind {
             | Self::RunExecuted { run, .. }
             | Self::RunError { run, .. }
             | Self::RunTimeout { run, .. }
+            | Self::RunRetried { run, .. }
             | Self::RunCancelled(run)
             | Self::RunLost(run)
             | Self::RunCoalesced(run)
@@ -280,7 +297,7 @@ masks! {
     14 RUN_MISSED = "EVENT_JOB_MISSED", "Fire times were later than the grace time.";
     15 RUN_SUBMITTED = "EVENT_JOB_SUBMITTED", "A run was handed to its executor.";
     16 RUN_SKIPPED = "EVENT_JOB_MAX_INSTANCES", "A fire time was given up since too many runs were running.";
-    17 RUN_QUEUED, "A run waits for a free slot.";
+    17 RUN_QUEUED, "A run waits for a free slot, or has been asked for.";
     18 RUN_TIMEOUT, "A task ran longer than its timeout.";
     19 RUN_CANCELLED, "A run was cancelled.";
     20 RUN_LOST, "A run's node died, and the run is not repeated.";
@@ -291,6 +308,7 @@ masks! {
     25 STORE_FAILED, "A store call failed.";
     26 STORE_RECOVERED, "A store answers again.";
     27 LISTENER_FAILED, "A listener panicked.";
+    28 RUN_RETRIED, "An attempt of a run failed, and the run is repeated.";
 }
 
 impl EventMask {

@@ -1,5 +1,7 @@
 //! The port to executors: what runs tasks.
 
+use std::num::NonZeroUsize;
+
 use serde_json::Value;
 
 use crate::{BoxFuture, Outcome, RunContext, Task};
@@ -12,6 +14,15 @@ use crate::{BoxFuture, Outcome, RunContext, Task};
 pub trait Executor: std::fmt::Debug + Send + Sync + 'static {
     /// Starts one run. Must not block: it is called on the scheduler's own loop.
     fn start(&self, dispatch: Dispatch) -> BoxFuture<'static, Outcome>;
+
+    /// The most runs that it takes at once on this node. Further ones wait at the scheduler: those of a higher
+    /// [priority](crate::JobOptions::priority) come first, then those that were due first. A run that waits is this node's
+    /// and counts as running; its timeout begins when it starts, and until then it can be cancelled without having started.
+    /// How many a node takes on is limited for all its executors together. Read once, when the executor is added. Defaults
+    /// to none: it takes any number.
+    fn limit(&self) -> Option<NonZeroUsize> {
+        None
+    }
 }
 
 /// One run, ready to start.

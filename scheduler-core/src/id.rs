@@ -127,7 +127,11 @@ impl Default for ExecutorName {
     }
 }
 
-/// The primary key of a job: 128 random bits, new at each add, written as 32 hexadecimal digits.
+/// The primary key of a job: 128 bits, new at each add, written as 32 hexadecimal digits.
+///
+/// Those that a scheduler draws begin with the time, 48 bits of milliseconds since 1970, so that jobs that are added
+/// together lie together in the stores' indexes; then come 16 bits that count and 64 random ones. Any other number does as
+/// well.
 ///
 /// A job that is removed and added again under the same [`JobId`] is another job with another uid.
 ///
@@ -200,6 +204,14 @@ impl std::error::Error for InvalidUid {}
 /// One run: the job's uid and the run's number in that job, written `uid-seq`.
 ///
 /// Numbers count from 1 and give the order in which the job's fire times were settled.
+///
+/// ```
+/// use scheduler_core::RunId;
+/// let run: RunId = "000000000000000000000000000000ff-7".parse()?;
+/// assert_eq!((run.uid.0, run.seq), (255, 7));
+/// assert_eq!(run.to_string(), "000000000000000000000000000000ff-7");
+/// # Ok::<(), scheduler_core::id::InvalidRunId>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RunId {
     /// The job.
@@ -214,8 +226,56 @@ impl fmt::Display for RunId {
     }
 }
 
+impl FromStr for RunId {
+    type Err = InvalidRunId;
+
+    /// Reads what is displayed: the job's uid and the run's number.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidRunId`] for any other text.
+    fn from_str(text: &str) -> Result<Self, InvalidRunId> {
+        let parts = text.split_once('-');
+        let is_number = |seq: &str| !seq.is_empty() && seq.bytes().all(|b| b.is_ascii_digit());
+        let run = parts
+            .filter(|(_, seq)| is_number(seq))
+            .and_then(|(uid, seq)| Some(Self { uid: uid.parse().ok()?, seq: seq.parse().ok()? }));
+        run.ok_or_else(|| InvalidRunId(text.chars().take(60).collect()))
+    }
+}
+
 impl fmt::Debug for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// A text that is not a [`RunId`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidRunId(String);
+
+impl fmt::Display for InvalidRunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "run id {:?}: a uid of 32 hexadecimal digits, `-` and a number are needed", self.0)
+    }
+}
+
+impl std::error::Error for InvalidRunId {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_id_is_read_as_it_is_written_and_nothing_else_is() {
+        let run = RunId { uid: Uid(255), seq: u64::MAX };
+        assert_eq!(run.to_string().parse(), Ok(run));
+        let uid = run.uid;
+        for text in ["", "-", "7", &format!("{uid}"), &format!("{uid}-"), &format!("{uid}-+7"), &format!("{uid}--7")] {
+            let error = text.parse::<RunId>().unwrap_err();
+            assert!(error.to_string().starts_with(&format!("run id {text:?}: ")), "{error}");
+        }
+        let too_large = format!("{uid}-18446744073709551616");
+        assert!(too_large.parse::<RunId>().is_err());
     }
 }

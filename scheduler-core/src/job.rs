@@ -12,7 +12,7 @@ use crate::{ExecutorName, JobId, JobOptions, TaskName, Totals, Trigger, Uid};
 pub const BODY_VERSION: u32 = 1;
 
 /// A job as a store hands it out: its definition and how far it is.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobRow {
     /// The primary key, drawn when the job was added.
     pub uid: Uid,
@@ -89,7 +89,7 @@ impl JobBody {
 }
 
 /// Whether a job is active, paused or over.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum JobState {
     /// It fires.
     Active,

@@ -7,22 +7,27 @@
 //! |---|---|
 //! | [`trigger`] | when a job fires |
 //! | [`plan`] | what becomes of the fire times of one job |
+//! | [`mod@explain`] | why a job did, did not, or will (not) run at a time |
 //! | [`engine`] | the scheduler as a state machine |
 //! | [`store`], [`executor`], [`task`] | the ports: what stores, executors and tasks are to the engine |
 
 pub mod cancellation;
 pub mod change;
+pub mod duration;
 pub mod engine;
 pub mod error;
 pub mod event;
 pub mod executor;
+pub mod explain;
 pub mod id;
 pub mod job;
 pub mod now;
 pub mod options;
 pub mod partial_options;
 pub mod plan;
+pub mod retry;
 pub mod run;
+pub mod scheduled;
 pub mod spec;
 pub mod store;
 pub mod task;
@@ -33,12 +38,15 @@ pub use change::JobChange;
 pub use error::{Error, ErrorKind};
 pub use event::{Event, EventKind, EventMask, JobRef, Removal, RunRef};
 pub use executor::{BlockingPool, Dispatch, Executor};
+pub use explain::{Answer, Explanation};
 pub use id::{ExecutorName, JobId, NodeId, RunId, StoreName, TaskName, Uid};
 pub use job::{BODY_VERSION, JobBody, JobRow, JobState, Listed, RawJob};
 pub use now::Now;
 pub use options::{Coalesce, Conflict, Delivery, JobOptions, Overlap, WhenFinished};
 pub use partial_options::PartialOptions;
+pub use retry::{Failures, Retry};
 pub use run::{Run, RunState, Totals, Verdict, Wait};
+pub use scheduled::Scheduled;
 pub use spec::JobSpec;
 pub use store::JobStore;
 pub use task::{BoxFuture, Outcome, RunContext, Task, TaskCall};

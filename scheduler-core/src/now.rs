@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 /// What the clocks say at one moment. The core never reads a clock; it is told.
 ///
@@ -20,4 +20,23 @@ pub struct Now {
     pub utc: DateTime<Utc>,
     /// The time since an arbitrary start. It never goes back.
     pub monotonic: Duration,
+}
+
+impl Now {
+    /// What the clocks say after some time, if nobody sets them; at the end of the calendar the wall clock stands still.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use chrono::{DateTime, Utc};
+    /// use scheduler_core::Now;
+    ///
+    /// let start = Now { utc: DateTime::<Utc>::UNIX_EPOCH, monotonic: Duration::ZERO };
+    /// let later = start.after(Duration::from_secs(60));
+    /// assert_eq!((later.utc.timestamp(), later.monotonic.as_secs()), (60, 60));
+    /// ```
+    #[must_use]
+    pub fn after(self, passed: Duration) -> Self {
+        let utc = TimeDelta::from_std(passed).ok().and_then(|passed| self.utc.checked_add_signed(passed));
+        Self { utc: utc.unwrap_or(DateTime::<Utc>::MAX_UTC), monotonic: self.monotonic.saturating_add(passed) }
+    }
 }

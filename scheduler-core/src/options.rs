@@ -1,9 +1,11 @@
-//! The options under which a job runs: misfire, coalesce, overlap, delivery, history.
+//! The options under which a job runs: misfire, coalesce, overlap, delivery, timeout, retry, priority, history.
 
 use std::{num::NonZeroU32, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use crate::Retry;
 
 /// What is persisted of a job's options: each one settled when the job was added.
 ///
@@ -33,6 +35,24 @@ pub struct JobOptions {
     /// What becomes of a run whose node dies. Defaults to [`Delivery::AtLeastOnce`] in a store that outlives
     /// the process and to [`Delivery::AtMostOnce`] in one that does not.
     pub delivery: Delivery,
+    /// How long an attempt may take, counted from when its executor gets it; in seconds in the persisted form. After that
+    /// its token is cancelled, an async task that goes on is dropped, and a process is killed; a blocking task has to look
+    /// at its token. However such an attempt ends, it has timed out, unless it returns normally after all, which counts.
+    /// A timeout strikes whether the store answers or not, and also while the scheduler is paused or shuts down.
+    /// Defaults to none.
+    #[serde(with = "seconds", skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+    /// Whether and how a failed run is repeated: it waits in the store and starts as the next attempt for the same fire
+    /// time, on any node. Only its last attempt decides its verdict. A run that was asked to stop, or whose job is
+    /// removed, is not repeated. Defaults to none. In a box, since few jobs have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Box<Retry>>,
+    /// Which of the runs that a node holds start first: those with the higher number. It orders the jobs that the node
+    /// has claimed together, and the runs that wait for an executor with a [limit](crate::Executor::limit), there before
+    /// the order of their fire times. It does not change which jobs a node claims from the store: those that have been
+    /// due for longest. Defaults to 0.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub priority: i32,
     /// How many ended runs the store keeps, newest first. Defaults to 100. Totals are kept for ever.
     pub history: u32,
     /// What becomes of the job after its last fire time. Defaults to [`WhenFinished::Remove`].
@@ -50,11 +70,19 @@ impl Default for JobOptions {
             max_instances: NonZeroU32::MIN,
             overlap: Overlap::Skip,
             delivery: Delivery::AtLeastOnce,
+            timeout: None,
+            retry: None,
+            priority: 0,
             history: 100,
             when_finished: WhenFinished::Remove,
             extra: Map::new(),
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(priority: &i32) -> bool {
+    *priority == 0
 }
 
 /// Which of several fire times that are due at once run.
@@ -73,7 +101,7 @@ pub enum Coalesce {
     All,
 }
 
-/// What becomes of a fire time when `max_instances` runs of its job are running.
+/// What becomes of a fire time, or of a run that is asked for, when `max_instances` runs of its job are running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[doc(alias = "max_instances")]
@@ -125,28 +153,93 @@ pub enum Conflict {
     Keep,
 }
 
-/// A duration as seconds in JSON, exact to the microsecond for two hundred years.
-mod seconds {
+/// A duration that may be missing, as seconds in JSON.
+pub(crate) mod seconds {
     use std::time::Duration;
 
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+    use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(value: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    use super::exact_seconds;
+
+    pub(crate) fn serialize<S: Serializer>(value: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
         match value {
-            Some(duration) if duration.subsec_micros() == 0 => duration.as_secs().serialize(serializer),
-            Some(duration) => duration.as_secs_f64().serialize(serializer),
+            Some(duration) => exact_seconds::serialize(duration, serializer),
             None => serializer.serialize_none(),
         }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-        let Some(seconds) = Option::<f64>::deserialize(deserializer)? else {
-            return Ok(None);
-        };
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        let seconds = Option::<f64>::deserialize(deserializer)?;
+        seconds.map(exact_seconds::duration).transpose()
+    }
+}
+
+/// A duration as seconds in JSON, exact to the microsecond for two hundred years. A longer one than the longest is that.
+pub(crate) mod exact_seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+    /// The longest that is kept, half a million years: in whole seconds, which are exact in any language.
+    pub(crate) const LONGEST: Duration = Duration::from_secs(u64::MAX / 1_000_000);
+
+    pub(crate) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        let duration = duration.min(&LONGEST);
+        match duration.subsec_micros() {
+            0 => duration.as_secs().serialize(serializer),
+            _ => duration.as_secs_f64().serialize(serializer),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        duration(f64::deserialize(deserializer)?)
+    }
+
+    pub(crate) fn duration<E: de::Error>(seconds: f64) -> Result<Duration, E> {
+        if seconds >= LONGEST.as_secs_f64() {
+            return Ok(LONGEST);
+        }
         let duration = Duration::try_from_secs_f64(seconds)
-            .map_err(|_| de::Error::custom(format!("{seconds} is not a number of seconds from 0")))?;
+            .map_err(|_| E::custom(format!("{seconds} is not a number of seconds from 0")))?;
         // Rounded, since 0.1 has no exact binary form.
         let micros = (duration.as_nanos() + 500) / 1_000;
-        Ok(Some(Duration::from_micros(u64::try_from(micros).map_err(de::Error::custom)?)))
+        Ok(Duration::from_micros(u64::try_from(micros).map_err(E::custom)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(options: &JobOptions) -> JobOptions {
+        let json = serde_json::to_string(options).unwrap();
+        serde_json::from_str(&json).unwrap_or_else(|error| panic!("{json}: {error}"))
+    }
+
+    #[test]
+    fn whatever_duration_is_persisted_can_be_read() {
+        let seconds = [0, 1, u64::MAX / 1_000_000, u64::MAX / 1_000_000 + 1, u64::MAX];
+        let durations = seconds.map(Duration::from_secs).into_iter();
+        for duration in durations.chain([Duration::MAX, Duration::from_micros(u64::MAX), Duration::from_nanos(1)]) {
+            let options = JobOptions {
+                timeout: Some(duration),
+                misfire_grace_time: Some(duration),
+                retry: Some(Box::new(Retry::attempts(3).backoff(duration).cap(duration))),
+                ..JobOptions::default()
+            };
+            let read = kept(&options);
+            let whole_micros = Duration::from_micros(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
+            assert_eq!(read.timeout, Some(whole_micros.min(exact_seconds::LONGEST)), "{duration:?}");
+            assert_eq!(kept(&read), read, "{duration:?}");
+        }
+    }
+
+    #[test]
+    fn a_persisted_duration_that_is_none_is_refused() {
+        for seconds in ["-1", "\"1s\"", "[]"] {
+            assert!(serde_json::from_str::<JobOptions>(&format!(r#"{{"timeout": {seconds}}}"#)).is_err(), "{seconds}");
+        }
+        let longest: JobOptions = serde_json::from_str(r#"{"timeout": 1e300}"#).unwrap();
+        assert_eq!(longest.timeout, Some(exact_seconds::LONGEST));
     }
 }

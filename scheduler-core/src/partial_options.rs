@@ -1,8 +1,13 @@
 //! Options of which some are given, and the setters that go with them.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{fmt, num::NonZeroU32, time::Duration};
 
-use crate::{Coalesce, Delivery, JobChange, JobOptions, JobSpec, Overlap, WhenFinished};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, IntoDeserializer},
+};
+
+use crate::{Coalesce, Delivery, JobChange, JobOptions, JobSpec, Overlap, Retry, WhenFinished, duration, retry};
 
 /// Options of which some are given: a scheduler's job defaults, or the changes to a job.
 ///
@@ -11,15 +16,50 @@ use crate::{Coalesce, Delivery, JobChange, JobOptions, JobSpec, Overlap, WhenFin
 /// let defaults = PartialOptions::default().max_instances(3);
 /// assert_eq!(defaults.over(JobOptions::default()).max_instances.get(), 3);
 /// ```
-#[derive(Debug, Clone, Default, PartialEq)]
+///
+/// # In a configuration
+///
+/// Only what is given is written. [Durations](crate::duration) are texts or numbers of seconds; `"none"`, or `null` where
+/// there is one, says that there shall be no grace time, timeout or retry. `coalesce` may be true or false, as in
+/// APScheduler.
+///
+/// ```
+/// use std::time::Duration;
+/// use scheduler_core::{Coalesce, PartialOptions, Retry};
+///
+/// let json = r#"{"misfire_grace_time": "5m", "coalesce": false, "timeout": "none", "retry": {"attempts": 3, "cap": 60}}"#;
+/// let defaults: PartialOptions = serde_json::from_str(json)?;
+/// let same = PartialOptions::default()
+///     .misfire_grace_time(Duration::from_secs(300))
+///     .coalesce(Coalesce::All)
+///     .timeout(None)
+///     .retry(Retry::attempts(3).cap(Duration::from_secs(60)));
+/// assert_eq!(defaults, same);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[doc(alias = "job_defaults")]
 pub struct PartialOptions {
+    #[serde(with = "duration::or_none", skip_serializing_if = "Option::is_none")]
     misfire_grace_time: Option<Option<Duration>>,
+    #[serde(deserialize_with = "coalesce", skip_serializing_if = "Option::is_none")]
     coalesce: Option<Coalesce>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     max_instances: Option<NonZeroU32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     overlap: Option<Overlap>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     delivery: Option<Delivery>,
+    #[serde(with = "duration::or_none", skip_serializing_if = "Option::is_none")]
+    timeout: Option<Option<Duration>>,
+    #[serde(with = "retry::or_none", skip_serializing_if = "Option::is_none")]
+    retry: Option<Option<Box<Retry>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     history: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     when_finished: Option<WhenFinished>,
 }
 
@@ -54,6 +94,24 @@ impl PartialOptions {
         self
     }
 
+    /// See [`JobOptions::timeout`].
+    pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.timeout = Some(timeout.into());
+        self
+    }
+
+    /// See [`JobOptions::retry`].
+    pub fn retry(mut self, retry: impl Into<Option<Retry>>) -> Self {
+        self.retry = Some(retry.into().map(Box::new));
+        self
+    }
+
+    /// See [`JobOptions::priority`].
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.priority = Some(priority);
+        self
+    }
+
     /// See [`JobOptions::history`].
     pub fn history(mut self, runs: u32) -> Self {
         self.history = Some(runs);
@@ -78,10 +136,36 @@ impl PartialOptions {
         set(&mut options.max_instances, &self.max_instances);
         set(&mut options.overlap, &self.overlap);
         set(&mut options.delivery, &self.delivery);
+        set(&mut options.timeout, &self.timeout);
+        set(&mut options.retry, &self.retry);
+        set(&mut options.priority, &self.priority);
         set(&mut options.history, &self.history);
         set(&mut options.when_finished, &self.when_finished);
         options
     }
+}
+
+/// A policy by its name, or as APScheduler has it.
+fn coalesce<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Coalesce>, D::Error> {
+    struct Policy;
+
+    impl de::Visitor<'_> for Policy {
+        type Value = Coalesce;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("`latest`, `earliest`, `all`, true or false")
+        }
+
+        fn visit_bool<E: de::Error>(self, is_on: bool) -> Result<Coalesce, E> {
+            Ok(if is_on { Coalesce::Latest } else { Coalesce::All })
+        }
+
+        fn visit_str<E: de::Error>(self, name: &str) -> Result<Coalesce, E> {
+            Coalesce::deserialize(name.into_deserializer())
+        }
+    }
+
+    deserializer.deserialize_any(Policy).map(Some)
 }
 
 /// The setters of [`PartialOptions`], for a type that has some in its field `options`.
@@ -118,6 +202,24 @@ macro_rules! option_setters {
                 self
             }
 
+            /// How long an attempt may take; see [`JobOptions::timeout`].
+            pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+                self.options = self.options.timeout(timeout);
+                self
+            }
+
+            /// Whether and how a failed run is repeated; see [`JobOptions::retry`].
+            pub fn retry(mut self, retry: impl Into<Option<Retry>>) -> Self {
+                self.options = self.options.retry(retry);
+                self
+            }
+
+            /// Which of the runs that are due at once start first; see [`JobOptions::priority`].
+            pub fn priority(mut self, priority: i32) -> Self {
+                self.options = self.options.priority(priority);
+                self
+            }
+
             /// How many ended runs the store keeps; see [`JobOptions::history`].
             pub fn history(mut self, runs: u32) -> Self {
                 self.options = self.options.history(runs);
@@ -135,3 +237,73 @@ macro_rules! option_setters {
 
 option_setters!(JobSpec);
 option_setters!(JobChange);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::Failures;
+
+    #[test]
+    fn what_is_not_given_and_what_shall_not_be_stay_apart() {
+        let cases = [
+            (json!({}), PartialOptions::default()),
+            (json!({"misfire_grace_time": "none"}), PartialOptions::default().misfire_grace_time(None)),
+            (
+                json!({"misfire_grace_time": "1.5s"}),
+                PartialOptions::default().misfire_grace_time(Duration::from_millis(1500)),
+            ),
+            (json!({"timeout": "none", "retry": "none"}), PartialOptions::default().timeout(None).retry(None)),
+        ];
+        for (json, options) in cases {
+            assert_eq!(serde_json::to_value(&options).unwrap(), json);
+            assert_eq!(serde_json::from_value::<PartialOptions>(json).unwrap(), options);
+        }
+        let null: PartialOptions = serde_json::from_value(json!({"retry": null})).unwrap();
+        assert_eq!(null, PartialOptions::default().retry(None));
+    }
+
+    #[test]
+    fn every_option_goes_there_and_back() {
+        let retry = Retry::attempts(5).backoff(Duration::from_secs(10)).factor(3.0).jitter(0.1).on(Failures::TIMEOUT);
+        let options = PartialOptions::default()
+            .misfire_grace_time(Duration::from_secs(90))
+            .coalesce(Coalesce::Earliest)
+            .max_instances(3)
+            .overlap(Overlap::Queue(7))
+            .delivery(Delivery::AtMostOnce)
+            .timeout(Duration::from_secs(3600))
+            .retry(retry)
+            .priority(-2)
+            .history(10)
+            .when_finished(WhenFinished::Keep);
+        let json = json!({
+            "misfire_grace_time": "1m 30s", "coalesce": "earliest", "max_instances": 3, "overlap": {"queue": 7},
+            "delivery": "at_most_once", "timeout": "1h",
+            "retry": {"attempts": 5, "backoff": "10s", "factor": 3.0, "cap": "5m", "jitter": 0.1, "on": ["timeout"]},
+            "priority": -2, "history": 10, "when_finished": "keep",
+        });
+        assert_eq!(serde_json::to_value(&options).unwrap(), json);
+        assert_eq!(serde_json::from_value::<PartialOptions>(json).unwrap(), options);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused_by_its_name() {
+        let cases = [
+            (json!({"max_instance": 3}), "unknown field `max_instance`, expected one of `misfire_grace_time`"),
+            (json!({"max_instances": 0}), "invalid value: integer `0`, expected a nonzero u32"),
+            (json!({"timeout": "ten minutes"}), "`ten minutes` is no duration; write it as in 1d 2h 3m 4.5s or 250ms"),
+            (json!({"timeout": -1}), "-1 is not a number of seconds from 0"),
+            (json!({"timeout": true}), "invalid type: boolean `true`, expected a duration"),
+            (json!({"coalesce": "newest"}), "unknown variant `newest`, expected one of `latest`"),
+            (json!({"coalesce": 1}), "expected `latest`, `earliest`, `all`, true or false"),
+            (json!({"retry": {"attempt": 3}}), "unknown field `attempt`, expected one of `attempts`, `backoff`"),
+            (json!({"retry": 3}), "invalid type: integer `3`, expected"),
+        ];
+        for (json, message) in cases {
+            let error = serde_json::from_value::<PartialOptions>(json.clone()).unwrap_err().to_string();
+            assert!(error.contains(message), "{json}: {error}");
+        }
+    }
+}

@@ -2,7 +2,8 @@
 //!
 //! A pure function of what the claim reported and the store's time. In this order:
 //!
-//! 1. Waiting runs that cannot be continued end; the others start as far as slots are free.
+//! 1. Waiting runs that cannot be continued end; the others start as far as slots are free. One that was asked for and finds
+//!    none is skipped, waits, or cancels its predecessors, as the overlap policy says.
 //! 2. Fire times later than the misfire grace time end as missed.
 //! 3. Of the rest, coalescing picks those that run; the others end as coalesced.
 //! 4. What has no free slot is skipped, waits, or cancels its predecessors, as the overlap policy says.
@@ -99,12 +100,14 @@ impl<'a> Plan<'a> {
         for run in &claimed.waiting {
             if let Some((verdict, error)) = self.hopeless(run) {
                 self.end(run, verdict, error);
-            } else if is_paused {
+            } else if is_paused && !is_requested(run) {
                 // It waits until the job is resumed.
             } else if run.due > self.now {
                 self.waiting_due = earliest(self.waiting_due, Some(run.due));
             } else if self.has_slot() {
                 self.start(run);
+            } else if is_requested(run) {
+                self.fit_in(run);
             } else {
                 self.is_blocked = true;
             }
@@ -137,6 +140,23 @@ impl<'a> Plan<'a> {
             Some((Verdict::Lost, "its node died once more after three takeovers"))
         } else {
             None
+        }
+    }
+
+    /// Does with a run that was asked for and finds no free slot what the overlap policy says.
+    fn fit_in(&mut self, run: &Run) {
+        let is_waiting =
+            |run: &&Run| !self.changes.iter().any(|change| is_start_of(change, run) || is_end_of(change, run));
+        let before = self.claimed.waiting.iter().take_while(|other| other.id != run.id);
+        match self.claimed.job.body.options.overlap {
+            Overlap::Queue(places) if before.filter(is_waiting).count() < places as usize => self.is_blocked = true,
+            Overlap::CancelPrevious => {
+                self.cancel_previous(Some(run));
+                if self.has_slot() { self.start(run) } else { self.is_blocked = true }
+            }
+            Overlap::Queue(_) | Overlap::Skip | Overlap::Allow => {
+                self.end(run, Verdict::Skipped, "as many runs of its job were running or waiting as may be");
+            }
         }
     }
 
@@ -273,7 +293,7 @@ impl<'a> Plan<'a> {
     fn run(&mut self, fire_time: DateTime<Utc>) {
         let overlap = self.claimed.job.body.options.overlap;
         if overlap == Overlap::CancelPrevious && !self.has_slot_for_new() {
-            self.cancel_previous();
+            self.cancel_previous(None);
         }
         if self.has_slot_for_new() {
             self.running += 1;
@@ -298,14 +318,18 @@ impl<'a> Plan<'a> {
         self.changes.push(RunChange::Insert(run));
     }
 
-    /// Asks the running runs to stop, and drops those that wait for that or would start only now.
-    fn cancel_previous(&mut self) {
-        const WHY: &str = "a later fire time took its place";
+    /// Asks the running runs to stop, and drops those that wait for that or would start only now: all, or those before one
+    /// that was asked for.
+    fn cancel_previous(&mut self, of: Option<&Run>) {
+        const WHY: &str = "a later one took its place";
         let claimed = self.claimed;
         for run in claimed.running.iter().filter(|run| !run.cancel_requested) {
-            self.changes.push(RunChange::Cancel { seq: run.id.seq });
+            let cancel = RunChange::Cancel { seq: run.id.seq };
+            if !self.changes.contains(&cancel) {
+                self.changes.push(cancel);
+            }
         }
-        for run in &claimed.waiting {
+        for run in claimed.waiting.iter().take_while(|run| of.is_none_or(|of| of.id != run.id)) {
             let start = self.changes.iter().position(|change| is_start_of(change, run));
             let is_ended = self.changes.iter().any(|change| is_end_of(change, run));
             if let Some(start) = start {
@@ -313,7 +337,7 @@ impl<'a> Plan<'a> {
                 self.running -= 1;
                 self.waiting += 1;
                 self.end(run, Verdict::Cancelled, WHY);
-            } else if !is_ended && run.state == RunState::Waiting(Wait::Queued) {
+            } else if !is_ended && matches!(run.state, RunState::Waiting(Wait::Queued | Wait::Requested)) {
                 self.end(run, Verdict::Cancelled, WHY);
             }
         }
@@ -385,6 +409,10 @@ impl<'a> Plan<'a> {
     fn due_of(&self, fire_time: DateTime<Utc>) -> DateTime<Utc> {
         due_of(&self.claimed.job.body.trigger, self.claimed.job.uid, fire_time)
     }
+}
+
+fn is_requested(run: &Run) -> bool {
+    run.state == RunState::Waiting(Wait::Requested)
 }
 
 fn is_start_of(change: &RunChange, run: &Run) -> bool {

@@ -109,6 +109,9 @@ pub enum Wait {
     Orphan,
     /// Any node, since its own gave it back without starting it.
     Released,
+    /// A claim and a free slot, since somebody asked for it. It starts in a paused job, too; once it has started, or a node has
+    /// given it back, it waits as any other run does.
+    Requested,
 }
 
 impl Wait {
@@ -119,12 +122,15 @@ impl Wait {
             Self::Retry => "retry",
             Self::Orphan => "orphan",
             Self::Released => "released",
+            Self::Requested => "requested",
         }
     }
 
     /// Reads what [`as_str`](Self::as_str) gives.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Queued, Self::Retry, Self::Orphan, Self::Released].into_iter().find(|wait| wait.as_str() == word)
+        [Self::Queued, Self::Retry, Self::Orphan, Self::Released, Self::Requested]
+            .into_iter()
+            .find(|wait| wait.as_str() == word)
     }
 }
 
@@ -134,7 +140,7 @@ impl Wait {
 pub enum Verdict {
     /// The task returned normally.
     Ok,
-    /// The task failed or panicked.
+    /// The task failed or panicked, or its process died.
     Error,
     /// The task ran longer than its timeout.
     Timeout,

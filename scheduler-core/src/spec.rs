@@ -141,12 +141,22 @@ impl JobSpec {
         &self.task
     }
 
+    /// The id under which the job is known, if one is given.
+    pub fn job_id(&self) -> Option<&JobId> {
+        self.id.as_ref()
+    }
+
     /// The store that keeps the job, if one is named.
     pub fn store_name(&self) -> Option<&StoreName> {
         self.store.as_ref()
     }
 
     /// The trigger, if the job does not run at once.
+    pub fn trigger(&self) -> Option<&Trigger> {
+        self.trigger.as_ref()
+    }
+
+    /// The trigger, to be changed, if the job does not run at once.
     pub fn trigger_mut(&mut self) -> Option<&mut Trigger> {
         self.trigger.as_mut()
     }

@@ -1,4 +1,4 @@
-//! The port to job stores: eleven plain async functions over plain data.
+//! The port to job stores: twelve plain async functions over plain data.
 //!
 //! A store keeps jobs and their runs. Its promises, which the conformance suite of `scheduler-testkit` holds it to:
 //!
@@ -10,6 +10,8 @@
 //! - **Its clock decides** what is due and which leases hold, if it has one ([`Clock::Server`]); otherwise the `at` of
 //!   the call does. Every reply says by which time it was decided.
 //! - Lost races are outcomes, never errors.
+//!
+//! The calls that change something can be serialised, so that a store can write them down or pass them on.
 
 mod call;
 mod claim;
@@ -21,17 +23,18 @@ pub use claim::*;
 pub use failure::*;
 pub use settle::*;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use crate::{JobId, JobRow, Listed, NodeId, Run};
+use crate::{JobId, JobRow, Listed, NodeId, Run, RunId};
 
 /// A place that keeps jobs and runs, shared safely by any number of nodes if it can be reached by them.
 ///
 /// Implement it with plain async functions; `scheduler-testkit` has the suite that shows whether it holds.
 #[async_trait]
+#[doc(alias = "BaseJobStore")]
 pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     /// What the store can do and how it behaves. Constant over its life.
     fn limits(&self) -> StoreLimits;
@@ -44,11 +47,23 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     async fn insert(&self, at: DateTime<Utc>, jobs: &[JobRow]) -> Result<Stamped<Vec<Inserted>>, StoreError>;
 
     /// Changes a job, if its `revision` and `fence` are those given: writes state, next fire time, due and the body if
-    /// one is given, adds the verdicts of due fire times that the change gives up, counts `revision` up, voids a claim.
+    /// one is given, adds the runs of the change, counts `revision` up, voids a claim. Waiting runs that it adds are due now at
+    /// the latest, by the store's clock. The job is due at the `due` of its first run that waits because somebody asked for it
+    /// ([`Wait::Requested`](crate::Wait::Requested)) at the latest, and now if a waiting run has been asked to stop, also if
+    /// it is paused.
+    ///
+    /// The call was applied before if the revision is the next one, and the job has the state and next fire time of the
+    /// call and its newest run is the last one of the call; or, if the call adds a waiting run, which claims may have moved
+    /// on since, the job has a run with its number and fire time.
     ///
     /// If a run of the job has ended, or been put off, since the last claim, `due` becomes now, since the caller cannot
     /// have seen that.
     async fn update(&self, at: DateTime<Utc>, update: &Update) -> Result<Stamped<Updated>, StoreError>;
+
+    /// Asks an open run of a job with this id to stop, live or not: it has been asked from then on. If it is running, its node
+    /// learns of it, by [`record`](Self::record) and by [`changed`](Self::changed). If it is waiting, `revision` is counted
+    /// up, a claim is voided, and the job is due now, so that the next claim ends the run. Asking once more does nothing.
+    async fn cancel(&self, at: DateTime<Utc>, job: &JobId, run: RunId) -> Result<Stamped<Cancelled>, StoreError>;
 
     /// Removes live jobs by id. Waiting runs end as cancelled; a running one stays and ends normally, and the job, hidden
     /// from then on, goes with the last of them. Runs that end go with their job.
@@ -69,13 +84,14 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     /// Takes due jobs for one node, for the time of a lease.
     ///
     /// 1. A `seq` not above the node's last one: nothing happens and the reply is empty (a delayed call takes nothing).
-    /// 2. If `adopt`: running runs of nodes whose lease has passed become waiting ([`Wait::Orphan`](crate::Wait::Orphan)),
+    /// 2. If `adopt`: running runs of nodes whose lease has passed, now and when the claim was sent
+    ///    ([`Claim::lapsed_by`]), become waiting ([`Wait::Orphan`](crate::Wait::Orphan)),
     ///    due now, `takeovers` counted up, their jobs due now; at most `limit` a call. A node's row goes with its last run.
     ///    Without it nothing of another node's is taken.
     /// 3. Rows that are due and cannot be decoded are quarantined and reported.
     /// 4. Jobs with `due` not after now, their task among `tasks`, `v` at most `max_v`, in any state but quarantined (a
     ///    kept job can have a run to retry or to take over), that are unclaimed, or claimed by this node, or if `adopt`
-    ///    past their claim, in the order of (`due`, `uid`), at most `limit`: claimed for this node until now + `lease`,
+    ///    past their claim by then, in the order of (`due`, `uid`), at most `limit`: claimed for this node until now + `lease`,
     ///    `fence` counted up.
     ///
     /// Renews the node's lease, unless the node holds nothing and took nothing: an idle claim writes nothing.
@@ -98,7 +114,7 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     ///
     /// An entry counts if the run is running under this owner and fence, or the same entry was taken before. Ending or
     /// putting off a run sets the job's `last_end` and, if the job is blocked and unclaimed, makes it due now. Putting off
-    /// makes the job due at the run's `due` at the latest; a retry in a removed job ends the run as error instead. Prunes the job's history.
+    /// makes the job due at the run's `due` at the latest, now if the run has been asked to stop; a retry in a removed job ends the run as error instead. Prunes the job's history.
     /// A job left ending or removed with no open run is deleted.
     async fn record(&self, record: &Record) -> Result<Recorded, StoreError>;
 
@@ -128,6 +144,70 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
             reply.claim = Some(self.claim(claim).await?);
         }
         Ok(reply)
+    }
+}
+
+/// A store that is chosen while the program runs.
+#[async_trait]
+impl<S: JobStore + ?Sized> JobStore for Arc<S> {
+    fn limits(&self) -> StoreLimits {
+        (**self).limits()
+    }
+
+    async fn insert(&self, at: DateTime<Utc>, jobs: &[JobRow]) -> Result<Stamped<Vec<Inserted>>, StoreError> {
+        (**self).insert(at, jobs).await
+    }
+
+    async fn update(&self, at: DateTime<Utc>, update: &Update) -> Result<Stamped<Updated>, StoreError> {
+        (**self).update(at, update).await
+    }
+
+    async fn cancel(&self, at: DateTime<Utc>, job: &JobId, run: RunId) -> Result<Stamped<Cancelled>, StoreError> {
+        (**self).cancel(at, job, run).await
+    }
+
+    async fn remove(&self, at: DateTime<Utc>, ids: &[JobId]) -> Result<Stamped<Vec<Removed>>, StoreError> {
+        (**self).remove(at, ids).await
+    }
+
+    async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<u64>, StoreError> {
+        (**self).remove_all(at).await
+    }
+
+    async fn job(&self, id: &JobId) -> Result<Option<Listed>, StoreError> {
+        (**self).job(id).await
+    }
+
+    async fn jobs(&self, query: &JobQuery) -> Result<Vec<Listed>, StoreError> {
+        (**self).jobs(query).await
+    }
+
+    async fn runs(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
+        (**self).runs(query).await
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {
+        (**self).claim(claim).await
+    }
+
+    async fn settle(&self, settle: &Settle) -> Result<Settled, StoreError> {
+        (**self).settle(settle).await
+    }
+
+    async fn record(&self, record: &Record) -> Result<Recorded, StoreError> {
+        (**self).record(record).await
+    }
+
+    async fn release(&self, at: DateTime<Utc>, owner: &NodeId) -> Result<(), StoreError> {
+        (**self).release(at, owner).await
+    }
+
+    async fn changed(&self, seen: u64) -> Result<Change, StoreError> {
+        (**self).changed(seen).await
+    }
+
+    async fn turn(&self, turn: &Turn) -> Result<TurnReply, StoreError> {
+        (**self).turn(turn).await
     }
 }
 

@@ -53,6 +53,12 @@ impl Task {
         self
     }
 
+    /// The same task, called in another way: with something around its calls.
+    pub fn with_call(mut self, call: TaskCall) -> Self {
+        self.call = call;
+        self
+    }
+
     /// How the task is called.
     pub fn call(&self) -> &TaskCall {
         &self.call
@@ -120,6 +126,8 @@ pub enum Outcome {
     Error(String),
     /// The task panicked with this message.
     Panicked(String),
+    /// The process that ran the task died, in this way.
+    Crashed(String),
     /// The task was stopped, or stopped itself when asked to.
     Cancelled,
     /// The task ran into its timeout, after this long.

@@ -145,3 +145,14 @@ fn a_schedule_that_never_matches_builds_and_says_so() {
     assert_eq!(never.previous(at("2026-01-01T00:00:00Z")).unwrap(), None);
     assert!(!Trigger::from(Cron::fields().month(2).day(29).build().unwrap()).never_fires());
 }
+
+#[test]
+fn nothing_fires_after_the_year_9999_and_the_end_is_not_walked_to() {
+    let daily: Trigger = "calendar 1d at 03:58:23 starting on 2051-10-19".parse().unwrap();
+    assert_eq!(daily.next(None, at("9999-12-31T03:58:23Z")).unwrap(), Some(at("9999-12-31T03:58:23Z")));
+    assert_eq!(daily.next(None, at("9999-12-31T03:58:24Z")).unwrap(), None);
+    assert_eq!(daily.next(None, at("+170008-05-19T19:05:50Z")).unwrap(), None);
+    assert_eq!(daily.next(None, DateTime::<Utc>::MAX_UTC).unwrap(), None);
+    assert_eq!(daily.previous(DateTime::<Utc>::MIN_UTC).unwrap(), None);
+    assert_eq!(daily.previous(DateTime::<Utc>::MAX_UTC).unwrap(), Some(at("9999-12-31T03:58:23Z")));
+}

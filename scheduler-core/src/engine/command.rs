@@ -9,13 +9,18 @@
 
 mod add;
 mod change;
+mod health;
 mod prepare;
 mod query;
 mod replace;
+mod run;
 
 pub(super) use add::Adding;
+pub use health::{Health, Lease, StoreHealth, StoreLink};
 
-use super::{CallId, Command, Effect, Engine, Mode, Reply, SchedulerState, StoreCall, StoreReply, contact::Contact};
+use super::{
+    CallId, Command, Effect, Engine, Mode, Reply, SchedulerState, StoreCall, StoreReply, contact::Contact, slots::Slots,
+};
 use crate::{
     Error, ErrorKind, EventKind, JobRow, Listed, Now, StoreName,
     spec::is_closure,
@@ -31,6 +36,8 @@ pub(super) enum Asked {
     Change(change::Changing),
     Remove(query::Removing),
     RemoveAll(query::RemovingAll),
+    Request(run::Requesting),
+    Cancel(run::Cancelling),
     List(CallId, StoreName),
 }
 
@@ -44,6 +51,8 @@ impl Asked {
             Self::Change(changing) => &changing.store,
             Self::Remove(removing) => &removing.store,
             Self::RemoveAll(removing) => &removing.store,
+            Self::Request(requesting) => &requesting.store,
+            Self::Cancel(cancelling) => &cancelling.store,
             Self::List(_, store) => store,
         }
     }
@@ -51,7 +60,9 @@ impl Asked {
 
 impl Engine {
     pub(super) fn on_command(&mut self, now: Now, call: CallId, command: Command) {
-        if self.state == SchedulerState::ShutDown && !matches!(command, Command::State | Command::Shutdown(_)) {
+        if self.state == SchedulerState::ShutDown
+            && !matches!(command, Command::State | Command::Health | Command::Shutdown(_))
+        {
             return self
                 .reply(call, Err(Error::new(ErrorKind::ShutDown, "the scheduler has been shut down; build another")));
         }
@@ -60,6 +71,7 @@ impl Engine {
             Command::Pause => self.on_pause(now, call),
             Command::Resume => self.on_resume(now, call),
             Command::State => self.reply(call, Ok(Reply::State(self.state))),
+            Command::Health => self.reply(call, Ok(Reply::Health(self.health(now)))),
             Command::Shutdown(mode) => self.shut_down(now, call, mode),
             Command::AddStore(store, limits) => self.add_store(now, call, store, limits),
             Command::RemoveStore(store) => self.remove_store(now, call, &store),
@@ -67,8 +79,11 @@ impl Engine {
                 let stores = self.contacts.iter().map(|contact| contact.name.clone()).collect();
                 self.reply(call, Ok(Reply::Stores(stores)));
             }
-            Command::AddExecutor(executor) => {
-                let is_new = self.executors.insert(executor.clone());
+            Command::AddExecutor(executor, limit) => {
+                let is_new = !self.executors.contains_key(&executor);
+                if is_new {
+                    self.executors.insert(executor.clone(), Slots::new(limit));
+                }
                 self.reply_if(now, call, is_new, EventKind::ExecutorAdded(executor.clone()), || {
                     Error::new(
                         ErrorKind::Config,
@@ -78,7 +93,8 @@ impl Engine {
                 self.look_again();
             }
             Command::RemoveExecutor(executor) => {
-                let was_there = self.executors.remove(&executor);
+                let was_there = self.executors.remove(&executor).is_some();
+                self.contacts.iter_mut().for_each(|contact| contact.give_back_waiting_for(&executor));
                 let error = self.unknown_executor(&executor);
                 self.reply_if(now, call, was_there, EventKind::ExecutorRemoved(executor), || error);
             }
@@ -97,10 +113,10 @@ impl Engine {
             }
             Command::AddJobs(store, specs) => self.add_jobs(now, call, &store, specs),
             Command::ImportJobs(store, jobs, conflict) => self.import_jobs(now, call, &store, jobs, conflict),
-            Command::ChangeJob(store, id, change) => {
-                self.find(call, store, id, query::Purpose::Change(Box::new(change)))
-            }
+            Command::ChangeJob(store, id, change) => self.find(call, store, id, query::Purpose::Change(change)),
             Command::Job(store, id) => self.find(call, store, id, query::Purpose::Show),
+            Command::RunJobNow(store, id) => self.find(call, store, id, query::Purpose::RunNow),
+            Command::CancelRun(store, id, run) => self.cancel_run(now, call, store, id, run),
             Command::RemoveJob(store, id) => self.remove_job(now, call, store, id),
             Command::RemoveAllJobs(store) => self.remove_all_jobs(now, call, store),
             Command::Jobs(store, query) => self.list(call, store, StoreCall::Jobs(query)),
@@ -120,6 +136,8 @@ impl Engine {
             Asked::Change(changing) => self.on_changed_job(now, changing, result),
             Asked::Remove(removing) => self.on_removed(now, removing, result),
             Asked::RemoveAll(removing) => self.on_removed_all(now, removing, result),
+            Asked::Request(requesting) => self.on_requested(now, requesting, result),
+            Asked::Cancel(cancelling) => self.on_cancelled(now, cancelling, result),
             Asked::List(call, store) => self.on_listed(call, &store, result),
         }
     }
@@ -199,7 +217,7 @@ impl Engine {
     }
 
     pub(super) fn unknown_executor(&self, executor: &crate::ExecutorName) -> Error {
-        let known: Vec<_> = self.executors.iter().map(crate::ExecutorName::as_str).collect();
+        let known: Vec<_> = self.executors.keys().map(crate::ExecutorName::as_str).collect();
         let message = format!("there is no executor `{executor}`; the scheduler has {}", listing(&known));
         Error::new(ErrorKind::UnknownExecutor, message)
     }

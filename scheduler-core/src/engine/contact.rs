@@ -1,16 +1,19 @@
 //! What the engine knows about one of its stores.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{CallId, Wake, WakeReason};
+use super::{
+    CallId, Wake, WakeReason,
+    slots::{Place, Queues},
+};
 use crate::{
-    Delivery, JobId, Now, Outcome, RunId, RunRef, StoreName, Uid,
-    store::{ClaimedJob, Clock, Entry, StoreLimits, Turn, Wakes},
+    Delivery, JobId, Now, Outcome, Retry, RunId, RunRef, StoreName, Uid,
+    store::{ClaimedJob, Clock, Entry, StoreError, StoreLimits, Turn, Wakes},
 };
 
 /// The pause after a first failure, and after a claim that took nothing though something was due. It doubles.
@@ -43,6 +46,12 @@ pub(super) struct Contact {
     pub(super) claimed: BTreeMap<Uid, Box<ClaimedJob>>,
     /// Runs that this node runs, until their end is recorded.
     pub(super) held: BTreeMap<RunId, Box<Held>>,
+    /// Which of them have not started, since their executors have no room.
+    pub(super) queues: Queues,
+    /// When those that run and may not for ever have to stop.
+    pub(super) deadlines: BTreeSet<(Duration, RunId)>,
+    /// Until when the node's lease holds for certain, without a break since it began.
+    pub(super) covered_until: Duration,
     /// Reports that have not been sent.
     pub(super) entries: VecDeque<Entry>,
     pub(super) records_in_flight: usize,
@@ -50,6 +59,8 @@ pub(super) struct Contact {
     pub(super) sign_at: Duration,
     /// When this node takes over what lapsed nodes left, for the first time since the contact began.
     pub(super) adopt_at: Option<Duration>,
+    /// Whether there may soon be something of other nodes to take over, for which the contact must not be broken.
+    pub(super) is_on_watch: bool,
     pub(super) watch: Watch,
     /// When declined jobs were asked for last.
     pub(super) surveyed: Option<Duration>,
@@ -66,10 +77,21 @@ pub(super) struct Link {
     pub(super) state: LinkState,
     /// Since when the node has been in touch with the store without a break; none if it is not now.
     pub(super) since: Option<Duration>,
-    /// When the store answered last.
+    /// When the latest turn was sent that the store has answered: then or later it was there.
+    pub(super) reached: Option<Duration>,
+    /// When the store answered last, to whatever.
     pub(super) heard: Option<Now>,
     /// Failures in a row; above 0 while up, the link is on trial.
     pub(super) failures: u32,
+    /// Since when it has been failing, and the latest error.
+    pub(super) trouble: Option<Trouble>,
+}
+
+/// What is the matter with a store that fails.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Trouble {
+    pub(super) since: DateTime<Utc>,
+    pub(super) error: String,
 }
 
 /// What the store's clock showed at a moment of the node's.
@@ -107,15 +129,28 @@ pub(super) struct Watch {
     pub(super) ask_at: Duration,
     /// Failures in a row.
     pub(super) failures: u32,
+    /// Whether the listeners know of them, and not yet of an end.
+    pub(super) is_failure_told: bool,
 }
 
-/// A run that this node runs.
+/// A run that this node runs, or is going to when its executor has room.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Held {
     pub(super) run: RunRef,
     pub(super) fence: u64,
+    /// Since when it is this node's.
+    pub(super) since: Duration,
+    /// When its executor was given it.
     pub(super) started: Duration,
+    /// Where it waits for its executor, if it does.
+    pub(super) waiting: Option<Place>,
     pub(super) delivery: Delivery,
+    pub(super) timeout: Option<Duration>,
+    /// When it has to stop.
+    pub(super) deadline: Option<Duration>,
+    pub(super) retry: Option<Box<Retry>>,
+    /// How often it will have failed if it fails now.
+    pub(super) failures: u32,
     pub(super) stop: Stop,
     /// Whether the listeners know that its job was removed.
     pub(super) is_removed: bool,
@@ -129,6 +164,8 @@ pub(super) enum Stop {
     No,
     /// Somebody asked for it.
     Asked,
+    /// It has taken as long as it may.
+    TimedOut,
     /// The node has lost its lease, so that others may have the run.
     Lost,
 }
@@ -159,13 +196,20 @@ impl Reading {
     }
 }
 
+impl Link {
+    pub(super) fn note_trouble(&mut self, now: Now, error: &StoreError) {
+        let since = self.trouble.take().map_or(now.utc, |trouble| trouble.since);
+        self.trouble = Some(Trouble { since, error: error.to_string() });
+    }
+}
+
 impl Contact {
     pub(super) fn new(name: StoreName, limits: StoreLimits) -> Self {
         Self {
             name,
             limits,
             clock: None,
-            link: Link { state: LinkState::Up, since: None, heard: None, failures: 0 },
+            link: Link { state: LinkState::Up, since: None, reached: None, heard: None, failures: 0, trouble: None },
             failed: Vec::new(),
             is_claiming: false,
             alarm: Alarm {
@@ -176,10 +220,14 @@ impl Contact {
             },
             claimed: BTreeMap::new(),
             held: BTreeMap::new(),
+            queues: Queues::default(),
+            deadlines: BTreeSet::new(),
+            covered_until: Duration::ZERO,
             entries: VecDeque::new(),
             records_in_flight: 0,
             sign_at: Duration::ZERO,
             adopt_at: None,
+            is_on_watch: false,
             watch: Watch::default(),
             surveyed: None,
             declined: BTreeMap::new(),
@@ -247,10 +295,15 @@ impl Contact {
     }
 
     /// Whether the alarm has gone off.
-    pub(super) fn is_due(&self, now: Now) -> bool {
+    pub(super) fn is_due(&self, now: Now, lease: Duration) -> bool {
         let is_alarm =
             self.alarm.at.is_some_and(|at| at <= self.latest_time(now)) && self.alarm.not_before <= now.monotonic;
-        is_alarm || self.adopt_at.is_some_and(|at| at <= now.monotonic)
+        is_alarm || self.looks_at(lease).is_some_and(|at| at <= now.monotonic)
+    }
+
+    /// When to look at the store whatever is due: to take over, or to stay in touch for that.
+    fn looks_at(&self, lease: Duration) -> Option<Duration> {
+        self.adopt_at.into_iter().chain(self.touch_at(lease)).min()
     }
 
     /// Whether the node has anything in the store that others must leave alone.
@@ -283,21 +336,33 @@ impl Contact {
             && self.failed.is_empty()
     }
 
-    pub(super) fn next_wake(&self, now: Now, is_claiming: bool, is_watching: bool) -> Option<Wake> {
+    /// `claiming` is the node's lease if the node claims.
+    pub(super) fn next_wake(&self, now: Now, claiming: Option<Duration>, is_watching: bool) -> Option<Wake> {
         let until = |at: Duration| at.saturating_sub(now.monotonic);
         let wake = |after, reason| Some(Wake { after, reason });
-        match self.link.state {
-            LinkState::Unusable => return None,
-            LinkState::Down { retry_at } => return wake(until(retry_at), WakeReason::Retry),
-            LinkState::Up => {}
-        }
+        // A run has to stop in time whatever its store does.
+        let timeout = self.deadlines.first().and_then(|(at, _)| wake(until(*at), WakeReason::Timeout));
+        let of_store = match self.link.state {
+            LinkState::Unusable => None,
+            LinkState::Down { retry_at } => wake(until(retry_at), WakeReason::Retry),
+            LinkState::Up => self.next_wake_of_store(now, claiming, is_watching),
+        };
+        of_store.into_iter().chain(timeout).min_by_key(|wake| wake.after)
+    }
+
+    fn next_wake_of_store(&self, now: Now, claiming: Option<Duration>, is_watching: bool) -> Option<Wake> {
+        let until = |at: Duration| at.saturating_sub(now.monotonic);
+        let wake = |after, reason| Some(Wake { after, reason });
         let mut wakes = [None; 3];
-        if is_claiming && !self.is_firing() && self.drain == Drain::No {
+        if let Some(lease) = claiming
+            && !self.is_firing()
+            && self.drain == Drain::No
+        {
             let alarm = self.alarm.at.map(|at| {
                 let after = (at - self.latest_time(now)).to_std().unwrap_or(Duration::ZERO);
                 after.max(until(self.alarm.not_before))
             });
-            let after = alarm.into_iter().chain(self.adopt_at.map(until)).min();
+            let after = alarm.into_iter().chain(self.looks_at(lease).map(until)).min();
             wakes[0] = after.and_then(|after| wake(after, WakeReason::Due));
         }
         if self.may_sign() {

@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde_json::Value;
 
-use super::{CallId, OpId};
+use super::{CallId, Health, OpId};
 use crate::{
     Error, Event, ExecutorName, JobId, JobRow, Listed, NodeId, Run, RunId, StoreName, TaskName,
-    store::{Change, Inserted, JobQuery, Removed, RunQuery, Stamped, Turn, TurnReply, Update, Updated},
+    store::{Cancelled, Change, Inserted, JobQuery, Removed, RunQuery, Stamped, Turn, TurnReply, Update, Updated},
 };
 
 /// What the engine wants done.
@@ -45,6 +46,9 @@ pub struct Start {
     pub args: Value,
     /// The fire time.
     pub fire_time: DateTime<Utc>,
+    /// The instant from which it could have started, by the store's clock: the fire time with its jitter, or the end of
+    /// what it waited for.
+    pub due: DateTime<Utc>,
     /// The attempt.
     pub attempt: u32,
     /// The fence of the claim.
@@ -58,6 +62,8 @@ pub enum StoreCall {
     Insert(DateTime<Utc>, Arc<Vec<JobRow>>),
     /// Changes a job.
     Update(DateTime<Utc>, Box<Update>),
+    /// Asks a run of a job to stop.
+    Cancel(DateTime<Utc>, JobId, RunId),
     /// Removes jobs.
     Remove(DateTime<Utc>, Vec<JobId>),
     /// Removes all jobs.
@@ -83,6 +89,8 @@ pub enum StoreReply {
     Insert(Stamped<Vec<Inserted>>),
     /// To an update.
     Update(Stamped<Updated>),
+    /// To a request to stop a run.
+    Cancel(Stamped<Cancelled>),
     /// To a remove.
     Remove(Stamped<Vec<Removed>>),
     /// To a removal of all.
@@ -108,6 +116,8 @@ pub enum Reply {
     Done,
     /// The scheduler's state.
     State(SchedulerState),
+    /// How the scheduler and its stores are.
+    Health(Health),
     /// The names of the stores.
     Stores(Vec<StoreName>),
     /// The jobs that were added, in their order.
@@ -116,6 +126,8 @@ pub enum Reply {
     Job(StoreName, Box<JobRow>),
     /// Whether there is such a job.
     Found(Option<(StoreName, Box<JobRow>)>),
+    /// The run that was asked for.
+    Run(RunId),
     /// A page of jobs.
     Jobs(Vec<Listed>),
     /// A page of runs.
@@ -125,13 +137,17 @@ pub enum Reply {
 }
 
 /// What a scheduler is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SchedulerState {
     /// It has not been started; jobs can be added already.
+    #[doc(alias = "STATE_STOPPED")]
     Stopped,
     /// It claims jobs as they become due.
+    #[doc(alias = "STATE_RUNNING")]
     Running,
     /// It is paused.
+    #[doc(alias = "STATE_PAUSED")]
     Paused,
     /// It is shutting down or has shut down.
     ShutDown,
@@ -151,6 +167,8 @@ pub struct Wake {
 pub enum WakeReason {
     /// A job is due.
     Due,
+    /// A run has taken as long as it may.
+    Timeout,
     /// It has to show that its node is alive.
     LifeSign,
     /// A store that cannot tell of changes has to be asked.

@@ -11,21 +11,21 @@
 //!
 //! What happens after that is told in [`recording`](super::recording).
 
-use std::{sync::Arc, time::Duration};
+use std::{cmp::Reverse, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    Effect, Engine, SchedulerState, Start,
+    Engine, SchedulerState, Start,
     contact::{Contact, Drain, FIRST_PAUSE, Held, Stop},
 };
 use crate::{
     BODY_VERSION, EventKind, JobId, JobRef, JobRow, JobState, Now, Removal, Run, RunId, RunRef, RunState, StoreName,
     TaskName, Verdict,
-    plan::plan,
+    plan::{due_of, plan},
     store::{
-        Adopt, Claim, Claimed, ClaimedJob, Entry, Fate, Move, Report, RunChange, RunReport, Settle, SettleOutcome,
-        Settled, Turn, TurnReply,
+        Adopt, Claim, Claimed, ClaimedJob, Entry, Fate, Hold, Move, Report, RunChange, RunReport, Settle,
+        SettleOutcome, Settled, Turn, TurnReply,
     },
     trigger::TriggerErrorKind,
 };
@@ -46,7 +46,7 @@ const SURVEY_PERIOD: Duration = Duration::from_secs(60);
 impl Engine {
     pub(super) fn claim_if_due(&mut self, now: Now, index: usize) {
         let contact = &self.contacts[index];
-        if self.can_claim(index) && !contact.is_firing() && contact.is_due(now) {
+        if self.can_claim(index) && !contact.is_firing() && contact.is_due(now, self.config.lease) {
             let record = self.next_record(now, index);
             let claim = self.next_claim(now, index);
             self.send_turn(
@@ -88,13 +88,20 @@ impl Engine {
             limit: self.config.claim_limit.min(contact.limits.batch).min(room).max(1),
             tasks: Arc::clone(&self.tasks),
             max_v: BODY_VERSION,
-            adopt: if contact.may_adopt(now, lease) { Adopt::Lapsed } else { Adopt::Nothing },
+            adopt: if contact.may_adopt(now, lease) { Adopt::LapsedBy(contact.time(now)) } else { Adopt::Nothing },
             declined: if is_survey_due { Report::Declined } else { Report::Nothing },
         }
     }
 
     pub(super) fn on_turn(&mut self, now: Now, store: &StoreName, turn: &Turn, sent: Duration, reply: TurnReply) {
-        self.on_store_answered(now, store);
+        self.on_store_answered(now, store, Some(sent));
+        let is_kept = reply.record.as_ref().is_some_and(|recorded| recorded.hold == Hold::Kept);
+        let lease = self.config.lease;
+        // A claim renews the lease of a node that holds something, as one does for which a run waits.
+        if let Some(contact) = self.contact(store).filter(|_| is_kept || turn.settle.is_some() || turn.claim.is_some())
+        {
+            contact.cover(now, sent, lease);
+        }
         if let (Some(record), Some(recorded)) = (&turn.record, reply.record) {
             self.on_recorded(now, store, record, sent, recorded);
         }
@@ -116,6 +123,8 @@ impl Engine {
         contact.hear_time(now, sent, claimed.now);
         // A claim that holds something renews the lease.
         contact.sign_at = contact.sign_at.max(sent + lease / 3);
+        let soon = TimeDelta::from_std(lease).unwrap_or(TimeDelta::MAX);
+        contact.is_on_watch = claimed.next_due.is_some_and(|at| at - claimed.now <= soon);
         contact.alarm.at = claimed.next_due.into_iter().chain(contact.alarm.heard.take()).min();
         // What was heard while the claim was on its way says nothing about the store, which is asked again at once.
         if claimed.next_due.is_none_or(|at| at > claimed.now) {
@@ -143,8 +152,10 @@ impl Engine {
         }
     }
 
-    /// Plans what was claimed and sends the moves, with the next claim if there is more.
-    fn settle(&mut self, now: Now, index: usize, jobs: Vec<ClaimedJob>, store_now: DateTime<Utc>, more: bool) {
+    /// Plans what was claimed and sends the moves, with the next claim if there is more. What has a higher priority comes
+    /// first, and so starts first.
+    fn settle(&mut self, now: Now, index: usize, mut jobs: Vec<ClaimedJob>, store_now: DateTime<Utc>, more: bool) {
+        jobs.sort_by_key(|job| Reverse(job.job.body.options.priority));
         let moves = jobs.iter().map(|job| self.plan_move(now, index, job, store_now)).collect();
         self.contacts[index].claimed.extend(jobs.into_iter().map(|job| (job.job.uid, Box::new(job))));
         let record = self.next_record(now, index);
@@ -168,7 +179,7 @@ impl Engine {
         if claimed.waiting.iter().any(|run| self.contacts[index].held.contains_key(&run.id)) {
             return stay(job, store_now + FORMER_ATTEMPT_PAUSE);
         }
-        if !self.executors.contains(&job.body.executor) {
+        if !self.executors.contains_key(&job.body.executor) {
             let reason = format!("this node has no executor `{}`", job.body.executor);
             return self.decline(now, index, job, store_now, reason);
         }
@@ -285,6 +296,8 @@ impl Engine {
         fence: u64,
         is_starting: bool,
     ) {
+        // Whoever removed the executor meanwhile leaves the run to nodes that have it.
+        let is_starting = is_starting && self.executors.contains_key(&job.body.executor);
         let Some(contact) = self.contact(store) else {
             return;
         };
@@ -292,19 +305,24 @@ impl Engine {
             contact.entries.push_back(Entry { run: run.id, fence, report: RunReport::Release });
             return;
         }
-        let run_ref = run_ref(store, job, run, attempt);
+        let options = &job.body.options;
         let held = Held {
-            run: run_ref.clone(),
+            run: run_ref(store, job, run, attempt),
             fence,
+            since: now.monotonic,
             started: now.monotonic,
-            delivery: job.body.options.delivery,
+            waiting: None,
+            delivery: options.delivery,
+            timeout: options.timeout,
+            deadline: None,
+            retry: options.retry.clone(),
+            failures: attempt.saturating_sub(run.takeovers),
             stop: Stop::No,
             is_removed: false,
             ended: None,
         };
         contact.held.insert(run.id, Box::new(held));
-        self.notify(now, EventKind::RunSubmitted(run_ref));
-        self.effects.push_back(Effect::Start(Start {
+        let start = Start {
             run: run.id,
             job: job.id.clone(),
             job_name: job.body.display_name().into(),
@@ -313,9 +331,14 @@ impl Engine {
             task: job.body.task.clone(),
             args: job.body.args.clone(),
             fire_time: run.fire_time,
+            due: match run.state {
+                RunState::Waiting(_) => run.due,
+                RunState::Running | RunState::Ended(_) => due_of(&job.body.trigger, job.uid, run.fire_time),
+            },
             attempt,
             fence,
-        }));
+        };
+        self.start_or_queue(now, start, options.priority, run.due);
     }
 
     fn tell_given_up(&mut self, now: Now, run: RunRef, verdict: Verdict) {
@@ -386,10 +409,11 @@ pub(super) fn job_ref(store: &StoreName, job: &JobRow) -> JobRef {
     JobRef { store: store.clone(), id: job.id.clone(), uid: job.uid }
 }
 
-fn run_ref(store: &StoreName, job: &JobRow, run: &Run, attempt: u32) -> RunRef {
+pub(super) fn run_ref(store: &StoreName, job: &JobRow, run: &Run, attempt: u32) -> RunRef {
     RunRef {
         job: job_ref(store, job),
         run: run.id,
+        task: job.body.task.clone(),
         fire_time: run.fire_time,
         first: run.first,
         count: run.count,

@@ -1,5 +1,7 @@
 //! What the engine is told: four inputs.
 
+use std::num::NonZeroUsize;
+
 use chrono::{DateTime, Utc};
 
 use super::StoreReply;
@@ -40,6 +42,8 @@ pub enum Command {
     Resume,
     /// Asks for the scheduler's state.
     State,
+    /// Asks how the scheduler and its stores are.
+    Health,
     /// Ends the scheduler.
     Shutdown(ShutdownMode),
     /// Makes a store known.
@@ -48,8 +52,8 @@ pub enum Command {
     RemoveStore(StoreName),
     /// Lists the names of the stores, in the order in which they were added.
     Stores,
-    /// Makes an executor known.
-    AddExecutor(ExecutorName),
+    /// Makes an executor known, and how many runs it takes at once, if that is limited.
+    AddExecutor(ExecutorName, Option<NonZeroUsize>),
     /// Gives an executor up.
     RemoveExecutor(ExecutorName),
     /// Makes tasks known.
@@ -61,7 +65,11 @@ pub enum Command {
     /// Adds jobs in their exported form.
     ImportJobs(StoreName, Vec<ExportedJob>, crate::Conflict),
     /// Changes one job; without a store, the first that has it.
-    ChangeJob(Option<StoreName>, JobId, Change),
+    ChangeJob(Option<StoreName>, JobId, Box<Change>),
+    /// Runs one job now, beside its fire times; without a store, the first that has it.
+    RunJobNow(Option<StoreName>, JobId),
+    /// Asks a run of a job to stop; without a store, the first that has it.
+    CancelRun(Option<StoreName>, JobId, RunId),
     /// Removes one job; without a store, from the first that has it.
     RemoveJob(Option<StoreName>, JobId),
     /// Removes all jobs of a store, or of all.

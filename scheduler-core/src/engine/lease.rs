@@ -28,20 +28,35 @@ impl Engine {
             return;
         };
         if hold == Hold::Lost {
-            let lost = contact.held.iter().filter(|(_, held)| held.started < sent);
+            let lost = contact.held.iter().filter(|(_, held)| held.since < sent && held.stop == Stop::No);
             let lost: Vec<RunId> = lost.map(|(run, _)| *run).collect();
+            if !lost.is_empty() {
+                // Somebody may have taken them over, whose lease is to be watched.
+                contact.hear_change();
+            }
             for run in lost {
                 self.cancel_if_held(store, run, Stop::Lost);
             }
         }
     }
 
-    /// Tells a run to stop, once, if it is running here.
+    /// Tells a run to stop, once, if it is running here; one that waits for its executor never starts.
     pub(super) fn cancel_if_held(&mut self, store: &StoreName, run: RunId, why: Stop) {
-        let held = self.contact(store).and_then(|contact| contact.held.get_mut(&run));
-        if let Some(held) = held.filter(|held| held.ended.is_none() && held.stop == Stop::No) {
-            held.stop = why;
-            self.effects.push_back(Effect::Cancel(run));
+        let Some(contact) = self.contact(store) else {
+            return;
+        };
+        let Some(held) = contact.held.get_mut(&run).filter(|held| held.ended.is_none()) else {
+            return;
+        };
+        match (held.stop, why) {
+            _ if held.waiting.is_some() => contact.withdraw(run, why),
+            (Stop::No, _) => {
+                held.stop = why;
+                self.effects.push_back(Effect::Cancel(run));
+            }
+            // It has been told already; now it is not to be repeated either.
+            (Stop::TimedOut, Stop::Asked) => held.stop = Stop::Asked,
+            _ => {}
         }
     }
 
@@ -82,7 +97,10 @@ impl Engine {
                 contact.sign_at = now.monotonic;
             }
         }
-        self.on_store_answered(now, store);
+        self.on_store_answered(now, store, None);
+        if self.contact(store).is_some_and(|contact| std::mem::take(&mut contact.watch.is_failure_told)) {
+            self.notify(now, EventKind::StoreRecovered(store.clone()));
+        }
     }
 
     /// Asks again after a pause of its own, since the other calls may well go through, and looks at the jobs until then:
@@ -100,8 +118,10 @@ impl Engine {
         contact.watch.failures += 1;
         contact.watch.ask_at = now.monotonic + retry_in;
         contact.link.since = None;
+        contact.link.note_trouble(now, error);
         contact.hear_change();
         if is_news {
+            contact.watch.is_failure_told = true;
             let (store, error) = (store.clone(), format!("asking for changes: {error}"));
             self.notify(now, EventKind::StoreFailed { store, error, retry_in: Some(retry_in) });
         }
@@ -112,28 +132,37 @@ impl Contact {
     /// Whether this node may take over what belongs to nodes whose lease has passed: only if it has been in touch with the
     /// store for a whole lease, since otherwise the others may not have been either.
     pub(super) fn may_adopt(&mut self, now: Now, lease: Duration) -> bool {
-        if self.is_contact_broken(now, lease) {
-            self.link.since = None;
-        }
+        self.look_for_a_break(now, Some(now.monotonic), lease);
         self.link.failures == 0 && self.link.since.is_some_and(|since| now.monotonic >= since + lease)
     }
 
-    /// Whether the node has heard nothing for so long that the store may have been away, or the clock by which leases are
-    /// judged has been changed.
-    fn is_contact_broken(&self, now: Now, lease: Duration) -> bool {
-        let Some(heard) = self.link.heard else {
-            return true;
+    /// Ends the unbroken contact if the store may have been away, or the clock by which leases are judged has been changed.
+    /// `sent` is when a turn was sent, or is being sent: turns show whether the store was there in between.
+    pub(super) fn look_for_a_break(&mut self, now: Now, sent: Option<Duration>, lease: Duration) {
+        // An outage of this length is survived by a lease that was renewed a third of it before, and is tried again after
+        // at most a tenth of it.
+        let is_silent = sent.is_some_and(|sent| self.link.reached.is_none_or(|reached| sent > reached + lease / 2));
+        if is_silent || self.is_clock_stepped(now, lease) {
+            self.link.since = None;
+        }
+    }
+
+    fn is_clock_stepped(&self, now: Now, lease: Duration) -> bool {
+        let Some(heard) = self.link.heard.filter(|_| self.limits.clock == Clock::Caller) else {
+            return false;
         };
         let passed = now.monotonic.saturating_sub(heard.monotonic);
-        // Where other nodes hold runs, the alarm goes off once a lease at the latest.
-        let is_silent = passed > lease + lease / 3;
         let by_wall = (now.utc - heard.utc).to_std().unwrap_or(Duration::ZERO);
-        let is_stepped = self.limits.clock == Clock::Caller && by_wall.abs_diff(passed) > lease / 3;
-        is_silent || is_stepped
+        by_wall.abs_diff(passed) > lease / 3
+    }
+
+    /// When to ask the store next so that the contact is not broken; none if there is nothing to take over before long.
+    pub(super) fn touch_at(&self, lease: Duration) -> Option<Duration> {
+        self.link.reached.filter(|_| self.is_on_watch).map(|reached| reached + lease / 3)
     }
 
     /// The runs that are running here.
     pub(super) fn running(&self) -> impl Iterator<Item = RunId> + '_ {
-        self.held.iter().filter(|(_, held)| held.ended.is_none()).map(|(run, _)| *run)
+        self.held.iter().filter(|(_, held)| held.ended.is_none() && held.waiting.is_none()).map(|(run, _)| *run)
     }
 }

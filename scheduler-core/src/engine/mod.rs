@@ -12,8 +12,9 @@
 //! Nothing happens inside it: time is an argument, what is wanted of the world is an effect, and what comes of it is a
 //! later input, in any order and as late as it may be. Inputs may follow each other without effects being polled.
 //!
-//! One file a conversation: `command` with the application, `firing` from due to started, `recording` from there to ended,
-//! `lease` about who holds what, `outage` with a store that fails, `shutdown`. A firing is two store hops, `claim` and
+//! One file a conversation: `command` with the application, `firing` from due to started, with `slots` for what has to wait
+//! for its executor, `timeout` for what takes too long, `recording` to ended or to the next attempt, `lease` about who
+//! holds what, `outage` with a store that fails, `shutdown`. A firing is two store hops, `claim` and
 //! `settle`, and what it leads to is told and done only when the store has confirmed it.
 
 mod command;
@@ -25,9 +26,12 @@ mod lease;
 mod outage;
 mod recording;
 mod shutdown;
+mod slots;
 #[cfg(test)]
 pub(crate) mod tests;
+mod timeout;
 
+pub use command::{Health, Lease, StoreHealth, StoreLink};
 pub use effect::{Effect, Reply, SchedulerState, Start, StoreCall, StoreReply, Wake, WakeReason};
 pub use input::{CallId, Change, Command, ExportedJob, Input, Mode, OpId, ShutdownMode};
 
@@ -37,12 +41,14 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use self::{
     command::{Adding, Asked},
     contact::Contact,
     shutdown::Ending,
+    slots::Slots,
 };
 use crate::{
     Event, EventKind, ExecutorName, NodeId, Now, PartialOptions, StoreName, TaskName,
@@ -69,7 +75,8 @@ pub struct Config {
     pub accuracy: Duration,
     /// The most jobs taken by one claim. Defaults to 1,000: one round trip for many, yet no long transaction.
     pub claim_limit: usize,
-    /// The most runs that this node runs at once; it takes no more jobs beyond that. Defaults to 100,000.
+    /// The most runs that this node holds at once, those included that wait for their executor; it takes no more jobs
+    /// beyond that. Defaults to 100,000.
     pub run_limit: usize,
 }
 
@@ -111,7 +118,7 @@ pub struct Engine {
     state: SchedulerState,
     ending: Option<Ending>,
     contacts: Vec<Contact>,
-    executors: BTreeSet<ExecutorName>,
+    executors: BTreeMap<ExecutorName, Slots>,
     tasks: Arc<BTreeSet<TaskName>>,
     in_flight: BTreeMap<OpId, InFlight>,
     adding: BTreeMap<CallId, Adding>,
@@ -120,6 +127,8 @@ pub struct Engine {
     last_event: u64,
     last_uid: u64,
     last_claim: u64,
+    last_request: Option<DateTime<Utc>>,
+    last_arrival: u64,
 }
 
 /// What an answer of a store is for.
@@ -139,7 +148,7 @@ impl Engine {
             state: SchedulerState::Stopped,
             ending: None,
             contacts: Vec::new(),
-            executors: BTreeSet::new(),
+            executors: BTreeMap::new(),
             tasks: Arc::default(),
             in_flight: BTreeMap::new(),
             adding: BTreeMap::new(),
@@ -148,6 +157,8 @@ impl Engine {
             last_event: 0,
             last_uid: 0,
             last_claim: 0,
+            last_request: None,
+            last_arrival: 0,
         }
     }
 
@@ -205,6 +216,8 @@ impl Engine {
 
     /// Sends what can be sent.
     fn advance(&mut self, now: Now) {
+        self.expire(now);
+        self.start_waiting(now);
         for index in 0..self.contacts.len() {
             if self.contacts[index].is_usable(now) {
                 self.repeat_failed(index);
@@ -219,7 +232,7 @@ impl Engine {
     fn next_wake_of(&self, contact: &Contact, now: Now) -> Option<Wake> {
         let is_watching = !matches!(self.state, SchedulerState::Stopped | SchedulerState::ShutDown);
         let is_claiming = self.state == SchedulerState::Running && self.held_count() < self.config.run_limit;
-        contact.next_wake(now, is_claiming, is_watching)
+        contact.next_wake(now, is_claiming.then_some(self.config.lease), is_watching)
     }
 
     fn held_count(&self) -> usize {

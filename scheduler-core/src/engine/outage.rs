@@ -62,6 +62,7 @@ impl Engine {
             return;
         };
         contact.link.since = None;
+        contact.link.note_trouble(now, error);
         let retry_in = match error.kind() {
             StoreErrorKind::Incompatible => {
                 contact.link.state = LinkState::Unusable;
@@ -76,31 +77,35 @@ impl Engine {
         }
     }
 
-    /// The longest pause before a failed call is repeated. Not longer than the pause between life signs, so that a node
-    /// whose store comes back is heard before others, in touch for a lease, take over what it runs.
+    /// The longest pause before a failed call is repeated. Far shorter than the lease, so that a node whose store comes back
+    /// is heard before others take over what it runs, be it that they were in touch for a lease since then or that the
+    /// outage was too short for them to notice.
     pub(super) fn longest_pause(&self) -> Duration {
-        LONGEST_PAUSE.min(self.config.lease / 3)
+        LONGEST_PAUSE.min(self.config.lease / 10)
     }
 
-    pub(super) fn on_store_answered(&mut self, now: Now, store: &StoreName) {
+    /// `sent` is when the call was sent, if it was a turn.
+    pub(super) fn on_store_answered(&mut self, now: Now, store: &StoreName, sent: Option<Duration>) {
         let lease = self.config.lease;
         let Some(contact) = self.contact(store).filter(|contact| contact.link.state != LinkState::Unusable) else {
             return;
         };
         let was_failing = contact.link.failures > 0;
         let was_down = contact.link.state != LinkState::Up;
-        let is_first = contact.link.heard.is_none();
         contact.link.failures = 0;
+        contact.link.trouble = None;
         contact.link.state = LinkState::Up;
+        contact.look_for_a_break(now, sent, lease);
         contact.link.heard = Some(now);
+        contact.link.reached = contact.link.reached.max(sent);
         contact.link.since = contact.link.since.or(Some(now.monotonic));
-        if was_failing || is_first {
-            contact.adopt_at = Some(now.monotonic + lease);
-        }
         if was_down {
             contact.sign_at = now.monotonic;
         }
         if was_failing {
+            // Whatever has happened meanwhile, it was not heard of.
+            contact.hear_change();
+            contact.watch.is_failure_told = false;
             self.notify(now, EventKind::StoreRecovered(store.clone()));
         }
     }
@@ -200,6 +205,8 @@ impl Engine {
             return;
         };
         let held = std::mem::take(&mut contact.held);
+        contact.queues.clear();
+        contact.deadlines.clear();
         contact.claimed.clear();
         contact.entries.clear();
         contact.failed.clear();

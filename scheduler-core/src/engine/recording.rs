@@ -1,31 +1,43 @@
-//! From started to ended.
+//! From started to ended, or to the next attempt.
 //!
 //! ```text
 //! finished run 7: ok
 //!   → store turn: record run 7: ok
 //!   ← done
 //!   → notify executed
+//!
+//! finished run 8: error
+//!   → store turn: record run 8: retry, due 10:00:10
+//!   ← done
+//!   → notify retried
 //! ```
 //!
-//! Reports wait while others are on their way, so that many ends share a call; they wait for nothing else.
+//! A run that is repeated waits in the store, and starts by a claim like any other. Reports wait while others are on their way, so that many ends share a call; they wait for nothing else.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, hash::Hasher, sync::Arc, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use siphasher::sip::SipHasher13;
 
 use super::{
     Engine,
-    contact::{Contact, Stop},
+    contact::{Contact, Held, Stop},
 };
 use crate::{
-    Delivery, EventKind, JobRef, Now, Outcome, Removal, Run, RunId, RunRef, StoreName, Verdict,
+    Delivery, EventKind, Failures, JobRef, Now, Outcome, Removal, Run, RunId, RunRef, StoreName, Verdict,
     store::{Entry, Record, RecordOutcome, Recorded, RunReport, Turn},
 };
 
 impl Engine {
     pub(super) fn on_finished(&mut self, now: Now, run: RunId, outcome: Outcome) {
-        let Some(contact) = self.contacts.iter_mut().find(|contact| contact.held.contains_key(&run)) else {
-            return;
-        };
-        contact.end(now, run, outcome);
+        self.free_slot(run);
+        self.end(now, run, outcome);
+    }
+
+    pub(super) fn end(&mut self, now: Now, run: RunId, outcome: Outcome) {
+        if let Some(contact) = self.contacts.iter_mut().find(|contact| contact.held.contains_key(&run)) {
+            contact.end(now, run, outcome);
+        }
     }
 
     /// Reports what has ended, or gives a sign of life.
@@ -83,11 +95,20 @@ impl Engine {
             if held.is_removed {
                 removed.insert(held.run.job.uid);
             }
+            let (is_removed, job) = (held.is_removed, held.run.job.uid);
+            let is_over = || is_removed || recorded.deleted.iter().any(|(uid, _)| *uid == job);
             let kind = match (outcome, held.ended) {
-                (RecordOutcome::Done, Some((outcome, duration))) => match &entry.report {
-                    RunReport::End { verdict: Verdict::Lost, .. } => EventKind::RunLost(held.run),
-                    RunReport::End { .. } => event_of(held.run, outcome, duration),
-                    RunReport::Retry { .. } | RunReport::Release => EventKind::RunTakenAway(held.run),
+                (RecordOutcome::Done, Some((outcome, duration))) => match (&entry.report, failure_of(&outcome)) {
+                    (RunReport::End { verdict: Verdict::Lost, .. }, _) => EventKind::RunLost(held.run),
+                    (RunReport::End { .. }, _) => event_of(held.run, outcome, duration),
+                    // In a job that was removed meanwhile, nothing is repeated.
+                    (RunReport::Retry { .. }, Some((_, error))) if is_over() => {
+                        EventKind::RunError { run: held.run, error, duration }
+                    }
+                    (RunReport::Retry { due, .. }, Some((_, error))) => {
+                        EventKind::RunRetried { run: held.run, error, duration, due: *due }
+                    }
+                    (RunReport::Retry { .. } | RunReport::Release, _) => EventKind::RunTakenAway(held.run),
                 },
                 _ => EventKind::RunTakenAway(held.run),
             };
@@ -107,36 +128,87 @@ impl Engine {
 impl Contact {
     /// Notes how a run has ended, to be reported.
     pub(super) fn end(&mut self, now: Now, run: RunId, outcome: Outcome) {
-        const LOST: &str = "its node lost its lease";
         let store_now = self.time(now);
-        let Some(held) = self.held.get_mut(&run).filter(|held| held.ended.is_none()) else {
+        let is_running = |held: &&mut Box<Held>| held.ended.is_none() && held.waiting.is_none();
+        let Some(held) = self.held.get_mut(&run).filter(is_running) else {
             return;
         };
+        if let Some(deadline) = held.deadline {
+            self.deadlines.remove(&(deadline, run));
+        }
         let duration = now.monotonic.saturating_sub(held.started);
-        let is_lost = held.stop == Stop::Lost && outcome == Outcome::Cancelled;
-        let report = match held.delivery {
-            // Nobody asked for its end: should no other node have taken it over yet, it is left to be run again.
-            Delivery::AtLeastOnce if is_lost => RunReport::Retry { due: store_now, error: Some(LOST.to_owned()) },
-            Delivery::AtMostOnce if is_lost => {
-                RunReport::End { verdict: Verdict::Lost, error: Some(LOST.to_owned()), duration }
-            }
-            Delivery::AtLeastOnce | Delivery::AtMostOnce => {
-                let (verdict, error) = verdict_of(&outcome);
-                RunReport::End { verdict, error, duration }
-            }
+        let outcome = match (held.stop, outcome) {
+            // It made it after all.
+            (Stop::TimedOut, Outcome::Ok(output)) => Outcome::Ok(output),
+            (Stop::TimedOut, _) => Outcome::TimedOut(duration),
+            (Stop::No | Stop::Asked | Stop::Lost, outcome) => outcome,
         };
+        let report = held.report_of(&outcome, duration, store_now);
         held.ended = Some((outcome, duration));
         self.entries.push_back(Entry { run, fence: held.fence, report });
     }
 }
 
-fn verdict_of(outcome: &Outcome) -> (Verdict, Option<String>) {
+impl Held {
+    fn report_of(&self, outcome: &Outcome, duration: Duration, store_now: DateTime<Utc>) -> RunReport {
+        const LOST: &str = "its node lost its lease";
+        let is_lost = self.stop == Stop::Lost && *outcome == Outcome::Cancelled;
+        match self.delivery {
+            // Nobody asked for its end: should no other node have taken it over yet, it is left to be run again.
+            Delivery::AtLeastOnce if is_lost => {
+                return RunReport::Retry { due: store_now, error: Some(LOST.to_owned()) };
+            }
+            Delivery::AtMostOnce if is_lost => {
+                return RunReport::End { verdict: Verdict::Lost, error: Some(LOST.to_owned()), duration };
+            }
+            Delivery::AtLeastOnce | Delivery::AtMostOnce => {}
+        }
+        let failure = failure_of(outcome);
+        let pause = failure.as_ref().and_then(|(failure, _)| self.pause_after(*failure));
+        let error = failure.map(|(_, error)| bounded(&error));
+        match pause {
+            Some(pause) => RunReport::Retry { due: store_now.checked_add_signed(pause).unwrap_or(store_now), error },
+            None => RunReport::End { verdict: verdict_of(outcome), error, duration },
+        }
+    }
+
+    /// How long to wait before the next attempt, if there is to be one.
+    fn pause_after(&self, failure: Failures) -> Option<TimeDelta> {
+        /// A pause beyond that is a mistake in the unit, and a time beyond it none that every store can keep.
+        const LONGEST: TimeDelta = TimeDelta::days(36_525);
+        let is_wanted = self.stop != Stop::Asked && !self.is_removed;
+        let retry = self.retry.as_ref().filter(|retry| is_wanted && retry.repeats(failure, self.failures))?;
+        let pause = retry.pause(self.failures, random(self.run.run, self.run.attempt));
+        Some(TimeDelta::from_std(pause).map_or(LONGEST, |pause| pause.min(LONGEST)))
+    }
+}
+
+/// A number that is the same for each look at an attempt, and another for each attempt.
+fn random(run: RunId, attempt: u32) -> u64 {
+    let mut hasher = SipHasher13::new();
+    hasher.write(&run.uid.0.to_le_bytes());
+    hasher.write(&run.seq.to_le_bytes());
+    hasher.write(&attempt.to_le_bytes());
+    hasher.finish()
+}
+
+fn verdict_of(outcome: &Outcome) -> Verdict {
     match outcome {
-        Outcome::Ok(_) => (Verdict::Ok, None),
-        Outcome::Error(error) => (Verdict::Error, Some(bounded(error))),
-        Outcome::Panicked(message) => (Verdict::Error, Some(bounded(&format!("panicked: {message}")))),
-        Outcome::Cancelled => (Verdict::Cancelled, None),
-        Outcome::TimedOut(_) => (Verdict::Timeout, None),
+        Outcome::Ok(_) => Verdict::Ok,
+        Outcome::Error(_) | Outcome::Panicked(_) | Outcome::Crashed(_) => Verdict::Error,
+        Outcome::Cancelled => Verdict::Cancelled,
+        Outcome::TimedOut(_) => Verdict::Timeout,
+    }
+}
+
+/// How an attempt failed, in kind and in words, if it did.
+fn failure_of(outcome: &Outcome) -> Option<(Failures, String)> {
+    match outcome {
+        Outcome::Ok(_) | Outcome::Cancelled => None,
+        Outcome::Error(error) => Some((Failures::ERROR, error.clone())),
+        Outcome::Panicked(message) => Some((Failures::PANIC, format!("panicked: {message}"))),
+        Outcome::Crashed(how) => Some((Failures::CRASH, format!("crashed: {how}"))),
+        Outcome::TimedOut(after) => Some((Failures::TIMEOUT, format!("timed out after {after:?}"))),
     }
 }
 
@@ -145,6 +217,7 @@ fn event_of(run: RunRef, outcome: Outcome, duration: Duration) -> EventKind {
         Outcome::Ok(output) => EventKind::RunExecuted { run, output, duration },
         Outcome::Error(error) => EventKind::RunError { run, error, duration },
         Outcome::Panicked(message) => EventKind::RunError { run, error: format!("panicked: {message}"), duration },
+        Outcome::Crashed(how) => EventKind::RunError { run, error: format!("crashed: {how}"), duration },
         Outcome::Cancelled => EventKind::RunCancelled(run),
         Outcome::TimedOut(_) => EventKind::RunTimeout { run, duration },
     }

@@ -50,12 +50,13 @@ impl Engine {
         if contact.drain == Drain::No {
             contact.drain = Drain::Draining { until: None };
         }
+        contact.give_back_waiting();
         if mode == ShutdownMode::Now {
             let store = contact.name.clone();
             let running: Vec<RunId> = contact.running().collect();
             for run in running {
                 self.cancel_if_held(&store, run, Stop::Asked);
-                self.on_finished(now, run, Outcome::Cancelled);
+                self.end(now, run, Outcome::Cancelled);
             }
         }
     }

@@ -19,6 +19,7 @@ const RUNNING: RunState = RunState::Running;
 const QUEUED: RunState = RunState::Waiting(Wait::Queued);
 const RETRY: RunState = RunState::Waiting(Wait::Retry);
 const ORPHAN: RunState = RunState::Waiting(Wait::Orphan);
+const REQUESTED: RunState = RunState::Waiting(Wait::Requested);
 const RELEASED: RunState = RunState::Waiting(Wait::Released);
 
 /// A job that fires each ten seconds, next after so many, with options of its own.
@@ -152,6 +153,88 @@ fn a_run_is_started_again_as_the_next_attempt_only_if_it_had_started() {
     ] {
         check(with_run(report(20.0, |_| {}), 1, 10.0, state), 15.0, expected);
     }
+}
+
+#[test]
+fn a_run_that_was_asked_for_starts_beside_the_fire_times() {
+    check(with_run(report(20.0, |_| {}), 1, 13.0, REQUESTED), 13.0, "#1 starts, attempt 1, next +20s");
+    for state in [JobState::Paused, JobState::Kept] {
+        let claimed = in_state(with_run(report(20.0, |_| {}), 1, 13.0, REQUESTED), state.clone());
+        check(claimed, 13.0, &format!("#1 starts, attempt 1, {}", state.as_str()));
+    }
+    // The clock by which it was asked for is ahead of the store's.
+    check(with_run(report(20.0, |_| {}), 1, 13.0, REQUESTED), 12.9, "next +20s due +13s");
+    let paused = in_state(with_run(report(20.0, |_| {}), 1, 13.0, REQUESTED), JobState::Paused);
+    check(paused, 12.9, "paused due +13s");
+    // It takes the slot of the fire time that is due at once.
+    check(with_run(report(20.0, |_| {}), 1, 20.0, REQUESTED), 20.0, "#1 starts, attempt 1, #2 +20s skipped, next +30s");
+    let mut asked_to_stop = with_run(report(20.0, |_| {}), 1, 13.0, REQUESTED);
+    asked_to_stop.waiting[0].cancel_requested = true;
+    check(asked_to_stop, 13.0, "#1 cancelled, next +20s");
+}
+
+#[test]
+fn without_a_free_slot_the_overlap_policy_decides_about_a_run_that_was_asked_for() {
+    let busy = |overlap| {
+        let running = with_run(report(20.0, move |options| options.overlap = overlap), 1, 10.0, RUNNING);
+        with_run(running, 2, 13.0, REQUESTED)
+    };
+    check(busy(Overlap::Skip), 13.0, "#2 skipped, next +20s");
+    check(busy(Overlap::Allow), 13.0, "#2 starts, attempt 1, next +20s");
+    check(busy(Overlap::Queue(1)), 13.0, "next +20s blocked");
+    check(busy(Overlap::Queue(0)), 13.0, "#2 skipped, next +20s");
+    check(busy(Overlap::CancelPrevious), 13.0, "#1 is to stop, next +20s blocked");
+    check(in_state(busy(Overlap::Queue(1)), JobState::Paused), 13.0, "paused blocked");
+    check(in_state(busy(Overlap::Skip), JobState::Paused), 13.0, "#2 skipped, paused");
+}
+
+#[test]
+fn of_many_runs_that_were_asked_for_as_many_wait_as_have_places() {
+    let queue = |places| report(20.0, move |options| options.overlap = Overlap::Queue(places));
+    let asked =
+        |claimed| with_run(with_run(with_run(claimed, 1, 10.0, RUNNING), 2, 13.0, REQUESTED), 3, 14.0, REQUESTED);
+    check(asked(queue(1)), 14.0, "#3 skipped, next +20s blocked");
+    check(asked(queue(2)), 14.0, "next +20s blocked");
+    // A place that they take is none for a fire time.
+    check(asked(queue(2)), 20.0, "#4 +20s skipped, next +30s blocked");
+    // Those before it count, whatever they wait for; one that starts leaves its place.
+    let behind = with_run(with_run(with_run(queue(1), 1, 8.0, RUNNING), 2, 10.0, QUEUED), 3, 14.0, REQUESTED);
+    check(behind, 14.0, "#3 skipped, next +20s blocked");
+    let freed = with_run(with_run(queue(1), 2, 10.0, QUEUED), 3, 14.0, REQUESTED);
+    check(freed, 14.0, "#2 starts, attempt 1, next +20s blocked");
+}
+
+#[test]
+fn a_run_that_was_asked_for_cancels_those_before_it_and_gives_way_to_those_after_it() {
+    let cancel = |next| report(next, |options| options.overlap = Overlap::CancelPrevious);
+    let running = || with_run(cancel(20.0), 1, 5.0, RUNNING);
+    let queued = with_run(with_run(running(), 2, 10.0, QUEUED), 3, 13.0, REQUESTED);
+    check(queued, 13.0, "#1 is to stop, #2 cancelled, next +20s blocked");
+    let two = with_run(with_run(running(), 2, 12.0, REQUESTED), 3, 13.0, REQUESTED);
+    check(two, 13.0, "#1 is to stop, #2 cancelled, next +20s blocked");
+    // What would start only now gives way at once.
+    let waiting = with_run(with_run(cancel(20.0), 1, 10.0, QUEUED), 2, 13.0, REQUESTED);
+    check(waiting, 13.0, "#1 cancelled, #2 starts, attempt 1, next +20s");
+    let later = with_run(running(), 2, 13.0, REQUESTED);
+    check(later, 20.0, "#1 is to stop, #2 cancelled, #3 +20s queued, next +30s blocked");
+}
+
+#[test]
+fn a_fixed_delay_takes_a_run_that_was_asked_for_as_it_takes_its_own() {
+    let trigger = Trigger::from(Interval::after_end(Duration::from_secs(10))).bind(at(0.0), chrono_tz::UTC, "report");
+    let delay = |next: Option<f64>| {
+        let mut claimed = with_trigger(trigger.clone(), 0.0, |_| {});
+        claimed.job.next_fire_time = next.map(at);
+        claimed.job.last_end = Some(at(7.0));
+        claimed
+    };
+    check(with_run(delay(Some(17.0)), 1, 13.0, REQUESTED), 13.0, "#1 starts, attempt 1, next +17s");
+    check(with_run(delay(Some(17.0)), 1, 13.0, RUNNING), 17.0, "#2 +17s skipped, blocked");
+    let busy = with_run(with_run(delay(None), 1, 17.0, RUNNING), 2, 18.0, REQUESTED);
+    check(busy, 18.0, "#2 skipped, blocked");
+    let mut cancelled = with_run(delay(Some(17.0)), 1, 13.0, REQUESTED);
+    cancelled.waiting[0].cancel_requested = true;
+    check(cancelled, 13.0, "#1 cancelled, next +17s");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What the verbs of applications carry: insert, update, remove, listing, changes.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use crate::{JobBody, JobId, JobRow, JobState, Listed, NodeId, Run, Uid};
 
@@ -14,7 +15,7 @@ pub enum Inserted {
 }
 
 /// A change of one job, to be applied if nothing else has touched it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Update {
     /// The job.
     pub uid: Uid,
@@ -30,8 +31,9 @@ pub struct Update {
     pub next_fire_time: Option<DateTime<Utc>>,
     /// When a claim shall look next.
     pub due: Option<DateTime<Utc>>,
-    /// The ended runs of fire times that the change gives up, numbered from the job's `last_seq` + 1.
-    pub verdicts: Vec<Run>,
+    /// The runs that the change adds, numbered from the job's `last_seq` + 1: ended ones, for fire times that it gives up, and
+    /// waiting ones, which somebody has asked for.
+    pub runs: Vec<Run>,
 }
 
 /// What became of an [`Update`].
@@ -42,6 +44,17 @@ pub enum Updated {
     /// The job has been changed or claimed since; this is how it is.
     Conflict(Box<JobRow>),
     /// The job is not there any more, or not live, or cannot be decoded.
+    Gone,
+}
+
+/// What became of a run that was to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancelled {
+    /// It is asked to stop, by this call or an earlier one.
+    Asked,
+    /// It has ended already.
+    Ended,
+    /// No job with this id has such a run.
     Gone,
 }
 

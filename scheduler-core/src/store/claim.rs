@@ -3,11 +3,12 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use crate::{JobId, JobRow, NodeId, RawJob, Run, TaskName};
 
 /// A call of [`JobStore::claim`](super::JobStore::claim).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Claim {
     /// The node's clock, for a store that has none.
     pub at: DateTime<Utc>,
@@ -23,24 +24,65 @@ pub struct Claim {
     pub tasks: Arc<BTreeSet<TaskName>>,
     /// The newest version of the persisted form that this node reads.
     pub max_v: u32,
-    /// Whether to take over what belongs to nodes whose lease has passed.
+    /// Whether to take over what belongs to other nodes.
     pub adopt: Adopt,
     /// Whether to report due jobs that are left alone because of their task or version.
     pub declined: Report,
 }
 
-/// Whether a claim takes over what belongs to nodes whose lease has passed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+impl Claim {
+    /// By when the lease of another node, or its claim of a job, must have passed for this claim to take what it covers:
+    /// by the store's time, and when the claim was sent. None if nothing of other nodes is to be taken.
+    ///
+    /// ```
+    /// use std::{collections::BTreeSet, sync::Arc, time::Duration};
+    ///
+    /// use chrono::{DateTime, TimeDelta, Utc};
+    /// use scheduler_core::store::{Adopt, Claim, Report};
+    ///
+    /// let sent: DateTime<Utc> = "2026-11-25T09:00:00Z".parse()?;
+    /// let claim = Claim {
+    ///     at: sent,
+    ///     owner: "node-1".into(),
+    ///     seq: 1,
+    ///     lease: Duration::from_secs(15),
+    ///     limit: 100,
+    ///     tasks: Arc::new(BTreeSet::new()),
+    ///     max_v: 1,
+    ///     adopt: Adopt::LapsedBy(sent),
+    ///     declined: Report::Nothing,
+    /// };
+    ///
+    /// // It has been on its way for half a minute: what lapsed meanwhile is left alone.
+    /// assert_eq!(claim.lapsed_by(sent + TimeDelta::seconds(30)), Some(sent));
+    /// let modest = Claim { adopt: Adopt::Nothing, ..claim };
+    /// assert_eq!(modest.lapsed_by(sent), None);
+    /// # Ok::<(), chrono::ParseError>(())
+    /// ```
+    pub fn lapsed_by(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match self.adopt {
+            Adopt::LapsedBy(sent) => Some(sent.min(now)),
+            Adopt::Nothing => None,
+        }
+    }
+}
+
+/// Whether a claim takes over what belongs to other nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Adopt {
-    /// It does.
-    Lapsed,
+    /// It takes what belongs to nodes whose lease had passed by this time of the store's, at which the claim was sent, as
+    /// well as its node knows.
+    ///
+    /// A claim that has been on its way for long, as over an outage of the store, takes nothing that lapsed meanwhile: the
+    /// others may not have reached the store either.
+    LapsedBy(DateTime<Utc>),
     /// It does not: this node has not been in touch with the store for a whole lease, so that the others may not have
     /// been either.
     Nothing,
 }
 
 /// Whether a claim reports due jobs that it leaves alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Report {
     /// Up to [`DECLINED_LIMIT`] of them.
     Declined,

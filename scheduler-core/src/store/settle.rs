@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::{Claim, Claimed};
 use crate::{JobId, JobState, NodeId, Run, RunId, Uid, Verdict};
 
 /// A call of [`JobStore::settle`](super::JobStore::settle).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settle {
     /// The node's clock, for a store that has none.
     pub at: DateTime<Utc>,
@@ -21,7 +22,7 @@ pub struct Settle {
 }
 
 /// Moves one claimed job on.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Move {
     /// The job.
     pub uid: Uid,
@@ -42,7 +43,7 @@ pub struct Move {
 }
 
 /// What a [`Move`] does to one run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum RunChange {
     /// Adds a run: waiting, ended, or running, in which case the store fills in owner, fence and start.
     Insert(Run),
@@ -106,7 +107,7 @@ pub enum Fate {
 }
 
 /// A call of [`JobStore::record`](super::JobStore::record).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// The node's clock, for a store that has none.
     pub at: DateTime<Utc>,
@@ -119,7 +120,7 @@ pub struct Record {
 }
 
 /// A report about one running run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// The run.
     pub run: RunId,
@@ -130,7 +131,7 @@ pub struct Entry {
 }
 
 /// What happened to a running run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum RunReport {
     /// It is over.
     End {

@@ -168,7 +168,7 @@ impl CalendarInterval {
         }
     }
 
-    fn zone(&self) -> Tz {
+    pub(crate) fn zone(&self) -> Tz {
         self.zone.or(self.bound_zone).unwrap_or(Tz::UTC)
     }
 
@@ -206,13 +206,16 @@ impl CalendarInterval {
     ) -> Result<Option<DateTime<Utc>>, TriggerError> {
         self.check()?;
         let from = ceil_micros(from);
+        if from > LATEST {
+            return Ok(None);
+        }
         let today = self.date_of(from);
         let start = self.start.or(self.bound_start).unwrap_or(today);
         // Two days earlier, for a gap can push a time into a later date.
         let mut target = today - TimeDelta::days(2);
         loop {
             let Some(date) = self.on_or_after(start, target, budget)? else { return Ok(None) };
-            if self.end.is_some_and(|end| date > end) {
+            if date > self.last_date() {
                 return Ok(None);
             }
             let at = self.resolve(date, self.time);
@@ -233,8 +236,10 @@ impl CalendarInterval {
         self.check()?;
         let Some(start) = self.start.or(self.bound_start) else { return Ok(None) };
         let to = floor_micros(to);
-        let mut target = self.date_of(to) + TimeDelta::days(2);
-        target = self.end.map_or(target, |end| end.min(target));
+        if to < EARLIEST {
+            return Ok(None);
+        }
+        let mut target = (self.date_of(to) + TimeDelta::days(2)).min(self.last_date());
         loop {
             let Some(date) = self.on_or_before(start, target, budget)? else { return Ok(None) };
             let at = self.resolve(date, self.time);
@@ -246,10 +251,15 @@ impl CalendarInterval {
         }
     }
 
+    /// The last date that can be one of the trigger's.
+    fn last_date(&self) -> NaiveDate {
+        self.end.map_or(LAST_DATE, |end| end.min(LAST_DATE))
+    }
+
     /// The date that the clocks of the zone show, within the years of the calendar.
     fn date_of(&self, micros: i64) -> NaiveDate {
-        let utc = instant(micros.clamp(-60_000_000_000 * MICROS, 250_000_000_000 * MICROS));
-        let utc = utc.expect("years 68 to 9892 are chrono's, too");
+        let utc = instant(micros.clamp(EARLIEST, LATEST));
+        let utc = utc.expect("years 68 to 9999 are chrono's, too");
         utc.with_timezone(&self.zone()).date_naive()
     }
 
@@ -360,6 +370,14 @@ impl Dates<'_> {
 
 /// Nothing fires later, in any calendar trigger.
 const LAST_YEAR: i32 = 9999;
+
+const LAST_DATE: NaiveDate = NaiveDate::from_ymd_opt(LAST_YEAR, 12, 31).expect("a date");
+
+/// The end of that year, in microseconds: a walk to a later date would never end.
+const LATEST: i64 = 253_402_300_800 * MICROS - 1;
+
+/// The year 68, long before any clock; an earlier instant has nothing before it.
+const EARLIEST: i64 = -60_000_000_000 * MICROS;
 
 fn add_months(date: NaiveDate, months: i64, month_end: MonthEnd) -> Option<NaiveDate> {
     let months = i64::from(date.year()) * 12 + i64::from(date.month0()) + months;

@@ -47,6 +47,7 @@ pub struct Custom {
 /// The code of a [`Custom`] trigger: a pure function of its arguments, so that each node computes the same.
 ///
 /// See [`Custom`] for an example.
+#[doc(alias = "BaseTrigger")]
 pub trait CustomTrigger: Send + Sync {
     /// The next fire time: without a previous one the first at or after `now`, else the first strictly after `previous`.
     ///

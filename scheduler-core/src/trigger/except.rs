@@ -1,11 +1,11 @@
 //! A trigger with exceptions: holidays, maintenance windows.
 
 use super::combine::{Budget, Found, Frame, FrameForm, Horizon, check_part, frame};
-use super::interval::Spelled;
 use super::jitter::Jitter;
 use super::window::{Window, ceil_micros, date, floor_micros, instant, is_default, optional_zone};
 use super::zone::Spans;
 use super::{Custom, Trigger, TriggerError};
+use crate::duration::Spelled;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};

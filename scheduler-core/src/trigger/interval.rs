@@ -3,6 +3,7 @@
 use super::jitter::Jitter;
 use super::window::{MICROS, Window, ceil_micros, floor_micros, instant, is_default, optional_time, readable};
 use super::{TriggerError, TriggerErrorKind};
+use crate::duration::Spelled;
 use chrono::{DateTime, TimeZone, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -315,29 +316,6 @@ impl fmt::Display for Interval {
             write!(f, " until {}", readable(end))?;
         }
         self.jitter.fmt(f)
-    }
-}
-
-/// Microseconds as `1d 2h 3m 4.5s`.
-pub(super) struct Spelled(pub(super) u64);
-
-impl fmt::Display for Spelled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (seconds, micros) = (self.0 / MICROS as u64, self.0 % MICROS as u64);
-        let mut gap = "";
-        for (size, unit, wrap) in [(86_400, 'd', u64::MAX), (3600, 'h', 24), (60, 'm', 60)] {
-            let n = seconds / size % wrap;
-            if n != 0 {
-                write!(f, "{gap}{n}{unit}")?;
-                gap = " ";
-            }
-        }
-        let seconds = seconds % 60;
-        match micros {
-            0 if seconds == 0 && !gap.is_empty() => Ok(()),
-            0 => write!(f, "{gap}{seconds}s"),
-            _ => write!(f, "{gap}{seconds}.{}s", format!("{micros:06}").trim_end_matches('0')),
-        }
     }
 }
 

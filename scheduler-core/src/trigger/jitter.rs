@@ -1,7 +1,7 @@
 //! Jitter: how much later than its fire time a run starts, so that a thousand jobs at midnight do not start at once.
 
-use super::interval::Spelled;
 use super::window::{Window, floor_micros};
+use crate::duration::Spelled;
 use chrono::{DateTime, Utc};
 use siphasher::sip::SipHasher13;
 use std::fmt;

@@ -33,8 +33,8 @@ mod except;
 mod interval;
 mod jitter;
 mod text;
-mod window;
-mod zone;
+pub(crate) mod window;
+pub(crate) mod zone;
 
 pub use calendar_interval::{CalendarInterval, MonthEnd};
 pub use combine::{And, Or};

@@ -15,6 +15,7 @@ use super::{
     And, CalendarInterval, Cron, Custom, Date, Dialect, Except, First, Gap, Interval, MonthEnd, Or, Overlap, Trigger,
     TriggerError, TriggerErrorKind,
 };
+use crate::duration;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use chrono_tz::Tz;
 use std::str::FromStr;
@@ -253,8 +254,8 @@ impl<'a> Words<'a> {
         let mut micros = None;
         while self.rest.starts_with(|first: char| first.is_ascii_digit()) {
             let word = self.word();
-            let part =
-                spelled(word).ok_or_else(|| self.error(&format!("`{word}`: write a duration as in 1d 2h 3m 4.5s")))?;
+            let part = duration::part(word)
+                .ok_or_else(|| self.error(&format!("`{word}`: write a duration as in 1d 2h 3m 4.5s")))?;
             micros = Some(micros.unwrap_or(0u64).saturating_add(part));
         }
         micros
@@ -287,25 +288,5 @@ impl<'a> Words<'a> {
             }
         }
         Err(self.error("a `)` is missing"))
-    }
-}
-
-/// One part of a duration, in microseconds.
-fn spelled(word: &str) -> Option<u64> {
-    let (number, unit) = word.split_at_checked(word.len().checked_sub(1)?)?;
-    let micros = match unit {
-        "d" => 86_400_000_000u64,
-        "h" => 3_600_000_000,
-        "m" => 60_000_000,
-        "s" => 1_000_000,
-        _ => return None,
-    };
-    match number.split_once('.') {
-        None => number.parse::<u64>().ok()?.checked_mul(micros),
-        Some((whole, fraction)) if unit == "s" && (1..=6).contains(&fraction.len()) => {
-            let fraction = fraction.parse::<u64>().ok()? * 10u64.pow(6 - fraction.len() as u32);
-            whole.parse::<u64>().ok()?.checked_mul(micros)?.checked_add(fraction)
-        }
-        Some(_) => None,
     }
 }

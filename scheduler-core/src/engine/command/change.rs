@@ -117,7 +117,7 @@ impl Engine {
             Change::Pause => paused(at, job)?,
             Change::Resume => resumed(at, job)?,
         };
-        let verdicts = match changed.goes_on {
+        let given_up = match changed.goes_on {
             GoesOn::WithAll => None,
             GoesOn::From(next) => given_up_fire_times(at, job, next)?,
         };
@@ -129,7 +129,7 @@ impl Engine {
             body: changed.body,
             state: changed.state,
             next_fire_time: changed.next_fire_time,
-            verdicts: verdicts.into_iter().collect(),
+            runs: given_up.into_iter().collect(),
         }))
     }
 

@@ -1,7 +1,7 @@
 //! What a new job is: its description checked and everything settled that it leaves open.
 
 use chrono::{DateTime, Utc};
-use siphasher::sip128::{Hasher128, SipHasher13};
+use siphasher::sip::SipHasher13;
 
 use super::replace::TRIES;
 use crate::{
@@ -20,7 +20,7 @@ const ID_LIMIT: usize = 191;
 impl Engine {
     /// The row of a new job: everything that its description leaves open is settled here, once.
     pub(super) fn prepare(&mut self, now: Now, store: &StoreName, spec: JobSpec) -> Result<JobRow, Error> {
-        let uid = self.next_uid();
+        let uid = self.next_uid(now);
         let id = spec.id.unwrap_or_else(|| JobId::from(uid.to_string()));
         check_id(&id)?;
         let at = self.time_of(now, store);
@@ -48,7 +48,7 @@ impl Engine {
     }
 
     pub(super) fn prepare_import(&mut self, now: Now, store: &StoreName, job: ExportedJob) -> Result<JobRow, Error> {
-        let uid = self.next_uid();
+        let uid = self.next_uid(now);
         check_id(&job.id)?;
         refuse_newer_version(&job.id, job.job.v)?;
         self.check_body(store, &job.id, &job.job)?;
@@ -109,15 +109,19 @@ impl Engine {
     }
 
     pub(super) fn check_executor(&self, executor: &ExecutorName) -> Result<(), Error> {
-        if self.executors.contains(executor) { Ok(()) } else { Err(self.unknown_executor(executor)) }
+        if self.executors.contains_key(executor) { Ok(()) } else { Err(self.unknown_executor(executor)) }
     }
 
-    fn next_uid(&mut self) -> Uid {
+    /// Begins with the time, so that jobs that are added together lie together in the stores' indexes, in the order of adding.
+    fn next_uid(&mut self, now: Now) -> Uid {
         self.last_uid += 1;
         let seed = self.config.seed;
         let mut hasher = SipHasher13::new_with_keys(seed as u64, (seed >> 64) as u64);
         std::hash::Hasher::write_u64(&mut hasher, self.last_uid);
-        Uid(hasher.finish128().as_u128().max(1))
+        let millis = now.utc.timestamp_millis() as u64 & 0xFFFF_FFFF_FFFF;
+        let count = self.last_uid & 0xFFFF;
+        let drawn = std::hash::Hasher::finish(&hasher).max(1);
+        Uid(u128::from(millis) << 80 | u128::from(count) << 64 | u128::from(drawn))
     }
 }
 

@@ -24,6 +24,7 @@ pub(in crate::engine) struct Reading {
 pub(in crate::engine) enum Purpose {
     Show,
     Change(Box<Change>),
+    RunNow,
 }
 
 /// A job is being removed.
@@ -47,7 +48,7 @@ pub(in crate::engine) struct RemovingAll {
 
 impl Engine {
     /// The stores to ask, the first one last.
-    fn stores_to_ask(&self, store: Option<StoreName>) -> Result<Vec<StoreName>, Error> {
+    pub(super) fn stores_to_ask(&self, store: Option<StoreName>) -> Result<Vec<StoreName>, Error> {
         match store {
             Some(store) if self.contacts.iter().any(|contact| contact.name == store) => Ok(vec![store]),
             Some(store) => Err(self.unknown_store(&store)),
@@ -86,7 +87,7 @@ impl Engine {
                 }
                 None => match reading.purpose {
                     Purpose::Show => self.reply(reading.call, Ok(Reply::Found(None))),
-                    Purpose::Change(_) => self.reply(reading.call, Err(not_found(&reading.id, None))),
+                    Purpose::Change(_) | Purpose::RunNow => self.reply(reading.call, Err(not_found(&reading.id, None))),
                 },
             },
         }
@@ -98,6 +99,7 @@ impl Engine {
             (Err(error), _) => self.reply(call, Err(error)),
             (Ok(job), Purpose::Show) => self.reply(call, Ok(Reply::Found(Some((store, Box::new(job)))))),
             (Ok(job), Purpose::Change(change)) => self.change(now, call, store, *change, job),
+            (Ok(job), Purpose::RunNow) => self.run_now(now, call, store, &job),
         }
     }
 
@@ -143,7 +145,9 @@ impl Engine {
         };
         match removed {
             Removed::Removed { uid, .. } => {
-                self.mark_removed(&removing.store, uid);
+                if uid.is_some() {
+                    self.mark_removed(&removing.store, uid);
+                }
                 let job = JobRef { store: removing.store, id: removing.id, uid: uid.unwrap_or(Uid::UNREADABLE) };
                 self.notify(now, EventKind::JobRemoved { job, reason: Removal::Requested });
                 self.reply(removing.call, Ok(Reply::Done));
@@ -202,15 +206,19 @@ impl Engine {
     }
 
     /// Notes that the listeners know that a job is removed, or all of them, which go with the last run that is running.
+    /// What waits for its executor does not start any more.
     fn mark_removed(&mut self, store: &StoreName, uid: Option<Uid>) {
-        let held = self.contact(store).into_iter().flat_map(|contact| contact.held.values_mut());
-        for held in held.filter(|held| uid.is_none_or(|uid| held.run.job.uid == uid)) {
+        let Some(contact) = self.contact(store) else {
+            return;
+        };
+        contact.cancel_waiting_of(uid);
+        for held in contact.held.values_mut().filter(|held| uid.is_none_or(|uid| held.run.job.uid == uid)) {
             held.is_removed = true;
         }
     }
 
-    /// The store's time, as well as it is known.
-    pub(super) fn time_of(&self, now: Now, store: &StoreName) -> chrono::DateTime<chrono::Utc> {
+    /// The time of a store, as well as this node knows it.
+    pub fn time_of(&self, now: Now, store: &StoreName) -> chrono::DateTime<chrono::Utc> {
         let contact = self.contacts.iter().find(|contact| contact.name == *store);
         contact.map_or(now.utc, |contact| contact.time(now))
     }

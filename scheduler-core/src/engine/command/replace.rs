@@ -78,12 +78,12 @@ fn replacement(at: DateTime<Utc>, new: &JobRow, existing: &JobRow) -> Result<Upd
     refuse_newer(existing)?;
     let mut body = new.body.clone();
     let is_same_trigger = body.trigger.is_same_as_written(&existing.body.trigger);
-    let mut verdicts = Vec::new();
+    let mut runs = Vec::new();
     let (state, next_fire_time, due) = if is_same_trigger && !matches!(existing.state, JobState::Quarantined(_)) {
         body.trigger = existing.body.trigger.clone();
         (existing.state.clone(), existing.next_fire_time, existing.due)
     } else {
-        verdicts.extend(given_up_fire_times(at, existing, None)?);
+        runs.extend(given_up_fire_times(at, existing, None)?);
         // Runs that wait are looked at when they would have been.
         let due =
             new.next_fire_time.and_then(|next| earliest(existing.due, Some(due_of(&body.trigger, existing.uid, next))));
@@ -97,6 +97,6 @@ fn replacement(at: DateTime<Utc>, new: &JobRow, existing: &JobRow) -> Result<Upd
         state,
         next_fire_time,
         due,
-        verdicts,
+        runs,
     })
 }

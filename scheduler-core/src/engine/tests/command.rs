@@ -2,6 +2,8 @@
 
 mod adding;
 mod changing;
+mod health;
+mod runs;
 
 use serde_json::json;
 
@@ -18,7 +20,7 @@ fn not_json() -> std::collections::BTreeMap<Vec<u8>, u8> {
 }
 
 fn change(script: &mut Script, change: Change) {
-    script.command(Command::ChangeJob(None, "report".into(), change));
+    script.command(Command::ChangeJob(None, "report".into(), Box::new(change)));
 }
 
 /// The script's store has this job, which a command reads.
@@ -152,7 +154,7 @@ fn a_scheduler_starts_once_and_can_be_paused_only_while_it_runs() {
 fn names_are_taken_once_and_given_up_once() {
     let mut script = Script::new();
     script.command(Command::AddStore("default".into(), limits()));
-    script.command(Command::AddExecutor("default".into()));
+    script.command(Command::AddExecutor("default".into(), None));
     script.command(Command::RemoveExecutor("default".into()));
     script.command(Command::RemoveExecutor("default".into()));
     script.command(Command::RemoveTasks(vec!["work".into()]));

@@ -43,12 +43,14 @@ fn a_report_is_a_life_sign() {
 fn a_node_that_has_lost_its_runs_tells_them_to_stop_once_and_their_ends_are_stale() {
     let mut script = Script::running_jobs([job(1, "report", every(1000), 0.0)]);
     script.at(5.01).recorded(|recorded| recorded.hold = Hold::Lost);
-    script.at(10.01).recorded(|recorded| recorded.hold = Hold::Lost);
+    script.claimed_next([], Some(100.0));
+    script.at(10.02).recorded(|recorded| recorded.hold = Hold::Lost);
     script.finished("report#1", Outcome::Cancelled);
     script.recorded(|recorded| recorded.outcomes = vec![crate::store::RecordOutcome::Stale]);
     script.expect(
         "→ life sign
          → cancel report#1
+         → claim
          → life sign
          → record report#1 retry
          → notify taken away report#1",
@@ -65,7 +67,8 @@ fn a_run_that_nobody_took_over_though_its_node_lost_its_lease_is_not_told_cancel
         report.job.body.options.delivery = delivery;
         let mut script = Script::running_jobs([report]);
         script.at(5.01).recorded(|recorded| recorded.hold = Hold::Lost);
-        script.expect("→ life sign\n→ cancel report#1");
+        script.claimed([]);
+        script.expect("→ life sign\n→ cancel report#1\n→ claim");
         script.finished("report#1", Outcome::Cancelled);
         script.applied();
         script.expect(expected);

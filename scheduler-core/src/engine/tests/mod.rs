@@ -3,6 +3,9 @@
 mod command;
 mod firing;
 mod lease;
+mod limits;
 mod outage;
+mod retry;
 pub(crate) mod script;
 mod shutdown;
+mod timeout;

@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use super::script::{Script, at, every, job, limits, unavailable};
+use super::script::{Script, at, every, job, limits, reply_to, unavailable};
 use crate::{
     Outcome, Uid,
     engine::{Command, Input, StoreReply, WakeReason},
-    store::{Change, Hint, RecordOutcome, SettleOutcome, StoreError, StoreErrorKind, StoreLimits, Wakes},
+    store::{Adopt, Change, Hint, RecordOutcome, SettleOutcome, StoreError, StoreErrorKind, StoreLimits, Wakes},
 };
 
 fn rejected(why: &str) -> StoreError {
@@ -31,14 +31,15 @@ fn a_failed_turn_is_repeated_without_its_claim_and_the_run_starts_once() {
     );
     script.applied();
     script.expect(
-        "→ notify StoreRecovered(\"default\")
+        "→ notify store recovered
          → notify submitted report#1
-         → start report#1 attempt 1",
+         → start report#1 attempt 1
+         → claim",
     );
 }
 
 #[test]
-fn pauses_grow_up_to_the_pause_between_life_signs() {
+fn pauses_grow_up_to_a_tenth_of_the_lease() {
     let mut script = Script::running();
     script.at(1.0).look();
     let mut pauses = Vec::new();
@@ -48,63 +49,108 @@ fn pauses_grow_up_to_the_pause_between_life_signs() {
         pauses.push(wake.after.as_millis());
         script.pass(wake.after.as_secs_f64()).handle_wake();
     }
-    assert_eq!(pauses, [50, 100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000]);
+    assert_eq!(pauses, [50, 100, 200, 400, 800, 1500, 1500, 1500, 1500, 1500]);
 }
 
 #[test]
 fn a_failed_claim_is_not_repeated_and_the_next_one_takes_over_from_nobody() {
     let mut script = Script::running();
-    script.at(15.0).expect("→ claim and adopt");
+    script.stay_in_touch(15.0, 15.0);
+    script.handle_wake();
+    script.expect("→ claim and adopt");
     script.turn_fails(unavailable());
-    script.at(15.05).claimed([]);
+    script.at(15.05).claimed_next([], Some(15.0));
     script.expect(
         "→ notify store failed, again in 50ms: no route to the store
          → claim
-         → notify StoreRecovered(\"default\")",
+         → notify store recovered",
     );
     // Only a lease of unbroken contact later.
-    script.at(20.0).look();
-    script.claimed([]);
-    script.at(30.05).expect(
-        "→ claim
-         → claim and adopt",
-    );
+    assert_eq!(adopts_at(&mut script, 15.0), 30.05);
+}
+
+#[test]
+fn a_node_that_was_not_in_touch_over_an_outage_takes_over_from_nobody_at_first() {
+    for length in [8.0, 16.0, 40.0] {
+        let mut script = Script::running();
+        script.stay_in_touch(20.0, 30.0);
+        let outage_ends = 20.0 + length;
+        // The store comes back to a call that has waited for it, and says that a lease has passed meanwhile.
+        script.look();
+        script.at(outage_ends).claimed_next([], Some(28.0));
+        assert_eq!(adopts_at(&mut script, 28.0), outage_ends + 15.0, "after an outage of {length} s");
+    }
+}
+
+#[test]
+fn whoever_stays_in_touch_takes_over_as_soon_as_a_lease_has_passed() {
+    let mut script = Script::running();
+    script.stay_in_touch(28.0, 28.0);
+    script.handle_wake();
+    let (_, turn) = script.peek_turn();
+    assert_eq!(turn.claim.unwrap().adopt, Adopt::LapsedBy(at(28.0)));
+    assert_eq!(script.count("claim and adopt"), 1);
+}
+
+#[test]
+fn an_answer_after_an_outage_does_not_hide_it_from_the_next_claim() {
+    let mut script = Script::running_jobs([job(1, "report", every(1000), 0.0)]);
+    script.stay_in_touch(20.0, 30.0);
+    script.pass(0.1).handle_wake();
+    script.expect("→ life sign | claim and adopt");
+    let (op, turn) = script.take_turn();
+    script.pass(19.9).finished("report#1", Outcome::Ok(json!(null)));
+    script.applied();
+    script.answer(op, reply_to(&turn, at(40.0)));
+    script.expect("→ record report#1 ok\n→ notify executed report#1");
+    assert_eq!(adopts_at(&mut script, 30.0), 55.0);
+}
+
+#[test]
+fn answers_of_late_say_nothing_about_the_time_in_between() {
+    let mut script = Script::running();
+    script.stay_in_touch(20.0, 60.0);
+    script.look();
+    let (op, turn) = script.take_turn();
+    // It was there then, and another call finds it there now.
+    script.at(30.0).answer(op, reply_to(&turn, at(20.0)));
+    assert_eq!(adopts_at(&mut script, 25.0), 45.0);
+}
+
+/// Says when a node takes over what has lapsed; until then, its claims find nothing.
+fn adopts_at(script: &mut Script, lapsed: f64) -> f64 {
+    script.look();
+    loop {
+        while script.has_turn() {
+            if script.peek_turn().1.claim.is_some_and(|claim| claim.adopt != Adopt::Nothing) {
+                return script.clock().monotonic.as_secs_f64();
+            }
+            script.claimed_next([], Some(lapsed));
+        }
+        let wake = script.next_wake().unwrap();
+        script.pass(wake.after.as_secs_f64()).handle_wake();
+    }
 }
 
 #[test]
 fn a_node_that_has_been_silent_for_longer_than_a_lease_takes_over_from_nobody_at_first() {
     let mut script = Script::running();
-    script.at(15.0).claimed_next([], Some(3600.0));
+    script.stay_in_touch(20.0, 3600.0);
     script.at(3600.0);
     // A run of another node is overdue, but that node may not have reached the store either.
     script.claimed_next([], Some(3590.0));
-    script.expect(
-        "→ claim and adopt
-         → claim",
-    );
-    let mut adopted_at = None;
-    for _ in 0..20 {
-        let wake = script.next_wake().unwrap();
-        script.pass(wake.after.as_secs_f64()).handle_wake();
-        let (_, turn) = script.peek_turn();
-        if turn.claim.as_ref().unwrap().adopt == crate::store::Adopt::Lapsed {
-            adopted_at = Some(script.clock().monotonic.as_secs());
-            break;
-        }
-        script.claimed_next([], Some(3590.0));
-    }
-    assert_eq!(adopted_at, Some(3615));
+    script.expect("→ claim");
+    assert_eq!(adopts_at(&mut script, 3590.0), 3615.0);
 }
 
 #[test]
 fn a_step_of_the_clock_by_which_leases_are_judged_takes_over_from_nobody() {
     let mut script = Script::running();
-    script.at(15.0).claimed_next([], Some(20.0));
+    script.stay_in_touch(20.0, 21.0);
     script.step_clock(3600.0);
-    script.at(16.0).expect(
-        "→ claim and adopt
-         → claim",
-    );
+    script.at(20.5).expect("→ claim");
+    script.claimed_next([], Some(21.0));
+    assert_eq!(adopts_at(&mut script, 21.0), 35.5);
 }
 
 #[test]
@@ -124,8 +170,9 @@ fn ends_wait_for_the_store_to_come_back() {
     script.applied();
     script.applied();
     script.expect(
-        "→ notify StoreRecovered(\"default\")
+        "→ notify store recovered
          → notify executed a#1
+         → claim
          → notify executed b#1",
     );
 }
@@ -250,14 +297,14 @@ fn a_store_that_tells_of_changes_is_asked_for_them_again_and_again() {
     let mut script = Script::running_with(StoreLimits { wakes: Wakes::Push, ..limits() });
     script.stored(Ok(StoreReply::Changed(Change { seen: 4, hint: Some(Hint::Due(at(30.0))) })));
     script.expect("→ changed after 4");
-    assert_eq!(script.next_wake().unwrap().after.as_secs(), 15);
-    script.at(15.0).claimed_next([], Some(30.0));
-    script.expect("→ claim and adopt");
+    assert_eq!(script.next_wake().unwrap().after.as_secs(), 30);
+    script.at(30.0).claimed_next([], Some(100.0));
+    script.expect("→ claim");
     script.pass(0.5);
     script.stored(Ok(StoreReply::Changed(Change { seen: 5, hint: Some(Hint::Resync) })));
     script.expect(
         "→ changed after 5
-         → claim and adopt",
+         → claim",
     );
 }
 
@@ -305,6 +352,26 @@ fn where_asking_for_changes_fails_jobs_are_looked_at_instead_and_nothing_flaps()
 }
 
 #[test]
+fn where_asking_for_changes_succeeds_again_the_store_has_recovered_once() {
+    let mut script = Script::running_with(StoreLimits { wakes: Wakes::Push, ..limits() });
+    script.at(1.0);
+    script.stored(Err(unavailable()));
+    script.claimed([]);
+    script.expect(
+        "→ notify store failed, again in 50ms: asking for changes: no route to the store
+         → claim",
+    );
+    script.at(1.05).look();
+    script.stored(Ok(StoreReply::Changed(Change { seen: 4, hint: None })));
+    script.expect(
+        "→ changed after 0
+         → claim
+         → notify store recovered
+         → changed after 4",
+    );
+}
+
+#[test]
 fn a_stale_report_tells_that_the_run_was_taken_away() {
     let mut script = Script::running_jobs([job(1, "report", every(100), 0.0)]);
     script.finished("report#1", Outcome::Ok(json!(null)));
@@ -321,7 +388,7 @@ fn an_answer_that_comes_twice_counts_once() {
     script.at(10.0).look();
     script.claimed([job(1, "report", every(10), 10.0)]);
     let (op, turn) = script.take_turn();
-    let reply = super::script::reply_to(&turn, at(10.0));
+    let reply = reply_to(&turn, at(10.0));
     script.answer(op, reply.clone());
     script.answer(op, reply);
     script.expect(
@@ -349,7 +416,7 @@ fn a_settle_whose_first_sending_was_applied_and_overtaken_gives_its_run_back() {
          → notify store failed, again in 50ms: no route to the store
          → settle report: #1 +10s starts, next +20s
          → life sign
-         → notify StoreRecovered(\"default\")",
+         → notify store recovered",
     );
     script.applied();
     script.expect("→ record report#1 not started");

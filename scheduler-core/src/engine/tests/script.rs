@@ -6,7 +6,7 @@ mod words;
 
 pub(crate) use words::move_words;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroUsize, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -128,7 +128,7 @@ impl Script {
             last_reply: None,
         };
         script.command(Command::AddStore("default".into(), limits));
-        script.command(Command::AddExecutor("default".into()));
+        script.command(Command::AddExecutor("default".into(), None));
         script.command(Command::AddTasks(vec!["work".into()]));
         script.lines.clear();
         script
@@ -145,6 +145,25 @@ impl Script {
         script.claimed([]);
         script.lines.clear();
         script
+    }
+
+    /// A node that runs and has claimed once, whose executor takes so many runs at once.
+    pub(crate) fn running_with_slots(slots: usize) -> Self {
+        let mut script = Self::new();
+        script.command(Command::RemoveExecutor("default".into()));
+        script.command(Command::AddExecutor("default".into(), NonZeroUsize::new(slots)));
+        script.command(Command::Start(Mode::Running));
+        script.claimed([]);
+        script.lines.clear();
+        script
+    }
+
+    /// Claims these jobs and settles them; what it takes to get there is forgotten.
+    pub(crate) fn take(&mut self, jobs: impl IntoIterator<Item = ClaimedJob>) {
+        self.pass(0.01).look();
+        self.claimed(jobs);
+        self.lines.clear();
+        self.applied();
     }
 
     /// A running node that runs these jobs' due fire times; what was said so far is forgotten.
@@ -167,6 +186,21 @@ impl Script {
 
     pub(crate) fn handle_wake(&mut self) {
         self.handle(Input::Wake);
+    }
+
+    /// Keeps in touch with a store in which another node holds something, whose last lease ends at a time: the claims that
+    /// it takes find nothing, and what was said is forgotten.
+    pub(crate) fn stay_in_touch(&mut self, until: f64, lapse: f64) {
+        self.pass(0.01).look();
+        self.claimed_next([], Some(lapse.min(self.now + LEASE as f64)));
+        while let Some(wake) = self.next_wake().filter(|wake| self.now + wake.after.as_secs_f64() < until) {
+            self.pass(wake.after.as_secs_f64()).handle_wake();
+            while self.has_turn() {
+                self.claimed_next([], Some(lapse.min(self.now + LEASE as f64)));
+            }
+        }
+        self.now = until;
+        self.lines.clear();
     }
 
     /// Lets time pass without waking the engine.
@@ -362,6 +396,16 @@ impl Script {
         let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let found = std::mem::take(&mut self.lines);
         assert!(expected == found, "\nexpected:\n  {}\nfound:\n  {}\n", expected.join("\n  "), found.join("\n  "));
+    }
+
+    /// The run that has been started since the last look, which has to be one.
+    #[track_caller]
+    pub(crate) fn started(&mut self) -> String {
+        let lines = std::mem::take(&mut self.lines);
+        let mut started = lines.iter().filter_map(|line| line.strip_prefix("→ start ")?.split_once(' '));
+        let (run, _) = started.next().expect("a run is started");
+        assert!(started.next().is_none(), "{lines:?}");
+        run.to_owned()
     }
 
     /// How many effects since the last look have these words.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Run, store::RunChange, trigger::Cron};
+use crate::{Run, RunId, store::RunChange, trigger::Cron};
 
 /// What happens to the job.
 #[derive(Debug, Clone)]
@@ -20,12 +20,18 @@ enum Step {
     Die,
     /// The oldest running run turns out not to have started.
     Release,
+    /// Somebody asks for a run.
+    Request,
+    /// Somebody asks the newest open run to stop.
+    Cancel,
 }
 
 /// A store for one job, without concurrency.
 struct Model {
     claimed: ClaimedJob,
     runs: BTreeMap<u64, Run>,
+    /// Those that somebody asked for, which stand for no fire time.
+    requested: Vec<u64>,
     now: f64,
 }
 
@@ -77,6 +83,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0..60_u32).prop_map(Step::Retry),
         1 => Just(Step::Die),
         1 => Just(Step::Release),
+        2 => Just(Step::Request),
+        1 => Just(Step::Cancel),
     ];
     proptest::collection::vec(step, 1..60)
 }
@@ -89,7 +97,7 @@ proptest! {
         let first = trigger.next(None, at(0.0)).unwrap().unwrap();
         let mut claimed = with_trigger(trigger, 0.0, |of| *of = options);
         claimed.job.next_fire_time = Some(first);
-        let mut model = Model { claimed, runs: BTreeMap::new(), now: 0.0 };
+        let mut model = Model { claimed, runs: BTreeMap::new(), requested: Vec::new(), now: 0.0 };
         for step in steps {
             model.take(step);
         }
@@ -120,6 +128,18 @@ impl Model {
             Step::Retry(seconds) => put_off(self, RETRY, self.now + f64::from(seconds)),
             Step::Die => put_off(self, ORPHAN, self.now),
             Step::Release => put_off(self, RELEASED, self.now),
+            Step::Request => {
+                let job = &mut self.claimed.job;
+                job.last_seq += 1;
+                let id = RunId { uid: job.uid, seq: job.last_seq };
+                self.requested.push(id.seq);
+                self.runs.insert(id.seq, Run::new(id, at(self.now), REQUESTED));
+            }
+            Step::Cancel => {
+                if let Some(run) = self.runs.values_mut().rev().find(|run| run.is_open()) {
+                    run.cancel_requested = true;
+                }
+            }
         }
     }
 
@@ -194,7 +214,7 @@ impl Model {
     fn check_tiles(&self, first: DateTime<Utc>) {
         let trigger = &self.claimed.job.body.trigger;
         let mut covered = Vec::new();
-        for run in self.runs.values() {
+        for run in self.runs.values().filter(|run| !self.requested.contains(&run.id.seq)) {
             let mut fire_time = run.first.unwrap_or(run.fire_time);
             let mut count = 1;
             covered.push(fire_time);

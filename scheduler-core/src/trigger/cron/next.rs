@@ -93,7 +93,8 @@ impl Cron {
         }
     }
 
-    fn walk(&self, spans: &'static Spans) -> Walk<'_> {
+    /// What becomes of skipped and repeated civil times; never `Auto`.
+    pub(crate) fn rules(&self) -> (Gap, Overlap) {
         let inner = &*self.0;
         let gap = match (inner.options.gap, inner.follows_real_time) {
             (Gap::Auto, true) => Gap::Skip,
@@ -105,7 +106,12 @@ impl Cron {
             (Overlap::Auto, false) => Overlap::First,
             (overlap, _) => overlap,
         };
-        Walk { plan: &inner.plan, spans, gap, overlap }
+        (gap, overlap)
+    }
+
+    fn walk(&self, spans: &'static Spans) -> Walk<'_> {
+        let (gap, overlap) = self.rules();
+        Walk { plan: &self.0.plan, spans, gap, overlap }
     }
 }
 

@@ -131,7 +131,11 @@ fn a_closure_is_kept_only_by_a_store_within_this_process() {
     assert_eq!(error.kind(), ErrorKind::Closure);
 
     // Nor does a change bring one in.
-    script.command(Command::ChangeJob(None, "report".into(), Change::Modify(JobChange::default().task(&name))));
+    script.command(Command::ChangeJob(
+        None,
+        "report".into(),
+        Box::new(Change::Modify(JobChange::default().task(&name))),
+    ));
     found(&mut script, &report(10.0));
     let error = script.last_error();
     assert_eq!(error.kind(), ErrorKind::Closure);
@@ -155,6 +159,21 @@ fn the_delivery_of_a_new_job_follows_its_store() {
         let StoreCall::Insert(_, rows) = script.open_call() else { panic!() };
         assert_eq!(rows[0].body.options.delivery, delivery);
     }
+}
+
+#[test]
+fn uids_follow_each_other_in_the_order_of_adding_and_begin_with_the_time() {
+    let mut script = Script::running();
+    let mut uids = Vec::new();
+    for second in [1.0, 1.0, 2.0] {
+        let specs = ["a", "b"].map(|_| JobSpec::now("work"));
+        script.at(second).command(Command::AddJobs("default".into(), specs.into()));
+        let StoreCall::Insert(at, rows) = script.open_call() else { panic!() };
+        uids.extend(rows.iter().map(|row| (row.uid, *at)));
+        script.inserted();
+    }
+    assert!(uids.is_sorted_by(|(one, _), (two, _)| one < two), "{uids:?}");
+    assert!(uids.iter().all(|(uid, at)| uid.0 >> 80 == at.timestamp_millis() as u128), "{uids:?}");
 }
 
 #[test]
@@ -220,7 +239,7 @@ fn replacing_keeps_pause_anchor_and_end_of_a_job_with_the_same_trigger() {
 fn replacing_by_another_trigger_begins_anew_and_accounts_for_due_fire_times() {
     let update = replaced(report(10.0), every(7)).unwrap();
     assert_eq!((update.next_fire_time, update.due), (Some(at(28.0)), Some(at(10.0))));
-    let run = &update.verdicts[0];
+    let run = &update.runs[0];
     assert_eq!((run.id.seq, run.first, run.fire_time, run.count), (1, Some(at(10.0)), at(20.0), Some(2)));
     assert_eq!(run.verdict(), Some(Verdict::Cancelled));
 }

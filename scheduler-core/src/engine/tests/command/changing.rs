@@ -104,7 +104,7 @@ fn resuming_a_quarantined_job_loses_none_of_its_fire_times() {
     let broken = JobRow { state: JobState::Quarantined("bad".into()), due: None, ..report(10.0) };
     let update = resumed(&broken);
     assert_eq!((update.state, update.next_fire_time), (JobState::Active, Some(at(10.0))));
-    assert_eq!((update.due, update.verdicts), (Some(at(25.0)), vec![]));
+    assert_eq!((update.due, update.runs), (Some(at(25.0)), vec![]));
 }
 
 #[test]
@@ -150,29 +150,29 @@ fn modifying_changes_what_is_given_and_keeps_the_rest() {
     let update = modified(&report(10.0), by);
     let body = update.body.unwrap();
     assert_eq!((body.name.as_deref(), body.args), (Some("n"), json!([1])));
-    assert_eq!((update.next_fire_time, update.due, update.verdicts), (Some(at(10.0)), Some(at(10.0)), vec![]));
+    assert_eq!((update.next_fire_time, update.due, update.runs), (Some(at(10.0)), Some(at(10.0)), vec![]));
 }
 
 #[test]
 fn another_trigger_gives_up_what_is_due_and_begins_from_now() {
     let update = modified(&report(10.0), JobChange::default().trigger(every(7)));
     assert_eq!(update.next_fire_time, Some(at(28.0)));
-    assert_eq!((update.verdicts[0].first, update.verdicts[0].fire_time), (Some(at(10.0)), at(20.0)));
+    assert_eq!((update.runs[0].first, update.runs[0].fire_time), (Some(at(10.0)), at(20.0)));
     // Even if a next fire time is given with it that the old trigger knew.
     let by = JobChange::default().trigger(every(7)).next_fire_time(at(20.0));
     let update = modified(&report(10.0), by);
     assert_eq!(update.next_fire_time, Some(at(20.0)));
-    assert_eq!((update.verdicts[0].first, update.verdicts[0].fire_time), (Some(at(10.0)), at(20.0)));
+    assert_eq!((update.runs[0].first, update.runs[0].fire_time), (Some(at(10.0)), at(20.0)));
 }
 
 #[test]
 fn a_chosen_next_fire_time_gives_up_only_those_before_it() {
     let update = modified(&report(10.0), JobChange::default().next_fire_time(at(20.0)));
     assert_eq!((update.next_fire_time, update.due), (Some(at(20.0)), Some(at(10.0))));
-    let given_up: Vec<&Run> = update.verdicts.iter().collect();
+    let given_up: Vec<&Run> = update.runs.iter().collect();
     assert_eq!((given_up.len(), given_up[0].first, given_up[0].fire_time), (1, None, at(10.0)));
     let update = modified(&report(10.0), JobChange::default().next_fire_time(at(5.0)));
-    assert_eq!((update.next_fire_time, update.verdicts), (Some(at(5.0)), vec![]));
+    assert_eq!((update.next_fire_time, update.runs), (Some(at(5.0)), vec![]));
 }
 
 #[test]

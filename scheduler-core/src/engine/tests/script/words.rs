@@ -40,11 +40,12 @@ impl Script {
                 if update.due != update.next_fire_time {
                     line += &format!(" due {}", update.due.map_or_else(|| "never".into(), seconds));
                 }
-                for run in &update.verdicts {
+                for run in &update.runs {
                     line += &format!(", {}", inserted(run));
                 }
                 line
             }
+            StoreCall::Cancel(_, id, run) => format!("cancel #{} of {id}", run.seq),
             StoreCall::Remove(_, ids) => format!("remove {}", ids[0]),
             StoreCall::RemoveAll(_) => "remove all".into(),
             StoreCall::Job(id) => format!("read {id}"),
@@ -68,7 +69,7 @@ impl Script {
             parts.push(format!("settle {}", moves.collect::<Vec<_>>().join("; ")));
         }
         if let Some(claim) = &turn.claim {
-            parts.push(if claim.adopt == Adopt::Lapsed { "claim and adopt".into() } else { "claim".into() });
+            parts.push(if claim.adopt != Adopt::Nothing { "claim and adopt".into() } else { "claim".into() });
         }
         parts.join(" | ")
     }
@@ -95,12 +96,16 @@ impl Script {
             EventKind::RunExecuted { run: it, .. } => run("executed", it),
             EventKind::RunError { run: it, error, .. } => format!("{}: {error}", run("error", it)),
             EventKind::RunTimeout { run: it, .. } => run("timeout", it),
+            EventKind::RunRetried { run: it, error, due, .. } => {
+                format!("{} due {}: {error}", run("retried", it), seconds(*due))
+            }
             EventKind::RunCancelled(it) => run("cancelled", it),
             EventKind::RunLost(it) => run("lost", it),
             EventKind::RunCoalesced(it) => run("coalesced", it),
             EventKind::RunMissed(it) => run("missed", it),
             EventKind::RunSkipped(it) => run("skipped", it),
             EventKind::RunTakenAway(it) => run("taken away", it),
+            EventKind::StoreRecovered(_) => "store recovered".into(),
             EventKind::StoreFailed { error, retry_in, .. } => match retry_in {
                 Some(pause) => format!("store failed, again in {pause:?}: {error}"),
                 None => format!("store failed for good: {error}"),
@@ -172,6 +177,7 @@ fn inserted(run: &Run) -> String {
     match run.state {
         RunState::Running => line += " starts",
         RunState::Waiting(Wait::Queued) => line += " queued",
+        RunState::Waiting(Wait::Requested) => line += " asked for",
         RunState::Waiting(_) => line += " waits",
         RunState::Ended(verdict) => write!(line, " {verdict}").unwrap(),
     }
@@ -182,6 +188,10 @@ fn reply_words(reply: &Reply) -> String {
     match reply {
         Reply::Done => "done".into(),
         Reply::State(state) => format!("{state:?}"),
+        Reply::Health(health) => {
+            let stores: Vec<_> = health.stores.iter().map(|store| store.name.as_str()).collect();
+            format!("health of {}", stores.join(", "))
+        }
         Reply::Added(results) => {
             let results = results.iter().map(|result| match result {
                 Ok(job) => format!("added {}", job.id),
@@ -191,6 +201,7 @@ fn reply_words(reply: &Reply) -> String {
         }
         Reply::Job(_, job) => format!("job {}", job.id),
         Reply::Found(found) => format!("found {}", found.as_ref().map_or("none", |(_, job)| job.id.as_str())),
+        Reply::Run(run) => format!("run #{}", run.seq),
         Reply::Jobs(jobs) => format!("{} jobs", jobs.len()),
         Reply::Runs(runs) => format!("{} runs", runs.len()),
         Reply::Stores(stores) => stores.iter().map(|store| store.as_str()).collect::<Vec<_>>().join(", "),

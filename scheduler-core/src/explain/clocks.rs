@@ -1,0 +1,74 @@
+//! Changes of the clocks around a time.
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono_tz::Tz;
+use serde::Serialize;
+
+use crate::{
+    Trigger,
+    trigger::{Gap, Overlap, zone::Spans},
+};
+
+/// A change of a zone's clocks close to the time that is explained, and what the trigger makes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "change", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Change {
+    /// The clocks skip civil times.
+    Skips {
+        /// When they do.
+        at: DateTime<Utc>,
+        /// The first civil time that they do not show.
+        from: NaiveDateTime,
+        /// The civil time that they show next.
+        to: NaiveDateTime,
+        /// What becomes of the times in between; never [`Gap::Auto`].
+        rule: Gap,
+    },
+    /// The clocks show civil times twice, the one in question among them.
+    Repeats {
+        /// When they show it first.
+        first: DateTime<Utc>,
+        /// When they show it again.
+        second: DateTime<Utc>,
+        /// At which of both the trigger fires; never [`Overlap::Auto`].
+        rule: Overlap,
+    },
+}
+
+/// The zone of a trigger that goes by civil time, and a change of its clocks that touches this time.
+pub(super) fn around(trigger: &Trigger, at: DateTime<Utc>) -> (Option<Tz>, Option<Change>) {
+    let (zone, gap, overlap) = match trigger {
+        Trigger::Cron(cron) => {
+            let (gap, overlap) = cron.rules();
+            (cron.zone(), gap, overlap)
+        }
+        Trigger::CalendarInterval(interval) => (Some(interval.zone()), Gap::NextValid, Overlap::First),
+        _ => return (None, None),
+    };
+    let change = zone.filter(|zone| *zone != Tz::UTC).and_then(|zone| change(zone, at, gap, overlap));
+    (zone, change)
+}
+
+fn change(zone: Tz, at: DateTime<Utc>, gap: Gap, overlap: Overlap) -> Option<Change> {
+    let spans = Spans::of(zone);
+    let number = spans.at(at.timestamp());
+    let before = number.checked_sub(1).and_then(|before| spans.get(before));
+    let pairs = [before.zip(spans.get(number)), spans.get(number).zip(spans.get(number + 1))];
+    pairs.into_iter().flatten().find_map(|(before, after)| {
+        let shift = after.offset - before.offset;
+        let since = at.timestamp() - after.from;
+        if !(-shift.abs()..shift.abs()).contains(&since) {
+            return None;
+        }
+        let instant = |seconds| DateTime::from_timestamp(seconds, 0);
+        let civil = |seconds| instant(seconds).map(|at| at.naive_utc());
+        if shift > 0 {
+            let (from, to) = (civil(after.from + before.offset)?, civil(after.from + after.offset)?);
+            return Some(Change::Skips { at: instant(after.from)?, from, to, rule: gap });
+        }
+        let first = if since < 0 { at } else { at.checked_add_signed(chrono::TimeDelta::seconds(shift))? };
+        let second = first.checked_add_signed(chrono::TimeDelta::seconds(-shift))?;
+        Some(Change::Repeats { first, second, rule: overlap })
+    })
+}

@@ -25,12 +25,14 @@ fn no_fault_breaks_a_promise() {
         simulate(seed, Mutant::Sound, Trace::Lines).unwrap_or_else(|violation| panic!("{violation}"));
         return;
     }
-    let (mut runs, mut takeovers) = (0, 0);
+    let (mut runs, mut takeovers, mut retries, mut timeouts) = (0, 0, 0, 0);
     for seed in 0..variable("SIM_SEEDS").unwrap_or(SEEDS) {
         let report = simulate(seed, Mutant::Sound, Trace::Off).unwrap_or_else(|violation| panic!("{violation}"));
         (runs, takeovers) = (runs + report.runs, takeovers + report.takeovers);
+        (retries, timeouts) = (retries + report.retries, timeouts + report.timeouts);
     }
-    assert!(runs > 0 && takeovers > 0, "{runs} runs with {takeovers} takeovers are no simulation");
+    let is_simulation = runs > 0 && takeovers > 0 && retries > 0 && timeouts > 0;
+    assert!(is_simulation, "{runs} runs, {takeovers} takeovers, {retries} retries, {timeouts} timeouts: that is none");
 }
 
 #[test]

@@ -120,6 +120,40 @@ impl SimulatedRuntime {
         self.live_until(|world| (utc - world.wall).to_std().unwrap_or(Duration::ZERO));
     }
 
+    /// Lives until a future of the caller's ends, and gives what it gives: how a test calls the async methods of a
+    /// scheduler. What else can run at that instant waits for the next call.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use chrono::DateTime;
+    /// use scheduler_core::{EventMask, JobSpec, trigger::Interval};
+    /// use scheduler_runtime::Scheduler;
+    /// use scheduler_testkit::SimulatedRuntime;
+    ///
+    /// # fn main() -> Result<(), scheduler_core::Error> {
+    /// let runtime = SimulatedRuntime::starting_at(DateTime::UNIX_EPOCH);
+    /// let scheduler = Scheduler::builder(runtime.clone()).task("tick", || async {}).build()?;
+    /// let mut ticks = scheduler.events(EventMask::RUN_EXECUTED);
+    /// runtime.run(scheduler.add_job(JobSpec::new("tick", Interval::hours(1))))?;
+    /// runtime.run(scheduler.start())?;
+    ///
+    /// let tick = runtime.run(ticks.next()).expect("the scheduler is running").expect("no event is missing");
+    /// assert_eq!(tick.kind.run().unwrap().fire_time.to_rfc3339(), "1970-01-01T01:00:00+00:00");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`block_on`](Runtime::block_on).
+    #[track_caller]
+    pub fn run<T>(&self, future: impl Future<Output = T>) -> T {
+        let mut output = None;
+        self.block_on(Box::pin(async { output = Some(future.await) }));
+        output.expect("block_on returns when its future has ended")
+    }
+
     /// Sets the wall clock forward or back, as operators and time servers do.
     ///
     /// The monotonic clock, and so every sleep, takes no notice. A step forward is also what a

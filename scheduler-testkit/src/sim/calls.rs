@@ -14,6 +14,7 @@ pub(super) fn perform(store: &dyn JobStore, call: &StoreCall) -> Option<Result<S
         Ok(match call {
             StoreCall::Insert(at, rows) => StoreReply::Insert(store.insert(*at, rows).await?),
             StoreCall::Update(at, update) => StoreReply::Update(store.update(*at, update).await?),
+            StoreCall::Cancel(at, job, run) => StoreReply::Cancel(store.cancel(*at, job, *run).await?),
             StoreCall::Remove(at, ids) => StoreReply::Remove(store.remove(*at, ids).await?),
             StoreCall::RemoveAll(at) => StoreReply::RemoveAll(store.remove_all(*at).await?),
             StoreCall::Job(id) => StoreReply::Job(store.job(id).await?.map(Box::new)),
@@ -40,6 +41,7 @@ pub(super) fn at_time(mut call: StoreCall, now: DateTime<Utc>) -> StoreCall {
     match &mut call {
         StoreCall::Insert(at, _)
         | StoreCall::Update(at, _)
+        | StoreCall::Cancel(at, ..)
         | StoreCall::Remove(at, _)
         | StoreCall::RemoveAll(at)
         | StoreCall::Release(at, _) => *at = now,
@@ -59,6 +61,7 @@ pub(super) fn time_of(call: &StoreCall) -> Option<DateTime<Utc>> {
     match call {
         StoreCall::Insert(at, _)
         | StoreCall::Update(at, _)
+        | StoreCall::Cancel(at, ..)
         | StoreCall::Remove(at, _)
         | StoreCall::RemoveAll(at)
         | StoreCall::Release(at, _) => Some(*at),

@@ -73,6 +73,10 @@ pub struct Report {
     pub runs: usize,
     /// How many of them were taken over from a node.
     pub takeovers: u64,
+    /// How many attempts failed and were repeated.
+    pub retries: u64,
+    /// How many runs ended since they took too long.
+    pub timeouts: u64,
     /// The sum of what happened, if asked for.
     pub trace: u64,
 }

@@ -14,6 +14,8 @@ pub enum Mutant {
     StartNever,
     /// Every claim takes over from nodes whose lease has passed, however short the contact.
     AdoptAlways,
+    /// A claim that takes over does so however long it was on its way.
+    AdoptLate,
     /// Every seventh report is dropped and called done.
     DropRecord,
     /// A settle is confirmed before it is written.
@@ -34,15 +36,24 @@ pub enum Mutant {
     ForgetFailedSettle,
     /// Runs that a dead node left are not seen.
     ForgetOrphans,
+    /// A run that fails is repeated for ever.
+    RetryForEver,
+    /// A run that is to be repeated ends.
+    RetryNever,
+    /// No run is told to stop.
+    NeverCancel,
+    /// The limits of executors are not known.
+    ForgetSlots,
 }
 
 impl Mutant {
     /// Each bug, without [`Sound`](Self::Sound).
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 19] = [
         Self::StartAfterLease,
         Self::StartTwice,
         Self::StartNever,
         Self::AdoptAlways,
+        Self::AdoptLate,
         Self::DropRecord,
         Self::TellBeforeCommit,
         Self::IgnoreFence,
@@ -53,5 +64,9 @@ impl Mutant {
         Self::SkipFireTime,
         Self::ForgetFailedSettle,
         Self::ForgetOrphans,
+        Self::RetryForEver,
+        Self::RetryNever,
+        Self::NeverCancel,
+        Self::ForgetSlots,
     ];
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
     time::Duration,
 };
 
@@ -21,8 +22,8 @@ pub(super) struct Node {
     born: i64,
     /// How far its wall clock is off.
     pub(super) skew: i64,
-    /// What it executes: the numbers of the attempts and their fences, by run.
-    pub(super) tasks: BTreeMap<RunId, Vec<(u64, u64)>>,
+    /// What it executes, by run.
+    pub(super) tasks: BTreeMap<RunId, Vec<Attempt>>,
     /// What has arrived while it was frozen.
     pub(super) inbox: Vec<Arrival>,
     pub(super) frozen_until: Option<i64>,
@@ -32,9 +33,21 @@ pub(super) struct Node {
     pub(super) watching: Option<(OpId, u64)>,
     /// When it was in trouble last: frozen, or a call of it went wrong.
     pub(super) troubled_at: i64,
+    /// Whether it has had no trouble but the latest outage of the store for long enough.
+    pub(super) is_blameless: bool,
     pub(super) last_call: u64,
     /// Wakes that were asked for before this one do not count.
     pub(super) wake: u64,
+}
+
+/// An attempt of a run that a node executes.
+#[derive(Debug, Clone)]
+pub(super) struct Attempt {
+    pub(super) number: u64,
+    pub(super) fence: u64,
+    pub(super) started: i64,
+    /// Whether it was told to stop.
+    pub(super) is_told: bool,
 }
 
 /// What arrives at a node.
@@ -62,16 +75,17 @@ impl Node {
             open: BTreeSet::new(),
             watching: None,
             troubled_at: now,
+            is_blameless: false,
             last_call: 0,
             wake: 0,
         }
     }
 
     /// What its user does first.
-    pub(super) fn opening(&mut self, limits: StoreLimits) -> Vec<Input> {
+    pub(super) fn opening(&mut self, limits: StoreLimits, slots: Option<NonZeroUsize>) -> Vec<Input> {
         let commands = [
             Command::AddStore("default".into(), limits),
-            Command::AddExecutor("default".into()),
+            Command::AddExecutor("default".into(), slots),
             Command::AddTasks(vec!["work".into()]),
             Command::Start(Mode::Running),
         ];

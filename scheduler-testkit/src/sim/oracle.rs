@@ -5,15 +5,19 @@
 
 mod job;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use scheduler_core::{
     Event, EventKind, JobId, NodeId, RunId, RunRef, RunState, Uid, Verdict, Wait,
     engine::{Start, StoreCall, StoreReply},
     store::{
-        Fate, Hold, Inserted, Record, RecordOutcome, Recorded, Removed, RunReport, Settle, SettleOutcome, Settled,
-        Turn, TurnReply, Updated,
+        Cancelled, Claim, Fate, Hold, Inserted, Record, RecordOutcome, Recorded, Removed, RunReport, Settle,
+        SettleOutcome, Settled, Turn, TurnReply, Updated,
     },
 };
 
@@ -27,8 +31,10 @@ pub(super) type Broken = String;
 pub(super) struct Oracle {
     jobs: BTreeMap<Uid, Job>,
     executing: Vec<Execution>,
-    /// Until when the store leaves a node's runs alone, by what the node settled and recorded; a claim may do more.
+    /// Until when the store leaves a node's runs alone.
     leases: BTreeMap<NodeId, DateTime<Utc>>,
+    /// The number of each node's last claim.
+    claims: BTreeMap<NodeId, u64>,
     told: BTreeMap<NodeId, Told>,
     started: BTreeSet<(RunId, u64)>,
     /// Nodes that are shut down at once.
@@ -81,6 +87,9 @@ impl Oracle {
                     self.job(update.uid)?.updated(update, row, sent_at.unwrap_or(now))?;
                 }
             }
+            (StoreCall::Cancel(_, _, run), StoreReply::Cancel(outcome)) if outcome.value == Cancelled::Asked => {
+                self.job(run.uid)?.asked_to_stop(run.seq)?;
+            }
             (StoreCall::Remove(..), StoreReply::Remove(outcomes)) => {
                 for outcome in &outcomes.value {
                     if let Removed::Removed { uid: Some(uid), .. } = outcome {
@@ -105,16 +114,29 @@ impl Oracle {
             self.settled(now, settle, settled)?;
         }
         let mut adopted = Vec::new();
-        if let Some(claimed) = &reply.claim {
+        if let (Some(claim), Some(claimed)) = (&turn.claim, &reply.claim) {
+            self.claimed(now, claim);
             for claimed in &claimed.jobs {
                 let job = self.job(claimed.job.uid)?;
+                // One that an earlier claim left out may have been taken over long ago.
+                let was_all = std::mem::replace(&mut job.is_all_shown, claimed.waiting.len() == claimed.waiting_count);
                 for run in claimed.waiting.iter().filter(|run| run.state == RunState::Waiting(Wait::Orphan)) {
                     let from = job.adopted(run.id.seq)?;
-                    adopted.extend(from.map(|from| Adopted { run: run.id, from }));
+                    adopted.extend(from.filter(|_| was_all).map(|from| Adopted { run: run.id, from }));
                 }
             }
         }
         Ok(adopted)
+    }
+
+    /// A claim that is not overtaken by another renews the lease of a node that holds something.
+    fn claimed(&mut self, now: DateTime<Utc>, claim: &Claim) {
+        let last = self.claims.entry(claim.owner.clone()).or_default();
+        let is_overtaken = claim.seq <= *last;
+        *last = claim.seq.max(*last);
+        if !is_overtaken && self.jobs.values().any(|job| job.is_run_by(&claim.owner)) {
+            self.renew(&claim.owner, now, claim.lease);
+        }
     }
 
     fn recorded(&mut self, now: DateTime<Utc>, record: &Record, recorded: &Recorded) -> Result<(), Broken> {
@@ -130,18 +152,22 @@ impl Oracle {
             let job = self.job(entry.run.uid)?;
             match &entry.report {
                 RunReport::End { verdict, .. } => {
-                    job.ended(entry.run.seq, (&record.owner, entry.fence), *verdict, is_stopping)?;
+                    job.ended(now, entry.run.seq, (&record.owner, entry.fence), *verdict, is_stopping)?;
                 }
-                RunReport::Release | RunReport::Retry { .. } => {
-                    job.given_back(entry.run.seq, &record.owner, entry.fence)
+                RunReport::Retry { error, .. } => {
+                    let is_lost = error.as_deref() == Some("its node lost its lease");
+                    job.put_off(entry.run.seq, (&record.owner, entry.fence), is_lost)?;
                 }
+                RunReport::Release => job.given_back(entry.run.seq, &record.owner, entry.fence),
             }
         }
         for (uid, _) in &recorded.deleted {
             self.job(*uid)?.deleted()?;
         }
-        if recorded.hold == Hold::Kept {
-            self.renew(&record.owner, now, record.lease);
+        match recorded.hold {
+            Hold::Kept => self.renew(&record.owner, now, record.lease),
+            // A claim that took over from it need not have shown that, among many runs.
+            Hold::Lost => self.uncover(&record.owner),
         }
         Ok(())
     }
@@ -161,7 +187,7 @@ impl Oracle {
     }
 
     /// A node has been heard. What it executes is no longer covered if its lease had passed before.
-    fn renew(&mut self, node: &NodeId, now: DateTime<Utc>, lease: std::time::Duration) {
+    fn renew(&mut self, node: &NodeId, now: DateTime<Utc>, lease: Duration) {
         if !self.is_lease_held(node, now) {
             self.uncover(node);
         }
@@ -186,8 +212,18 @@ impl Oracle {
     }
 
     /// A node starts an attempt. `now` is the true time.
-    pub(super) fn starts(&mut self, now: DateTime<Utc>, node: &NodeId, start: &Start) -> Result<(), Broken> {
+    pub(super) fn starts(
+        &mut self,
+        now: DateTime<Utc>,
+        node: &NodeId,
+        start: &Start,
+        slots: Option<NonZeroUsize>,
+    ) -> Result<(), Broken> {
         let run = start.run;
+        let executed = self.executing.iter().filter(|it| it.node == *node).count();
+        if slots.is_some_and(|slots| executed >= slots.get()) {
+            return Err(format!("run {run} starts on {node}, whose executor runs {executed} already"));
+        }
         if !self.is_lease_held(node, now) {
             return Err(format!("run {run} starts on {node} after its lease"));
         }
@@ -200,7 +236,7 @@ impl Oracle {
         }
         let others = self.executing.iter().filter(is_covered).filter(|it| it.run.uid == run.uid).count();
         let job = self.jobs.get_mut(&run.uid).ok_or_else(|| format!("run {run} of an unknown job starts"))?;
-        job.starts(run.seq, others)?;
+        job.starts(now, run.seq, others)?;
         self.executing.push(Execution { run, node: node.clone(), fence: start.fence, is_covered: true });
         Ok(())
     }
@@ -237,6 +273,16 @@ impl Oracle {
                 expect(is_submitted(run), || format!("run {} is told ended before submitted", run.run))?;
                 (run, if matches!(event.kind, EventKind::RunError { .. }) { Verdict::Error } else { Verdict::Ok })
             }
+            EventKind::RunTimeout { run, .. } => {
+                expect(is_submitted(run), || format!("run {} is told timed out before submitted", run.run))?;
+                (run, Verdict::Timeout)
+            }
+            EventKind::RunRetried { run, .. } => {
+                expect(is_submitted(run), || format!("run {} is told repeated before submitted", run.run))?;
+                let is_so =
+                    self.jobs.get(&run.run.uid).is_some_and(|job| job.retries(run.run.seq) > 0 || job.is_over());
+                return expect(is_so, || format!("run {} is told repeated before the store has it", run.run));
+            }
             EventKind::RunCancelled(run) => (run, Verdict::Cancelled),
             EventKind::RunLost(run) => (run, Verdict::Lost),
             EventKind::RunCoalesced(run) => (run, Verdict::Coalesced),
@@ -254,13 +300,44 @@ impl Oracle {
             _ => return Ok(()),
         };
         let (run, verdict) = verdict;
-        let is_so = self.jobs.get(&run.run.uid).is_some_and(|job| job.verdict(run.run.seq) == Some(verdict));
+        // Of a retry in a job that was removed meanwhile, a node cannot tell whether it came before that or after.
+        let is_so = |job: &Job| {
+            job.verdict(run.run.seq) == Some(verdict)
+                || verdict == Verdict::Error && job.is_over() && job.retries(run.run.seq) > 0
+        };
+        let is_so = self.jobs.get(&run.run.uid).is_some_and(is_so);
         expect(is_so, || format!("run {} is told {verdict} before the store has it", run.run))
     }
 
     /// The runs that have not ended, in jobs that were not removed.
     pub(super) fn open_runs(&self) -> impl Iterator<Item = RunId> + '_ {
         self.jobs.values().flat_map(Job::open_runs)
+    }
+
+    /// Those with their jobs.
+    pub(super) fn open_runs_of_jobs(&self) -> Vec<(JobId, RunId)> {
+        self.jobs.values().flat_map(|job| job.open_runs().map(|run| (job.id.clone(), run))).collect()
+    }
+
+    /// A node has told a user that it will run a job under this id.
+    pub(super) fn promised(&self, run: RunId) -> Result<(), Broken> {
+        let is_known = self.jobs.get(&run.uid).is_some_and(|job| job.has(run.seq));
+        expect(is_known, || format!("run {run} is promised before it is in the store"))
+    }
+
+    /// How long an attempt of a run may take.
+    pub(super) fn timeout(&self, run: RunId) -> Option<Duration> {
+        self.jobs.get(&run.uid)?.timeout(run.seq)
+    }
+
+    /// How many attempts were repeated.
+    pub(super) fn retries(&self) -> u64 {
+        self.jobs.values().map(Job::all_retries).sum()
+    }
+
+    /// How many runs timed out in the end.
+    pub(super) fn timeouts(&self) -> u64 {
+        self.jobs.values().map(Job::timeouts).sum()
     }
 
     /// How many runs there were.

@@ -1,9 +1,9 @@
 //! What a seed draws before anything happens: the cluster, the faults, the jobs.
 
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 use scheduler_core::{
-    Coalesce, Delivery, JobSpec, Overlap, PartialOptions, Trigger, WhenFinished,
+    Coalesce, Delivery, JobSpec, Overlap, PartialOptions, Retry, Trigger, WhenFinished,
     store::{Clock, Wakes},
     trigger::{Cron, Date, Interval},
 };
@@ -38,6 +38,8 @@ pub struct Parameters {
     pub claim_limit: usize,
     /// The most runs of a node.
     pub run_limit: usize,
+    /// The most runs that a node's executor takes at once; none if any number.
+    pub slots: Option<NonZeroUsize>,
     pub(super) mishaps: i64,
     pub(super) commands: i64,
     pub(super) jobs: i64,
@@ -64,8 +66,9 @@ impl Parameters {
             batch: chance.pick(&[1, 3, 1_000]),
             claim_limit: chance.pick(&[1, 2, 1_000]),
             run_limit: chance.pick(&[1, 5, 100_000]),
+            slots: NonZeroUsize::new(chance.pick(&[0, 0, 1, 3])),
             mishaps: chance.pick(&[0, 3, 10]),
-            commands: chance.pick(&[0, 0, 5, 30]),
+            commands: chance.pick(&[0, 0, 5, 30, 300]),
             jobs: chance.between(1, 10),
             is_job_defaults: chance.permille(300),
         }
@@ -98,7 +101,18 @@ impl Parameters {
                 .when_finished(chance.pick(&[WhenFinished::Remove, WhenFinished::Keep]));
         }
         options = options.delivery(chance.pick(&[Delivery::AtLeastOnce, Delivery::AtMostOnce]));
-        let spec = spec.options(options);
+        let spec = spec.options(options).priority(chance.between(-1, 1) as i32);
+        let spec = match chance.pick(&[0, 0, 0, 200, 2_000, 5_000]) {
+            0 => spec,
+            millis => spec.timeout(Duration::from_millis(millis)),
+        };
+        let spec = match chance.pick(&[0, 0, 2, 4]) {
+            0 => spec,
+            attempts => {
+                let pause = Duration::from_millis(chance.between(0, 2_000) as u64);
+                spec.retry(Retry::attempts(attempts).backoff(pause).cap(Duration::from_secs(5)))
+            }
+        };
         if self.is_job_defaults { spec } else { spec.max_instances(chance.pick(&[1, 1, 2, 4])) }
     }
 

@@ -1,11 +1,11 @@
 //! The way to the store and back: messages that are late, lost, or told twice, and a store that is away at times.
 
 use scheduler_core::{
-    JobStore, RunId, RunState,
+    JobStore, RunId, RunState, Verdict,
     engine::{StoreCall, StoreReply},
     store::{
-        Adopt, Clock, Fate, Hold, RecordOutcome, Recorded, SettleOutcome, Settled, StoreError, StoreErrorKind, Turn,
-        TurnReply, Wakes,
+        Adopt, Clock, Fate, Hold, RecordOutcome, Recorded, RunReport, SettleOutcome, Settled, StoreError,
+        StoreErrorKind, Turn, TurnReply, Wakes,
     },
 };
 
@@ -89,7 +89,12 @@ pub(super) fn mutate_call(mutant: Mutant, oracle: &Oracle, mut call: StoreCall) 
     };
     let turn = std::sync::Arc::make_mut(shared);
     match mutant {
-        Mutant::AdoptAlways => turn.claim.iter_mut().for_each(|claim| claim.adopt = Adopt::Lapsed),
+        Mutant::AdoptAlways => turn.claim.iter_mut().for_each(|claim| claim.adopt = Adopt::LapsedBy(claim.at)),
+        Mutant::AdoptLate => {
+            for claim in turn.claim.iter_mut().filter(|claim| claim.adopt != Adopt::Nothing) {
+                claim.adopt = Adopt::LapsedBy(claim.at);
+            }
+        }
         Mutant::ClaimEarly => {
             turn.claim.iter_mut().for_each(|claim| claim.at += chrono::TimeDelta::microseconds(5 * SECOND));
         }
@@ -102,6 +107,11 @@ pub(super) fn mutate_call(mutant: Mutant, oracle: &Oracle, mut call: StoreCall) 
                 }
             }
         }
+        Mutant::RetryForEver | Mutant::RetryNever => {
+            for entry in turn.record.iter_mut().flat_map(|record| &mut record.entries) {
+                mutate_report(mutant, &mut entry.report);
+            }
+        }
         Mutant::SkipFireTime => {
             for to in turn.settle.iter_mut().flat_map(|settle| &mut settle.moves) {
                 to.next_fire_time = to.next_fire_time.map(|next| next + chrono::TimeDelta::microseconds(MS));
@@ -110,6 +120,18 @@ pub(super) fn mutate_call(mutant: Mutant, oracle: &Oracle, mut call: StoreCall) 
         _ => {}
     }
     call
+}
+
+fn mutate_report(mutant: Mutant, report: &mut RunReport) {
+    *report = match (mutant, std::mem::replace(report, RunReport::Release)) {
+        (Mutant::RetryForEver, RunReport::End { verdict: Verdict::Error, error, .. }) => {
+            RunReport::Retry { due: utc(0), error }
+        }
+        (Mutant::RetryNever, RunReport::Retry { error, .. }) => {
+            RunReport::End { verdict: Verdict::Error, error, duration: std::time::Duration::ZERO }
+        }
+        (_, report) => report,
+    }
 }
 
 /// What a mutant answers in the store's stead; none if the store is to be asked.

@@ -8,18 +8,19 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
+    time::Duration,
 };
 
 use scheduler_core::{
     JobId, JobSpec, JobStore, RunId,
-    engine::{CallId, Effect, Input, OpId, Start, StoreCall, StoreReply},
+    engine::{CallId, Effect, Input, OpId, Reply, Start, StoreCall, StoreReply},
     store::{JobQuery, StoreError, StoreLimits},
 };
 
 use super::{
     Mutant, Report, Trace, calls,
     chance::Chance,
-    node::{Arrival, Node, outcome},
+    node::{Arrival, Attempt, Node, outcome},
     oracle::{Broken, Oracle},
     parameters::Parameters,
     store_link::{Fortune, unavailable},
@@ -59,6 +60,8 @@ pub(super) struct World {
     ids: BTreeSet<JobId>,
     /// When the store comes back; none if it is there.
     away_until: Option<i64>,
+    /// Whether calls wait for it to come back, instead of failing.
+    is_hanging: bool,
     /// When a long outage ended last, and how long it was.
     outage: Option<(i64, i64)>,
     is_calm: bool,
@@ -108,6 +111,7 @@ impl World {
             adding: BTreeMap::new(),
             ids: BTreeSet::new(),
             away_until: None,
+            is_hanging: false,
             outage: None,
             is_calm: false,
             attempts: 0,
@@ -141,17 +145,26 @@ impl World {
         self.schedule(SECOND, Happening::User);
         self.schedule(self.parameters.chaos_ends(), Happening::Calm);
 
-        let deadline = self.parameters.chaos_ends() + PATIENCE + 4 * self.parameters.lease_micros();
+        let mut deadline = self.parameters.chaos_ends() + PATIENCE + 4 * self.parameters.lease_micros();
         let mut looked = self.parameters.chaos_ends() + LAST_RESUME;
-        let mut steps = self.run_until(deadline, |world| {
-            let is_time = world.now >= looked + SECOND;
-            if is_time {
-                looked = world.now;
+        let (mut steps, mut open) = (0, usize::MAX);
+        loop {
+            steps += self.run_until(deadline, |world| {
+                let is_time = world.now >= looked + SECOND;
+                if is_time {
+                    looked = world.now;
+                }
+                is_time && world.is_done()
+            })?;
+            if self.is_done() {
+                break;
             }
-            is_time && world.is_done()
-        })?;
-        if !self.is_done() {
-            return Err(self.what_is_left());
+            // A long backlog may take its time as long as it grows shorter.
+            let before = std::mem::replace(&mut open, self.oracle.open_runs().count());
+            if open >= before {
+                return Err(self.what_is_left());
+            }
+            deadline = self.now + PATIENCE;
         }
         // Life signs, questions for changes and the look for what dead nodes left are all that is allowed now.
         let (calls, until) = (self.calls, self.now + SILENCE);
@@ -165,6 +178,8 @@ impl World {
             calls: self.calls,
             runs: self.oracle.run_count(),
             takeovers: self.takeovers,
+            retries: self.oracle.retries(),
+            timeouts: self.oracle.timeouts(),
             trace: self.sum.finish(),
         })
     }
@@ -241,7 +256,8 @@ impl World {
             scheduler_core::store::Clock::Caller => 0,
         };
         let mut node = Node::new(id, self.chance.bits(), self.now, skew, &self.parameters);
-        let opening = node.opening(self.limits.clone());
+        let slots = self.parameters.slots.filter(|_| self.mutant != Mutant::ForgetSlots);
+        let opening = node.opening(self.limits.clone(), slots);
         self.nodes[slot] = Some(node);
         for input in opening {
             self.tell(slot, input)?;
@@ -305,6 +321,7 @@ impl World {
                 let node = self.nodes[slot].as_ref().expect("a node that tells is there");
                 self.oracle.told(&node.id, &event)
             }
+            Effect::Reply(_, Ok(Reply::Run(run))) => self.oracle.promised(run),
             Effect::Reply(call, reply) => {
                 self.replied(slot, call, reply);
                 Ok(())
@@ -317,14 +334,15 @@ impl World {
         if self.mutant == Mutant::StartNever && start.attempt == 1 {
             return Ok(());
         }
-        self.oracle.starts(utc(self.now), &id, start)?;
+        self.oracle.starts(utc(self.now), &id, start, self.parameters.slots)?;
         if self.mutant == Mutant::StartTwice {
-            self.oracle.starts(utc(self.now), &id, start)?;
+            self.oracle.starts(utc(self.now), &id, start, self.parameters.slots)?;
         }
         self.attempts += 1;
         let (attempt, generation) = (self.attempts, self.generations[slot]);
         let node = self.nodes[slot].as_mut().expect("it was there just now");
-        node.tasks.entry(start.run).or_default().push((attempt, start.fence));
+        let executed = Attempt { number: attempt, fence: start.fence, started: self.now, is_told: false };
+        node.tasks.entry(start.run).or_default().push(executed);
         let duration = self.parameters.draw_duration(&mut self.chance, self.is_calm);
         let kind = self.chance.between(0, 9);
         self.schedule(self.now + duration, Happening::TaskEnds { slot, generation, run: start.run, attempt, kind });
@@ -333,8 +351,15 @@ impl World {
 
     /// Most tasks end soon when they are told to stop; some do not listen.
     fn cancels(&mut self, slot: usize, run: RunId) {
-        let attempts = self.nodes[slot].as_ref().and_then(|node| node.tasks.get(&run)).cloned().unwrap_or_default();
-        for (attempt, _) in attempts {
+        if self.mutant == Mutant::NeverCancel {
+            return;
+        }
+        let attempts = self.nodes[slot].as_mut().and_then(|node| node.tasks.get_mut(&run)).into_iter().flatten();
+        let told = attempts.map(|attempt| {
+            attempt.is_told = true;
+            attempt.number
+        });
+        for attempt in told.collect::<Vec<_>>() {
             if self.chance.permille(800) {
                 let (at, generation) = (self.now + self.chance.between(0, 200 * MS), self.generations[slot]);
                 self.schedule(at, Happening::TaskEnds { slot, generation, run, attempt, kind: -1 });
@@ -354,14 +379,19 @@ impl World {
         let Some(attempts) = node.tasks.get_mut(&run) else {
             return Ok(());
         };
-        let Some(index) = attempts.iter().position(|(number, _)| *number == attempt) else {
+        let Some(index) = attempts.iter().position(|executed| executed.number == attempt) else {
             return Ok(());
         };
-        let (_, fence) = attempts.remove(index);
+        let Attempt { fence, started, is_told, .. } = attempts.remove(index);
         if attempts.is_empty() {
             node.tasks.remove(&run);
         }
         let id = node.id.clone();
+        let (was_well, taken) = (node.troubled_at < started, self.now - started);
+        let is_overdue = |timeout: Duration| taken > timeout.as_micros() as i64 + MS;
+        if !is_told && was_well && self.oracle.timeout(run).is_some_and(is_overdue) {
+            return Err(format!("run {run} runs on {id} since {started} us and is not told to stop"));
+        }
         self.oracle.stops(&id, run, fence);
         let outcome = if kind < 0 { scheduler_core::Outcome::Cancelled } else { outcome(kind) };
         self.tell(slot, Input::Finished(run, outcome))
@@ -427,6 +457,7 @@ impl World {
             node.open.insert(op);
             if is_slow(fortune.there) || is_slow(fortune.back) {
                 node.troubled_at = node.troubled_at.max(sent + timeout);
+                node.is_blameless = false;
             }
         }
         if let Some(there) = fortune.there {

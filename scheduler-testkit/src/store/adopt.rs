@@ -5,7 +5,7 @@ use scheduler_core::{
     store::{Adopt, Claim, Hold, RecordOutcome, RunChange, RunReport, SettleOutcome},
 };
 
-use super::{Bench, LEASE, moved, node::ended};
+use super::{Bench, LEASE, moved, node::ended, nth_run};
 
 /// A running run whose node's lease has passed waits as an orphan for the claimer, at once.
 pub async fn a_run_whose_node_died_is_taken_over(bench: &Bench) {
@@ -54,6 +54,27 @@ pub async fn nothing_is_taken_over_without_adopting(bench: &Bench) {
     assert_eq!(bench.a().end(&started, Verdict::Ok).await, RecordOutcome::Done);
 }
 
+/// A claim that was long on its way takes nothing from a node whose lease has passed meanwhile: its node may have been
+/// kept from the store as well.
+pub async fn a_delayed_claim_takes_over_nothing_that_lapsed_on_its_way(bench: &Bench) {
+    for id in ["running", "claimed"] {
+        bench.due_job(id).await;
+    }
+    let started = bench.a().start("running").await;
+    bench.a().claim_one("claimed").await;
+    let sent = bench.now().await;
+    bench.advance(LEASE * 2).await;
+
+    let delayed = Claim { adopt: Adopt::LapsedBy(sent), ..bench.b().claim_call() };
+    assert_eq!(bench.b().send(&delayed).await.jobs, []);
+
+    assert_eq!(bench.a().life_sign().await.hold, Hold::Kept);
+    assert_eq!(bench.runs(started.uid()).await[0].state, RunState::Running);
+    let sent_now = Claim { adopt: Adopt::LapsedBy(bench.now().await), ..bench.b().claim_call() };
+    let jobs = bench.b().send(&sent_now).await.jobs;
+    assert_eq!(jobs.iter().map(|it| it.job.id.as_str()).collect::<Vec<_>>(), ["claimed"]);
+}
+
 /// A call that was delayed on its way does not shorten a lease that a later one has renewed.
 pub async fn a_delayed_life_sign_shortens_no_lease(bench: &Bench) {
     bench.due_job("report").await;
@@ -96,6 +117,28 @@ enum Sign {
     Settle,
 }
 
+/// One life sign renews the lease of whatever a node runs, of however many jobs.
+pub async fn a_life_sign_covers_every_run_of_its_node(bench: &Bench) {
+    const JOBS: usize = 40;
+    let now = bench.now().await;
+    let jobs: Vec<_> = (0..JOBS).map(|n| bench.job(&format!("job-{n}"), now)).collect();
+    bench.store().insert(bench.at(), &jobs).await.unwrap();
+    let claimed = bench.a().claim().await;
+    let start = |it| {
+        let mut to = moved(it);
+        to.runs.push(RunChange::Insert(nth_run(it, 1, RunState::Running)));
+        to
+    };
+    bench.a().settle(&claimed.jobs.iter().map(start).collect::<Vec<_>>()).await;
+    for _ in 0..3 {
+        bench.advance(LEASE / 2).await;
+        assert_eq!(bench.a().life_sign().await.hold, Hold::Kept);
+        assert_eq!(bench.b().adopt().await.jobs, []);
+    }
+    bench.advance(LEASE).await;
+    assert_eq!(bench.b().adopt().await.jobs.len(), JOBS);
+}
+
 /// A claim tells when the lease of another node ends that covers runs, so that somebody looks in time.
 pub async fn the_next_due_covers_the_leases_of_others(bench: &Bench) {
     bench.due_job("report").await;
@@ -117,7 +160,7 @@ pub async fn taking_over_is_limited(bench: &Bench) {
     bench.advance(LEASE).await;
     let mut orphans = 0;
     for more in [true, true, false] {
-        let claimed = bench.b().send(&Claim { adopt: Adopt::Lapsed, limit: 2, ..bench.b().claim_call() }).await;
+        let claimed = bench.b().send(&Claim { limit: 2, ..bench.b().adopt_call() }).await;
         assert_eq!(claimed.more, more, "{claimed:?}");
         orphans += claimed.jobs.iter().map(|job| job.waiting_count).sum::<usize>();
         let moves: Vec<_> = claimed.jobs.iter().map(moved).collect();
@@ -150,7 +193,7 @@ pub async fn a_node_that_was_partly_taken_over_learns_it(bench: &Bench) {
     bench.a().start("one").await;
     bench.a().start("two").await;
     bench.advance(LEASE).await;
-    bench.b().send(&Claim { adopt: Adopt::Lapsed, limit: 1, ..bench.b().claim_call() }).await;
+    bench.b().send(&Claim { limit: 1, ..bench.b().adopt_call() }).await;
     assert_eq!(bench.a().life_sign().await.hold, Hold::Lost);
 }
 
@@ -168,6 +211,22 @@ pub async fn a_run_taken_over_belongs_to_its_new_node(bench: &Bench) {
     let new = super::Started { fence: claimed.job.fence, ..old };
     assert_eq!(bench.b().end(&new, Verdict::Ok).await, RecordOutcome::Done);
     assert_eq!(bench.runs(new.uid()).await[0].state, RunState::Ended(Verdict::Ok));
+}
+
+/// A run that kills one node after the other is known as such: each takeover is counted, and its attempts go on.
+pub async fn each_takeover_is_counted(bench: &Bench) {
+    bench.due_job("report").await;
+    let started = bench.node("node-0").start("report").await;
+    for takeovers in 1..=3 {
+        bench.advance(LEASE).await;
+        let node = bench.node(&format!("node-{takeovers}"));
+        let claimed = node.adopt().await.jobs.remove(0);
+        let orphan = &claimed.waiting[0];
+        assert_eq!((orphan.id, orphan.takeovers, orphan.attempt), (started.run, takeovers, takeovers));
+        let mut to = moved(&claimed);
+        to.runs.push(RunChange::Start { seq: orphan.id.seq, attempt: takeovers + 1 });
+        node.settle_one(&to).await;
+    }
 }
 
 /// A run that is taken over while another node holds its job is not forgotten by that node's move.

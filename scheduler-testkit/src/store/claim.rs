@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use chrono::TimeDelta;
 use scheduler_core::{
     BODY_VERSION, JobRow, JobState, Run, RunState, Uid, Wait,
-    store::{Adopt, CLAIMED_RUNS, Claim, Declined, Fate, Inserted, Report, RunChange, SettleOutcome, Update},
+    store::{CLAIMED_RUNS, Claim, Declined, Fate, Inserted, Move, Report, RunChange, SettleOutcome, Update},
 };
 
 use super::{Bench, LEASE, block_on, moved, node::update_of, nth_run};
@@ -235,6 +235,28 @@ pub async fn an_idle_claim_leaves_no_trace(bench: &Bench) {
     assert!(change.is_none_or(|change| change.unwrap().hint.is_none()));
 }
 
+/// Jobs that stay due after each move take turns: none waits while another has its second.
+pub async fn jobs_with_a_backlog_take_turns(bench: &Bench) {
+    const JOBS: usize = 6;
+    for n in 0..JOBS {
+        bench.due_job(&format!("job-{n}")).await;
+    }
+    for turn in 0..2 {
+        let mut ids = BTreeSet::new();
+        while ids.len() < JOBS {
+            // Each move is later than those before it by the store's clock as well.
+            bench.advance(Duration::from_millis(2)).await;
+            let claimed = bench.a().claim_up_to(2).await;
+            let moves: Vec<_> = claimed.jobs.iter().map(|it| Move { due: Some(claimed.now), ..moved(it) }).collect();
+            assert!(!moves.is_empty(), "{claimed:?}");
+            bench.a().settle(&moves).await;
+            for it in claimed.jobs {
+                assert!(ids.insert(it.job.id.clone()), "turn {turn}: job {} is served before its turn", it.job.id);
+            }
+        }
+    }
+}
+
 /// Many nodes that claim at once take each job exactly once.
 pub async fn each_job_is_claimed_exactly_once(bench: &Bench) {
     const JOBS: usize = 60;
@@ -250,8 +272,7 @@ pub async fn each_job_is_claimed_exactly_once(bench: &Bench) {
             scope.spawn(move || {
                 let node = if n % 2 == 0 { bench.a() } else { bench.b() }.renamed(&format!("node-{n}"));
                 loop {
-                    let call =
-                        Claim { adopt: Adopt::Lapsed, limit: 4, lease: Duration::from_secs(60), ..node.claim_call() };
+                    let call = Claim { limit: 4, lease: Duration::from_secs(60), ..node.adopt_call() };
                     let claimed = block_on(node.send(&call));
                     if claimed.jobs.is_empty() {
                         break;

@@ -1,9 +1,6 @@
 //! Promises of stores that outlive the process.
 
-use scheduler_core::{
-    Listed, RunState, Verdict,
-    store::{Adopt, Claim},
-};
+use scheduler_core::{Listed, RunState, Verdict};
 
 use super::{Bench, LEASE};
 
@@ -25,11 +22,10 @@ pub async fn everything_is_there_after_reopening(bench: &Bench) {
         assert_eq!(store.job(&job.id).await.unwrap(), Some(Listed::Job(job)));
     }
     assert_eq!(bench.runs(running.uid()).await[0].state, RunState::Running);
-    let claim = Claim { adopt: Adopt::Lapsed, ..bench.b().claim_call() };
-    assert_eq!(store.claim(&claim).await.unwrap().jobs, [], "the lease and the claim still hold");
+    assert_eq!(store.claim(&bench.b().adopt_call()).await.unwrap().jobs, [], "the lease and the claim still hold");
     bench.advance(LEASE).await;
-    let claim = Claim { adopt: Adopt::Lapsed, ..bench.b().claim_call() };
-    let mut ids: Vec<_> = store.claim(&claim).await.unwrap().jobs.into_iter().map(|it| it.job.id).collect();
+    let mut ids: Vec<_> =
+        store.claim(&bench.b().adopt_call()).await.unwrap().jobs.into_iter().map(|it| it.job.id).collect();
     ids.sort();
     assert_eq!(ids, ["running", "waiting"]);
 }

@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use scheduler_core::{
-    BODY_VERSION, JobRow, JobState, JobStore, NodeId, Run, RunId, RunState, Uid, Verdict,
+    BODY_VERSION, JobRow, JobState, JobStore, NodeId, Run, RunId, RunState, Uid, Verdict, Wait,
     store::{
-        Adopt, Claim, Claimed, ClaimedJob, Entry, Move, Record, RecordOutcome, Recorded, Report, RunChange, RunReport,
-        Settle, SettleOutcome, Settled, Update, Updated,
+        Adopt, Cancelled, Claim, Claimed, ClaimedJob, Entry, Move, Record, RecordOutcome, Recorded, Report, RunChange,
+        RunReport, Settle, SettleOutcome, Settled, Update, Updated,
     },
 };
 
@@ -59,6 +60,11 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// The same, sent just now, that also takes what nodes have left whose lease has passed.
+    pub fn adopt_call(&self) -> Claim {
+        Claim { adopt: Adopt::LapsedBy(DateTime::<Utc>::MAX_UTC), ..self.claim_call() }
+    }
+
     /// Sends a claim.
     pub async fn send(&self, claim: &Claim) -> Claimed {
         self.store.claim(claim).await.expect("a claim is answered")
@@ -76,7 +82,7 @@ impl<'a> Node<'a> {
 
     /// Claims what is due and what nodes have left whose lease has passed.
     pub async fn adopt(&self) -> Claimed {
-        self.send(&Claim { adopt: Adopt::Lapsed, ..self.claim_call() }).await
+        self.send(&self.adopt_call()).await
     }
 
     /// Claims and gives the one job with this id.
@@ -147,6 +153,11 @@ impl<'a> Node<'a> {
         self.store.release(self.bench.at(), &self.id).await.expect("a release is answered");
     }
 
+    /// Asks a run of a job to stop.
+    pub async fn cancel(&self, id: &str, run: RunId) -> Cancelled {
+        self.store.cancel(self.bench.at(), &id.into(), run).await.expect("a request to stop is answered").value
+    }
+
     /// Sends an update.
     pub async fn update(&self, update: &Update) -> Updated {
         self.store.update(self.bench.at(), update).await.expect("an update is answered").value
@@ -191,6 +202,12 @@ pub fn nth_run(claimed: &ClaimedJob, n: u64, state: RunState) -> Run {
     Run::new(id, fire_time, state)
 }
 
+/// An update by which a run of the job is asked for at a time.
+pub(super) fn request_of(job: &JobRow, at: DateTime<Utc>) -> Update {
+    let id = RunId { uid: job.uid, seq: job.last_seq + 1 };
+    Update { runs: vec![Run::new(id, at, RunState::Waiting(Wait::Requested))], ..update_of(job) }
+}
+
 /// An update that changes nothing of a job but its revision.
 pub(super) fn update_of(job: &JobRow) -> Update {
     Update {
@@ -201,6 +218,6 @@ pub(super) fn update_of(job: &JobRow) -> Update {
         state: job.state.clone(),
         next_fire_time: job.next_fire_time,
         due: job.due,
-        verdicts: Vec::new(),
+        runs: Vec::new(),
     }
 }

@@ -28,8 +28,25 @@ macro_rules! store_conformance {
                 an_update_may_move_the_next_fire_time_back
                 an_update_after_an_unseen_end_is_due_now
                 the_verdicts_of_an_update_are_kept
+                an_update_adds_a_run_that_was_asked_for
+                a_run_that_was_asked_for_is_due_at_once
+                a_run_that_was_asked_for_keeps_its_job_due
+                a_request_repeated_adds_one_run
+                two_requests_are_two_runs
                 an_update_of_no_live_job_is_gone
                 a_quarantined_job_is_repaired_by_an_update;
+            cancel: a_running_run_is_asked_to_stop
+                the_node_of_a_run_that_is_to_stop_hears_of_it
+                a_waiting_run_that_is_to_stop_is_shown_at_once
+                a_run_that_is_to_stop_keeps_its_job_due
+                a_waiting_run_that_is_to_stop_does_not_start
+                a_request_to_stop_repeated_does_nothing
+                a_run_that_has_ended_is_left_alone
+                a_run_that_is_not_there_is_gone
+                a_run_of_a_job_that_is_over_is_asked_to_stop
+                a_run_that_was_to_stop_is_not_retried
+                an_orphan_is_still_to_stop
+                asking_a_running_run_to_stop_is_in_nobodys_way;
             remove: a_removed_job_is_gone_with_its_runs
                 a_removal_is_judged_job_by_job
                 a_removed_job_goes_with_its_running_run
@@ -59,17 +76,21 @@ macro_rules! store_conformance {
                 a_claim_counts_the_runs_of_all_nodes
                 a_claim_shows_the_first_runs_and_counts_all
                 an_idle_claim_leaves_no_trace
+                jobs_with_a_backlog_take_turns
                 each_job_is_claimed_exactly_once;
             adopt: a_run_whose_node_died_is_taken_over
                 an_orphan_of_a_job_that_is_over_knows_its_task
                 nothing_is_taken_over_without_adopting
+                a_delayed_claim_takes_over_nothing_that_lapsed_on_its_way
                 a_node_that_shows_life_keeps_its_runs
+                a_life_sign_covers_every_run_of_its_node
                 a_delayed_life_sign_shortens_no_lease
                 the_next_due_covers_the_leases_of_others
                 taking_over_is_limited
                 a_node_that_was_taken_over_learns_it
                 a_node_that_was_partly_taken_over_learns_it
                 a_run_taken_over_belongs_to_its_new_node
+                each_takeover_is_counted
                 an_orphan_is_not_forgotten_by_a_claim_in_flight;
             settle: a_move_writes_the_job_and_its_runs
                 a_move_repeated_is_applied_once
@@ -88,7 +109,9 @@ macro_rules! store_conformance {
                 a_job_that_is_over_goes_with_its_last_run
                 a_kept_job_stays
                 a_job_that_is_over_does_not_come_back
-                a_turn_is_the_three_verbs_in_order;
+                times_are_kept_to_the_microsecond
+                a_turn_is_the_three_verbs_in_order
+                a_turn_repeated_is_applied_once;
             record: an_end_is_written_and_counted
                 a_report_repeated_is_done_once
                 reports_are_judged_one_by_one
@@ -114,6 +137,16 @@ macro_rules! store_conformance {
                 a_broken_row_is_removed_by_id
                 broken_rows_do_not_clog_the_claim
                 a_newer_row_is_listed_as_it_is;
+            hostile: hostile_arguments_are_kept
+                a_body_at_the_limit_is_kept_whole
+                hostile_task_names_are_kept_apart
+                hostile_messages_are_kept
+                broken_rows_of_hostile_ids_are_removed;
+            at_once: an_id_added_by_many_belongs_to_one
+                of_many_updates_one_is_applied
+                ends_are_all_counted
+                an_end_and_a_takeover_exclude_each_other
+                a_removal_and_a_move_exclude_each_other;
         }
     };
     (@tests $setup:expr, $block_on:path; $($module:ident: $($promise:ident)+;)+) => {
@@ -138,6 +171,7 @@ mod tests {
         let modules = [
             ("insert", include_str!("insert.rs")),
             ("update", include_str!("update.rs")),
+            ("cancel", include_str!("cancel.rs")),
             ("remove", include_str!("remove.rs")),
             ("listing", include_str!("listing.rs")),
             ("claim", include_str!("claim.rs")),
@@ -148,6 +182,8 @@ mod tests {
             ("changed", include_str!("changed.rs")),
             ("durable", include_str!("durable.rs")),
             ("quarantine", include_str!("quarantine.rs")),
+            ("hostile", include_str!("hostile.rs")),
+            ("at_once", include_str!("at_once.rs")),
         ];
         for (module, source) in modules {
             for line in source.lines() {

@@ -97,7 +97,7 @@ pub async fn a_late_retry_does_not_put_the_job_off(bench: &Bench) {
     bench.due_job("report").await;
     let soon = Some(bench.now().await + TimeDelta::minutes(1));
     let started = bench.a().start_and("report", |to| (to.next_fire_time, to.due) = (soon, soon)).await;
-    let retry = RunReport::Retry { due: bench.at() + TimeDelta::hours(1), error: None };
+    let retry = RunReport::Retry { due: bench.now().await + TimeDelta::hours(1), error: None };
     bench.a().report(&started, retry).await;
     assert_eq!(bench.stored("report").await.due, soon);
 }

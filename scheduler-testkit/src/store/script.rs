@@ -47,6 +47,7 @@ pub async fn agree(model: &dyn JobStore, store: &dyn JobStore, seed: u64, steps:
 enum Call {
     Insert(DateTime<Utc>, Vec<JobRow>),
     Update(DateTime<Utc>, Box<Update>),
+    Cancel(DateTime<Utc>, JobId, RunId),
     Remove(DateTime<Utc>, Vec<JobId>),
     RemoveAll(DateTime<Utc>),
     Release(DateTime<Utc>, NodeId),
@@ -65,6 +66,7 @@ impl Call {
         match self {
             Self::Insert(at, jobs) => Reply::Text(format!("{:#?}", store.insert(*at, jobs).await)),
             Self::Update(at, update) => Reply::Text(format!("{:#?}", store.update(*at, update).await)),
+            Self::Cancel(at, id, run) => Reply::Text(format!("{:#?}", store.cancel(*at, id, *run).await)),
             Self::Remove(at, ids) => Reply::Text(format!("{:#?}", store.remove(*at, ids).await)),
             Self::RemoveAll(at) => Reply::Text(format!("{:#?}", store.remove_all(*at).await)),
             Self::Release(at, owner) => Reply::Text(format!("{:#?}", store.release(*at, owner).await)),
@@ -124,6 +126,7 @@ impl Script {
         let call = match self.random.below(40) {
             0..=4 => self.insert(),
             5..=8 => self.update(),
+            12..=14 => self.cancel(),
             9 => Call::Remove(self.now, (0..3).map(|_| self.id()).collect()),
             10 => Call::Release(self.now, self.node()),
             11 if self.random.below(8) == 0 => Call::RemoveAll(self.now),
@@ -226,10 +229,14 @@ impl Script {
     fn update(&mut self) -> Call {
         let Some(job) = self.random.some(&self.seen).cloned() else { return self.insert() };
         let next = self.time();
-        let mut verdicts = Vec::new();
-        if self.random.below(3) == 0 {
-            let id = RunId { uid: job.uid, seq: job.last_seq + 1 };
-            verdicts.push(Run::new(id, self.now, RunState::Ended(Verdict::Missed)));
+        let mut runs = Vec::new();
+        for n in 1..=self.random.below(3) {
+            let id = RunId { uid: job.uid, seq: job.last_seq + n };
+            let state = match self.random.below(2) {
+                0 => RunState::Waiting(Wait::Requested),
+                _ => RunState::Ended(Verdict::Missed),
+            };
+            runs.push(Run::new(id, self.now, state));
         }
         Call::Update(
             self.now,
@@ -241,9 +248,17 @@ impl Script {
                 state: self.state(),
                 next_fire_time: next,
                 due: next,
-                verdicts,
+                runs,
             }),
         )
+    }
+
+    fn cancel(&mut self) -> Call {
+        let Some((_, claimed)) = self.random.some(&self.claimed).cloned() else { return self.insert() };
+        let id = if self.random.below(8) == 0 { self.id() } else { claimed.job.id };
+        // Those that the claim showed, those that came since, and one that never was.
+        let seq = self.random.below(claimed.job.last_seq + 3);
+        Call::Cancel(self.now, id, RunId { uid: claimed.job.uid, seq })
     }
 
     fn turn(&mut self) -> Call {
@@ -266,7 +281,11 @@ impl Script {
             limit: 1 + self.random.below(6) as usize,
             tasks: Arc::new(tasks.iter().map(|task| (*task).into()).collect::<BTreeSet<_>>()),
             max_v: BODY_VERSION,
-            adopt: if self.random.below(3) == 0 { Adopt::Nothing } else { Adopt::Lapsed },
+            adopt: match self.random.below(4) {
+                0 => Adopt::Nothing,
+                1 => Adopt::LapsedBy(self.now - LEASE / 3),
+                _ => Adopt::LapsedBy(self.now),
+            },
             declined: if self.random.below(3) == 0 { Report::Declined } else { Report::Nothing },
         }
     }

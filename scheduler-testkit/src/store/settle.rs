@@ -1,6 +1,6 @@
 //! Promises of [`JobStore::settle`](scheduler_core::JobStore::settle).
 
-use chrono::TimeDelta;
+use chrono::{SubsecRound, TimeDelta};
 use scheduler_core::{
     JobState, RunState, Verdict, Wait,
     store::{
@@ -273,6 +273,31 @@ pub async fn a_kept_job_stays(bench: &Bench) {
     assert_eq!(bench.runs(job.uid).await.len(), 1);
 }
 
+/// Every time comes back to the microsecond, so that no instant is taken for another and fires twice.
+pub async fn times_are_kept_to_the_microsecond(bench: &Bench) {
+    let job = bench.due_job("report").await;
+    let claimed = bench.a().claim_one("report").await;
+    let next = bench.now().await.trunc_subsecs(3) + TimeDelta::days(1) + TimeDelta::microseconds(1);
+    let mut queued = nth_run(&claimed, 1, RunState::Waiting(Wait::Queued));
+    queued.fire_time = next + TimeDelta::microseconds(1);
+    queued.first = Some(next + TimeDelta::microseconds(2));
+    queued.due = next + TimeDelta::microseconds(998);
+    let to = Move {
+        next_fire_time: Some(next),
+        due: Some(next + TimeDelta::microseconds(999)),
+        runs: vec![RunChange::Insert(queued.clone())],
+        ..moved(&claimed)
+    };
+
+    bench.a().settle_one(&to).await;
+
+    let stored = bench.stored("report").await;
+    assert_eq!((stored.next_fire_time, stored.due), (to.next_fire_time, to.due));
+    let run = &bench.runs(job.uid).await[0];
+    assert_eq!((run.fire_time, run.first, run.due), (queued.fire_time, queued.first, queued.due));
+    assert_eq!(bench.a().claim().await.next_due, to.due);
+}
+
 /// A record, a settle and a claim in one turn are what they are one after the other.
 pub async fn a_turn_is_the_three_verbs_in_order(bench: &Bench) {
     for id in ["one", "two"] {
@@ -302,4 +327,27 @@ pub async fn a_turn_is_the_three_verbs_in_order(bench: &Bench) {
     let ids: Vec<_> = reply.claim.unwrap().jobs.iter().map(|it| it.job.id.clone()).collect();
     assert_eq!(ids, ["one"], "its slot was freed by the record of the same turn");
     assert_eq!(bench.store().turn(&Turn::default()).await.unwrap(), TurnReply::default());
+}
+
+/// A turn repeated as a whole, as after a lost reply, records and settles once, and its claim takes nothing more.
+pub async fn a_turn_repeated_is_applied_once(bench: &Bench) {
+    for id in ["one", "two"] {
+        bench.due_job(id).await;
+    }
+    let started = bench.a().start("one").await;
+    let claimed = bench.a().claim_one("two").await;
+    let mut to = moved(&claimed);
+    to.runs.push(RunChange::Insert(nth_run(&claimed, 1, RunState::Running)));
+    let (at, owner) = (bench.at(), bench.a().id);
+    let record = Record { at, owner: owner.clone(), lease: LEASE, entries: vec![started.entry(ended(Verdict::Ok))] };
+    let settle = Settle { at, owner, lease: LEASE, moves: vec![to] };
+    let turn = Turn { record: Some(record), settle: Some(settle), claim: Some(bench.a().claim_call()) };
+    for _ in 0..3 {
+        let reply = bench.store().turn(&turn).await.unwrap();
+        assert_eq!(reply.record.unwrap().outcomes, [RecordOutcome::Done]);
+        assert_eq!(reply.settle.unwrap().outcomes, [APPLIED]);
+        assert_eq!(reply.claim.unwrap().jobs, []);
+    }
+    assert_eq!(bench.stored("one").await.totals.of(Verdict::Ok), 1);
+    assert_eq!(bench.runs(claimed.job.uid).await.len(), 1);
 }

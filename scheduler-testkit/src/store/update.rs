@@ -2,14 +2,14 @@
 
 use chrono::TimeDelta;
 use scheduler_core::{
-    JobState, Run, RunId, RunState, Verdict,
+    JobState, Run, RunId, RunState, Verdict, Wait,
     store::{RunChange, SettleOutcome, Update, Updated},
 };
 use serde_json::json;
 
 use super::{
-    Bench, LEASE, moved,
-    node::{ended, update_of},
+    Bench, LEASE, Started, moved,
+    node::{ended, request_of, update_of},
     nth_run,
 };
 
@@ -80,13 +80,8 @@ pub async fn an_update_repeated_is_applied_once(bench: &Bench) {
     let job = bench.due_job("report").await;
     let mut given_up = Run::new(RunId { uid: job.uid, seq: 1 }, bench.at(), RunState::Ended(Verdict::Cancelled));
     given_up.count = Some(5);
-    let update = Update {
-        state: JobState::Paused,
-        next_fire_time: None,
-        due: None,
-        verdicts: vec![given_up],
-        ..update_of(&job)
-    };
+    let update =
+        Update { state: JobState::Paused, next_fire_time: None, due: None, runs: vec![given_up], ..update_of(&job) };
     let first = bench.a().update(&update).await;
     assert!(matches!(first, Updated::Updated(_)), "{first:?}");
     assert_eq!(bench.a().update(&update).await, first);
@@ -135,7 +130,7 @@ pub async fn the_verdicts_of_an_update_are_kept(bench: &Bench) {
     let id = RunId { uid: job.uid, seq: 1 };
     let mut given_up = Run::new(id, bench.at(), RunState::Ended(Verdict::Missed));
     (given_up.first, given_up.count) = (Some(bench.at() - TimeDelta::days(1)), Some(86_400));
-    let update = Update { verdicts: vec![given_up.clone()], ..update_of(&job) };
+    let update = Update { runs: vec![given_up.clone()], ..update_of(&job) };
 
     let Updated::Updated(row) = bench.a().update(&update).await else { panic!("it was not updated") };
 
@@ -143,6 +138,91 @@ pub async fn the_verdicts_of_an_update_are_kept(bench: &Bench) {
     let [run] = &bench.runs(job.uid).await[..] else { panic!("one run") };
     assert_eq!((run.first, run.count, run.state), (given_up.first, given_up.count, given_up.state));
     assert!(run.ended.is_some());
+}
+
+/// A run that somebody asks for waits, and the next claim shows it, whenever the job fires next.
+pub async fn an_update_adds_a_run_that_was_asked_for(bench: &Bench) {
+    let now = bench.now().await;
+    let job = bench.job("report", now + TimeDelta::hours(1));
+    bench.add(&job).await;
+
+    let Updated::Updated(row) = bench.b().update(&request_of(&job, now)).await else { panic!("it was not updated") };
+
+    assert_eq!((row.last_seq, row.next_fire_time, row.due), (1, job.next_fire_time, Some(now)));
+    assert_eq!(row.totals, job.totals);
+    let claimed = bench.a().claim_one("report").await;
+    let [run] = &claimed.waiting[..] else { panic!("one run waits, not {:?}", claimed.waiting) };
+    assert_eq!((run.id.seq, run.fire_time, run.state), (1, now, RunState::Waiting(Wait::Requested)));
+    let mut to = moved(&claimed);
+    to.runs.push(RunChange::Start { seq: 1, attempt: 1 });
+    assert!(matches!(bench.a().settle_one(&to).await, SettleOutcome::Applied { .. }));
+    assert_eq!(bench.runs(job.uid).await[0].state, RunState::Running);
+}
+
+/// Somebody whose clock is fast asks for a run: it is due by the clock of the store.
+pub async fn a_run_that_was_asked_for_is_due_at_once(bench: &Bench) {
+    let now = bench.now().await;
+    let job = bench.job("report", now + TimeDelta::hours(3));
+    bench.add(&job).await;
+    let fast = now + TimeDelta::hours(1);
+    bench.a().update(&request_of(&job, fast)).await;
+    let claimed = bench.b().claim_one("report").await;
+    assert_eq!((claimed.waiting[0].fire_time, claimed.waiting[0].due <= claimed.job.due.unwrap()), (fast, true));
+}
+
+/// A job is paused before the claim that would show the run that somebody asked for: the job stays due for it.
+pub async fn a_run_that_was_asked_for_keeps_its_job_due(bench: &Bench) {
+    let now = bench.now().await;
+    let job = bench.job("report", now + TimeDelta::hours(1));
+    bench.add(&job).await;
+    bench.a().update(&request_of(&job, now)).await;
+    let seen = bench.stored("report").await;
+
+    let paused = Update { state: JobState::Paused, next_fire_time: None, due: None, ..update_of(&seen) };
+    let Updated::Updated(row) = bench.b().update(&paused).await else { panic!("it was not updated") };
+
+    assert_eq!((row.state, row.next_fire_time, row.due), (JobState::Paused, None, Some(now)));
+    assert_eq!(bench.a().claim_one("report").await.waiting.len(), 1);
+}
+
+/// The identical request repeated adds no second run, even when the first one has run meanwhile.
+pub async fn a_request_repeated_adds_one_run(bench: &Bench) {
+    let now = bench.now().await;
+    let job = bench.job("report", now + TimeDelta::hours(1));
+    bench.add(&job).await;
+    let request = request_of(&job, now);
+    let first = bench.a().update(&request).await;
+    assert!(matches!(first, Updated::Updated(_)), "{first:?}");
+    assert_eq!(bench.a().update(&request).await, first);
+
+    let claimed = bench.b().claim_one("report").await;
+    let mut to = moved(&claimed);
+    to.runs.push(RunChange::Start { seq: 1, attempt: 1 });
+    to.runs.push(RunChange::Insert(nth_run(&claimed, 1, RunState::Ended(Verdict::Missed))));
+    bench.b().settle_one(&to).await;
+    assert!(matches!(bench.a().update(&request).await, Updated::Updated(_)));
+    let started = Started { run: claimed.waiting[0].id, fence: claimed.job.fence, claimed };
+    bench.b().end(&started, Verdict::Ok).await;
+    assert!(matches!(bench.a().update(&request).await, Updated::Updated(_)));
+
+    assert_eq!(bench.stored("report").await.revision, 1);
+    let states: Vec<RunState> = bench.runs(job.uid).await.iter().map(|run| run.state).collect();
+    assert_eq!(states, [RunState::Ended(Verdict::Missed), RunState::Ended(Verdict::Ok)]);
+}
+
+/// Two nodes that ask for a run at once ask for two: the second one is told how the job is now, and asks anew.
+pub async fn two_requests_are_two_runs(bench: &Bench) {
+    let now = bench.now().await;
+    let job = bench.job("report", now + TimeDelta::hours(1));
+    bench.add(&job).await;
+    bench.a().update(&request_of(&job, now)).await;
+
+    let later = now + TimeDelta::microseconds(1);
+    let Updated::Conflict(seen) = bench.b().update(&request_of(&job, later)).await else { panic!("it is a conflict") };
+    bench.b().update(&request_of(&seen, later)).await;
+
+    let fire_times: Vec<_> = bench.runs(job.uid).await.iter().map(|run| run.fire_time).collect();
+    assert_eq!(fire_times, [later, now]);
 }
 
 /// What is not live cannot be updated: it was never there, or it is removed.

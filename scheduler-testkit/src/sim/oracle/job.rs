@@ -1,10 +1,13 @@
 //! One job, as far as the store was seen to take it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use scheduler_core::{
-    Delivery, JobId, JobOptions, JobRow, JobState, NodeId, Overlap, Run, RunId, RunState, Trigger, Uid, Verdict,
+    Delivery, JobId, JobOptions, JobRow, JobState, NodeId, Overlap, Run, RunId, RunState, Trigger, Uid, Verdict, Wait,
     store::{Move, RunChange, Update},
 };
 
@@ -21,6 +24,8 @@ pub(super) struct Job {
     revision: u64,
     last_seq: u64,
     runs: BTreeMap<u64, Seen>,
+    /// Whether the last claim has shown all waiting runs.
+    pub(super) is_all_shown: bool,
     /// The fences whose moves have been applied.
     moves: BTreeSet<u64>,
     end: End,
@@ -43,12 +48,25 @@ struct Seen {
     former: Option<(NodeId, u64)>,
     /// Whether it was asked to stop.
     is_asked: bool,
+    /// Whether a user asked it to stop, so that it may not start any more.
+    is_to_stop: bool,
     /// How many runs of the job might run at once when it was settled; none if any number.
     slots: Option<usize>,
     /// How often it was settled to run.
     settled: u32,
     /// How often an executor was given it.
     starts: u32,
+    /// When that was last.
+    started: Option<DateTime<Utc>>,
+    /// How often it was put off to be repeated.
+    retries: u32,
+    /// How often it was started again as the run of a job that is run at least once.
+    takeovers: u32,
+    /// The most attempts, takeovers left out, and how long one may take, when it was settled last.
+    most_attempts: u32,
+    timeout: Option<Duration>,
+    /// As it was then.
+    delivery: Delivery,
 }
 
 impl Job {
@@ -62,6 +80,7 @@ impl Job {
             revision: 0,
             last_seq: 0,
             runs: BTreeMap::new(),
+            is_all_shown: true,
             moves: BTreeSet::new(),
             end: End::None,
         }
@@ -72,10 +91,14 @@ impl Job {
             return Ok(());
         }
         self.revision = row.revision;
-        for run in &update.verdicts {
+        for run in &update.runs {
             self.insert(run, None, at)?;
         }
-        let is_left = update.verdicts.is_empty() && self.next != update.next_fire_time;
+        let is_request = update.runs.iter().any(Run::is_open);
+        if is_request && (update.next_fire_time != self.next || update.body.is_some()) {
+            return Err(format!("job {}: a request for a run changes the job", self.id));
+        }
+        let is_left = update.runs.is_empty() && self.next != update.next_fire_time;
         if is_left && self.next.is_some_and(|next| next <= at) && !matches!(self.trigger, Trigger::Date(_)) {
             let next = update.next_fire_time;
             // Going back before what is due leaves nothing out.
@@ -88,6 +111,13 @@ impl Job {
             self.trigger = body.trigger.clone();
             self.options = body.options.clone();
         }
+        Ok(())
+    }
+
+    /// A user has asked an open run to stop.
+    pub(super) fn asked_to_stop(&mut self, seq: u64) -> Result<(), Broken> {
+        let run = self.runs.get_mut(&seq).ok_or_else(|| format!("an unknown run {}-{seq} is to stop", self.uid))?;
+        (run.is_asked, run.is_to_stop) = (true, true);
         Ok(())
     }
 
@@ -115,9 +145,14 @@ impl Job {
                     self.insert(run, runner, now)?;
                 }
                 RunChange::Start { seq, .. } => {
-                    let slots = self.slots();
+                    let (slots, most_attempts) = (self.slots(), self.most_attempts());
+                    let (timeout, delivery) = (self.options.timeout, self.options.delivery);
                     let run = self.waiting(*seq, "started")?;
-                    run.slots = slots;
+                    if run.is_to_stop {
+                        return Err(format!("run {}-{seq} starts after it was asked to stop", to.uid));
+                    }
+                    (run.slots, run.most_attempts) = (slots, most_attempts);
+                    (run.timeout, run.delivery) = (timeout, delivery);
                     run.runner = Some((owner.clone(), to.fence));
                     run.settled += 1;
                 }
@@ -154,14 +189,15 @@ impl Job {
         if id.seq != self.last_seq + 1 {
             return Err(format!("run {id} follows number {}", self.last_seq));
         }
-        if run.fire_time > now {
+        let is_requested = run.state == RunState::Waiting(Wait::Requested);
+        if run.fire_time > now && !is_requested {
             return Err(format!("run {id} is decided at {now}, before its fire time {}", run.fire_time));
         }
-        if Some(first) != self.next {
+        if Some(first) != self.next && !is_requested {
             return Err(format!("run {id} begins at {first} instead of {:?}", self.next));
         }
         self.last_seq = id.seq;
-        if !self.trigger.waits_for_end() {
+        if !self.trigger.waits_for_end() && !is_requested {
             self.next = self.after(run, first)?;
         }
         let settled = u32::from(runner.is_some());
@@ -172,9 +208,16 @@ impl Job {
                 runner,
                 former: None,
                 is_asked: false,
+                is_to_stop: false,
                 slots: self.slots(),
                 settled,
                 starts: 0,
+                started: None,
+                retries: 0,
+                takeovers: 0,
+                most_attempts: self.most_attempts(),
+                timeout: self.options.timeout,
+                delivery: self.options.delivery,
             },
         );
         Ok(())
@@ -217,28 +260,57 @@ impl Job {
     /// The end of a run has been recorded, by this sending or an earlier one.
     pub(super) fn ended(
         &mut self,
+        now: DateTime<Utc>,
         seq: u64,
         (owner, fence): (&NodeId, u64),
         verdict: Verdict,
         is_stopping: bool,
     ) -> Result<(), Broken> {
-        let uid = self.uid;
+        let (uid, is_over) = (self.uid, self.is_over());
         let run = self.runs.get_mut(&seq).ok_or_else(|| format!("an unknown run {uid}-{seq} ends"))?;
+        let is_asked = run.is_asked || is_stopping || is_over;
         let by = Some((owner.clone(), fence));
-        if run.verdict.is_some() && run.former == by {
+        // The removal of its job has ended one that waited to be taken over, with the same verdict.
+        let was_removed = is_over && run.runner.is_none() && verdict == Verdict::Cancelled;
+        if (run.verdict.is_some() || was_removed) && run.former == by {
+            run.verdict = run.verdict.or(Some(verdict));
             return Ok(());
         }
         if run.verdict.is_some() || run.runner != by {
             return Err(format!("{owner} ends run {uid}-{seq} under fence {fence}, which is {run:?}"));
         }
-        if run.starts == 0 {
+        if run.starts == 0 && !(is_asked && verdict == Verdict::Cancelled) {
             return Err(format!("run {uid}-{seq} ends as {verdict} and was never started"));
         }
-        if verdict == Verdict::Cancelled && !run.is_asked && !is_stopping {
+        if verdict == Verdict::Cancelled && !is_asked {
             return Err(format!("run {uid}-{seq} ends as cancelled, and nobody asked for that"));
+        }
+        if matches!(verdict, Verdict::Error | Verdict::Timeout) && !is_asked && run.retries + 1 < run.most_attempts {
+            return Err(format!("run {uid}-{seq} ends as {verdict} though it may be repeated: {run:?}"));
+        }
+        let is_in_time = |started| run.timeout.is_none_or(|timeout| now < started + timeout);
+        if verdict == Verdict::Timeout && run.started.is_none_or(is_in_time) {
+            return Err(format!("run {uid}-{seq} timed out at {now} and had not taken so long: {run:?}"));
         }
         run.former = run.runner.take();
         run.verdict = Some(verdict);
+        Ok(())
+    }
+
+    /// A run has been put off to be repeated, by this sending or an earlier one.
+    pub(super) fn put_off(&mut self, seq: u64, (owner, fence): (&NodeId, u64), is_lost: bool) -> Result<(), Broken> {
+        let (uid, is_over) = (self.uid, self.is_over());
+        let run = self.runs.get_mut(&seq).ok_or_else(|| format!("an unknown run {uid}-{seq} is put off"))?;
+        if run.runner != Some((owner.clone(), fence)) {
+            return Ok(());
+        }
+        run.former = run.runner.take();
+        run.retries += 1;
+        if is_over {
+            run.verdict = Some(Verdict::Error);
+        } else if !is_lost && run.retries >= run.most_attempts {
+            return Err(format!("run {uid}-{seq} is to be repeated once more: {run:?}"));
+        }
         Ok(())
     }
 
@@ -259,21 +331,50 @@ impl Job {
     }
 
     /// An executor is given a run while others of the job execute.
-    pub(super) fn starts(&mut self, seq: u64, others: usize) -> Result<(), Broken> {
-        let id = RunId { uid: self.uid, seq };
+    pub(super) fn starts(&mut self, now: DateTime<Utc>, seq: u64, others: usize) -> Result<(), Broken> {
+        let (id, slots_now) = (RunId { uid: self.uid, seq }, self.slots());
         let run = self.runs.get_mut(&seq).ok_or_else(|| format!("an unknown run {id} starts"))?;
         run.starts += 1;
-        if run.slots.is_some_and(|slots| others >= slots) {
+        run.started = Some(now);
+        // While it waited for its executor, the job may have been given more slots, and others of its runs have them.
+        let slots = run.slots.and_then(|when_settled| Some(when_settled.max(slots_now?)));
+        if slots.is_some_and(|slots| others >= slots) {
             return Err(format!("run {id} starts while {others} runs of its job execute"));
         }
-        if self.options.delivery == Delivery::AtMostOnce && run.starts > 1 {
-            return Err(format!("run {id} is to start at most once and starts {} times", run.starts));
+        if run.starts > 1 + run.retries + run.takeovers {
+            match run.delivery {
+                // What it has been before counts, however the job may be changed.
+                Delivery::AtLeastOnce => run.takeovers += 1,
+                Delivery::AtMostOnce => {
+                    return Err(format!("run {id} is to start at most once and starts {} times", run.starts));
+                }
+            }
         }
         Ok(())
     }
 
     fn slots(&self) -> Option<usize> {
         (self.options.overlap != Overlap::Allow).then_some(self.options.max_instances.get() as usize)
+    }
+
+    fn most_attempts(&self) -> u32 {
+        self.options.retry.as_ref().map_or(1, |retry| retry.most_attempts().get())
+    }
+
+    pub(super) fn timeout(&self, seq: u64) -> Option<Duration> {
+        self.runs.get(&seq)?.timeout
+    }
+
+    pub(super) fn retries(&self, seq: u64) -> u32 {
+        self.runs.get(&seq).map_or(0, |run| run.retries)
+    }
+
+    pub(super) fn all_retries(&self) -> u64 {
+        self.runs.values().map(|run| u64::from(run.retries)).sum()
+    }
+
+    pub(super) fn timeouts(&self) -> u64 {
+        self.runs.values().filter(|run| run.verdict == Some(Verdict::Timeout)).count() as u64
     }
 
     pub(super) fn has(&self, seq: u64) -> bool {
@@ -290,6 +391,11 @@ impl Job {
 
     pub(super) fn runner(&self, seq: u64) -> Option<(NodeId, u64)> {
         self.runs.get(&seq).and_then(|run| run.runner.clone())
+    }
+
+    /// Whether a node runs one of its runs.
+    pub(super) fn is_run_by(&self, node: &NodeId) -> bool {
+        self.runs.values().any(|run| run.runner.as_ref().is_some_and(|(runner, _)| runner == node))
     }
 
     pub(super) fn is_over(&self) -> bool {

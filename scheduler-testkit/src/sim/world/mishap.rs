@@ -74,6 +74,7 @@ impl World {
         };
         node.frozen_until = Some(until);
         node.troubled_at = until;
+        node.is_blameless = false;
         self.schedule(until, Happening::Thaws { slot, generation });
     }
 
@@ -89,16 +90,23 @@ impl World {
         self.tell(slot, Input::Wake)
     }
 
-    /// The store is away: calls fail, and so do the questions that it kept open.
+    /// The store is away: calls fail, and so do the questions that it kept open. Or it hangs, and all of them wait.
     fn store_goes(&mut self, length: i64) {
         if self.away_until.is_some() {
             return;
         }
         let until = self.now + length;
         self.away_until = Some(until);
+        self.is_hanging = self.chance.permille(600);
         self.outage = Some((until, length));
+        let lease = self.parameters.lease_micros();
         for node in self.nodes.iter_mut().flatten() {
+            node.is_blameless = self.now - node.troubled_at > lease;
             node.troubled_at = until;
+        }
+        self.schedule(until, Happening::StoreIsBack);
+        if self.is_hanging {
+            return;
         }
         for slot in 0..self.nodes.len() {
             let watching: Option<(OpId, u64)> = self.nodes[slot].as_ref().and_then(|node| node.watching);
@@ -106,7 +114,6 @@ impl World {
                 self.end_watch(slot, op, Err(unavailable("the connection is gone")));
             }
         }
-        self.schedule(until, Happening::StoreIsBack);
     }
 
     /// Somebody sets a node's wall clock. Where it is the clock of the store, too, it is left alone.
@@ -139,7 +146,7 @@ impl World {
     pub(super) fn resume_all(&mut self) -> Result<(), Broken> {
         for id in self.oracle.ids() {
             if let Some(slot) = self.any_slot() {
-                self.ask(slot, Command::ChangeJob(None, id, Change::Resume))?;
+                self.ask(slot, Command::ChangeJob(None, id, Box::new(Change::Resume)))?;
             }
         }
         Ok(())

@@ -25,6 +25,11 @@ impl World {
         fortune: Fortune,
         sent: i64,
     ) -> Result<(), Broken> {
+        if let Some(until) = self.away_until.filter(|_| self.is_hanging) {
+            let until = until.min(self.parameters.chaos_ends());
+            self.schedule(until, Happening::Arrives { slot, generation, op, call, fortune, sent });
+            return Ok(());
+        }
         if self.away_until.is_some() {
             let result = Err(unavailable("the store is away"));
             self.answer(slot, generation, op, result, fortune, sent);
@@ -33,7 +38,8 @@ impl World {
         if let StoreCall::Changed(seen) = call
             && perform(&*self.store, &self.parameters, self.now, &call).is_none()
         {
-            if let Some(node) = self.node(slot, generation) {
+            // One that its node has given up is not to be answered instead of a later one.
+            if let Some(node) = self.node(slot, generation).filter(|node| node.open.contains(&op)) {
                 node.watching = Some((op, seen));
             }
             return Ok(());
@@ -69,7 +75,7 @@ impl World {
             let by = by.unwrap_or_else(|| utc(self.now)).min(utc(self.now));
             let adopted = self.oracle.performed(by, sent_at, &call, reply)?;
             self.takeovers += adopted.len() as u64;
-            self.check_adoptions(&call, sent, &adopted)?;
+            self.check_adoptions(&call, &adopted)?;
             mutate_reply(self.mutant, reply);
         }
         self.answer(slot, generation, op, result, fortune, sent);
@@ -145,9 +151,9 @@ impl World {
     }
 
     /// Runs are taken over only from nodes that were in trouble, and not right after an outage that none could help.
-    fn check_adoptions(&self, call: &StoreCall, sent: i64, adopted: &[Adopted]) -> Result<(), Broken> {
+    fn check_adoptions(&self, call: &StoreCall, adopted: &[Adopted]) -> Result<(), Broken> {
         let is_adopting = match call {
-            StoreCall::Turn(turn) => turn.claim.as_ref().is_some_and(|claim| claim.adopt == Adopt::Lapsed),
+            StoreCall::Turn(turn) => turn.claim.as_ref().is_some_and(|claim| claim.adopt != Adopt::Nothing),
             _ => false,
         };
         let lease = self.parameters.lease_micros();
@@ -162,12 +168,10 @@ impl World {
             if self.now - node.troubled_at > 3 * lease {
                 return Err(format!("run {run} is taken from {from}, which is well"));
             }
-            let is_at_fault = node.is_frozen() || self.parameters.troubled_calls > 0;
             if let Some((ended, length)) = self.outage
-                && !is_at_fault
-                && length > lease * 3 / 2
-                && sent >= ended
-                && self.now - ended < lease / 2
+                && node.is_blameless
+                && length > lease
+                && self.now - ended < lease
             {
                 return Err(format!("run {run} is taken from {from} right after an outage of {length} us"));
             }

@@ -62,7 +62,18 @@ impl World {
         };
         let id = self.chance.pick(&ids);
         let near = utc(self.now + self.chance.between(-5 * SECOND, 5 * SECOND));
-        let change = match self.chance.between(0, 6) {
+        let change = match self.chance.between(0, 10) {
+            7 | 8 => return self.ask(slot, Command::RunJobNow(None, id)),
+            9 | 10 => {
+                let runs = self.oracle.open_runs_of_jobs();
+                return match runs.is_empty() {
+                    true => Ok(()),
+                    false => {
+                        let (id, run) = self.chance.pick(&runs);
+                        self.ask(slot, Command::CancelRun(None, id, run))
+                    }
+                };
+            }
             0 => Change::Pause,
             1 | 2 => Change::Resume,
             3 => Change::Reschedule(self.parameters.draw_trigger(&mut self.chance)),
@@ -77,7 +88,7 @@ impl World {
                 };
             }
         };
-        self.ask(slot, Command::ChangeJob(None, id, change))
+        self.ask(slot, Command::ChangeJob(None, id, Box::new(change)))
     }
 
     pub(super) fn ask(&mut self, slot: usize, command: Command) -> Result<(), Broken> {

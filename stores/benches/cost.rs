@@ -1,11 +1,15 @@
-//! What jobs cost: bytes and time in memory, runs a second in memory and in a file.
+//! What jobs cost: bytes and time in memory, runs a second in memory, in a file and on a server.
 //!
-//! `cargo bench -p scheduler-stores --features sqlite --bench cost`
+//! `cargo bench -p scheduler-stores --features sqlite,postgres,mysql --bench cost`; the servers are those that
+//! `SCHEDULER_TEST_POSTGRES` and `SCHEDULER_TEST_MYSQL` name.
 #![allow(clippy::print_stdout, reason = "it is what the bench is for")]
 
 use std::{
     collections::BTreeSet,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -27,6 +31,18 @@ fn main() {
         println!("memory: {}", runs(&MemoryStore::new(), 100_000, 1_000).await);
         #[cfg(feature = "sqlite")]
         sqlite().await;
+        #[cfg(feature = "postgres")]
+        server("postgres", async |url, prefix| {
+            let options = scheduler_stores::PostgresOptions::new().table_prefix(prefix).expect("a prefix of letters");
+            options.connect(url).await.expect("the server is there")
+        })
+        .await;
+        #[cfg(feature = "mysql")]
+        server("mysql", async |url, prefix| {
+            let options = scheduler_stores::MySqlOptions::new().table_prefix(prefix).expect("a prefix of letters");
+            options.connect(url).await.expect("the server is there")
+        })
+        .await;
     });
 }
 
@@ -63,44 +79,87 @@ async fn sqlite() {
     }
 }
 
-/// One turn a tick: it reports the ends of the last tick, settles its claim and claims again.
+/// Nodes that share a server, with turns of a second and of ten milliseconds.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+async fn server<S: JobStore>(name: &str, open: impl AsyncFn(&str, &str) -> S) {
+    let variable = format!("SCHEDULER_TEST_{}", name.to_uppercase());
+    let Ok(url) = std::env::var(&variable) else {
+        return println!("{name}: {variable} names no server");
+    };
+    for (nodes, tick) in [(1, 1_000), (4, 1_000), (1, 10), (4, 10)] {
+        let prefix = format!("cost{}_{nodes}_{tick}_", std::process::id());
+        let mut stores = Vec::new();
+        for _ in 0..nodes {
+            stores.push(open(&url, &prefix).await);
+        }
+        let total = 20 * (tick + 1_000);
+        let began = now();
+        fill(&stores[0], total).await;
+        println!("{name}: {total} jobs in {:.2?}", began.elapsed());
+        let (began, cpu) = (now(), cpu());
+        let done = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for (n, store) in stores.iter().enumerate() {
+                let done = &done;
+                scope.spawn(move || block_on(drain(store, &format!("node-{n}"), total, tick, done)));
+            }
+        });
+        println!("{name}: {}, {nodes} nodes, up to {tick} a turn", rate(total, began, cpu));
+        stores[0].remove_all(start()).await.expect("the jobs are there");
+    }
+}
+
+/// Runs jobs that are all due, as one node.
 async fn runs(store: &dyn JobStore, runs: usize, tick: usize) -> String {
+    fill(store, runs).await;
+    let (began, cpu) = (now(), cpu());
+    drain(store, "node", runs, tick, &AtomicUsize::new(0)).await;
+    rate(runs, began, cpu)
+}
+
+async fn fill(store: &dyn JobStore, runs: usize) {
     for rows in jobs(runs as u64 + 1_000_000, start(), 1)[1_000_000..].chunks(1_000) {
         store.insert(start(), rows).await.expect("the jobs are sound");
     }
-    let (began, cpu) = (now(), cpu());
-    let mut turn = Turn::default();
-    let (mut done, mut seq) = (0, 0);
-    while done < runs {
-        seq += 1;
-        turn.claim = Some(claim(seq, tick));
-        let reply = store.turn(&turn).await.expect("a turn is answered");
-        let claimed = reply.claim.expect("it was asked for");
-        done += turn.record.as_ref().map_or(0, |record| record.entries.len());
-        turn.record = turn.settle.take().map(|settle| ends(&settle));
-        turn.settle = Some(moves(&claimed));
-    }
-    let rate = runs as f64 / began.elapsed().as_secs_f64();
-    format!("{rate:.0} runs a second, computing {:.2?} a run", (self::cpu() - cpu) / runs as u32)
 }
 
-fn claim(seq: u64, limit: usize) -> Claim {
+/// One turn a tick: it reports the ends of the last tick, settles its claim and claims again.
+async fn drain(store: &dyn JobStore, node: &str, runs: usize, tick: usize, done: &AtomicUsize) {
+    let mut turn = Turn::default();
+    let mut seq = 0;
+    while done.load(Ordering::Relaxed) < runs {
+        seq += 1;
+        turn.claim = Some(claim(node, seq, tick));
+        let reply = store.turn(&turn).await.expect("a turn is answered");
+        let claimed = reply.claim.expect("it was asked for");
+        done.fetch_add(turn.record.as_ref().map_or(0, |record| record.entries.len()), Ordering::Relaxed);
+        turn.record = turn.settle.take().map(|settle| ends(&settle));
+        turn.settle = Some(moves(node, &claimed));
+    }
+}
+
+fn rate(runs: usize, began: Instant, cpu_before: Duration) -> String {
+    let rate = runs as f64 / began.elapsed().as_secs_f64();
+    format!("{rate:.0} runs a second, computing {:.2?} a run", (cpu() - cpu_before) / runs as u32)
+}
+
+fn claim(node: &str, seq: u64, limit: usize) -> Claim {
     Claim {
         at: start(),
-        owner: "node".into(),
+        owner: node.into(),
         seq,
         lease: LEASE,
         limit,
         tasks: Arc::new(BTreeSet::from([TaskName::from("task")])),
         max_v: BODY_VERSION,
-        adopt: Adopt::Lapsed,
+        adopt: Adopt::LapsedBy(DateTime::<Utc>::MAX_UTC),
         declined: Report::Nothing,
     }
 }
 
-fn moves(claimed: &Claimed) -> Settle {
+fn moves(node: &str, claimed: &Claimed) -> Settle {
     let moves = claimed.jobs.iter().map(|it| {
-        let next = it.job.next_fire_time.map(|at| at + TimeDelta::hours(1));
+        let next = it.job.next_fire_time.map(|at| at + TimeDelta::days(36_500));
         let run = Run::new(RunId { uid: it.job.uid, seq: it.job.last_seq + 1 }, start(), RunState::Running);
         Move {
             uid: it.job.uid,
@@ -113,7 +172,7 @@ fn moves(claimed: &Claimed) -> Settle {
             runs: vec![RunChange::Insert(run)],
         }
     });
-    Settle { at: start(), owner: "node".into(), lease: LEASE, moves: moves.collect() }
+    Settle { at: start(), owner: node.into(), lease: LEASE, moves: moves.collect() }
 }
 
 fn ends(settle: &Settle) -> Record {
@@ -122,7 +181,7 @@ fn ends(settle: &Settle) -> Record {
         let report = RunReport::End { verdict: Verdict::Ok, error: None, duration: Duration::from_millis(1) };
         Entry { run: run.id, fence: to.fence, report }
     });
-    Record { at: start(), owner: "node".into(), lease: LEASE, entries: entries.collect() }
+    Record { at: start(), owner: settle.owner.clone(), lease: LEASE, entries: entries.collect() }
 }
 
 fn jobs(count: u64, first: DateTime<Utc>, spread: i64) -> Vec<JobRow> {

@@ -3,16 +3,14 @@
 //! Nothing here knows a database. What cannot be read becomes a reason, never an error, so that one broken row does not
 //! stop the others.
 
-use std::{
-    collections::BTreeMap,
-    fmt::{self, Write},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use scheduler_core::{
     BODY_VERSION, JobBody, JobId, JobRow, JobState, RawJob, Run, RunId, RunState, Totals, Uid, Verdict, Wait,
+    store::{StoreError, StoreErrorKind},
 };
+use serde_json::Value;
 
 use crate::head::{Head, Held, newer};
 
@@ -35,8 +33,9 @@ pub(crate) const HEAD: [&str; 14] = [
     "totals",
 ];
 
-/// The columns of a definition, in the order in which they are read and written.
-pub(crate) const DEFINITION: [&str; 5] = ["body", "task", "v", "max_instances", "history"];
+/// The columns of a definition, in the order in which they are read and written. The body is the last one, since a
+/// database looks for what comes behind it by reading through it, time and again.
+pub(crate) const DEFINITION: [&str; 5] = ["task", "v", "max_instances", "history", "body"];
 
 /// The columns of a run, in the order in which they are read and written.
 pub(crate) const RUN: [&str; 18] = [
@@ -66,6 +65,10 @@ pub(crate) trait Columns {
     fn integer(&self, at: usize) -> Result<Option<i64>, Unreadable>;
     /// A text, valid or not.
     fn bytes(&self, at: usize) -> Result<Option<Vec<u8>>, Unreadable>;
+    /// The database's own name for a row, a number or a text; none where it is the uid.
+    fn key(&self, _at: usize) -> Result<Option<Value>, Unreadable> {
+        Ok(None)
+    }
 }
 
 /// A column holds another type than it should.
@@ -76,7 +79,15 @@ pub(crate) struct Unreadable;
 #[derive(Debug, Clone)]
 pub(crate) struct StoredHead {
     /// The database's own name for the row, which holds for unreadable ones too.
-    pub(crate) key: i64,
+    #[cfg_attr(
+        not(any(feature = "sqlite", feature = "postgres", feature = "mysql")),
+        expect(dead_code, reason = "only tables have such names")
+    )]
+    pub(crate) key: Value,
+    #[cfg_attr(
+        not(any(feature = "sqlite", feature = "postgres", feature = "mysql", feature = "documents")),
+        expect(dead_code, reason = "the script of Redis reads it by itself")
+    )]
     pub(crate) history: u32,
     pub(crate) uid: Result<Uid, String>,
     pub(crate) id: JobId,
@@ -90,7 +101,7 @@ pub(crate) const BEFORE_HEAD: usize = 4;
 /// Reads `key, history, uid, id` and the columns of [`HEAD`].
 pub(crate) fn decode_head(row: &impl Columns) -> StoredHead {
     let mut reader = Reader { row, at: 0, problem: None };
-    let key = reader.integer("the key").unwrap_or_default();
+    let key = reader.column("the key", |row, at| row.key(at)).unwrap_or_default();
     let history = reader.number("history").unwrap_or(u32::MAX);
     let uid_text = reader.text("uid").unwrap_or_default();
     let id = reader.text("id").unwrap_or_default();
@@ -106,9 +117,10 @@ pub(crate) fn decode_head(row: &impl Columns) -> StoredHead {
 pub(crate) fn decode_job(row: &impl Columns) -> (StoredHead, Result<JobRow, RawJob>) {
     let stored = decode_head(row);
     let mut reader = Reader { row, at: BEFORE_HEAD + HEAD.len(), problem: stored.problem.clone() };
-    let body_bytes = reader.column("body", |row, at| row.bytes(at)).unwrap_or_default();
     let task = reader.text("task").unwrap_or_default();
     let v = reader.integer("v").unwrap_or_default();
+    reader.at += 2; // the copies of max_instances and history are for statements
+    let body_bytes = reader.column("body", |row, at| row.bytes(at)).unwrap_or_default();
     if v > i64::from(BODY_VERSION) {
         reader.note(newer(v));
     } else if v < 1 {
@@ -172,121 +184,30 @@ pub(crate) fn decode_run(row: &impl Columns) -> Result<Run, String> {
     reader.problem.map_or(Ok(run), |problem| Err(format!("run {seq}: {problem}")))
 }
 
-/// Rows on their way into a statement: one JSON array of arrays.
-#[derive(Debug)]
-pub(crate) struct Rows {
-    text: String,
-}
-
-impl Rows {
-    pub(crate) fn new() -> Self {
-        Self { text: "[".to_owned() }
+/// The text of a definition.
+///
+/// # Errors
+///
+/// It has none, or a longer one than the store takes.
+pub(crate) fn body_text(body: &JobBody, id: &JobId, payload: usize) -> Result<String, StoreError> {
+    let text = serde_json::to_string(body).map_err(|error| {
+        let message = format!("job `{id}`: its definition has no JSON form: {error}");
+        StoreError::new(StoreErrorKind::Rejected, message).with_source(error)
+    })?;
+    if text.len() > payload {
+        let message = format!(
+            "job `{id}`: its definition has {} bytes, more than the {payload} that this store takes; keep large \
+             arguments elsewhere and pass a reference",
+            text.len()
+        );
+        return Err(StoreError::new(StoreErrorKind::TooLarge, message));
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.text.len() == 1
-    }
-
-    /// How many bytes the rows have so far.
-    pub(crate) fn len(&self) -> usize {
-        self.text.len()
-    }
-
-    /// Adds a row.
-    pub(crate) fn add(&mut self, row: impl FnOnce(&mut Self)) {
-        self.text.push_str(if self.is_empty() { "[" } else { ",[" });
-        row(self);
-        self.text.pop(); // the last comma
-        self.text.push(']');
-    }
-
-    /// The JSON text.
-    pub(crate) fn finish(mut self) -> String {
-        self.text.push(']');
-        self.text
-    }
-
-    pub(crate) fn integer(&mut self, value: impl fmt::Display) {
-        write!(self.text, "{value},").expect("a string takes all that is written");
-    }
-
-    pub(crate) fn word(&mut self, value: &str) {
-        self.text.push_str(&serde_json::to_string(value).expect("a text has a JSON form"));
-        self.text.push(',');
-    }
-
-    /// The columns of [`HEAD`].
-    pub(crate) fn head(&mut self, head: &Head) {
-        let reason = match &head.state {
-            JobState::Quarantined(reason) => Some(reason.as_str()),
-            _ => None,
-        };
-        self.word(head.state.as_str());
-        self.optional(reason, Self::word);
-        self.time(head.next_fire_time);
-        self.time(head.due);
-        self.time(head.last_end);
-        self.integer(u8::from(head.blocked));
-        self.integer(u8::from(head.nudged));
-        self.integer(head.revision);
-        self.integer(head.fence);
-        self.integer(head.settled_fence);
-        self.integer(head.last_seq);
-        self.optional(head.held.as_ref().map(|held| held.owner.as_str()), Self::word);
-        self.time(head.held.as_ref().map(|held| held.until));
-        self.word(&encode_totals(&head.totals));
-    }
-
-    /// The columns of [`DEFINITION`], where the body is given as text.
-    pub(crate) fn definition(&mut self, body: &JobBody, text: &str) {
-        self.word(text);
-        self.word(body.task.as_str());
-        self.integer(body.v);
-        self.integer(body.options.max_instances);
-        self.integer(body.options.history);
-    }
-
-    /// The columns of [`RUN`].
-    pub(crate) fn run(&mut self, run: &Run) {
-        let (state, wait, verdict) = match run.state {
-            RunState::Waiting(wait) => ("waiting", Some(wait.as_str()), None),
-            RunState::Running => ("running", None, None),
-            RunState::Ended(verdict) => ("ended", None, Some(verdict.as_str())),
-        };
-        self.word(&run.id.uid.to_string());
-        self.integer(run.id.seq);
-        self.time(Some(run.fire_time));
-        self.time(run.first);
-        self.optional(run.count, Self::integer);
-        self.word(state);
-        self.optional(wait, Self::word);
-        self.optional(verdict, Self::word);
-        self.integer(run.attempt);
-        self.integer(run.takeovers);
-        self.time(Some(run.due));
-        self.optional(run.owner.as_ref().map(|owner| owner.as_str()), Self::word);
-        self.integer(run.fence);
-        self.integer(u8::from(run.cancel_requested));
-        self.time(run.started);
-        self.time(run.ended);
-        self.optional(run.duration.map(|it| it.as_micros()), Self::integer);
-        self.optional(run.error.as_deref(), Self::word);
-    }
-
-    fn time(&mut self, time: Option<DateTime<Utc>>) {
-        self.optional(time.map(|time| time.timestamp_micros()), Self::integer);
-    }
-
-    fn optional<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
-        match value {
-            Some(value) => write(self, value),
-            None => self.text.push_str("null,"),
-        }
-    }
+    Ok(text)
 }
 
 /// The verdicts that have come, as in `{"ok":3,"missed":1}`.
-fn encode_totals(totals: &Totals) -> String {
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql", feature = "redis"))]
+pub(crate) fn encode_totals(totals: &Totals) -> String {
     let counted = Verdict::ALL.into_iter().filter(|verdict| totals.of(*verdict) > 0);
     let counts = counted.map(|verdict| format!("\"{verdict}\":{}", totals.of(verdict)));
     format!("{{{}}}", counts.collect::<Vec<_>>().join(","))

@@ -9,7 +9,7 @@ mod settle;
 use chrono::{DateTime, SubsecRound, Utc};
 use scheduler_core::{
     BODY_VERSION, JobId, JobRow, JobState, NodeId, Run, RunState, Totals, Verdict, Wait,
-    store::{Fate, StoreError, StoreErrorKind, Update},
+    store::{Cancelled, Fate, Hint, StoreError, StoreErrorKind, Update},
 };
 
 /// What the verbs change of a job: its row without the definition.
@@ -63,7 +63,7 @@ impl Head {
     /// A job as it is added: its numbers start at 0.
     pub(crate) fn inserted(row: &JobRow) -> Self {
         let mut head = Self {
-            state: row.state.clone(),
+            state: kept(&row.state),
             last_end: row.last_end.map(whole_micros),
             blocked: row.blocked,
             totals: row.totals,
@@ -108,13 +108,7 @@ impl Head {
         same_body: bool,
         now: DateTime<Utc>,
     ) -> UpdateStep {
-        let last_seq = update.verdicts.last().map(|run| run.id.seq);
-        if self.revision == update.revision + 1
-            && self.state == update.state
-            && self.next_fire_time == update.next_fire_time.map(whole_micros)
-            && last_seq.is_none_or(|seq| seq == self.last_seq)
-            && same_body
-        {
+        if self.revision == update.revision + 1 && same_body && self.has_taken(runs, update) {
             return UpdateStep::Repeated;
         }
         if self.revision != update.revision || self.fence != update.fence {
@@ -122,17 +116,67 @@ impl Head {
         }
         self.revision += 1;
         self.held = None;
-        self.state = update.state.clone();
+        self.state = kept(&update.state);
         self.next_fire_time = update.next_fire_time.map(whole_micros);
         self.due = update.due.map(whole_micros);
-        for run in &update.verdicts {
-            self.insert_run(runs, run.clone(), now);
+        for run in &update.runs {
+            let mut run = run.clone();
+            if run.is_open() {
+                // By the store's clock, since the caller's may be fast.
+                run.due = run.due.min(now);
+            }
+            self.insert_run(runs, run, now);
         }
         if self.nudged {
             self.due = Some(now);
         }
+        // What somebody asks of a waiting run is done even if the job is paused.
+        let asked = |run: &Run| match run.state {
+            RunState::Waiting(_) if run.cancel_requested => Some(now),
+            RunState::Waiting(Wait::Requested) => Some(run.due),
+            _ => None,
+        };
+        if let Some(due) = runs.open().filter_map(asked).min() {
+            self.make_due(due);
+        }
         self.skip_if_quarantined();
         UpdateStep::Written
+    }
+
+    /// Whether the job and its runs are as the update, applied before, has left them.
+    fn has_taken(&self, runs: &impl Runs, update: &Update) -> bool {
+        let Some(last) = update.runs.last().filter(|run| run.is_open()) else {
+            return self.state == kept(&update.state)
+                && self.next_fire_time == update.next_fire_time.map(whole_micros)
+                && update.runs.last().is_none_or(|run| run.id.seq == self.last_seq);
+        };
+        // A claim may have moved the job on since, but the run is there. Another request has another fire time.
+        runs.run(last.id.seq).is_some_and(|run| run.fire_time == whole_micros(last.fire_time))
+    }
+
+    /// Asks an open run to stop, and says what the other nodes are to know.
+    pub(crate) fn cancel(&mut self, runs: &mut impl Runs, seq: u64, now: DateTime<Utc>) -> (Cancelled, Option<Hint>) {
+        let Some(mut run) = runs.run(seq).cloned() else {
+            return (Cancelled::Gone, None);
+        };
+        if !run.is_open() {
+            return (Cancelled::Ended, None);
+        }
+        if run.cancel_requested {
+            return (Cancelled::Asked, None);
+        }
+        run.cancel_requested = true;
+        let hint = if run.state == RunState::Running {
+            run.owner.clone().map(Hint::Cancel)
+        } else {
+            // Whoever has claimed the job has seen a run that may start.
+            self.revision += 1;
+            self.held = None;
+            self.make_due(now);
+            self.due.map(Hint::Due)
+        };
+        runs.put(run);
+        (Cancelled::Asked, hint)
     }
 
     /// Removes the job: its waiting runs end, its running ones stay and are counted.
@@ -242,13 +286,26 @@ pub(crate) fn is_time_to_prune(ended: &Run) -> bool {
     ended.id.seq.is_multiple_of(16)
 }
 
+/// The earlier of two times that may be none.
+pub(crate) fn earlier(a: Option<DateTime<Utc>>, b: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    a.into_iter().chain(b).min()
+}
+
 /// The time rounded down to the microsecond, which is all that stores keep.
 pub(crate) fn whole_micros(time: DateTime<Utc>) -> DateTime<Utc> {
     time.trunc_subsecs(6)
 }
 
+/// A state as it is kept: the reason of a quarantine is bounded as error texts are.
+pub(crate) fn kept(state: &JobState) -> JobState {
+    match state {
+        JobState::Quarantined(reason) => JobState::Quarantined(bounded(reason.clone())),
+        state => state.clone(),
+    }
+}
+
 /// The head of an error text, cut between characters, without the NUL that databases cannot keep.
-fn bounded(mut error: String) -> String {
+pub(crate) fn bounded(mut error: String) -> String {
     if error.contains('\0') {
         error = error.replace('\0', "\u{FFFD}");
     }

@@ -4,17 +4,69 @@
 //! |---|---|---|---|
 //! | [`MemoryStore`] | always there | while the process lives | the schedulers of one process |
 #![cfg_attr(feature = "sqlite", doc = "| [`SqliteStore`] | `sqlite` | in a file | the processes of one machine |")]
+#![cfg_attr(feature = "mysql", doc = "| [`MySqlStore`] | `mysql` | in a database | any number of nodes |")]
+#![cfg_attr(feature = "postgres", doc = "| [`PostgresStore`] | `postgres` | in a database | any number of nodes |")]
+#![cfg_attr(
+    feature = "redis",
+    doc = "| [`RedisStore`] | `redis` | by a Redis or Valkey server | any number of nodes |"
+)]
+#![cfg_attr(feature = "mongodb", doc = "| [`MongoDbStore`] | `mongodb` | in a database | any number of nodes |")]
+#![cfg_attr(feature = "etcd", doc = "| [`EtcdStore`] | `etcd` | in etcd | any number of nodes |")]
+#![cfg_attr(feature = "zookeeper", doc = "| [`ZooKeeperStore`] | `zookeeper` | in ZooKeeper | any number of nodes |")]
+#![cfg_attr(
+    feature = "rethinkdb",
+    doc = "| [`RethinkDbStore`] | `rethinkdb` | in a database (tested against an imitation of it) | any number of nodes |"
+)]
 //!
 //! Each of them passes the suite of `scheduler-testkit` that holds stores to the promises of
 //! [`JobStore`](scheduler_core::JobStore).
 
-#[cfg(feature = "sqlite")]
-mod codec;
+mod changes;
 mod head;
 mod memory;
+
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql", feature = "redis", feature = "documents"))]
+mod codec;
+#[cfg(feature = "documents")]
+mod documents;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql", feature = "mongodb"))]
+mod name;
+#[cfg(any(feature = "mongodb", feature = "etcd", feature = "redis", feature = "zookeeper"))]
+mod private_tokio;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+mod sql;
+
+#[cfg(feature = "etcd")]
+mod etcd;
+#[cfg(feature = "mongodb")]
+mod mongodb;
+#[cfg(feature = "mysql")]
+mod mysql;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "rethinkdb")]
+mod rethinkdb;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "zookeeper")]
+mod zookeeper;
 
+#[cfg(feature = "mongodb")]
+pub use self::mongodb::{MongoDbOptions, MongoDbStore};
+#[cfg(feature = "etcd")]
+pub use etcd::{EtcdOptions, EtcdStore};
 pub use memory::MemoryStore;
+#[cfg(feature = "mysql")]
+pub use mysql::{MySqlOptions, MySqlStore};
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresOptions, PostgresStore};
+#[cfg(feature = "redis")]
+pub use redis::{RedisOptions, RedisStore};
+#[cfg(feature = "rethinkdb")]
+pub use rethinkdb::{RethinkDbOptions, RethinkDbStore};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteOptions, SqliteStore, Synchronous};
+#[cfg(feature = "zookeeper")]
+pub use zookeeper::{ZooKeeperAccess, ZooKeeperOptions, ZooKeeperStore};

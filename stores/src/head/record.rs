@@ -41,12 +41,12 @@ impl Head {
                 run.due = whole_micros(*due);
                 run.error = error.clone().map(bounded);
                 self.last_end = Some(now);
-                self.put_off(runs, run);
+                self.put_off(runs, run, now);
             }
             RunReport::Release => {
                 run.state = RunState::Waiting(Wait::Released);
                 run.started = None;
-                self.put_off(runs, run);
+                self.put_off(runs, run, now);
             }
         }
         self.nudged = true;
@@ -56,8 +56,9 @@ impl Head {
         RecordOutcome::Done
     }
 
-    fn put_off(&mut self, runs: &mut impl Runs, run: Run) {
-        let due = run.due;
+    fn put_off(&mut self, runs: &mut impl Runs, run: Run, now: DateTime<Utc>) {
+        // One that has been asked to stop ends with the next claim, whenever it would have gone on.
+        let due = if run.cancel_requested { now } else { run.due };
         runs.put(run);
         self.make_due(due);
     }

@@ -6,7 +6,7 @@ use scheduler_core::{
     store::{Fate, Move, RunChange, SettleOutcome},
 };
 
-use super::{Head, Runs, whole_micros};
+use super::{Head, Runs, kept, whole_micros};
 
 /// The nodes whose running runs a move asks to stop.
 pub(crate) type Asked = Vec<NodeId>;
@@ -39,7 +39,7 @@ impl Head {
         self.held = None;
         // Its id may belong to another job by now.
         if self.state.is_live() || !to.state.is_live() {
-            self.state = to.state.clone();
+            self.state = kept(&to.state);
         }
         self.next_fire_time = to.next_fire_time.map(|next| {
             let next = whole_micros(next);

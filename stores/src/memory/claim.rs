@@ -2,17 +2,16 @@
 
 use chrono::{DateTime, Utc};
 use scheduler_core::{
-    JobState, NodeId, RunId, RunState, Uid, Wait,
-    store::{Adopt, CLAIMED_RUNS, Claim, Claimed, ClaimedJob, DECLINED_LIMIT, Declined, Report},
+    JobState, RunId, RunState, Uid, Wait,
+    store::{CLAIMED_RUNS, Claim, Claimed, ClaimedJob, DECLINED_LIMIT, Declined, Report},
 };
 
 use super::{
     entry::Entry,
     index::{Node, Slot, Table},
     shape::Shape,
-    verbs::earlier,
 };
-use crate::head::{Runs, whole_micros};
+use crate::head::{Runs, earlier, whole_micros};
 
 /// What a claim does with the jobs that are due.
 #[derive(Debug, Default)]
@@ -30,7 +29,7 @@ impl Table {
             let first = self.select(claim, now).take.first().and_then(|slot| self.entry(*slot).due());
             return Claimed::nothing(now, earlier(first, self.next_due(claim, now)));
         }
-        let are_runs_left = claim.adopt == Adopt::Lapsed && self.adopt(&claim.owner, claim.limit, now);
+        let are_runs_left = self.adopt(claim, now);
         let selection = self.select(claim, now);
         for slot in &selection.take {
             self.edit(*slot, |head, _| head.claim(&claim.owner, now + claim.lease));
@@ -51,11 +50,16 @@ impl Table {
         }
     }
 
-    /// Takes over the runs of nodes whose lease has passed, up to a limit, and says whether some are left.
-    fn adopt(&mut self, owner: &NodeId, limit: usize, now: DateTime<Utc>) -> bool {
-        let is_lapsed = |node: &Node| node.lease_until.is_none_or(|until| until <= now);
-        let lapsed = self.nodes.iter().filter(|(id, node)| *id != owner && is_lapsed(node)).map(|(id, _)| id.clone());
-        let mut free = limit;
+    /// Takes over the runs of nodes whose lease has passed, up to a limit and if the claim is to, and says whether some are
+    /// left.
+    fn adopt(&mut self, claim: &Claim, now: DateTime<Utc>) -> bool {
+        let Some(lapsed_by) = claim.lapsed_by(now) else {
+            return false;
+        };
+        let is_lapsed = |node: &Node| node.lease_until.is_none_or(|until| until <= lapsed_by);
+        let lapsed =
+            self.nodes.iter().filter(|(id, node)| **id != claim.owner && is_lapsed(node)).map(|(id, _)| id.clone());
+        let mut free = claim.limit;
         for id in lapsed.collect::<Vec<_>>() {
             let runs: Vec<RunId> = self.running.of(&id).take(free).collect();
             for run in &runs {
@@ -162,7 +166,7 @@ fn is_claimable(entry: &Entry) -> bool {
 
 fn is_free(entry: &Entry, claim: &Claim, now: DateTime<Utc>) -> bool {
     let held = entry.lived().and_then(|lived| lived.head.held.as_ref());
-    held.is_none_or(|held| held.owner == claim.owner || (claim.adopt == Adopt::Lapsed && held.until <= now))
+    held.is_none_or(|held| held.owner == claim.owner || claim.lapsed_by(now).is_some_and(|by| held.until <= by))
 }
 
 fn claimed_job(entry: &Entry) -> ClaimedJob {

@@ -10,11 +10,13 @@ use hashbrown::HashTable;
 use scheduler_core::{JobBody, JobId, NodeId, Run, RunId, RunState, Uid};
 
 use super::{
-    changes::Changes,
     entry::{Book, Entry},
     shape::{Definition, Shapes},
 };
-use crate::head::{Head, Runs};
+use crate::{
+    changes::Changes,
+    head::{Head, Runs},
+};
 
 /// All that the store keeps.
 #[derive(Debug, Default)]

@@ -1,6 +1,5 @@
 //! Jobs in the memory of this process.
 
-mod changes;
 mod claim;
 mod entry;
 mod index;
@@ -17,10 +16,10 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use event_listener::Event;
 use scheduler_core::{
-    JobId, JobRow, JobStore, Listed, NodeId, Run,
+    JobId, JobRow, JobStore, Listed, NodeId, Run, RunId,
     store::{
-        Change, Claim, Claimed, Clock, Durability, Inserted, JobQuery, Record, Recorded, Removed, RunQuery, Settle,
-        Settled, Stamped, StoreError, StoreLimits, Turn, TurnReply, Update, Updated, Wakes,
+        Cancelled, Change, Claim, Claimed, Clock, Durability, Inserted, JobQuery, Record, Recorded, Removed, RunQuery,
+        Settle, Settled, Stamped, StoreError, StoreLimits, Turn, TurnReply, Update, Updated, Wakes,
     },
 };
 
@@ -101,6 +100,10 @@ impl JobStore for MemoryStore {
 
     async fn update(&self, at: DateTime<Utc>, update: &Update) -> Result<Stamped<Updated>, StoreError> {
         Ok(self.perform(|table| table.update(at, update)))
+    }
+
+    async fn cancel(&self, at: DateTime<Utc>, job: &JobId, run: RunId) -> Result<Stamped<Cancelled>, StoreError> {
+        Ok(self.perform(|table| table.cancel(at, job, run)))
     }
 
     async fn remove(&self, at: DateTime<Utc>, ids: &[JobId]) -> Result<Stamped<Vec<Removed>>, StoreError> {

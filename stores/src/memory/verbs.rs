@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use scheduler_core::{
     BODY_VERSION, JobId, JobRow, NodeId, RunId, Uid, Wait,
     store::{
-        Fate, Hint, Hold, Inserted, Record, RecordOutcome, Recorded, Removed, Settle, SettleOutcome, Settled, Stamped,
-        StoreError, Update, Updated,
+        Cancelled, Fate, Hint, Hold, Inserted, Record, RecordOutcome, Recorded, Removed, Settle, SettleOutcome,
+        Settled, Stamped, StoreError, Update, Updated,
     },
 };
 
@@ -16,7 +16,7 @@ use super::{
     index::{Node, Slot, Table},
     shape::Definition,
 };
-use crate::head::{Runs, UpdateStep, check_id, whole_micros};
+use crate::head::{Runs, UpdateStep, check_id, earlier, whole_micros};
 
 impl Table {
     pub(super) fn insert(&mut self, at: DateTime<Utc>, jobs: &[JobRow]) -> Result<Stamped<Vec<Inserted>>, StoreError> {
@@ -87,6 +87,19 @@ impl Table {
             UpdateStep::Written | UpdateStep::Repeated => Updated::Updated(row),
             UpdateStep::Conflict => Updated::Conflict(row),
         }
+    }
+
+    pub(super) fn cancel(&mut self, at: DateTime<Utc>, job: &JobId, run: RunId) -> Stamped<Cancelled> {
+        let now = whole_micros(at);
+        let slot = self.slot(run.uid).filter(|slot| self.entry(*slot).id == *job);
+        let value = slot.map_or(Cancelled::Gone, |slot| {
+            let (cancelled, hint) = self.edit(slot, |head, runs| head.cancel(runs, run.seq, now));
+            if let Some(hint) = hint {
+                self.changes.note(hint);
+            }
+            cancelled
+        });
+        Stamped { now, value }
     }
 
     pub(super) fn remove(&mut self, at: DateTime<Utc>, ids: &[JobId]) -> Stamped<Vec<Removed>> {
@@ -236,9 +249,4 @@ fn order_by_id(jobs: &[JobRow]) -> Option<Vec<usize>> {
     order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| jobs[a.1].id.cmp(&jobs[b.1].id)));
     let is_unique = order.windows(2).all(|pair| pair[0].0 != pair[1].0 || jobs[pair[0].1].id != jobs[pair[1].1].id);
     is_unique.then(|| order.into_iter().map(|(_, at)| at).collect())
-}
-
-/// The earlier of two times that may be none.
-pub(super) fn earlier(a: Option<DateTime<Utc>>, b: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
-    a.into_iter().chain(b).min()
 }

@@ -1,65 +1,86 @@
 //! One connection: its transaction, and the rows that come from it.
 
-use scheduler_core::store::StoreError;
+use chrono::{DateTime, Utc};
+use scheduler_core::store::{Hint, StoreError};
 use serde_json::Value;
 use sqlx::{
-    AssertSqlSafe, Connection, Row, Sqlite, SqliteConnection, Transaction,
+    AssertSqlSafe, Connection, Row, Sqlite, SqliteConnection,
     query::Query,
     sqlite::{SqliteArguments, SqliteRow},
 };
 
-use super::{
-    Database,
-    failure::Failures,
-    options::Synchronous,
-    sql::{Sql, Text},
+use super::{Database, options::Synchronous};
+use crate::{
+    codec::{Columns, Unreadable},
+    head::whole_micros,
+    sql::{Argument, Failures, Statement, Statements, Transaction},
 };
-use crate::codec::{Columns, Unreadable};
-
-/// A statement with its arguments.
-pub(super) type Statement = Query<'static, Sqlite, SqliteArguments>;
-
-/// A statement of [`Sql`].
-pub(super) fn query(text: &Text) -> Statement {
-    sqlx::query(AssertSqlSafe(Text::clone(text)))
-}
-
-/// A list as the one argument of a statement.
-pub(super) fn list(items: impl IntoIterator<Item = Value>) -> String {
-    Value::Array(items.into_iter().collect()).to_string()
-}
 
 /// A transaction that has the write lock from its start, so that it never fails halfway because of another process.
 pub(super) struct Tx<'a> {
-    pub(super) sql: &'a Sql,
-    failures: &'a Failures,
-    transaction: Transaction<'a, Sqlite>,
+    database: &'a Database,
+    transaction: sqlx::Transaction<'a, Sqlite>,
+    is_change_told: bool,
 }
 
 impl<'a> Tx<'a> {
     pub(super) async fn begin(database: &'a Database, writer: &'a mut SqliteConnection) -> Result<Self, StoreError> {
-        let failures = &database.failures;
-        let transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(|error| failures.of(error))?;
-        Ok(Self { sql: &database.sql, failures, transaction })
+        let begun = writer.begin_with("BEGIN IMMEDIATE").await;
+        let transaction = begun.map_err(|error| database.failures.of(error))?;
+        Ok(Self { database, transaction, is_change_told: false })
     }
 
-    pub(super) async fn all(&mut self, statement: Statement) -> Result<Vec<SqliteRow>, StoreError> {
-        statement.fetch_all(&mut *self.transaction).await.map_err(|error| self.failures.of(error))
+    pub(super) async fn commit(mut self) -> Result<(), StoreError> {
+        if self.is_change_told {
+            let count = sqlx::query(AssertSqlSafe(self.database.count_change.clone()));
+            count.execute(&mut *self.transaction).await.map_err(|error| self.database.failures.of(error))?;
+        }
+        self.transaction.commit().await.map_err(|error| self.database.failures.of(error))
+    }
+}
+
+impl Transaction for Tx<'_> {
+    type Row = SqliteRow;
+
+    fn sql(&self) -> &Statements {
+        &self.database.sql
     }
 
-    pub(super) async fn first(&mut self, statement: Statement) -> Result<Option<SqliteRow>, StoreError> {
-        statement.fetch_optional(&mut *self.transaction).await.map_err(|error| self.failures.of(error))
+    fn now(&self, at: DateTime<Utc>) -> DateTime<Utc> {
+        whole_micros(at)
     }
 
-    /// Runs a statement and says how many rows it has changed.
-    pub(super) async fn run(&mut self, statement: Statement) -> Result<u64, StoreError> {
-        let done = statement.execute(&mut *self.transaction).await.map_err(|error| self.failures.of(error))?;
-        Ok(done.rows_affected())
+    async fn all(&mut self, statement: Statement) -> Result<Vec<SqliteRow>, StoreError> {
+        let rows = bound(statement).fetch_all(&mut *self.transaction).await;
+        rows.map_err(|error| self.database.failures.of(error))
     }
 
-    pub(super) async fn commit(self) -> Result<(), StoreError> {
-        self.transaction.commit().await.map_err(|error| self.failures.of(error))
+    async fn run(&mut self, statement: Statement) -> Result<u64, StoreError> {
+        let done = bound(statement).execute(&mut *self.transaction).await;
+        Ok(done.map_err(|error| self.database.failures.of(error))?.rows_affected())
     }
+
+    /// What the change was is not told: processes that look out for it look at everything.
+    fn tell(&mut self, _: Hint) {
+        self.is_change_told = true;
+    }
+}
+
+/// All rows of a statement outside of a transaction.
+pub(super) async fn read(
+    database: &Database,
+    reader: &mut SqliteConnection,
+    statement: Statement,
+) -> Result<Vec<SqliteRow>, StoreError> {
+    bound(statement).fetch_all(reader).await.map_err(|error| database.failures.of(error))
+}
+
+fn bound(statement: Statement) -> Query<'static, Sqlite, SqliteArguments> {
+    let query = sqlx::query(AssertSqlSafe(statement.text));
+    statement.arguments.into_iter().fold(query, |query, argument| match argument {
+        Argument::Integer(integer) => query.bind(integer),
+        Argument::Text(text) => query.bind(text),
+    })
 }
 
 /// Sets what holds for the writing connection, or for the file.
@@ -116,22 +137,6 @@ async fn switch_to_wal(connection: &mut SqliteConnection) -> Result<(), sqlx::Er
     Ok(())
 }
 
-/// A count in a row that this store alone writes; what cannot be one is 0.
-pub(super) fn number(row: &SqliteRow, at: usize) -> u64 {
-    row.integer(at).ok().flatten().and_then(|it| u64::try_from(it).ok()).unwrap_or_default()
-}
-
-/// A text in a row; what is none is empty.
-pub(super) fn text(row: &SqliteRow, at: usize) -> String {
-    let bytes = row.bytes(at).ok().flatten().unwrap_or_default();
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// A time in a row.
-pub(super) fn time(row: &SqliteRow, at: usize) -> Option<chrono::DateTime<chrono::Utc>> {
-    row.integer(at).ok().flatten().and_then(chrono::DateTime::from_timestamp_micros)
-}
-
 impl Columns for SqliteRow {
     fn integer(&self, at: usize) -> Result<Option<i64>, Unreadable> {
         self.try_get(at).map_err(|_| Unreadable)
@@ -139,5 +144,9 @@ impl Columns for SqliteRow {
 
     fn bytes(&self, at: usize) -> Result<Option<Vec<u8>>, Unreadable> {
         self.try_get(at).map_err(|_| Unreadable)
+    }
+
+    fn key(&self, at: usize) -> Result<Option<Value>, Unreadable> {
+        Ok(self.integer(at)?.map(Value::from))
     }
 }

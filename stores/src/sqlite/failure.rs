@@ -1,28 +1,14 @@
 //! What SQLite's errors mean for a store.
 
-use scheduler_core::store::{StoreError, StoreErrorKind};
+use std::fmt::Display;
 
-/// Turns SQLite's errors into a store's, with the name of the file.
-#[derive(Debug, Clone)]
-pub(super) struct Failures {
-    file: String,
-}
+use scheduler_core::store::StoreErrorKind;
 
-impl Failures {
-    pub(super) fn new(file: String) -> Self {
-        Self { file }
-    }
+use crate::sql::Failures;
 
-    /// The file, for the head of a message.
-    pub(super) fn place(&self) -> String {
-        format!("sqlite file `{}`", self.file)
-    }
-
-    pub(super) fn of(&self, error: sqlx::Error) -> StoreError {
-        let (kind, advice) = judge(&error);
-        let place = self.place();
-        StoreError::new(kind, format!("{place}: {advice}: {error}")).with_source(error)
-    }
+/// Failures at a file.
+pub(super) fn failures(file: impl Display) -> Failures {
+    Failures::new(format!("sqlite file `{file}`"), judge)
 }
 
 /// By the primary result code, which is the low byte of the extended one (sqlite.org/rescode.html).

@@ -1,14 +1,10 @@
 //! Jobs in an SQLite file, shared by the processes of one machine.
 
-mod batch;
-mod claim;
 mod connection;
 mod failure;
-mod listing;
 mod options;
 mod schema;
-mod sql;
-mod verbs;
+mod texts;
 
 use std::{fmt, sync::Arc};
 
@@ -16,19 +12,19 @@ use async_lock::Mutex;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use scheduler_core::{
-    JobId, JobRow, JobStore, Listed, NodeId, Run,
+    JobId, JobRow, JobStore, Listed, NodeId, Run, RunId,
     store::{
-        Change, Claim, Claimed, Clock, Durability, Hint, Inserted, JobQuery, Record, Recorded, Removed, RunQuery,
-        Settle, Settled, Stamped, StoreError, StoreLimits, Turn, TurnReply, Update, Updated, Wakes,
+        Cancelled, Change, Claim, Claimed, Clock, Durability, Hint, Inserted, JobQuery, Record, Recorded, Removed,
+        RunQuery, Settle, Settled, Stamped, StoreError, StoreLimits, Turn, TurnReply, Update, Updated, Wakes,
     },
 };
-use sqlx::{SqliteConnection, SqlitePool, sqlite::SqliteConnectOptions};
+use sqlx::{AssertSqlSafe, SqliteConnection, SqlitePool, sqlite::SqliteConnectOptions};
 
+use self::connection::Tx;
 pub use self::options::{SqliteOptions, Synchronous};
-use self::{
-    connection::{Tx, query},
-    failure::Failures,
-    sql::Sql,
+use crate::{
+    codec::decode_run,
+    sql::{self, Failures, Statements},
 };
 
 /// Keeps jobs in an SQLite file, which the processes of one machine can share.
@@ -87,7 +83,9 @@ pub struct SqliteStore {
 
 /// The three connections of a store. SQLite lets one writer in at a time, so that more would only wait for each other.
 struct Database {
-    sql: Sql,
+    sql: Statements,
+    count_change: String,
+    changes: String,
     failures: Failures,
     options: SqliteOptions,
     writer: Mutex<SqliteConnection>,
@@ -103,10 +101,6 @@ struct Watcher {
 }
 
 impl SqliteStore {
-    /// The most jobs, moves or entries of one call: enough for one transaction to carry a busy second, few enough that
-    /// other processes get their turn.
-    const BATCH: usize = 1_000;
-
     /// Opens a file, as in `sqlite://jobs.db` or `sqlite:///var/lib/app/jobs.db`.
     ///
     /// # Errors
@@ -143,7 +137,9 @@ impl SqliteStore {
         connection::configure(&mut writer, options.synchronous, &failures).await?;
         schema::prepare(&mut writer, &options.prefix, &failures).await?;
         let database = Database {
-            sql: Sql::new(&options.prefix),
+            sql: texts::statements(&options.prefix),
+            count_change: texts::count_change(&options.prefix),
+            changes: texts::changes(&options.prefix),
             failures,
             options,
             writer: Mutex::new(writer),
@@ -168,7 +164,7 @@ impl JobStore for SqliteStore {
     fn limits(&self) -> StoreLimits {
         StoreLimits {
             payload: self.database.options.payload,
-            batch: Self::BATCH,
+            batch: sql::BATCH,
             clock: Clock::Caller,
             wakes: self.database.options.poll.map_or(Wakes::Never, Wakes::Poll),
             durability: Durability::Durable,
@@ -178,7 +174,7 @@ impl JobStore for SqliteStore {
     async fn insert(&self, at: DateTime<Utc>, jobs: &[JobRow]) -> Result<Stamped<Vec<Inserted>>, StoreError> {
         let mut writer = self.database.writer.lock().await;
         let mut tx = Tx::begin(&self.database, &mut writer).await?;
-        let reply = verbs::insert(&mut tx, at, jobs, self.database.options.payload).await?;
+        let reply = sql::insert(&mut tx, at, jobs, self.database.options.payload).await?;
         tx.commit().await?;
         Ok(reply)
     }
@@ -186,7 +182,15 @@ impl JobStore for SqliteStore {
     async fn update(&self, at: DateTime<Utc>, update: &Update) -> Result<Stamped<Updated>, StoreError> {
         let mut writer = self.database.writer.lock().await;
         let mut tx = Tx::begin(&self.database, &mut writer).await?;
-        let reply = verbs::update(&mut tx, at, update, self.database.options.payload).await?;
+        let reply = sql::update(&mut tx, at, update, self.database.options.payload).await?;
+        tx.commit().await?;
+        Ok(reply)
+    }
+
+    async fn cancel(&self, at: DateTime<Utc>, job: &JobId, run: RunId) -> Result<Stamped<Cancelled>, StoreError> {
+        let mut writer = self.database.writer.lock().await;
+        let mut tx = Tx::begin(&self.database, &mut writer).await?;
+        let reply = sql::cancel(&mut tx, at, job, run).await?;
         tx.commit().await?;
         Ok(reply)
     }
@@ -194,7 +198,7 @@ impl JobStore for SqliteStore {
     async fn remove(&self, at: DateTime<Utc>, ids: &[JobId]) -> Result<Stamped<Vec<Removed>>, StoreError> {
         let mut writer = self.database.writer.lock().await;
         let mut tx = Tx::begin(&self.database, &mut writer).await?;
-        let reply = verbs::remove(&mut tx, at, ids).await?;
+        let reply = sql::remove(&mut tx, at, ids).await?;
         tx.commit().await?;
         Ok(reply)
     }
@@ -202,30 +206,34 @@ impl JobStore for SqliteStore {
     async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<u64>, StoreError> {
         let mut writer = self.database.writer.lock().await;
         let mut tx = Tx::begin(&self.database, &mut writer).await?;
-        let reply = verbs::remove_all(&mut tx, at, Self::BATCH).await?;
+        let reply = sql::remove_all(&mut tx, at, sql::BATCH).await?;
         tx.commit().await?;
         Ok(reply)
     }
 
     async fn job(&self, id: &JobId) -> Result<Option<Listed>, StoreError> {
         let mut reader = self.database.reader.lock().await;
-        listing::job(&self.database, &mut reader, id).await
+        let statement = sql::job(&self.database.sql, id);
+        Ok(connection::read(&self.database, &mut reader, statement).await?.first().map(sql::listed))
     }
 
     async fn jobs(&self, query: &JobQuery) -> Result<Vec<Listed>, StoreError> {
         let mut reader = self.database.reader.lock().await;
-        listing::jobs(&self.database, &mut reader, query).await
+        let statement = sql::jobs(&self.database.sql, query);
+        Ok(connection::read(&self.database, &mut reader, statement).await?.iter().map(sql::listed).collect())
     }
 
     async fn runs(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
         let mut reader = self.database.reader.lock().await;
-        listing::runs(&self.database, &mut reader, query).await
+        let statement = sql::runs(&self.database.sql, query);
+        let rows = connection::read(&self.database, &mut reader, statement).await?;
+        Ok(rows.iter().filter_map(|row| decode_run(row).ok()).collect())
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {
         let mut writer = self.database.writer.lock().await;
         let mut tx = Tx::begin(&self.database, &mut writer).await?;
-        let reply = claim::claim(&mut tx, claim).await?;
+        let reply = sql::claim(&mut tx, claim).await?;
         tx.commit().await?;
         Ok(reply)
     }
@@ -233,7 +241,7 @@ impl JobStore for SqliteStore {
     async fn settle(&self, settle: &Settle) -> Result<Settled, StoreError> {
         let mut writer = self.database.writer.lock().await;
         let mut tx = Tx::begin(&self.database, &mut writer).await?;
-        let reply = verbs::settle(&mut tx, settle).await?;
+        let reply = sql::settle(&mut tx, settle).await?;
         tx.commit().await?;
         Ok(reply)
     }
@@ -241,7 +249,7 @@ impl JobStore for SqliteStore {
     async fn record(&self, record: &Record) -> Result<Recorded, StoreError> {
         let mut writer = self.database.writer.lock().await;
         let mut tx = Tx::begin(&self.database, &mut writer).await?;
-        let reply = verbs::record(&mut tx, record).await?;
+        let reply = sql::record(&mut tx, record).await?;
         tx.commit().await?;
         Ok(reply)
     }
@@ -249,7 +257,7 @@ impl JobStore for SqliteStore {
     async fn release(&self, at: DateTime<Utc>, owner: &NodeId) -> Result<(), StoreError> {
         let mut writer = self.database.writer.lock().await;
         let mut tx = Tx::begin(&self.database, &mut writer).await?;
-        verbs::release(&mut tx, at, owner).await?;
+        sql::release(&mut tx, at, owner).await?;
         tx.commit().await
     }
 
@@ -261,9 +269,9 @@ impl JobStore for SqliteStore {
         let changes = match watcher.seen {
             Some((version, changes)) if version == data_version => changes,
             _ => {
-                let changes = query(&self.database.sql.changes);
-                let row = changes.fetch_one(&mut watcher.connection).await.map_err(fail)?;
-                let changes = connection::number(&row, 0);
+                let changes = sqlx::query_scalar::<_, i64>(AssertSqlSafe(self.database.changes.clone()));
+                let changes = changes.fetch_one(&mut watcher.connection).await.map_err(fail)?;
+                let changes = u64::try_from(changes).unwrap_or_default();
                 watcher.seen = Some((data_version, changes));
                 changes
             }
@@ -274,16 +282,7 @@ impl JobStore for SqliteStore {
     async fn turn(&self, turn: &Turn) -> Result<TurnReply, StoreError> {
         let mut writer = self.database.writer.lock().await;
         let mut tx = Tx::begin(&self.database, &mut writer).await?;
-        let mut reply = TurnReply::default();
-        if let Some(record) = &turn.record {
-            reply.record = Some(verbs::record(&mut tx, record).await?);
-        }
-        if let Some(settle) = &turn.settle {
-            reply.settle = Some(verbs::settle(&mut tx, settle).await?);
-        }
-        if let Some(claim) = &turn.claim {
-            reply.claim = Some(claim::claim(&mut tx, claim).await?);
-        }
+        let reply = sql::turn(&mut tx, turn).await?;
         tx.commit().await?;
         Ok(reply)
     }

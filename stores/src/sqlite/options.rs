@@ -5,7 +5,8 @@ use std::{str::FromStr, time::Duration};
 use scheduler_core::store::{StoreError, StoreErrorKind};
 use sqlx::{ConnectOptions, SqlitePool, sqlite::SqliteConnectOptions};
 
-use super::{SqliteStore, failure::Failures};
+use super::{SqliteStore, failure::failures};
+use crate::{name::check_name, sql::Failures};
 
 /// Options of an [`SqliteStore`].
 ///
@@ -58,16 +59,7 @@ impl SqliteOptions {
     ///
     /// The prefix is not made of at most 32 ASCII letters, digits and underscores, or begins with a digit or `sqlite_`.
     pub fn table_prefix(mut self, prefix: &str) -> Result<Self, StoreError> {
-        let is_word = prefix.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        let begins_badly =
-            prefix.starts_with(|c: char| c.is_ascii_digit()) || prefix.to_lowercase().starts_with("sqlite_");
-        if !is_word || begins_badly || prefix.len() > 32 {
-            let message = format!(
-                "table prefix {prefix:?}: take at most 32 letters, digits and underscores, not beginning with a digit \
-                 or `sqlite_`"
-            );
-            return Err(StoreError::new(StoreErrorKind::Rejected, message));
-        }
+        check_name("table prefix", prefix, u8::is_ascii_alphabetic, Some("sqlite_"))?;
         self.prefix = prefix.to_owned();
         Ok(self)
     }
@@ -97,7 +89,7 @@ impl SqliteOptions {
     ///
     /// The URL is not valid, the file cannot be opened, is no database, or has tables of a newer version.
     pub async fn connect(self, url: &str) -> Result<SqliteStore, StoreError> {
-        let failures = Failures::new(url.to_owned());
+        let failures = failures(url);
         let options = SqliteConnectOptions::from_str(url).map_err(|error| failures.of(error))?;
         let is_mode_given = url.contains("mode=");
         // Ten seconds outlast a checkpoint of another process, but not a stopped one.
@@ -113,7 +105,7 @@ impl SqliteOptions {
     pub async fn connect_with(self, options: SqliteConnectOptions) -> Result<SqliteStore, StoreError> {
         // A claim's rows come in one go, instead of a change of threads for every fifty.
         let options = options.disable_statement_logging().row_buffer_size(1_024);
-        let failures = Failures::new(options.get_filename().display().to_string());
+        let failures = failures(options.get_filename().display());
         refuse_memory(&options, &failures)?;
         let fail = |error| failures.of(error);
         let writer = options.connect().await.map_err(fail)?;
@@ -129,7 +121,7 @@ impl SqliteOptions {
     /// As [`connect`](Self::connect).
     pub async fn from_pool(self, pool: &SqlitePool) -> Result<SqliteStore, StoreError> {
         let options = pool.connect_options();
-        let failures = Failures::new(options.get_filename().display().to_string());
+        let failures = failures(options.get_filename().display());
         refuse_memory(&options, &failures)?;
         let fail = |error| failures.of(error);
         let writer = pool.acquire().await.map_err(fail)?.detach();
@@ -142,8 +134,8 @@ impl SqliteOptions {
 fn refuse_memory(options: &SqliteConnectOptions, failures: &Failures) -> Result<(), StoreError> {
     let name = options.get_filename().to_string_lossy();
     if name == ":memory:" || name.contains("mode=memory") || name.starts_with("file:sqlx-in-memory") {
-        let message = format!("{}: a database in memory has no second connection; use MemoryStore", failures.place());
-        return Err(StoreError::new(StoreErrorKind::Incompatible, message));
+        let why = "a database in memory has no second connection; use MemoryStore";
+        return Err(failures.because(StoreErrorKind::Incompatible, why));
     }
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! The tables, and how an older file is brought up to them.
 
-use scheduler_core::store::{StoreError, StoreErrorKind};
+use scheduler_core::store::StoreError;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
-use super::failure::Failures;
+use crate::sql::Failures;
 
 /// The newest schema that this build knows.
 const SCHEMA_VERSION: i64 = 1;
@@ -107,16 +107,7 @@ async fn version(connection: &mut SqliteConnection, prefix: &str, failures: &Fai
     let query = format!("SELECT value FROM {prefix}meta WHERE key = 'schema'");
     let version: Option<i64> =
         sqlx::query_scalar(AssertSqlSafe(query)).fetch_optional(&mut *connection).await.map_err(fail)?;
-    let version = version.unwrap_or_default();
-    if version > SCHEMA_VERSION {
-        let message = format!(
-            "{}: its tables `{prefix}*` have schema {version}, and this build knows schemas up to {SCHEMA_VERSION}; \
-             update this program, or use another table prefix",
-            failures.place()
-        );
-        return Err(StoreError::new(StoreErrorKind::Incompatible, message));
-    }
-    Ok(version)
+    failures.known_schema(prefix, version.unwrap_or_default(), SCHEMA_VERSION)
 }
 
 async fn run(connection: &mut SqliteConnection, sql: String, failures: &Failures) -> Result<(), StoreError> {

@@ -1,0 +1,82 @@
+//! The verbs over a shelf in memory.
+
+use std::{
+    pin::pin,
+    task::{Context, Waker},
+};
+
+use futures_lite::future::block_on;
+use scheduler_core::{
+    RunState,
+    store::{RunChange, SettleOutcome},
+};
+use scheduler_testkit::store::{Bench, LEASE, StoreUnderTest, agree, moved, nth_run};
+
+use super::{
+    DocumentStore,
+    drawer::{Drawer, Mishap},
+};
+use crate::MemoryStore;
+
+mod promises {
+    use super::*;
+
+    scheduler_testkit::store_conformance!(async {
+        let drawer = Drawer::new(|_| Mishap::Nothing);
+        StoreUnderTest::new(DocumentStore::new(drawer.clone()), DocumentStore::new(drawer))
+    });
+}
+
+#[test]
+fn documents_answer_as_the_memory_store_does() {
+    for seed in 0..20 {
+        let store = DocumentStore::new(Drawer::new(|_| Mishap::Nothing));
+        block_on(agree(&MemoryStore::new(), &store, seed, 300));
+    }
+}
+
+/// Each third write finds that somebody else was faster with half of its documents; nobody can tell from outside.
+#[test]
+fn a_lost_race_changes_no_answer() {
+    for seed in 100..120 {
+        let store = DocumentStore::new(Drawer::new(|n| if n % 3 == 0 { Mishap::Race } else { Mishap::Nothing }));
+        block_on(agree(&MemoryStore::new(), &store, seed, 300));
+    }
+}
+
+/// A node whose lease has passed comes back while another one takes it over, at whichever point of that: what it starts
+/// from then on is its own.
+#[test]
+fn what_a_node_starts_after_its_lease_was_taken_is_left_alone() {
+    let mut starts = 0;
+    for point in 0..40 {
+        let drawer = Drawer::new(|_| Mishap::Nothing);
+        let store = || DocumentStore::new(drawer.clone());
+        let bench = Bench::new(StoreUnderTest::new(store(), store()));
+        let (a, b) = (bench.a(), bench.b());
+        block_on(bench.due_job("old"));
+        block_on(a.start("old"));
+        block_on(bench.advance(LEASE));
+        let new = block_on(bench.due_job("new")).uid;
+
+        let mut context = Context::from_waker(Waker::noop());
+        let mut takeover = pin!(b.adopt());
+        let is_over = (0..point).any(|_| takeover.as_mut().poll(&mut context).is_ready());
+        let claimed = block_on(a.claim()).jobs.into_iter().find(|job| job.job.uid == new);
+        let is_started = claimed.is_some_and(|job| {
+            let mut to = moved(&job);
+            to.runs.push(RunChange::Insert(nth_run(&job, 1, RunState::Running)));
+            matches!(block_on(a.settle_one(&to)), SettleOutcome::Applied { .. })
+        });
+        if !is_over {
+            block_on(takeover);
+        }
+
+        starts += usize::from(is_started);
+        if is_started {
+            let run = block_on(bench.runs(new)).remove(0);
+            assert_eq!((run.state, run.owner), (RunState::Running, Some(a.id)), "at point {point}");
+        }
+    }
+    assert!(starts > 5, "{starts} of 40");
+}

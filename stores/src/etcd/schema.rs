@@ -1,0 +1,48 @@
+//! The version of the keys, and how a fresh cluster gets it.
+
+use prost::bytes::Bytes;
+use scheduler_core::store::{StoreError, StoreErrorKind};
+
+use super::{
+    message::{Compare, RangeRequest, TxnRequest},
+    shelf::EtcdShelf,
+    write::put,
+};
+
+/// The newest schema that this build knows.
+const SCHEMA_VERSION: u64 = 1;
+
+/// Writes the version, unless it is there. Writes nothing if it is.
+pub(super) async fn prepare(shelf: &EtcdShelf) -> Result<(), StoreError> {
+    let key = shelf.keys.schema();
+    loop {
+        let request = RangeRequest { key: key.clone(), ..RangeRequest::default() };
+        if let Some(found) = shelf.client.range(request).await?.kvs.first() {
+            return check(shelf, &found.value);
+        }
+        let txn = TxnRequest {
+            compare: vec![Compare::unwritten_since(key.clone(), 0)],
+            success: vec![
+                put(key.clone(), Bytes::from(SCHEMA_VERSION.to_string())),
+                put(shelf.keys.changes(), Bytes::new()),
+            ],
+            failure: Vec::new(),
+        };
+        // If another process was faster, its version is to be checked.
+        if shelf.client.txn(txn).await?.succeeded {
+            return Ok(());
+        }
+    }
+}
+
+fn check(shelf: &EtcdShelf, version: &[u8]) -> Result<(), StoreError> {
+    let version = String::from_utf8_lossy(version);
+    if version.trim().parse() == Ok(SCHEMA_VERSION) {
+        return Ok(());
+    }
+    let what = format!(
+        "its keys have schema {version}, and this build knows schemas up to {SCHEMA_VERSION}; update this program, or use \
+         another key prefix"
+    );
+    Err(shelf.client.failures().with(StoreErrorKind::Incompatible, what))
+}

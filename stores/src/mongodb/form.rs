@@ -1,0 +1,177 @@
+//! Documents of jobs, runs and nodes as BSON.
+//!
+//! Beside its fields a document has `_id`, the key; `version`, drawn anew with each write; and what indexes need: `live_id`,
+//! the id of a live job; `running` and `asked`, the nodes that run a run of it, and are asked to stop one.
+
+use std::collections::BTreeSet;
+
+use ::mongodb::bson::{Bson, Document as Bsons, doc, oid::ObjectId};
+use scheduler_core::{NodeId, Run, RunId, Uid};
+use serde_json::{Map, Value};
+
+use crate::documents::{Document, Index, Node, Replace, node_fields, node_of, run_fields, run_of};
+
+/// The fields that are computed from the others.
+const COMPUTED: [&str; 3] = ["live_id", "running", "asked"];
+
+/// A job's document as it is added.
+pub(super) fn added(document: &Document, version: i64) -> Bsons {
+    let mut bsons = doc! { "_id": &document.key, "version": version };
+    bsons.extend(
+        document.fields.iter().filter(|(name, _)| *name != "uid").map(|(name, value)| (name.clone(), bson_of(value))),
+    );
+    let Index { live_id, running, asked, .. } = document.index();
+    bsons.extend(live_id.map(|id| ("live_id".to_owned(), id.as_str().into())));
+    bsons.extend(names(&running).map(|nodes| ("running".to_owned(), nodes)));
+    bsons.extend(names(&asked).map(|nodes| ("asked".to_owned(), nodes)));
+    bsons
+}
+
+/// Which document a write is for, if nobody has written it since it was read.
+pub(super) fn as_read(document: &Document) -> Bsons {
+    let mut query = doc! { "_id": id_of(&document.key) };
+    match document.version {
+        // Another program may have written anything.
+        0 => query.insert(
+            "$expr",
+            doc! { "$or": [{ "$ne": [{ "$type": "$version" }, "long"] }, { "$eq": ["$version", 0_i64] }] },
+        ),
+        version => query.insert("version", version.cast_signed()),
+    };
+    query
+}
+
+/// What a write changes. Fields that stay as they are, among them those that another program has added, are left alone.
+pub(super) fn changes(replace: &Replace, new: &Document, version: i64) -> Bsons {
+    let old = &replace.old.fields;
+    let is_other = |(name, value): &(&String, &Value)| *name != "uid" && old.get(*name) != Some(*value);
+    let mut set: Bsons =
+        new.fields.iter().filter(is_other).map(|(name, value)| (name.clone(), bson_of(value))).collect();
+    let mut unset: Bsons =
+        old.keys().filter(|name| !new.fields.contains_key(*name)).map(|name| (name.clone(), Bson::from(""))).collect();
+    set.insert("version", version);
+    let Index { live_id, running, asked, .. } = new.index();
+    if live_id.is_none() {
+        unset.insert("live_id", "");
+    }
+    for (name, nodes) in [("running", running), ("asked", asked)] {
+        match names(&nodes) {
+            Some(nodes) => set.insert(name, nodes),
+            None => unset.insert(name, ""),
+        };
+    }
+    match unset.is_empty() {
+        true => doc! { "$set": set },
+        false => doc! { "$set": set, "$unset": unset },
+    }
+}
+
+/// A job's document as it is read; none if its `_id` is nothing that a key is made of.
+pub(super) fn document_of(mut bsons: Bsons) -> Option<Document> {
+    let key = key_of(&bsons.remove("_id")?)?;
+    let version = match bsons.remove("version") {
+        Some(Bson::Int64(version)) => version.cast_unsigned(),
+        _ => 0,
+    };
+    for name in COMPUTED {
+        bsons.remove(name);
+    }
+    Some(Document { key, version, fields: fields_of(bsons) })
+}
+
+/// The `_id` of a document with this key, which another program may have left to the server to draw.
+fn id_of(key: &str) -> Bson {
+    object_id(key).map_or_else(|| key.into(), |id| doc! { "$in": [key, id] }.into())
+}
+
+/// The key as an `_id` that the server has drawn, if it can be one.
+pub(super) fn object_id(key: &str) -> Option<Bson> {
+    ObjectId::parse_str(key).ok().map(Bson::ObjectId)
+}
+
+/// The key of a document with this `_id`.
+pub(super) fn key_of(id: &Bson) -> Option<String> {
+    match id {
+        Bson::String(key) => Some(key.clone()),
+        Bson::ObjectId(id) => Some(id.to_hex()),
+        _ => None,
+    }
+}
+
+/// A filed run.
+pub(super) fn filed(run: &Run) -> Bsons {
+    let mut bsons = doc! { "_id": filed_id(run.id) };
+    bsons.extend(run_fields(run).iter().map(|(name, value)| (name.clone(), bson_of(value))));
+    bsons
+}
+
+/// The `_id` of a filed run, in the order of the numbers.
+pub(super) fn filed_id(run: RunId) -> String {
+    format!("{}-{:020}", run.uid, run.seq)
+}
+
+/// The `_id`s of the filed runs of a job with numbers below the given one.
+pub(super) fn filed_below(uid: Uid, below: u64) -> Bsons {
+    doc! { "$gte": filed_id(RunId { uid, seq: 0 }), "$lt": filed_id(RunId { uid, seq: below }) }
+}
+
+/// A filed run as it is read; none if nobody can read it.
+pub(super) fn run_of_filed(bsons: Bsons) -> Option<Run> {
+    run_of(&fields_of(bsons)).ok()
+}
+
+/// A node.
+pub(super) fn node(node: &Node, version: i64) -> Bsons {
+    let mut bsons = doc! { "_id": node.id.as_str(), "version": version };
+    let fields = node_fields(node);
+    bsons.extend(fields.iter().filter(|(name, _)| *name != "id").map(|(name, value)| (name.clone(), bson_of(value))));
+    bsons
+}
+
+/// A node as it is read.
+pub(super) fn node_of_bsons(mut bsons: Bsons) -> Option<Node> {
+    let Bson::String(id) = bsons.remove("_id")? else { return None };
+    let version = bsons.get_i64("version").unwrap_or_default().cast_unsigned();
+    Some(node_of(id, version, &fields_of(bsons)))
+}
+
+fn names(nodes: &BTreeSet<NodeId>) -> Option<Bson> {
+    (!nodes.is_empty()).then(|| nodes.iter().map(|node| Bson::from(node.as_str())).collect::<Vec<_>>().into())
+}
+
+fn fields_of(bsons: Bsons) -> Map<String, Value> {
+    bsons.into_iter().map(|(name, bson)| (name, value_of(bson))).collect()
+}
+
+fn value_of(bson: Bson) -> Value {
+    match bson {
+        Bson::String(text) => text.into(),
+        Bson::Int64(number) => number.into(),
+        Bson::Int32(number) => number.into(),
+        // Shells and languages without whole numbers write them so.
+        Bson::Double(number) if number.fract() == 0.0 && number.abs() < 9e15 => (number as i64).into(),
+        Bson::Double(number) => number.into(),
+        Bson::Boolean(is_true) => is_true.into(),
+        Bson::Null | Bson::Undefined => Value::Null,
+        Bson::Array(values) => values.into_iter().map(value_of).collect(),
+        Bson::Document(bsons) => fields_of(bsons).into(),
+        // No field of a job has such a type; it is shown when it is said what is wrong.
+        other => other.to_string().into(),
+    }
+}
+
+fn bson_of(value: &Value) -> Bson {
+    match value {
+        Value::Null => Bson::Null,
+        Value::Bool(is_true) => (*is_true).into(),
+        Value::Number(number) => match number.as_i64() {
+            Some(number) => number.into(),
+            None => number.as_f64().map_or(Bson::Null, Bson::Double),
+        },
+        Value::String(text) => text.as_str().into(),
+        Value::Array(values) => values.iter().map(bson_of).collect::<Vec<_>>().into(),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| (name.clone(), bson_of(value))).collect::<Bsons>().into()
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What is asked of the jobs' collection, and the indexes that answer it.
+
+use ::mongodb::{
+    IndexModel,
+    bson::{Bson, Document as Bsons, doc},
+    options::IndexOptions,
+};
+use chrono::{DateTime, Utc};
+use scheduler_core::{JobId, NodeId, store::Claim};
+
+/// The order of claims, and the index that has it.
+pub(super) fn by_due() -> Bsons {
+    doc! { "due": 1, "_id": 1 }
+}
+
+/// The jobs' indexes. Each has only the documents that it is asked for.
+pub(super) fn indexes() -> Vec<IndexModel> {
+    let partial = |keys: Bsons, field: &str| {
+        let filter = doc! { field: { "$exists": true } };
+        let options = IndexOptions::builder().partial_filter_expression(filter).build();
+        IndexModel::builder().keys(keys).options(options).build()
+    };
+    let live =
+        IndexOptions::builder().unique(true).partial_filter_expression(doc! { "live_id": { "$exists": true } }).build();
+    vec![
+        IndexModel::builder().keys(doc! { "live_id": 1 }).options(live).build(),
+        partial(by_due(), "due"),
+        partial(doc! { "owner": 1, "claim_until": 1 }, "owner"),
+        // It has all jobs, since only then the server jumps from one node to the next to list them.
+        IndexModel::builder().keys(doc! { "running": 1, "_id": 1 }).build(),
+        partial(doc! { "asked": 1, "_id": 1 }, "asked"),
+    ]
+}
+
+/// The due jobs that a claim can take.
+pub(super) fn due(claim: &Claim, now: DateTime<Utc>) -> Bsons {
+    let mut free = unclaimed();
+    free.push(doc! { "owner": claim.owner.as_str() });
+    if let Some(by) = claim.lapsed_by(now) {
+        free.push(doc! { "claim_until": { "$lte": by.timestamp_micros() } });
+    }
+    let mut query = doc! { "due": { "$lte": now.timestamp_micros() }, "state": { "$ne": "quarantined" }, "$or": free };
+    query.extend(able(claim));
+    // Others are not the store's, and could not be quarantined.
+    query.insert("_id", doc! { "$type": ["string", "objectId"] });
+    query
+}
+
+/// The jobs that are due later and that no other node has claimed.
+pub(super) fn due_later(claim: &Claim, now: DateTime<Utc>) -> Bsons {
+    let mut free = unclaimed();
+    free.push(doc! { "owner": claim.owner.as_str() });
+    let mut query = doc! { "due": { "$gt": now.timestamp_micros() }, "state": { "$ne": "quarantined" }, "$or": free };
+    query.extend(able(claim));
+    query
+}
+
+/// The jobs that other nodes have claimed.
+pub(super) fn claimed_by_others(claim: &Claim) -> Bsons {
+    let mut query = doc! {
+        "owner": { "$gt": "", "$ne": claim.owner.as_str() },
+        "claim_until": { "$type": "number" },
+        "state": { "$ne": "quarantined" },
+    };
+    query.extend(able(claim));
+    query
+}
+
+/// The due jobs that nobody has claimed and that are not for the claim.
+pub(super) fn declined(claim: &Claim, now: DateTime<Utc>) -> Bsons {
+    doc! {
+        "due": { "$lte": now.timestamp_micros() },
+        "state": { "$ne": "quarantined" },
+        "$or": unclaimed(),
+        "$nor": [able(claim)],
+    }
+}
+
+/// The jobs with live ids after this one.
+pub(super) fn after(id: Option<&JobId>) -> Bsons {
+    match id {
+        Some(id) => doc! { "live_id": { "$gt": id.as_str() } },
+        None => doc! { "live_id": { "$gte": "" } },
+    }
+}
+
+/// The jobs that have this node in a field that names nodes.
+pub(super) fn naming(field: &str, node: &NodeId) -> Bsons {
+    doc! { field: node.as_str() }
+}
+
+/// The jobs that a node has claimed.
+pub(super) fn claimed_by(node: &NodeId) -> Bsons {
+    doc! { "owner": node.as_str(), "claim_until": { "$type": "number" } }
+}
+
+fn unclaimed() -> Vec<Bsons> {
+    vec![doc! { "owner": Bson::Null }, doc! { "claim_until": Bson::Null }]
+}
+
+/// Jobs whose task and version the claim's node knows.
+fn able(claim: &Claim) -> Bsons {
+    let tasks: Vec<&str> = claim.tasks.iter().map(|task| task.as_str()).collect();
+    doc! { "task": { "$in": tasks }, "v": { "$lte": i64::from(claim.max_v) } }
+}

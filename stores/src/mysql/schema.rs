@@ -1,0 +1,149 @@
+//! The tables, and how an older database is brought up to them.
+
+use scheduler_core::store::{StoreError, StoreErrorKind};
+use sqlx::{AssertSqlSafe, MySqlConnection};
+
+use crate::sql::Failures;
+
+/// The newest schema that this build knows.
+const SCHEMA_VERSION: i64 = 1;
+
+/// The steps from each schema to the next; the first one starts without tables. The server ends a transaction at each
+/// `CREATE`, so that each step can be taken again after it broke off.
+///
+/// Texts compare by bytes, as in every store. A job's id is free again once its job is over, which an index cannot say;
+/// so `live_id` is the id of a live job, and an index of NULLs keeps nobody out. It is in bytes, since texts that
+/// differ in spaces at their ends are equal to an index. `is_open` and `running_on` keep the indexes of runs small in
+/// the same way.
+const MIGRATIONS: [&[&str]; SCHEMA_VERSION as usize] = [&[
+    "CREATE TABLE IF NOT EXISTS {p}jobs (
+        uid VARCHAR(32) NOT NULL,
+        id VARCHAR(191) NOT NULL,
+        body LONGTEXT NOT NULL,
+        task TEXT NOT NULL,
+        v BIGINT NOT NULL,
+        max_instances BIGINT NOT NULL DEFAULT 1,
+        history BIGINT NOT NULL DEFAULT 100,
+        state VARCHAR(32) NOT NULL DEFAULT 'active',
+        reason LONGTEXT,
+        next_fire_time BIGINT,
+        due BIGINT,
+        last_end BIGINT,
+        blocked BIGINT NOT NULL DEFAULT 0,
+        nudged BIGINT NOT NULL DEFAULT 0,
+        revision BIGINT NOT NULL DEFAULT 0,
+        fence BIGINT NOT NULL DEFAULT 0,
+        settled_fence BIGINT NOT NULL DEFAULT 0,
+        last_seq BIGINT NOT NULL DEFAULT 0,
+        owner VARCHAR(255),
+        claim_until BIGINT,
+        totals VARCHAR(1024) NOT NULL DEFAULT '{}',
+        live_id VARBINARY(764) GENERATED ALWAYS AS
+            (CASE WHEN state IN ('ending', 'removed') THEN NULL ELSE CAST(id AS BINARY) END) STORED,
+        PRIMARY KEY (uid),
+        UNIQUE KEY live (live_id),
+        KEY due_first (due, uid),
+        KEY owned (owner),
+        CHECK (id <> '')
+    ) {options}",
+    "CREATE TABLE IF NOT EXISTS {p}runs (
+        uid VARCHAR(32) NOT NULL,
+        seq BIGINT NOT NULL,
+        fire_time BIGINT NOT NULL,
+        first BIGINT,
+        count BIGINT,
+        state VARCHAR(32) NOT NULL,
+        wait VARCHAR(32),
+        verdict VARCHAR(32),
+        attempt BIGINT NOT NULL,
+        takeovers BIGINT NOT NULL,
+        due BIGINT NOT NULL,
+        owner VARCHAR(255),
+        fence BIGINT NOT NULL,
+        cancel_requested BIGINT NOT NULL,
+        started BIGINT,
+        ended BIGINT,
+        duration BIGINT,
+        error LONGTEXT,
+        is_open BIGINT GENERATED ALWAYS AS (CASE WHEN state = 'ended' THEN NULL ELSE 1 END) STORED,
+        running_on VARCHAR(255) GENERATED ALWAYS AS (CASE WHEN state = 'running' THEN owner ELSE NULL END) STORED,
+        PRIMARY KEY (uid, seq),
+        KEY open (uid, is_open),
+        KEY running (running_on, cancel_requested)
+    ) {options}",
+    "CREATE TABLE IF NOT EXISTS {p}nodes (
+        id VARCHAR(255) NOT NULL,
+        lease_until BIGINT,
+        last_claim_seq BIGINT NOT NULL,
+        PRIMARY KEY (id)
+    ) {options}",
+    "INSERT IGNORE INTO {p}meta (`key`, value) VALUES ('changes', 1)",
+]];
+
+/// What has to be there before the version can be asked for.
+const META: &str =
+    "CREATE TABLE IF NOT EXISTS {p}meta (`key` VARCHAR(32) NOT NULL PRIMARY KEY, value BIGINT NOT NULL) {options}";
+
+const TABLE_OPTIONS: &str = "ENGINE = InnoDB ROW_FORMAT = DYNAMIC CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
+
+/// Brings the tables up to date. Writes nothing if they are.
+pub(super) async fn prepare(
+    connection: &mut MySqlConnection,
+    prefix: &str,
+    failures: &Failures,
+) -> Result<(), StoreError> {
+    if version(connection, prefix, failures).await? == SCHEMA_VERSION {
+        return Ok(());
+    }
+    // Nodes that start at once wait for each other, and only the first one finds something to do. If this ends early,
+    // the connection is closed, and the lock is free.
+    lock(connection, prefix, failures).await?;
+    let from = version(connection, prefix, failures).await?;
+    run(connection, filled(META, prefix), failures).await?;
+    for steps in MIGRATIONS.iter().skip(usize::try_from(from).unwrap_or_default()) {
+        for step in *steps {
+            run(connection, filled(step, prefix), failures).await?;
+        }
+    }
+    let stamp = format!("REPLACE INTO {prefix}meta (`key`, value) VALUES ('schema', {SCHEMA_VERSION})");
+    run(connection, stamp, failures).await?;
+    run(connection, "DO RELEASE_ALL_LOCKS()".to_owned(), failures).await
+}
+
+fn filled(step: &str, prefix: &str) -> String {
+    step.replace("{p}", prefix).replace("{options}", TABLE_OPTIONS)
+}
+
+async fn lock(connection: &mut MySqlConnection, prefix: &str, failures: &Failures) -> Result<(), StoreError> {
+    // The names of locks are the server's, and short.
+    let lock = sqlx::query_scalar("SELECT GET_LOCK(SHA1(CONCAT('apscheduler ', DATABASE(), ' ', ?)), 9)").bind(prefix);
+    let is_locked: Option<i64> = lock.fetch_one(connection).await.map_err(|error| failures.of(error))?;
+    if is_locked == Some(1) {
+        return Ok(());
+    }
+    Err(failures.because(StoreErrorKind::Unavailable, "another node takes long to create the tables; try again"))
+}
+
+/// The schema of the database; 0 if it has none of these tables.
+async fn version(connection: &mut MySqlConnection, prefix: &str, failures: &Failures) -> Result<i64, StoreError> {
+    let fail = |error| failures.of(error);
+    let is_there: i64 = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?",
+    )
+    .bind(format!("{prefix}meta"))
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(fail)?;
+    if is_there == 0 {
+        return Ok(0);
+    }
+    let query = format!("SELECT value FROM {prefix}meta WHERE `key` = 'schema'");
+    let version: Option<i64> =
+        sqlx::query_scalar(AssertSqlSafe(query)).fetch_optional(&mut *connection).await.map_err(fail)?;
+    failures.known_schema(prefix, version.unwrap_or_default(), SCHEMA_VERSION)
+}
+
+async fn run(connection: &mut MySqlConnection, sql: String, failures: &Failures) -> Result<(), StoreError> {
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map_err(|error| failures.of(error))?;
+    Ok(())
+}

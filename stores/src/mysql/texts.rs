@@ -1,0 +1,185 @@
+//! The statements as MySQL and MariaDB take them. None scans a table; a test asks the server for its plan of each.
+//!
+//! `?1` is the first argument, wherever it stands; the servers count places, which [`Places`] takes care of. A list
+//! comes as JSON and is joined first, in its order, so that rows are locked in the order of the list.
+
+use crate::{
+    codec::{DEFINITION, HEAD, RUN},
+    sql::{Kind, Lists, Statements, inserted},
+};
+
+/// The type of a text inside of an argument. It is as long as any, since MariaDB cuts what is longer without a word.
+const TEXT: &str = "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
+
+/// The type of a key inside of an argument: longer than any that is kept, so that what is cut is no other's.
+const KEY: &str = "VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
+
+pub(super) fn statements(prefix: &str) -> Statements {
+    let keyed = |columns: &[&'static str]| [&["uid"], columns].concat();
+    let updated_runs = RUN.iter().enumerate().map(|(at, column)| format!("{column} = j.c{at}"));
+    let lists = Lists::new(prefix, "uid", |at, _| format!("j.c{at}"))
+        .with("{insert_rows}", rows(&inserted()))
+        .with("{head_rows}", rows(&keyed(&HEAD)))
+        .with("{definition_rows}", rows(&keyed(&DEFINITION)))
+        .with("{reason_rows}", rows(&["uid", "reason"]))
+        .with("{numbered_rows}", rows(&["uid", "seq"]))
+        .with("{run_rows}", rows(&RUN))
+        .with("{updated_runs}", updated_runs.collect::<Vec<_>>().join(", "))
+        .with("{list}", list("?1", "j", KEY))
+        .with("{claimed}", list("?3", "j", KEY))
+        // Texts compare with spaces added at their ends, bytes do not.
+        .with(
+            "{is_able}",
+            format!("CAST(task AS BINARY) IN (SELECT CAST(t.c0 AS BINARY) FROM {}) AND v <= ?3", list("?2", "t", TEXT)),
+        );
+    TEXTS.map(|text| lists.fill(text))
+}
+
+/// Counts a change, which other nodes look out for, and ends the transaction. The row is locked for that long only.
+pub(super) fn count_change_and_commit(prefix: &str) -> String {
+    format!("UPDATE {prefix}meta SET value = value + 1 WHERE `key` = 'changes'; COMMIT")
+}
+
+/// The counter of changes.
+pub(super) fn changes(prefix: &str) -> String {
+    format!("SELECT value FROM {prefix}meta WHERE `key` = 'changes'")
+}
+
+/// The first argument, a list of lists, as a table `j`.
+fn rows(columns: &[&str]) -> String {
+    let column = |(at, name): (usize, &&str)| {
+        let kind = match Kind::of(name) {
+            Kind::Integer => "BIGINT",
+            Kind::Text if *name == "uid" => KEY,
+            Kind::Text => TEXT,
+        };
+        format!("c{at} {kind} PATH '$[{at}]' ERROR ON ERROR")
+    };
+    let columns: Vec<String> = columns.iter().enumerate().map(column).collect();
+    format!("JSON_TABLE(?1, '$[*]' COLUMNS ({})) AS j", columns.join(", "))
+}
+
+/// An argument, a list of texts, as a table.
+fn list(argument: &str, name: &str, kind: &str) -> String {
+    format!("JSON_TABLE({argument}, '$[*]' COLUMNS (c0 {kind} PATH '$')) AS {name}")
+}
+
+const TEXTS: Statements<&str> = Statements {
+    // Ids that are taken are left out without a lock: a duplicate locks the index before the row, whereas all others lock
+    // the row first. The end is for those that others take in the meantime, since `INSERT IGNORE` would ignore more.
+    insert: "INSERT INTO {p}jobs ({inserted}) SELECT {insert_values} FROM {insert_rows} \
+        WHERE NOT EXISTS (SELECT 1 FROM {p}jobs AS k FORCE INDEX (live) WHERE k.live_id = CAST(j.c1 AS BINARY)) \
+        ON DUPLICATE KEY UPDATE uid = {p}jobs.uid",
+    known: "SELECT STRAIGHT_JOIN uid FROM {list} JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = j.c0",
+    jobs_by_id: "SELECT STRAIGHT_JOIN {job} FROM {list} JOIN {p}jobs FORCE INDEX (live) ON live_id = CAST(j.c0 AS BINARY)",
+    job_by_uid: "SELECT {job} FROM {p}jobs WHERE uid = ?1 FOR UPDATE",
+    jobs: "SELECT {job} FROM {p}jobs FORCE INDEX (live) WHERE live_id > CAST(?1 AS BINARY) ORDER BY live_id LIMIT ?2",
+    runs: "SELECT {run} FROM {p}runs AS r WHERE uid = ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ?3",
+
+    heads: "SELECT STRAIGHT_JOIN {head} FROM {list} JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = j.c0 FOR UPDATE",
+    free_heads: "SELECT STRAIGHT_JOIN {head} FROM {list} JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = j.c0 \
+        FOR UPDATE SKIP LOCKED",
+    // Found first, without a lock, so that they are locked by uid.
+    heads_by_id: "SELECT STRAIGHT_JOIN {head} FROM (SELECT STRAIGHT_JOIN s.uid AS found, s.live_id AS found_id FROM {list} \
+            JOIN {p}jobs AS s FORCE INDEX (live) ON s.live_id = CAST(j.c0 AS BINARY) ORDER BY s.uid LIMIT 1000000000) AS f \
+        JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = found AND live_id = found_id FOR UPDATE",
+    heads_of_live: "SELECT STRAIGHT_JOIN {head} FROM (SELECT found FROM (SELECT uid AS found FROM {p}jobs FORCE INDEX (live) \
+            WHERE live_id IS NOT NULL ORDER BY live_id LIMIT ?1) AS s ORDER BY found LIMIT 1000000000) AS f \
+        JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = found AND live_id IS NOT NULL FOR UPDATE",
+    open_runs: "SELECT STRAIGHT_JOIN {run} FROM {list} JOIN {p}runs AS r FORCE INDEX (open) \
+        ON r.uid = j.c0 AND r.is_open = 1",
+    runs_by_key: "SELECT STRAIGHT_JOIN {run} FROM {numbered_rows} JOIN {p}runs AS r FORCE INDEX (PRIMARY) \
+        ON r.uid = j.c0 AND r.seq = j.c1",
+    write_heads: "UPDATE {head_rows} STRAIGHT_JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = j.c0 SET {head_set}",
+    write_definitions: "UPDATE {definition_rows} STRAIGHT_JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = j.c0 \
+        SET {definition_set}",
+    write_runs: "INSERT INTO {p}runs ({runs}) SELECT {run_values} FROM {run_rows} ON DUPLICATE KEY UPDATE {updated_runs}",
+    delete_runs: "DELETE r FROM {list} STRAIGHT_JOIN {p}runs AS r FORCE INDEX (PRIMARY) ON r.uid = j.c0",
+    delete_jobs: "DELETE k FROM {list} STRAIGHT_JOIN {p}jobs AS k FORCE INDEX (PRIMARY) ON k.uid = j.c0",
+    prune: "DELETE d FROM (SELECT uid, seq FROM (SELECT STRAIGHT_JOIN r.uid, r.seq, j.c1 AS kept, \
+            ROW_NUMBER() OVER (PARTITION BY r.uid ORDER BY r.seq DESC) AS place \
+            FROM {numbered_rows} JOIN {p}runs AS r FORCE INDEX (PRIMARY) ON r.uid = j.c0 WHERE r.state = 'ended') AS e \
+            WHERE place > kept) AS old \
+        STRAIGHT_JOIN {p}runs AS d FORCE INDEX (PRIMARY) ON d.uid = old.uid AND d.seq = old.seq",
+
+    due: "SELECT STRAIGHT_JOIN {job} FROM {p}jobs FORCE INDEX (due_first) WHERE due <= ?1 AND {is_able} \
+        AND state <> 'quarantined' AND (owner IS NULL OR owner = ?4 OR claim_until <= ?5) \
+        ORDER BY due, uid LIMIT ?6 FOR UPDATE SKIP LOCKED",
+    claim: "UPDATE {claimed} STRAIGHT_JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = j.c0 \
+        SET owner = ?1, claim_until = ?2, fence = fence + 1, nudged = 0",
+    quarantine: "UPDATE {reason_rows} STRAIGHT_JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = j.c0 \
+        SET state = CASE WHEN state IN ('ending', 'removed') THEN state ELSE 'quarantined' END, reason = j.c1, \
+        due = NULL, owner = NULL, claim_until = NULL",
+    next: "SELECT (SELECT STRAIGHT_JOIN due FROM {p}jobs FORCE INDEX (due_first) WHERE due > ?1 AND {is_able} \
+            AND state <> 'quarantined' AND (owner IS NULL OR owner = ?4) ORDER BY due, uid LIMIT 1), \
+        (SELECT MIN(free_at) FROM \
+            (SELECT STRAIGHT_JOIN MIN(claim_until) AS free_at FROM {p}jobs FORCE INDEX (owned) \
+                WHERE owner <> ?4 AND {is_able} AND state <> 'quarantined' \
+            UNION ALL SELECT STRAIGHT_JOIN MIN(due) FROM {p}jobs FORCE INDEX (due_first) WHERE due <= ?1 AND {is_able} \
+                AND state <> 'quarantined' AND (owner IS NULL OR owner = ?4 AND claim_until < ?5)) AS held), \
+        (SELECT STRAIGHT_JOIN MIN(COALESCE(lease_until, CAST(?1 AS SIGNED))) FROM {p}nodes AS n WHERE id <> ?4 \
+            AND EXISTS (SELECT 1 FROM {p}runs AS r FORCE INDEX (running) WHERE r.running_on = n.id))",
+    declined: "SELECT STRAIGHT_JOIN id, task, v FROM {p}jobs FORCE INDEX (due_first) WHERE due <= ?1 AND owner IS NULL \
+        AND state <> 'quarantined' AND NOT ({is_able}) ORDER BY due, uid LIMIT ?4",
+
+    node: "SELECT lease_until, last_claim_seq FROM {p}nodes WHERE id = ?1 FOR UPDATE",
+    lapsed: "SELECT id FROM {p}nodes WHERE id <> ?1 AND (lease_until IS NULL OR lease_until <= ?2) \
+        ORDER BY id FOR UPDATE SKIP LOCKED",
+    write_node: "INSERT INTO {p}nodes (id, lease_until, last_claim_seq) \
+        SELECT ?1, CAST(?2 AS SIGNED), CAST(?3 AS SIGNED) FROM DUAL \
+        WHERE EXISTS (SELECT 1 FROM {p}jobs FORCE INDEX (owned) WHERE owner = ?1) OR EXISTS (SELECT 1 FROM {p}runs FORCE INDEX (running) WHERE running_on = ?1) \
+        ON DUPLICATE KEY UPDATE lease_until = GREATEST(CAST(?2 AS SIGNED), COALESCE({p}nodes.lease_until, 0)), \
+        last_claim_seq = GREATEST(CAST(?3 AS SIGNED), {p}nodes.last_claim_seq)",
+    renew_node: "INSERT INTO {p}nodes (id, lease_until, last_claim_seq) SELECT ?1, CAST(?2 AS SIGNED), 0 FROM DUAL \
+        WHERE EXISTS (SELECT 1 FROM {p}nodes AS n WHERE n.id = ?1) OR EXISTS (SELECT 1 FROM {p}runs FORCE INDEX (running) WHERE running_on = ?1) \
+        ON DUPLICATE KEY UPDATE lease_until = GREATEST(CAST(?2 AS SIGNED), COALESCE({p}nodes.lease_until, 0))",
+    take_node: "UPDATE {p}nodes SET lease_until = NULL WHERE id = ?1",
+    delete_node: "DELETE FROM {p}nodes WHERE id = ?1",
+    running: "SELECT STRAIGHT_JOIN {run} FROM {p}runs AS r FORCE INDEX (running) WHERE r.running_on = ?1 \
+        AND EXISTS (SELECT 1 FROM {p}jobs AS k WHERE k.uid = r.uid) ORDER BY r.uid, r.seq LIMIT ?2",
+    asked: "SELECT uid, seq FROM {p}runs FORCE INDEX (running) WHERE running_on = ?1 AND cancel_requested = 1 \
+        ORDER BY uid, seq",
+    unclaim: "UPDATE {p}jobs FORCE INDEX (owned) SET owner = NULL, claim_until = NULL WHERE owner = ?1",
+};
+
+/// A statement whose places take the arguments in the order in which they come.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Places {
+    pub(super) text: String,
+    /// Which argument, from 0, each place takes.
+    pub(super) order: Vec<usize>,
+}
+
+impl Places {
+    pub(super) fn of(text: &str) -> Self {
+        let mut pieces = text.split('?');
+        let mut places = Self { text: pieces.next().unwrap_or_default().to_owned(), order: Vec::new() };
+        for piece in pieces {
+            let digit = piece.bytes().next().filter(u8::is_ascii_digit).expect("each place has a number");
+            places.order.push(usize::from(digit - b'1'));
+            places.text.push('?');
+            places.text.push_str(&piece[1..]);
+        }
+        places
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Places, statements};
+
+    #[test]
+    fn each_place_takes_its_argument() {
+        let places = Places::of("SELECT ?2, ?1 WHERE a = ?2");
+        assert_eq!(places, Places { text: "SELECT ?, ? WHERE a = ?".to_owned(), order: vec![1, 0, 1] });
+    }
+
+    #[test]
+    fn every_statement_is_complete() {
+        for (name, text) in statements("scheduler_").all() {
+            assert!(!text.contains(['{', '}']), "{name}: {text}");
+            let places = Places::of(text);
+            assert_eq!(places.text.matches('?').count(), places.order.len(), "{name}");
+        }
+    }
+}

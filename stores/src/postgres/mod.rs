@@ -1,0 +1,179 @@
+//! Jobs in a PostgreSQL database, shared by any number of nodes.
+
+mod channel;
+mod connection;
+mod failure;
+mod options;
+#[cfg(test)]
+mod plans;
+mod schema;
+mod texts;
+mod watcher;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use scheduler_core::store::{Change, Durability, StoreError, StoreLimits, Wakes};
+use sqlx::{PgConnection, PgPool, postgres::PgConnectOptions};
+
+pub use self::options::PostgresOptions;
+use self::{channel::channel, connection::Tx, failure::failures, watcher::Watcher};
+use crate::sql::{self, Failures, Pool, Statements, job_store, within};
+
+/// Keeps jobs in a PostgreSQL database, which any number of nodes can share.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), scheduler_core::store::StoreError> {
+/// use scheduler_stores::PostgresStore;
+///
+/// let store = PostgresStore::connect("postgres://app:secret@db.example.com/app").await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The tables are created if they are not there. Clones share their connections, which are opened when they are needed
+/// and work in every runtime, and without one. Tested with PostgreSQL 15; it uses nothing that is newer than 12.
+/// A connection keeps its settings, prepared statements and channel, so that a pooler in between has to pool by session.
+///
+/// # Nodes
+///
+/// Each call is one transaction. A claim takes the due jobs that nobody else is at (`FOR UPDATE SKIP LOCKED`) and waits
+/// for nobody. Due times and leases go by the server's clock. A node learns of what the others change by `NOTIFY`, over
+/// a connection of its own that a thread keeps open.
+///
+/// # Failures
+///
+/// Connecting, and waiting for a connection, ends after five seconds, waiting for a row that someone else has locked too,
+/// a statement after ten, and an answer is given up after twelve. The call then fails as
+/// [`Unavailable`](scheduler_core::store::StoreErrorKind::Unavailable), and the next one connects anew. A transaction
+/// that met another one (a deadlock) is repeated once by itself.
+///
+/// A call counts as written when the server says so, which means on its disk unless `synchronous_commit` or `fsync` are
+/// off there.
+///
+/// # Tables
+///
+/// Other programs may read them, and add jobs. Times are whole microseconds since 1970 in UTC. The names begin with the
+/// prefix of [`PostgresOptions::table_prefix`], by default `scheduler_`.
+///
+/// | table | a row is | key |
+/// |---|---|---|
+/// | `scheduler_jobs` | a job | `uid`, 32 hexadecimal digits; `id` is unique among the rows whose `state` is neither `ending` nor `removed` |
+/// | `scheduler_runs` | a fire time of a job, or a range of given-up ones | `uid`, `seq` |
+/// | `scheduler_nodes` | a scheduler that holds a claim or a running run | `id` |
+/// | `scheduler_meta` | `schema`, the version of these tables | `key` |
+///
+/// `body` is the definition in JSON ([`JobBody`](scheduler_core::JobBody)); `task`, `v`, `max_instances` and
+/// `history` are copies from it that statements filter by, and have to agree with it. `totals` counts verdicts, as in
+/// `{"ok":3}`. To add a job, insert `uid`, `id`, `body`, `task`, `v`, `next_fire_time` and `due`, and notify the channel
+/// `scheduler_changes`, in one transaction or not:
+///
+/// ```sql
+/// INSERT INTO scheduler_jobs (uid, id, body, task, v, next_fire_time, due) VALUES (md5(random()::text || clock_timestamp()), 'report',
+///     '{"v": 1, "task": "report", "trigger": {"type": "date", "at": "2027-01-01T09:00:00Z"}}',
+///     'report', 1, 1798794000000000, 1798794000000000);
+/// NOTIFY scheduler_changes;
+/// ```
+///
+/// A row that cannot be read is never deleted: it is listed as it is, and set to `state` `quarantined` with a `reason`
+/// when it would be due.
+#[derive(Clone)]
+#[doc(alias = "SQLAlchemyJobStore")]
+pub struct PostgresStore {
+    database: Arc<Database>,
+}
+
+struct Database {
+    sql: Statements,
+    failures: Failures,
+    options: PostgresOptions,
+    pool: Pool<PgConnection>,
+    watcher: Watcher,
+}
+
+/// How long the tables may take to be brought up to date, behind other nodes that start at the same time.
+const PREPARE_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl PostgresStore {
+    /// Connects to a server, as in `postgres://user:password@host:5432/database`.
+    ///
+    /// # Errors
+    ///
+    /// As [`PostgresOptions::connect`].
+    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        PostgresOptions::new().connect(url).await
+    }
+
+    /// Connects with options of the driver.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    pub async fn connect_with(options: PgConnectOptions) -> Result<Self, StoreError> {
+        PostgresOptions::new().connect_with(options).await
+    }
+
+    /// Connects as an application's pool does, for jobs in the database that holds its other tables.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    pub async fn from_pool(pool: &PgPool) -> Result<Self, StoreError> {
+        PostgresOptions::new().from_pool(pool).await
+    }
+
+    async fn new(options: PostgresOptions, connect: PgConnectOptions) -> Result<Self, StoreError> {
+        let failures = failures(place(&connect));
+        let (to, schema) = (connect.clone(), options.schema.clone());
+        let open = move || connection::open(to.clone(), schema.clone());
+        let pool = Pool::new(options.max_connections, failures.clone(), open);
+        let mut first = pool.take().await?;
+        let prepared = schema::prepare(first.connection(), options.schema.as_deref(), &options.prefix, &failures);
+        within(PREPARE_TIMEOUT, prepared).await.unwrap_or_else(|| Err(failures.late()))?;
+        first.give_back();
+        let database = Database {
+            sql: texts::statements(&options.prefix, options.clock),
+            watcher: Watcher::new(connect, channel(&options.prefix), failures.clone()),
+            failures,
+            options,
+            pool,
+        };
+        Ok(Self { database: Arc::new(database) })
+    }
+}
+
+impl Database {
+    fn limits(&self) -> StoreLimits {
+        StoreLimits {
+            payload: self.options.payload,
+            batch: sql::BATCH,
+            clock: self.options.clock,
+            wakes: Wakes::Push,
+            durability: Durability::Durable,
+        }
+    }
+
+    async fn changed(&self, seen: u64) -> Result<Change, StoreError> {
+        self.watcher.changed(seen).await
+    }
+}
+
+/// The server and the database, without user and password.
+fn place(options: &PgConnectOptions) -> String {
+    let host = match options.get_socket() {
+        Some(socket) => socket.display().to_string(),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    };
+    let database = options.get_database().unwrap_or_else(|| options.get_username());
+    format!("postgres database `{database}` at {host}")
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore")
+            .field("place", &self.database.failures.place())
+            .field("options", &self.database.options)
+            .finish_non_exhaustive()
+    }
+}
+
+job_store!(PostgresStore);

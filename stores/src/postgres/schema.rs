@@ -1,0 +1,138 @@
+//! The tables, and how an older database is brought up to them.
+
+use scheduler_core::store::{StoreError, StoreErrorKind};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use crate::sql::Failures;
+
+/// The newest schema that this build knows.
+const SCHEMA_VERSION: i64 = 1;
+
+/// The steps from each schema to the next; the first one starts without tables. Texts compare by bytes, as in every
+/// store. A tenth of a page and more is free for claims, which then touch no index. Rows come and go by the second, so
+/// that the tables are swept long before a fifth of them has died.
+const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = ["CREATE TABLE {p}jobs (
+        uid TEXT COLLATE \"C\" NOT NULL PRIMARY KEY,
+        id TEXT COLLATE \"C\" NOT NULL CHECK (id <> ''),
+        body TEXT NOT NULL,
+        task TEXT COLLATE \"C\" NOT NULL,
+        v BIGINT NOT NULL,
+        max_instances BIGINT NOT NULL DEFAULT 1,
+        history BIGINT NOT NULL DEFAULT 100,
+        state TEXT COLLATE \"C\" NOT NULL DEFAULT 'active',
+        reason TEXT,
+        next_fire_time BIGINT,
+        due BIGINT,
+        last_end BIGINT,
+        blocked BIGINT NOT NULL DEFAULT 0,
+        nudged BIGINT NOT NULL DEFAULT 0,
+        revision BIGINT NOT NULL DEFAULT 0,
+        fence BIGINT NOT NULL DEFAULT 0,
+        settled_fence BIGINT NOT NULL DEFAULT 0,
+        last_seq BIGINT NOT NULL DEFAULT 0,
+        owner TEXT COLLATE \"C\",
+        claim_until BIGINT,
+        totals TEXT NOT NULL DEFAULT '{}'
+    ) WITH (fillfactor = 75, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
+    CREATE UNIQUE INDEX {p}jobs_live ON {p}jobs (id) WHERE state NOT IN ('ending', 'removed');
+    CREATE INDEX {p}jobs_due ON {p}jobs (due, uid) WHERE due IS NOT NULL;
+    CREATE TABLE {p}runs (
+        uid TEXT COLLATE \"C\" NOT NULL,
+        seq BIGINT NOT NULL,
+        fire_time BIGINT NOT NULL,
+        first BIGINT,
+        count BIGINT,
+        state TEXT COLLATE \"C\" NOT NULL,
+        wait TEXT COLLATE \"C\",
+        verdict TEXT COLLATE \"C\",
+        attempt BIGINT NOT NULL,
+        takeovers BIGINT NOT NULL,
+        due BIGINT NOT NULL,
+        owner TEXT COLLATE \"C\",
+        fence BIGINT NOT NULL,
+        cancel_requested BIGINT NOT NULL,
+        started BIGINT,
+        ended BIGINT,
+        duration BIGINT,
+        error TEXT,
+        PRIMARY KEY (uid, seq)
+    ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
+    CREATE INDEX {p}runs_open ON {p}runs (uid, seq) WHERE state <> 'ended';
+    CREATE INDEX {p}runs_running ON {p}runs (owner, cancel_requested) WHERE state = 'running';
+    CREATE TABLE {p}nodes (
+        id TEXT COLLATE \"C\" NOT NULL PRIMARY KEY,
+        lease_until BIGINT,
+        last_claim_seq BIGINT NOT NULL
+    ) WITH (fillfactor = 50);"];
+
+/// Brings the tables up to date. Writes nothing if they are.
+pub(super) async fn prepare(
+    connection: &mut PgConnection,
+    schema: Option<&str>,
+    prefix: &str,
+    failures: &Failures,
+) -> Result<(), StoreError> {
+    refuse_other_encodings(connection, failures).await?;
+    if version(connection, prefix, failures).await? == SCHEMA_VERSION {
+        return Ok(());
+    }
+    let mut transaction = connection.begin().await.map_err(|error| failures.of(error))?;
+    // Nodes that start at once wait for each other, and only the first one finds something to do.
+    let name = format!("apscheduler {} {prefix}", schema.unwrap_or_default());
+    let lock = sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))").bind(name);
+    lock.execute(&mut *transaction).await.map_err(|error| failures.of(error))?;
+    if let Some(schema) = schema {
+        run(&mut transaction, format!("CREATE SCHEMA IF NOT EXISTS {schema}"), failures).await?;
+    }
+    let from = version(&mut transaction, prefix, failures).await?;
+    if from == 0 {
+        let meta = format!(
+            "CREATE TABLE {prefix}meta (key TEXT COLLATE \"C\" NOT NULL PRIMARY KEY, value BIGINT NOT NULL); \
+             INSERT INTO {prefix}meta (key, value) VALUES ('schema', 0)"
+        );
+        run(&mut transaction, meta, failures).await?;
+    }
+    for step in MIGRATIONS.iter().skip(usize::try_from(from).unwrap_or_default()) {
+        run(&mut transaction, step.replace("{p}", prefix), failures).await?;
+    }
+    let stamp = format!("UPDATE {prefix}meta SET value = {SCHEMA_VERSION} WHERE key = 'schema'");
+    run(&mut transaction, stamp, failures).await?;
+    transaction.commit().await.map_err(|error| failures.of(error))
+}
+
+/// Another encoding could not keep every text.
+async fn refuse_other_encodings(connection: &mut PgConnection, failures: &Failures) -> Result<(), StoreError> {
+    let encoding: String = sqlx::query_scalar("SELECT current_setting('server_encoding')")
+        .fetch_one(connection)
+        .await
+        .map_err(|error| failures.of(error))?;
+    if encoding != "UTF8" {
+        let why =
+            format!("its encoding is {encoding}, which cannot keep every text; take a database with the encoding UTF8");
+        return Err(failures.because(StoreErrorKind::Incompatible, &why));
+    }
+    Ok(())
+}
+
+/// The schema of the database; 0 if it has none of these tables.
+async fn version(connection: &mut PgConnection, prefix: &str, failures: &Failures) -> Result<i64, StoreError> {
+    let fail = |error| failures.of(error);
+    // Asked of the catalog's rows, and not of the session's memory of it, in which tables may not be there yet that
+    // another node has just created.
+    const IS_THERE: &str = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_class \
+        WHERE relname = $1 AND relkind IN ('r', 'p') AND pg_catalog.pg_table_is_visible(oid))";
+    let is_there = sqlx::query_scalar(IS_THERE).bind(format!("{prefix}meta")).fetch_one(&mut *connection).await;
+    let is_there: bool = is_there.map_err(fail)?;
+    if !is_there {
+        return Ok(0);
+    }
+    let query = format!("SELECT value FROM {prefix}meta WHERE key = 'schema'");
+    let version: Option<i64> =
+        sqlx::query_scalar(AssertSqlSafe(query)).fetch_optional(&mut *connection).await.map_err(fail)?;
+    failures.known_schema(prefix, version.unwrap_or_default(), SCHEMA_VERSION)
+}
+
+async fn run(connection: &mut PgConnection, sql: String, failures: &Failures) -> Result<(), StoreError> {
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map_err(|error| failures.of(error))?;
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! The statements as PostgreSQL takes them. None scans a table; a test asks PostgreSQL for its plan of each.
+//!
+//! Whoever holds a job's row may change the job and its runs; so rows are locked first, and what belongs to them is
+//! read by the next statement, which sees what the last holder wrote.
+
+use scheduler_core::store::Clock;
+
+use crate::sql::{Kind, Lists, Statements};
+
+/// The statements of a store. A claimed job is due, so that claims are found among the due jobs, without an index that
+/// each claim would have to write. By the callers' clocks, one of which may be behind, they are found among all jobs; that
+/// is for tests.
+pub(super) fn statements(prefix: &str, clock: Clock) -> Statements {
+    let value = |at, kind| match kind {
+        Kind::Integer => format!("(j.value->>{at})::bigint"),
+        Kind::Text => format!("j.value->>{at}"),
+    };
+    // Until when claimed jobs are due, and what a job has to be that is due later.
+    let (seen, unheld): (fn(&str) -> String, _) = match clock {
+        Clock::Server => (|now| now.to_owned(), ""),
+        Clock::Caller => (|_| i64::MAX.to_string(), "AND (owner IS NULL OR owner = $4)"),
+    };
+    let excluded = crate::codec::RUN.map(|column| format!("{column} = excluded.{column}"));
+    let lists = Lists::new(prefix, "uid", value)
+        .with("{rows}", "j AS MATERIALIZED (SELECT value FROM jsonb_array_elements($1::jsonb))")
+        // An array, and not a join, so that an index is used however many there are.
+        .with("{list}", "ARRAY(SELECT jsonb_array_elements_text($1::jsonb))")
+        .with("{is_able}", "task = ANY(ARRAY(SELECT jsonb_array_elements_text($2::jsonb))) AND v <= $3")
+        .with("{is_live}", "state NOT IN ('ending', 'removed')")
+        .with("{excluded_runs}", excluded.join(", "))
+        .with("{seen $1}", seen("$1"))
+        .with("{seen $2}", seen("$2"))
+        .with("{seen $4}", seen("$4"))
+        .with("{unheld}", unheld);
+    TEXTS.map(|text| lists.fill(text))
+}
+
+/// `(SELECT true ..)` in a condition is looked up row by row; `EXISTS` could become a join that reads all of the other
+/// table.
+const TEXTS: Statements<&str> = Statements {
+    insert: "WITH {rows} INSERT INTO {p}jobs ({inserted}) SELECT {insert_values} FROM j \
+        ON CONFLICT DO NOTHING RETURNING uid",
+    known: "SELECT uid FROM {p}jobs WHERE uid = ANY({list})",
+    jobs_by_id: "SELECT {job} FROM {p}jobs WHERE id = ANY({list}) AND {is_live}",
+    job_by_uid: "SELECT {job} FROM {p}jobs WHERE uid = $1 FOR UPDATE",
+    jobs: "SELECT {job} FROM {p}jobs WHERE {is_live} AND id > $1 ORDER BY id LIMIT $2",
+    runs: "SELECT {run} FROM {p}runs AS r WHERE uid = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3",
+
+    heads: "SELECT {head} FROM {p}jobs WHERE uid = ANY({list}) ORDER BY uid FOR UPDATE",
+    free_heads: "SELECT {head} FROM {p}jobs WHERE uid = ANY({list}) ORDER BY uid FOR UPDATE SKIP LOCKED",
+    heads_by_id: "SELECT {head} FROM {p}jobs WHERE id = ANY({list}) AND {is_live} ORDER BY uid FOR UPDATE",
+    heads_of_live: "SELECT {head} FROM {p}jobs WHERE uid = ANY(ARRAY(SELECT uid FROM {p}jobs WHERE {is_live} \
+        ORDER BY id LIMIT $1)) AND {is_live} ORDER BY uid FOR UPDATE",
+    open_runs: "SELECT {run} FROM {p}runs AS r WHERE uid = ANY({list}) AND state <> 'ended'",
+    runs_by_key: "WITH {rows} SELECT {run} FROM j JOIN {p}runs AS r \
+        ON r.uid = j.value->>0 AND r.seq = (j.value->>1)::bigint",
+    write_heads: "WITH {rows} UPDATE {p}jobs AS k SET {head_set} FROM j WHERE k.uid = j.value->>0",
+    write_definitions: "WITH {rows} UPDATE {p}jobs AS k SET {definition_set} FROM j WHERE k.uid = j.value->>0",
+    write_runs: "WITH {rows} INSERT INTO {p}runs ({runs}) SELECT {run_values} FROM j \
+        ON CONFLICT (uid, seq) DO UPDATE SET {excluded_runs}",
+    delete_runs: "DELETE FROM {p}runs WHERE uid = ANY({list})",
+    delete_jobs: "DELETE FROM {p}jobs WHERE uid = ANY({list})",
+    prune: "WITH {rows} DELETE FROM {p}runs AS d USING j CROSS JOIN LATERAL (SELECT uid, seq FROM {p}runs AS r \
+        WHERE r.uid = j.value->>0 AND r.state = 'ended' ORDER BY r.seq DESC OFFSET (j.value->>1)::bigint) AS old \
+        WHERE d.uid = old.uid AND d.seq = old.seq",
+
+    due: "SELECT {job} FROM {p}jobs WHERE due <= $1 AND {is_able} AND state <> 'quarantined' \
+        AND (owner IS NULL OR owner = $4 OR claim_until <= $5) ORDER BY due, uid LIMIT $6 FOR UPDATE SKIP LOCKED",
+    claim: "UPDATE {p}jobs SET owner = $1, claim_until = $2, fence = fence + 1, nudged = 0 \
+        WHERE uid = ANY(ARRAY(SELECT jsonb_array_elements_text($3::jsonb)))",
+    quarantine: "WITH {rows} UPDATE {p}jobs AS k SET state = CASE WHEN {is_live} THEN 'quarantined' ELSE state END, \
+        reason = j.value->>1, due = NULL, owner = NULL, claim_until = NULL FROM j WHERE k.uid = j.value->>0",
+    next: "SELECT (SELECT due FROM {p}jobs WHERE due > $1 AND {is_able} AND state <> 'quarantined' {unheld} \
+            ORDER BY due, uid LIMIT 1), \
+        (SELECT min(CASE WHEN owner <> $4 THEN claim_until ELSE due END) FROM {p}jobs WHERE due <= {seen $1} AND {is_able} \
+            AND state <> 'quarantined' AND (owner IS DISTINCT FROM $4 OR claim_until < $5)), \
+        (SELECT min(coalesce(lease_until, $1)) FROM {p}nodes AS n WHERE id <> $4 \
+            AND (SELECT true FROM {p}runs AS r WHERE r.owner = n.id AND r.state = 'running' LIMIT 1))",
+    declined: "SELECT id, task, v FROM {p}jobs WHERE due <= $1 AND owner IS NULL \
+        AND state <> 'quarantined' AND NOT ({is_able}) ORDER BY due, uid LIMIT $4",
+
+    node: "SELECT lease_until, last_claim_seq FROM {p}nodes WHERE id = $1 FOR UPDATE",
+    lapsed: "SELECT id FROM {p}nodes WHERE id <> $1 AND (lease_until IS NULL OR lease_until <= $2) \
+        ORDER BY id FOR UPDATE SKIP LOCKED",
+    write_node: "INSERT INTO {p}nodes AS n (id, lease_until, last_claim_seq) SELECT $1, $2, $3 \
+        WHERE EXISTS (SELECT 1 FROM {p}runs WHERE owner = $1 AND state = 'running') \
+        OR EXISTS (SELECT 1 FROM {p}jobs WHERE due <= {seen $4} AND owner = $1) \
+        ON CONFLICT (id) DO UPDATE SET lease_until = greatest(excluded.lease_until, n.lease_until), \
+        last_claim_seq = greatest(excluded.last_claim_seq, n.last_claim_seq)",
+    renew_node: "INSERT INTO {p}nodes AS n (id, lease_until, last_claim_seq) SELECT $1, $2, 0 \
+        WHERE EXISTS (SELECT 1 FROM {p}nodes WHERE id = $1) \
+        OR EXISTS (SELECT 1 FROM {p}runs WHERE owner = $1 AND state = 'running') \
+        ON CONFLICT (id) DO UPDATE SET lease_until = greatest(excluded.lease_until, n.lease_until)",
+    take_node: "UPDATE {p}nodes SET lease_until = NULL WHERE id = $1",
+    delete_node: "DELETE FROM {p}nodes WHERE id = $1",
+    running: "SELECT {run} FROM {p}runs AS r WHERE owner = $1 AND state = 'running' \
+        AND (SELECT true FROM {p}jobs AS k WHERE k.uid = r.uid) ORDER BY uid, seq LIMIT $2",
+    asked: "SELECT uid, seq FROM {p}runs WHERE owner = $1 AND state = 'running' AND cancel_requested = 1 \
+        ORDER BY uid, seq",
+    unclaim: "UPDATE {p}jobs SET owner = NULL, claim_until = NULL WHERE due <= {seen $2} AND owner = $1",
+};

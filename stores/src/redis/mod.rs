@@ -1,0 +1,224 @@
+//! Jobs in Redis.
+
+mod call;
+mod claim;
+mod connection;
+mod failure;
+mod listing;
+mod options;
+mod reply;
+mod script;
+mod verbs;
+mod watch;
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use scheduler_core::{
+    JobId, JobRow, JobStore, Listed, NodeId, Run, RunId,
+    store::{
+        Cancelled, Change, Claim, Claimed, Durability, Inserted, JobQuery, Record, Recorded, Removed, RunQuery, Settle,
+        Settled, Stamped, StoreError, StoreLimits, Turn, TurnReply, Update, Updated, Wakes,
+    },
+};
+
+pub use self::options::RedisOptions;
+use self::{connection::Link, watch::Watch};
+
+/// Keeps jobs in Redis or Valkey, shared by any number of nodes.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), scheduler_core::store::StoreError> {
+/// use scheduler_stores::RedisStore;
+///
+/// let store = RedisStore::connect("redis://127.0.0.1:6379/0").await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Each verb is one script that the server runs as a whole, so that neither a crash nor another node can come in between.
+/// The server's clock decides. It takes Redis from 7.0 on, which it is tested with, or Valkey. In a cluster the URL names
+/// the node that has the slot of the prefix, since all keys are in one; after the slot has moved, calls fail and say where
+/// to. The server's user needs all commands, on keys and channels that begin with `{prefix}:`.
+///
+/// Clones share their connections: one for calls and one for news. They are served by a thread of the store, so that a
+/// store works inside of tokio, of any other runtime, and without one. Connecting takes at most 5 seconds, an answer 10,
+/// and a call 15, after which it is [`Unavailable`](scheduler_core::store::StoreErrorKind::Unavailable); the next call
+/// connects anew.
+///
+/// # Durability
+///
+/// A call has reached the server when it returns. What the server loses when it dies is up to its configuration:
+///
+/// | configuration | when the server is killed | when the power fails |
+/// |---|---|---|
+/// | `appendonly yes`, `appendfsync always` | nothing | nothing |
+/// | `appendonly yes`, `appendfsync everysec` | nothing | the last second or two |
+/// | only `save` | all since the last snapshot | all since the last snapshot |
+/// | neither | everything | everything |
+///
+/// What is lost is lost as whole calls: an end that is forgotten makes a run be taken over and run again, an insert that is
+/// forgotten never runs. A replica that takes over has the same gap, since replication does not wait. `maxmemory-policy`
+/// has to be `noeviction`, the default: the others delete jobs. If the memory is full, calls are `Unavailable` and nothing
+/// is half-written.
+///
+/// # Keys
+///
+/// Other programs may read them, and add jobs. Times are whole microseconds since 1970 in UTC. The keys begin with the prefix
+/// of [`RedisOptions::key_prefix`] in braces, by default `{scheduler}:`. A *kind* is a job's version and task, as in `1:report`.
+///
+/// | key | type | what it has |
+/// |---|---|---|
+/// | `job:UID` | hash | a job; the uid is 32 hexadecimal digits |
+/// | `open:UID` | hash | its runs that have not ended, by number, in JSON |
+/// | `ended:UID` | sorted set | its ended runs in JSON, scored by number |
+/// | `ids` | sorted set | `ID`, a NUL and `UID` of each live job, all with score 0 |
+/// | `due:KIND` | sorted set | the uids of unclaimed jobs, scored by `due` |
+/// | `due` | sorted set | the kinds, scored by the lowest score in `due:KIND` |
+/// | `claims:NODE` | sorted set | `UID`, a line feed and the kind of each job that a node has claimed, scored by the claim's end |
+/// | `claimers` | set | the nodes that have claimed jobs |
+/// | `running:NODE`, `asked:NODE` | sorted set | `UID:NUMBER` of the runs that a node runs, or is asked to stop |
+/// | `nodes` | hash | `LEASE SEQ` of each node that holds something: the end of its lease, the number of its last claim |
+/// | `meta` | hash | `schema`, the version of these keys |
+/// | `changes` | channel | `due TIME`, `cancel NODE` or `resync`, for schedulers that wait |
+///
+/// Fields of a job: `id`, `body`, the definition in JSON ([`JobBody`](scheduler_core::JobBody)), and its copies `task`, `v`,
+/// `max_instances` and `history`, which have to agree with it; `state`, `reason`, `next_fire_time`, `due`, `last_end`,
+/// `blocked`, `nudged`, `revision`, `fence`, `settled_fence`, `last_seq`, `owner`, `claim_until`, and `totals`, as in
+/// `{"ok":3}`. A field that is not there is 0, none, `active` or a default. To add a job, make sure that `ids` does not have
+/// the id, and write in one transaction:
+///
+/// ```text
+/// MULTI
+/// HSET {scheduler}:job:9f8e7d6c5b4a39281706f5e4d3c2b1a0 id nightly task report v 1 next_fire_time 1798794000000000
+///      due 1798794000000000 body '{"v":1,"task":"report","trigger":{"type":"date","at":"2027-01-01T09:00:00Z"}}'
+/// ZADD {scheduler}:ids 0 "nightly\x009f8e7d6c5b4a39281706f5e4d3c2b1a0"
+/// ZADD {scheduler}:due:1:report 1798794000000000 9f8e7d6c5b4a39281706f5e4d3c2b1a0
+/// ZADD {scheduler}:due LT 1798794000000000 1:report
+/// PUBLISH {scheduler}:changes "due 1798794000000000"
+/// EXEC
+/// ```
+///
+/// A job that cannot be read is never deleted: it is listed as it is, and set to `state` `quarantined` with a `reason`
+/// when it would be due.
+#[derive(Clone)]
+#[doc(alias = "RedisJobStore")]
+pub struct RedisStore {
+    link: Arc<Link>,
+    watch: Arc<Watch>,
+}
+
+impl RedisStore {
+    /// The most jobs, moves or entries of one call. The server does nothing else meanwhile and takes about twenty
+    /// microseconds for each, so that a turn which carries as many of all three keeps others waiting for some ten
+    /// milliseconds at most.
+    const BATCH: usize = 200;
+
+    /// Connects to a server, as in `redis://user:password@host:6379/0`, `rediss://` for encryption, or
+    /// `redis+unix:///run/redis.sock`.
+    ///
+    /// # Errors
+    ///
+    /// The URL is not valid, the server cannot be reached, or has keys of a newer version.
+    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        RedisOptions::new().connect(url).await
+    }
+
+    /// Connects with what an application's client has of addresses, names and certificates.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    pub async fn from_client(client: &redis::Client) -> Result<Self, StoreError> {
+        RedisOptions::new().from_client(client).await
+    }
+
+    async fn new(options: RedisOptions, client: redis::Client) -> Result<Self, StoreError> {
+        let link = Arc::new(Link::new(options, client)?);
+        verbs::prepare(&link).await?;
+        let watch = Arc::new(Watch::new(Arc::clone(&link)));
+        Ok(Self { link, watch })
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore")
+            .field("place", &self.link.failures.place())
+            .field("options", &self.link.options)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl JobStore for RedisStore {
+    fn limits(&self) -> StoreLimits {
+        StoreLimits {
+            payload: self.link.options.payload,
+            batch: Self::BATCH,
+            clock: self.link.options.clock,
+            wakes: Wakes::Push,
+            durability: Durability::Durable,
+        }
+    }
+
+    async fn insert(&self, at: DateTime<Utc>, jobs: &[JobRow]) -> Result<Stamped<Vec<Inserted>>, StoreError> {
+        verbs::insert(&self.link, at, jobs).await
+    }
+
+    async fn update(&self, at: DateTime<Utc>, update: &Update) -> Result<Stamped<Updated>, StoreError> {
+        verbs::update(&self.link, at, update).await
+    }
+
+    async fn cancel(&self, at: DateTime<Utc>, job: &JobId, run: RunId) -> Result<Stamped<Cancelled>, StoreError> {
+        verbs::cancel(&self.link, at, job, run).await
+    }
+
+    async fn remove(&self, at: DateTime<Utc>, ids: &[JobId]) -> Result<Stamped<Vec<Removed>>, StoreError> {
+        verbs::remove(&self.link, at, ids).await
+    }
+
+    async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<u64>, StoreError> {
+        verbs::remove_all(&self.link, at).await
+    }
+
+    async fn job(&self, id: &JobId) -> Result<Option<Listed>, StoreError> {
+        listing::job(&self.link, id).await
+    }
+
+    async fn jobs(&self, query: &JobQuery) -> Result<Vec<Listed>, StoreError> {
+        listing::jobs(&self.link, query).await
+    }
+
+    async fn runs(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
+        listing::runs(&self.link, query).await
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {
+        let turn = Turn { claim: Some(claim.clone()), ..Turn::default() };
+        Ok(verbs::turn(&self.link, &turn).await?.claim.expect("a turn answers the verbs that it carries"))
+    }
+
+    async fn settle(&self, settle: &Settle) -> Result<Settled, StoreError> {
+        let turn = Turn { settle: Some(settle.clone()), ..Turn::default() };
+        Ok(verbs::turn(&self.link, &turn).await?.settle.expect("a turn answers the verbs that it carries"))
+    }
+
+    async fn record(&self, record: &Record) -> Result<Recorded, StoreError> {
+        let turn = Turn { record: Some(record.clone()), ..Turn::default() };
+        Ok(verbs::turn(&self.link, &turn).await?.record.expect("a turn answers the verbs that it carries"))
+    }
+
+    async fn release(&self, at: DateTime<Utc>, owner: &NodeId) -> Result<(), StoreError> {
+        verbs::release(&self.link, at, owner).await
+    }
+
+    async fn changed(&self, seen: u64) -> Result<Change, StoreError> {
+        self.watch.changed(seen).await
+    }
+
+    async fn turn(&self, turn: &Turn) -> Result<TurnReply, StoreError> {
+        verbs::turn(&self.link, turn).await
+    }
+}

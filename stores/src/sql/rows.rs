@@ -1,0 +1,126 @@
+//! Rows on their way into a statement.
+
+use std::fmt::{self, Write};
+
+use chrono::{DateTime, Utc};
+use scheduler_core::{JobBody, JobState, Run, RunState};
+use serde_json::Value;
+
+use crate::{codec::encode_totals, head::Head};
+
+/// One JSON array of arrays.
+#[derive(Debug)]
+pub(super) struct Rows {
+    text: String,
+}
+
+impl Rows {
+    pub(super) fn new() -> Self {
+        Self { text: "[".to_owned() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.text.len() == 1
+    }
+
+    /// How many bytes the rows have so far.
+    pub(super) fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Adds a row.
+    pub(super) fn add(&mut self, row: impl FnOnce(&mut Self)) {
+        self.text.push_str(if self.is_empty() { "[" } else { ",[" });
+        row(self);
+        self.text.pop(); // the last comma
+        self.text.push(']');
+    }
+
+    /// The JSON text.
+    pub(super) fn finish(mut self) -> String {
+        self.text.push(']');
+        self.text
+    }
+
+    pub(super) fn integer(&mut self, value: impl fmt::Display) {
+        write!(self.text, "{value},").expect("a string takes all that is written");
+    }
+
+    pub(super) fn value(&mut self, value: &Value) {
+        self.integer(value);
+    }
+
+    pub(super) fn word(&mut self, value: &str) {
+        self.text.push_str(&serde_json::to_string(value).expect("a text has a JSON form"));
+        self.text.push(',');
+    }
+
+    /// The columns of [`HEAD`](crate::codec::HEAD).
+    pub(super) fn head(&mut self, head: &Head) {
+        let reason = match &head.state {
+            JobState::Quarantined(reason) => Some(reason.as_str()),
+            _ => None,
+        };
+        self.word(head.state.as_str());
+        self.optional(reason, Self::word);
+        self.time(head.next_fire_time);
+        self.time(head.due);
+        self.time(head.last_end);
+        self.integer(u8::from(head.blocked));
+        self.integer(u8::from(head.nudged));
+        self.integer(head.revision);
+        self.integer(head.fence);
+        self.integer(head.settled_fence);
+        self.integer(head.last_seq);
+        self.optional(head.held.as_ref().map(|held| held.owner.as_str()), Self::word);
+        self.time(head.held.as_ref().map(|held| held.until));
+        self.word(&encode_totals(&head.totals));
+    }
+
+    /// The columns of [`DEFINITION`](crate::codec::DEFINITION), where the body is given as text.
+    pub(super) fn definition(&mut self, body: &JobBody, text: &str) {
+        self.word(body.task.as_str());
+        self.integer(body.v);
+        self.integer(body.options.max_instances);
+        self.integer(body.options.history);
+        self.word(text);
+    }
+
+    /// The columns of [`RUN`](crate::codec::RUN).
+    pub(super) fn run(&mut self, run: &Run) {
+        let (state, wait, verdict) = match run.state {
+            RunState::Waiting(wait) => ("waiting", Some(wait.as_str()), None),
+            RunState::Running => ("running", None, None),
+            RunState::Ended(verdict) => ("ended", None, Some(verdict.as_str())),
+        };
+        self.word(&run.id.uid.to_string());
+        self.integer(run.id.seq);
+        self.time(Some(run.fire_time));
+        self.time(run.first);
+        self.optional(run.count, Self::integer);
+        self.word(state);
+        self.optional(wait, Self::word);
+        self.optional(verdict, Self::word);
+        self.integer(run.attempt);
+        self.integer(run.takeovers);
+        self.time(Some(run.due));
+        self.optional(run.owner.as_ref().map(|owner| owner.as_str()), Self::word);
+        self.integer(run.fence);
+        self.integer(u8::from(run.cancel_requested));
+        self.time(run.started);
+        self.time(run.ended);
+        self.optional(run.duration.map(|it| it.as_micros()), Self::integer);
+        self.optional(run.error.as_deref(), Self::word);
+    }
+
+    fn time(&mut self, time: Option<DateTime<Utc>>) {
+        self.optional(time.map(|time| time.timestamp_micros()), Self::integer);
+    }
+
+    fn optional<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
+        match value {
+            Some(value) => write(self, value),
+            None => self.text.push_str("null,"),
+        }
+    }
+}

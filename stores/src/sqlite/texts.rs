@@ -1,0 +1,130 @@
+//! The statements as SQLite takes them. None scans a table; a test asks SQLite for its plan of each.
+
+use crate::sql::{Lists, Statements};
+
+pub(super) fn statements(prefix: &str) -> Statements {
+    // Without this each column would write the whole row as JSON text anew.
+    let rows = "j AS MATERIALIZED (SELECT value FROM json_each(?1))";
+    let lists = Lists::new(prefix, "rowid", |at, _| format!("j.value->>{at}")).with("{rows}", rows);
+    TEXTS.map(|text| lists.fill(text))
+}
+
+/// Counts a change, which other processes look out for.
+pub(super) fn count_change(prefix: &str) -> String {
+    format!("UPDATE {prefix}meta SET value = value + 1 WHERE key = 'changes'")
+}
+
+/// The counter of changes.
+pub(super) fn changes(prefix: &str) -> String {
+    format!("SELECT value FROM {prefix}meta WHERE key = 'changes'")
+}
+
+const TEXTS: Statements<&str> = Statements {
+    insert: "WITH {rows} INSERT INTO {p}jobs ({inserted}) SELECT {insert_values} FROM j \
+        WHERE true ON CONFLICT DO NOTHING RETURNING uid",
+    known: "SELECT uid FROM {p}jobs WHERE uid IN (SELECT value FROM json_each(?1))",
+    jobs_by_id: "SELECT {job} FROM {p}jobs WHERE id IN (SELECT value FROM json_each(?1)) \
+        AND state NOT IN ('ending', 'removed')",
+    job_by_uid: "SELECT {job} FROM {p}jobs WHERE uid = ?1",
+    jobs: "SELECT {job} FROM {p}jobs INDEXED BY {p}jobs_live WHERE state NOT IN ('ending', 'removed') AND id > ?1 \
+        ORDER BY id LIMIT ?2",
+    runs: "SELECT {run} FROM {p}runs AS r WHERE uid = ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ?3",
+
+    heads: "SELECT {head} FROM {p}jobs WHERE uid IN (SELECT value FROM json_each(?1))",
+    // One writer at a time: there is nothing to wait for.
+    free_heads: "SELECT {head} FROM {p}jobs WHERE uid IN (SELECT value FROM json_each(?1))",
+    heads_by_id: "SELECT {head} FROM {p}jobs WHERE id IN (SELECT value FROM json_each(?1)) \
+        AND state NOT IN ('ending', 'removed')",
+    heads_of_live: "SELECT {head} FROM {p}jobs INDEXED BY {p}jobs_live WHERE state NOT IN ('ending', 'removed') \
+        ORDER BY id LIMIT ?1",
+    open_runs: "SELECT {run} FROM json_each(?1) AS j CROSS JOIN {p}runs AS r INDEXED BY {p}runs_open \
+        WHERE r.uid = j.value AND r.state <> 'ended'",
+    runs_by_key: "SELECT {run} FROM json_each(?1) AS j CROSS JOIN {p}runs AS r \
+        WHERE r.uid = j.value->>0 AND r.seq = j.value->>1",
+    write_heads: "WITH {rows} UPDATE {p}jobs SET {head_set} FROM j WHERE {p}jobs.rowid = j.value->>0",
+    write_definitions: "WITH {rows} UPDATE {p}jobs SET {definition_set} FROM j WHERE {p}jobs.rowid = j.value->>0",
+    write_runs: "WITH {rows} INSERT OR REPLACE INTO {p}runs ({runs}) SELECT {run_values} FROM j",
+    delete_runs: "DELETE FROM {p}runs WHERE uid IN \
+        (SELECT uid FROM {p}jobs WHERE rowid IN (SELECT value FROM json_each(?1)))",
+    delete_jobs: "DELETE FROM {p}jobs WHERE rowid IN (SELECT value FROM json_each(?1))",
+    prune: "WITH {rows}, ended AS (SELECT r.uid, r.seq, j.value->>1 AS kept, \
+        row_number() OVER (PARTITION BY r.uid ORDER BY r.seq DESC) AS place \
+        FROM j CROSS JOIN {p}runs AS r WHERE r.uid = j.value->>0 AND r.state = 'ended') \
+        DELETE FROM {p}runs WHERE (uid, seq) IN (SELECT uid, seq FROM ended WHERE place > kept)",
+
+    due: "SELECT {job} FROM {p}jobs INDEXED BY {p}jobs_due WHERE due <= ?1 \
+        AND task IN (SELECT value FROM json_each(?2)) AND v <= ?3 AND state <> 'quarantined' \
+        AND (owner IS NULL OR owner = ?4 OR claim_until <= ?5) ORDER BY due, uid LIMIT ?6",
+    claim: "UPDATE {p}jobs SET owner = ?1, claim_until = ?2, fence = fence + 1, nudged = 0 \
+        WHERE rowid IN (SELECT value FROM json_each(?3))",
+    quarantine: "UPDATE {p}jobs SET state = iif(state IN ('ending', 'removed'), state, 'quarantined'), \
+        reason = j.value->>1, due = NULL, owner = NULL, claim_until = NULL \
+        FROM json_each(?1) AS j WHERE {p}jobs.rowid = j.value->>0",
+    next: "SELECT (SELECT due FROM {p}jobs INDEXED BY {p}jobs_due WHERE due > ?1 \
+            AND task IN (SELECT value FROM json_each(?2)) AND v <= ?3 AND state <> 'quarantined' \
+            AND (owner IS NULL OR owner = ?4) ORDER BY due, uid LIMIT 1), \
+        (SELECT min(claim_until) FROM {p}jobs INDEXED BY {p}jobs_claimed WHERE owner IS NOT NULL \
+            AND owner <> ?4 AND task IN (SELECT value FROM json_each(?2)) AND v <= ?3 AND state <> 'quarantined'), \
+        (SELECT min(coalesce(lease_until, ?1)) FROM {p}nodes AS n WHERE id <> ?4 \
+            AND EXISTS (SELECT 1 FROM {p}runs AS r WHERE r.owner = n.id AND r.state = 'running'))",
+    declined: "SELECT id, task, v FROM {p}jobs INDEXED BY {p}jobs_due WHERE due <= ?1 AND owner IS NULL \
+        AND state <> 'quarantined' AND NOT (task IN (SELECT value FROM json_each(?2)) AND v <= ?3) \
+        ORDER BY due, uid LIMIT ?4",
+
+    node: "SELECT lease_until, last_claim_seq FROM {p}nodes WHERE id = ?1",
+    lapsed: "SELECT id FROM {p}nodes AS n WHERE id <> ?1 AND (lease_until IS NULL OR lease_until <= ?2) \
+        ORDER BY id",
+    write_node: "INSERT INTO {p}nodes (id, lease_until, last_claim_seq) SELECT ?1, ?2, ?3 \
+        WHERE EXISTS (SELECT 1 FROM {p}jobs WHERE owner = ?1) \
+        OR EXISTS (SELECT 1 FROM {p}runs WHERE owner = ?1 AND state = 'running') \
+        ON CONFLICT (id) DO UPDATE SET lease_until = max(excluded.lease_until, coalesce(lease_until, 0)), \
+        last_claim_seq = excluded.last_claim_seq",
+    renew_node: "INSERT INTO {p}nodes (id, lease_until, last_claim_seq) SELECT ?1, ?2, 0 \
+        WHERE EXISTS (SELECT 1 FROM {p}nodes WHERE id = ?1) \
+        OR EXISTS (SELECT 1 FROM {p}runs WHERE owner = ?1 AND state = 'running') \
+        ON CONFLICT (id) DO UPDATE SET lease_until = max(excluded.lease_until, coalesce(lease_until, 0))",
+    take_node: "UPDATE {p}nodes SET lease_until = NULL WHERE id = ?1",
+    delete_node: "DELETE FROM {p}nodes WHERE id = ?1",
+    running: "SELECT {run} FROM {p}runs AS r INDEXED BY {p}runs_running WHERE owner = ?1 AND state = 'running' \
+        AND EXISTS (SELECT 1 FROM {p}jobs AS k WHERE k.uid = r.uid) ORDER BY uid, seq LIMIT ?2",
+    asked: "SELECT uid, seq FROM {p}runs INDEXED BY {p}runs_running WHERE owner = ?1 AND state = 'running' \
+        AND cancel_requested = 1 ORDER BY uid, seq",
+    unclaim: "UPDATE {p}jobs SET owner = NULL, claim_until = NULL WHERE owner = ?1",
+};
+
+#[cfg(test)]
+mod tests {
+    use std::str::FromStr;
+
+    use sqlx::{AssertSqlSafe, ConnectOptions, Row, sqlite::SqliteConnectOptions};
+
+    use super::statements;
+    use crate::SqliteStore;
+
+    /// A statement that scans a table gets slower with each job. Scans of its argument, of what it has found, of the few nodes, and along an index are none.
+    #[test]
+    fn no_statement_scans_a_table() {
+        futures_lite::future::block_on(async {
+            let folder = tempfile::TempDir::new().unwrap();
+            let url = format!("sqlite://{}/jobs.db", folder.path().display());
+            drop(SqliteStore::connect(&url).await.unwrap());
+            let mut connection = SqliteConnectOptions::from_str(&url).unwrap().connect().await.unwrap();
+            for (name, text) in statements("scheduler_").all() {
+                let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"));
+                let rows = sqlx::query(explain).fetch_all(&mut connection).await.unwrap();
+                let plan: Vec<String> = rows.iter().map(|row| row.get::<String, _>("detail")).collect();
+                for step in plan.iter().filter(|step| step.starts_with("SCAN")) {
+                    let is_argument = ["SCAN j", "SCAN json_each ", "SCAN CONSTANT", "SCAN (subquery", "SCAN ended"]
+                        .iter()
+                        .any(|it| step.starts_with(it));
+                    let is_nodes = step == "SCAN n";
+                    assert!(is_argument || is_nodes || step.contains("USING INDEX"), "{name}: {plan:#?}");
+                }
+                if name == "due" {
+                    assert_eq!(plan[0], "SEARCH scheduler_jobs USING INDEX scheduler_jobs_due (due<?)");
+                    assert!(plan.iter().all(|step| !step.contains("ORDER BY")), "{plan:#?}");
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,342 @@
+//! What documents ask of ZooKeeper.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    panic::AssertUnwindSafe,
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use futures_util::{
+    FutureExt,
+    future::{join_all, try_join, try_join_all},
+};
+use scheduler_core::{
+    JobId, NodeId, Run, Uid,
+    store::{Change, Claim, Clock, Declined, Durability, Hint, StoreError, StoreErrorKind, StoreLimits, Wakes},
+};
+use serde_json::{Map, Value};
+use zookeeper_client::{CreateMode, Error};
+
+use super::{
+    BATCH, Shared,
+    call::{Call, Via, held_name},
+    names::{sorted_ids, unescape},
+    write::{Write, Written, is_lost, version_from, version_of},
+};
+use crate::documents::{
+    Added, Document, HoldKind, Node, Replace, Shelf, node_fields, node_of, run_fields, run_of, text,
+};
+
+#[async_trait]
+impl Shelf for Shared {
+    fn limits(&self) -> StoreLimits {
+        StoreLimits {
+            payload: self.options.payload,
+            batch: BATCH,
+            clock: Clock::Caller,
+            wakes: Wakes::Push,
+            durability: Durability::Durable,
+        }
+    }
+
+    fn place(&self) -> String {
+        self.failures.place().to_owned()
+    }
+
+    async fn now(&self, at: DateTime<Utc>) -> Result<DateTime<Utc>, StoreError> {
+        Ok(at)
+    }
+
+    async fn add(&self, documents: &[Document]) -> Result<Vec<Added>, StoreError> {
+        let call = self.begin().await?;
+        call.bound(call.add(documents)).await
+    }
+
+    async fn by_key(&self, keys: &BTreeSet<String>) -> Result<Vec<Document>, StoreError> {
+        let call = self.begin().await?;
+        call.bound(call.documents(keys.iter().map(|key| (key.clone(), Via::Key)))).await
+    }
+
+    async fn by_live_id(&self, ids: &BTreeSet<JobId>) -> Result<Vec<Document>, StoreError> {
+        let call = self.begin().await?;
+        let ids: Vec<_> = ids.iter().cloned().collect();
+        // The servers take what is sent in its order.
+        call.bound(async { try_join(call.sync(), call.by_live_ids(&ids)).await.map(|((), documents)| documents) }).await
+    }
+
+    async fn list(&self, after: Option<&JobId>, limit: usize) -> Result<Vec<Document>, StoreError> {
+        let call = self.begin().await?;
+        call.bound(call.list(after, limit)).await
+    }
+
+    async fn replace(&self, replacements: &[Replace]) -> Result<Vec<bool>, StoreError> {
+        let call = self.begin().await?;
+        call.bound(call.replace(replacements)).await
+    }
+
+    async fn due(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<Document>, StoreError> {
+        let call = self.begin().await?;
+        call.bound(call.due(claim, now, limit)).await
+    }
+
+    async fn next_due(&self, claim: &Claim, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let call = self.begin().await?;
+        call.bound(call.next_due(claim, now)).await
+    }
+
+    async fn next_claim_end(&self, claim: &Claim) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let call = self.begin().await?;
+        call.bound(call.next_claim_end(claim)).await
+    }
+
+    async fn declined(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<Declined>, StoreError> {
+        let call = self.begin().await?;
+        call.bound(call.declined(claim, now, limit)).await
+    }
+
+    async fn held_by(&self, node: &NodeId, hold: HoldKind, limit: usize) -> Result<Vec<Document>, StoreError> {
+        let call = self.begin().await?;
+        call.bound(call.held_by(node, hold, limit)).await
+    }
+
+    async fn running_nodes(&self) -> Result<BTreeSet<NodeId>, StoreError> {
+        let call = self.begin().await?;
+        call.bound(call.running_nodes()).await
+    }
+
+    async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
+        let call = self.begin().await?;
+        call.bound(call.nodes()).await
+    }
+
+    async fn node(&self, id: &NodeId) -> Result<Option<Node>, StoreError> {
+        let call = self.begin().await?;
+        call.bound(call.node(id)).await
+    }
+
+    async fn put_node(&self, node: &Node) -> Result<Option<Node>, StoreError> {
+        let call = self.begin().await?;
+        call.bound(call.put_node(node)).await
+    }
+
+    async fn remove_node(&self, node: &Node) -> Result<bool, StoreError> {
+        let call = self.begin().await?;
+        let path = self.names.node(&node.id);
+        let deleted = call.client.delete(&path, Some(version_of(node.version)));
+        call.bound(async { Ok(call.done(deleted.await)?.is_some()) }).await
+    }
+
+    async fn file(&self, runs: &[Run]) -> Result<(), StoreError> {
+        let call = self.begin().await?;
+        call.bound(call.file(runs)).await
+    }
+
+    async fn filed(&self, runs: &BTreeSet<(Uid, u64)>) -> Result<Vec<Run>, StoreError> {
+        let call = self.begin().await?;
+        call.bound(call.filed(runs.iter().copied())).await
+    }
+
+    async fn filed_page(&self, uid: Uid, before: u64, limit: usize) -> Result<Vec<Run>, StoreError> {
+        let call = self.begin().await?;
+        call.bound(async {
+            let page = call.numbers(uid).await?.into_iter().filter(|seq| *seq < before).take(limit);
+            call.filed(page.map(|seq| (uid, seq))).await
+        })
+        .await
+    }
+
+    async fn prune(&self, below: &[(Uid, u64)]) -> Result<(), StoreError> {
+        let call = self.begin().await?;
+        call.bound(try_join_all(below.iter().map(|(uid, end)| call.prune(*uid, *end)))).await.map(drop)
+    }
+
+    async fn tell(&self) -> Result<(), StoreError> {
+        let call = self.begin().await?;
+        let path = self.names.changes();
+        call.bound(async { call.client.set_data(&path, &[], None).await.map_err(|error| self.failures.of(error)) })
+            .await
+            .map(drop)
+    }
+
+    async fn changed(&self, seen: u64) -> Result<Change, StoreError> {
+        let path = self.names.changes();
+        loop {
+            let call = self.begin().await?;
+            let look = async { call.client.get_and_watch_data(&path).await.map_err(|error| self.failures.of(error)) };
+            let (_, stat, watcher) = call.bound(look).await?;
+            // The number of the last transaction that has written to it, the same on all servers.
+            let now = stat.mzxid.cast_unsigned();
+            if now != seen {
+                return Ok(Change { seen: now, hint: Some(Hint::Resync) });
+            }
+            // After the end of the session the next look is through another one; what came in between shows then. A
+            // client of the application's may end without a word, with its runtime, of which the watcher makes a panic.
+            if AssertUnwindSafe(watcher.changed()).catch_unwind().await.is_err() {
+                return Err(self.failures.new_error(StoreErrorKind::Unavailable, "the client is gone"));
+            }
+        }
+    }
+}
+
+impl Call<'_> {
+    async fn bound<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        self.shared.session.bound(&self.client, call).await
+    }
+
+    async fn add(&self, documents: &[Document]) -> Result<Vec<Added>, StoreError> {
+        let mut added = Vec::with_capacity(documents.len());
+        while added.len() < documents.len() {
+            // Documents that might be in each other's way are not under way at the same time.
+            let (mut keys, mut ids) = (BTreeSet::new(), BTreeSet::new());
+            let round = documents[added.len()..].iter().take_while(|document| {
+                let id = document.index().live_id;
+                keys.insert(&document.key) && id.is_none_or(|id| ids.insert(id))
+            });
+            let round = round.map(|document| Write::add(self, document)).collect::<Result<Vec<_>, _>>()?;
+            added.extend(self.write(&round).await?.into_iter().map(|written| match written {
+                Written::Done => Added::Added,
+                Written::Lost => Added::KeyIsTaken,
+                Written::IdIsTaken => Added::IdIsTaken,
+            }));
+        }
+        Ok(added)
+    }
+
+    async fn replace(&self, replacements: &[Replace]) -> Result<Vec<bool>, StoreError> {
+        let writes = replacements.iter().map(|it| Write::replace(self, &it.old, it.new.as_ref()));
+        let writes = writes.collect::<Result<Vec<_>, _>>()?;
+        Ok(self.write(&writes).await?.into_iter().map(|written| written == Written::Done).collect())
+    }
+
+    async fn list(&self, after: Option<&JobId>, limit: usize) -> Result<Vec<Document>, StoreError> {
+        let folder = self.names().ids();
+        let ((), names) = try_join(self.sync(), self.children(&folder)).await?;
+        let ids = sorted_ids(names);
+        let mut left = &ids[ids.partition_point(|id| after.is_some_and(|after| id <= after))..];
+        let mut documents = Vec::new();
+        // Mostly the first look is enough; ids that another program has left without a job take more of them.
+        let mut width = limit;
+        while documents.len() < limit && !left.is_empty() {
+            let (page, rest) = left.split_at(left.len().min(width));
+            documents.extend(self.by_live_ids(page).await?);
+            left = rest;
+            width = (width * 2).clamp(1, BATCH);
+        }
+        documents.truncate(limit);
+        Ok(documents)
+    }
+
+    async fn held_by(&self, node: &NodeId, hold: HoldKind, limit: usize) -> Result<Vec<Document>, StoreError> {
+        let names = self.children(&self.names().held(hold, node)).await?;
+        let mut keys: Vec<_> = names.iter().filter_map(|name| held_name(hold, node, name)).collect();
+        keys.sort_unstable();
+        let mut left = keys.as_slice();
+        let mut documents = Vec::new();
+        while documents.len() < limit && !left.is_empty() {
+            let (page, rest) = left.split_at(left.len().min(limit - documents.len()));
+            let found: Vec<_> = page.iter().map(|key| (key.clone(), Via::Hold(hold, node))).collect();
+            documents.extend(self.documents(found).await?);
+            left = rest;
+        }
+        Ok(documents)
+    }
+
+    async fn running_nodes(&self) -> Result<BTreeSet<NodeId>, StoreError> {
+        let names = self.children(&self.names().holders(HoldKind::Run)).await?;
+        let nodes = names.iter().filter_map(|name| unescape(name)).map(|node| async move {
+            let node = NodeId::from(node);
+            let folder = self.names().held(HoldKind::Run, &node);
+            let stat = self.client.check_stat(&folder).await.map_err(|error| self.failures().of(error))?;
+            // An empty folder stays until the servers sweep.
+            Ok::<_, StoreError>(stat.filter(|stat| stat.num_children > 0).map(|_| node))
+        });
+        Ok(try_join_all(nodes).await?.into_iter().flatten().collect())
+    }
+
+    async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
+        let ids = self.children(&self.names().nodes()).await?;
+        let nodes = ids.iter().filter_map(|id| unescape(id)).map(|id| async move { self.node(&id.into()).await });
+        Ok(try_join_all(nodes).await?.into_iter().flatten().collect())
+    }
+
+    async fn node(&self, id: &NodeId) -> Result<Option<Node>, StoreError> {
+        let found = self.data(&self.names().node(id)).await?;
+        Ok(found.map(|(data, stat)| {
+            let fields: Map<String, Value> = serde_json::from_slice(&data).unwrap_or_default();
+            node_of(id.clone(), version_from(stat.version), &fields)
+        }))
+    }
+
+    async fn put_node(&self, node: &Node) -> Result<Option<Node>, StoreError> {
+        let (path, data) = (self.names().node(&node.id), text(&node_fields(node)));
+        let stat = if node.version > 0 {
+            self.client.set_data(&path, data.as_bytes(), Some(version_of(node.version))).await
+        } else {
+            let options = CreateMode::Persistent.with_acls(self.acls());
+            self.client.create(&path, data.as_bytes(), &options).await.map(|(stat, _)| stat)
+        };
+        let version = self.done(stat)?.map(|stat| version_from(stat.version));
+        Ok(version.map(|version| Node { version, ..node.clone() }))
+    }
+
+    /// None if somebody else was faster.
+    fn done<T>(&self, result: Result<T, Error>) -> Result<Option<T>, StoreError> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if is_lost(&error) => Ok(None),
+            Err(error) => Err(self.failures().of(error)),
+        }
+    }
+
+    async fn file(&self, runs: &[Run]) -> Result<(), StoreError> {
+        let mut rows: BTreeMap<String, String> = BTreeMap::new();
+        rows.extend(runs.iter().map(|run| (self.names().run(run.id.uid, run.id.seq), text(&run_fields(run)))));
+        // The server may sweep an empty folder just before.
+        for _ in 0..3 {
+            self.make_folders(rows.keys().map(String::as_str)).await?;
+            let options = CreateMode::Persistent.with_acls(self.acls());
+            let created = rows.iter().map(|(path, row)| self.client.create(path, row.as_bytes(), &options));
+            let created = join_all(created).await;
+            let mut left = BTreeMap::new();
+            for (row, result) in rows.into_iter().zip(created) {
+                match result {
+                    Ok(_) | Err(Error::NodeExists) => {}
+                    Err(Error::NoNode) => drop(left.insert(row.0, row.1)),
+                    Err(error) => return Err(self.failures().of(error)),
+                }
+            }
+            if left.is_empty() {
+                return Ok(());
+            }
+            self.shared.forget_folders();
+            rows = left;
+        }
+        Err(self.failures().new_error(StoreErrorKind::Unavailable, "the folders of ended runs go all the time"))
+    }
+
+    async fn filed(&self, runs: impl Iterator<Item = (Uid, u64)>) -> Result<Vec<Run>, StoreError> {
+        let read = runs.map(|(uid, seq)| async move { self.data(&self.names().run(uid, seq)).await });
+        let rows = try_join_all(read).await?.into_iter().flatten();
+        let fields = rows.filter_map(|(data, _)| serde_json::from_slice::<Map<String, Value>>(&data).ok());
+        Ok(fields.filter_map(|fields| run_of(&fields).ok()).collect())
+    }
+
+    /// The numbers of a job's ended runs, newest first.
+    async fn numbers(&self, uid: Uid) -> Result<Vec<u64>, StoreError> {
+        let names = self.children(&self.names().runs(uid)).await?;
+        let mut numbers: Vec<u64> = names.iter().filter_map(|name| name.parse().ok()).collect();
+        numbers.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(numbers)
+    }
+
+    async fn prune(&self, uid: Uid, end: u64) -> Result<(), StoreError> {
+        let numbers = self.numbers(uid).await?;
+        let paths: Vec<_> =
+            numbers.into_iter().filter(|seq| *seq < end).map(|seq| self.names().run(uid, seq)).collect();
+        for result in join_all(paths.iter().map(|path| self.client.delete(path, None))).await {
+            self.done(result)?;
+        }
+        Ok(())
+    }
+}

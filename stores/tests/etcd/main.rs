@@ -1,0 +1,15 @@
+//! The etcd store, against a real server.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod agreement;
+mod connection;
+mod foreign;
+mod login;
+mod place;
+#[path = "../server/mod.rs"]
+mod server;
+
+/// The store holds what the port promises, without any runtime.
+mod conformance {
+    scheduler_testkit::store_conformance!(crate::place::setup());
+}

@@ -1,0 +1,14 @@
+//! The MySQL or MariaDB store, against a real server.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod dialect;
+#[path = "../every_runtime/mod.rs"]
+mod every_runtime;
+mod hostile;
+mod outages;
+mod schema;
+#[path = "../server/mod.rs"]
+mod server;
+mod sharing;
+#[path = "../sql_servers/mod.rs"]
+mod sql_servers;

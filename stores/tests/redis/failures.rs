@@ -1,0 +1,146 @@
+//! Servers that are away, silent, emptied, newer, or of somebody else.
+
+use std::net::TcpListener;
+
+use scheduler_core::{
+    JobStore,
+    store::{Hint, JobQuery, StoreErrorKind},
+};
+use scheduler_stores::RedisStore;
+use scheduler_testkit::store::{Bench, StoreUnderTest, block_on};
+
+use crate::place::Place;
+
+async fn bench(place: &Place, url: &str) -> Bench {
+    let (a, b) = (place.options().connect(url).await.unwrap(), place.options().connect(url).await.unwrap());
+    Bench::new(StoreUnderTest::new(a, b))
+}
+
+#[test]
+fn a_server_that_is_not_there_says_where_it_was_sought() {
+    block_on(async {
+        let error = RedisStore::connect("redis://ann:secret@127.0.0.1:1/3").await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+        let message = error.to_string();
+        assert!(message.contains("127.0.0.1:1/3") && message.contains("cannot be reached"), "{message}");
+        assert!(!message.contains("secret"), "{message}");
+    });
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_given_up() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}", silent.local_addr().unwrap());
+    let error = block_on(RedisStore::connect(&url)).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+}
+
+#[test]
+fn a_url_that_is_none_says_so_without_its_password() {
+    for url in ["", "no url", "http://ann:secret@host", "redis://ann:secret@host:port", "redis://ann:secret@host/first"]
+    {
+        let error = block_on(RedisStore::connect(url)).unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Incompatible, "{url}");
+        let message = error.to_string();
+        assert!(message.contains("redis://user") && !message.contains("secret"), "{message}");
+    }
+}
+
+#[test]
+fn a_newer_schema_is_refused_with_both_versions() {
+    block_on(async {
+        let place = Place::new();
+        let running = place.open().await;
+        place.run::<()>(&["HSET", "@meta", "schema", "7"]);
+        let error = place.options().connect(&place.url).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Incompatible);
+        let message = error.to_string();
+        assert!(message.contains("newer schema") && message.contains("7 1"), "{message}");
+        // A store that has been open since before stops too.
+        let error = running.jobs(&JobQuery { after: None, limit: 1 }).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Incompatible);
+    });
+}
+
+#[test]
+fn keys_of_another_program_are_left_alone() {
+    block_on(async {
+        let place = Place::new();
+        place.run::<()>(&["SET", "@ids", "mine"]);
+        let bench = bench(&place, &place.url).await;
+        let error = bench.store().insert(bench.at(), &[bench.job("report", bench.at())]).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Incompatible);
+        assert!(error.to_string().contains("key prefix"), "{error}");
+        assert_eq!(place.names(), ["ids", "meta"]);
+    });
+}
+
+#[test]
+fn a_server_that_has_forgotten_the_script_is_told_it_again() {
+    block_on(async {
+        let place = Place::new();
+        let bench = bench(&place, &place.url).await;
+        for id in ["one", "two"] {
+            place.run::<()>(&["SCRIPT", "FLUSH"]);
+            bench.due_job(id).await;
+        }
+        assert_eq!(bench.a().claim().await.jobs.len(), 2);
+    });
+}
+
+#[test]
+fn a_server_that_has_been_emptied_is_used_as_a_new_one() {
+    block_on(async {
+        let place = Place::new();
+        let bench = bench(&place, &place.url).await;
+        bench.due_job("report").await;
+        let started = bench.a().start("report").await;
+        for (key, _) in place.dump() {
+            place.run::<()>(&["DEL", &key]);
+        }
+        let reply = bench.a().record(&[started.entry(scheduler_core::store::RunReport::Release)]).await;
+        assert_eq!(reply.outcomes, [scheduler_core::store::RecordOutcome::Gone]);
+        assert_eq!(bench.a().claim().await.jobs, []);
+        bench.due_job("report").await;
+        assert_eq!(bench.b().claim().await.jobs.len(), 1);
+        assert_eq!(place.run::<String>(&["HGET", "@meta", "schema"]), "1");
+    });
+}
+
+#[test]
+fn a_connection_that_breaks_is_made_anew_and_the_gap_is_told() {
+    block_on(async {
+        let place = Place::new();
+        let user = place.user(&["+@all"]);
+        let bench = bench(&place, &user.url).await;
+        let seen = bench.store().changed(0).await.unwrap().seen;
+
+        place.run::<()>(&["CLIENT", "KILL", "USER", &user.name]);
+
+        // The call that meets the break fails, unless it is seen before; the next one does not.
+        let _ = bench.store().job(&"report".into()).await;
+        assert_eq!(bench.store().job(&"report".into()).await.unwrap(), None);
+        let change = bench.store().changed(seen).await.unwrap();
+        assert_eq!(change.hint, Some(Hint::Resync));
+        let _ = bench.b().store.job(&"report".into()).await;
+        bench.b().store.insert(bench.at(), &[bench.job("report", bench.at())]).await.unwrap();
+        let change = bench.store().changed(change.seen).await.unwrap();
+        assert_eq!(change.hint, Some(Hint::Due(bench.at())));
+    });
+}
+
+#[test]
+fn a_user_without_rights_says_so() {
+    block_on(async {
+        let place = Place::new();
+        let user = place.user(&["+@all", "-evalsha"]);
+        let error = place.options().connect(&user.url).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+        assert!(error.to_string().contains("this user may not"), "{error}");
+        let wrong = user.url.replace(":word@", ":secret@");
+        let error = place.options().connect(&wrong).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+        let message = error.to_string();
+        assert!(message.contains("name and password") && !message.contains("secret"), "{message}");
+    });
+}

@@ -1,0 +1,342 @@
+//! The keys: what other programs may write and find, what is left behind, who shares them.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use scheduler_core::{
+    JobState, JobStore, Listed, RunState, Verdict, Wait,
+    store::{Claim, Hint, Inserted, JobQuery, Removed, Report, RunChange, StoreErrorKind},
+};
+use scheduler_stores::{RedisOptions, RedisStore};
+use scheduler_testkit::store::{Bench, StoreUnderTest, block_on, moved, nth_run};
+
+use crate::place::Place;
+
+async fn bench(place: &Place) -> Bench {
+    Bench::new(place.clone().with(place.open_on_callers_clock().await, place.open_on_callers_clock().await))
+}
+
+#[test]
+fn a_job_of_another_program_is_claimed_and_heard_of() {
+    block_on(async {
+        let place = Place::new();
+        let bench = bench(&place).await;
+        let seen = bench.store().changed(0).await.unwrap().seen;
+        let trigger = serde_json::to_string(&bench.job("any", bench.at()).body.trigger).unwrap();
+        let body = format!(r#"{{"v": 1, "task": "task", "colour": "red", "trigger": {trigger}}}"#);
+        let (uid, due) = ("9f8e7d6c5b4a39281706f5e4d3c2b1a0", bench.at().timestamp_micros().to_string());
+        let mut pipeline = redis::pipe();
+        pipeline.atomic();
+        let job = place.key(&format!("job:{uid}"));
+        pipeline.cmd("HSET").arg(job).arg(&["id", "nightly", "task", "task", "v", "1", "body", &body]);
+        pipeline.arg(&["next_fire_time", &due, "due", &due]);
+        pipeline.cmd("ZADD").arg(place.key("ids")).arg(0).arg(format!("nightly\0{uid}"));
+        pipeline.cmd("ZADD").arg(place.key("due:1:task")).arg(&due).arg(uid);
+        pipeline.cmd("ZADD").arg(place.key("due")).arg("LT").arg(&due).arg("1:task");
+        pipeline.cmd("PUBLISH").arg(place.key("changes")).arg(format!("due {due}"));
+        pipeline.query::<()>(&mut place.connection()).unwrap();
+
+        let change = bench.store().changed(seen).await.unwrap();
+        assert_eq!(change.hint, Some(Hint::Due(bench.at())));
+        let started = bench.a().start("nightly").await;
+        assert_eq!(bench.stored("nightly").await.body.extra["colour"], "red");
+        bench.a().end(&started, Verdict::Ok).await;
+        assert_eq!(bench.stored("nightly").await.totals.of(Verdict::Ok), 1);
+        let again = bench.job("nightly", bench.at());
+        let reply = bench.store().insert(bench.at(), std::slice::from_ref(&again)).await.unwrap();
+        assert!(matches!(reply.value[..], [Inserted::Conflict(_)]), "{reply:?}");
+    });
+}
+
+#[test]
+fn fields_that_cannot_be_read_are_quarantined_and_stay_as_they_are() {
+    block_on(async {
+        for (field, value) in [
+            ("fence", "seven"),
+            ("revision", "1.5"),
+            ("last_seq", "-1"),
+            ("due", "soon"),
+            ("next_fire_time", "99999999999999999999"),
+            ("totals", r#"{"won":3}"#),
+            ("history", "all"),
+            ("claim_until", "inf"),
+            ("v", "one"),
+            ("body", "\u{FFFD}"),
+            ("body", r#"{"v": 1, "task": "task"}"#),
+            ("body", "null"),
+            ("blocked", "nan"),
+        ] {
+            let place = Place::new();
+            let bench = bench(&place).await;
+            let broken = bench.due_job("broken").await;
+            bench.due_job("sound").await;
+            place.run::<()>(&["HSET", &format!("@job:{}", broken.uid), field, value]);
+            if field == "v" {
+                // As by a program that keeps the index in step.
+                place.run::<()>(&["ZREM", "@due:1:task", &broken.uid.to_string()]);
+                place.run::<()>(&["ZADD", "@due:one:task", "1", &broken.uid.to_string()]);
+                place.run::<()>(&["ZADD", "@due", "1", "one:task"]);
+            }
+
+            let claimed = bench.a().claim().await;
+
+            assert_eq!(claimed.jobs.len(), 1, "{field}: {claimed:?}");
+            let [raw] = &claimed.quarantined[..] else { panic!("{field}: {claimed:?}") };
+            assert_eq!(raw.id.as_str(), "broken");
+            let state: [String; 2] = place.run(&["HMGET", &format!("@job:{}", broken.uid), "state", "reason"]);
+            assert_eq!(state, ["quarantined".to_owned(), raw.reason.clone()], "{field}");
+            let kept: Option<String> = place.run(&["HGET", &format!("@job:{}", broken.uid), field]);
+            assert!(matches!(field, "due" | "claim_until") || kept.as_deref() == Some(value), "{field}: {kept:?}");
+            let again = bench.b().claim().await;
+            assert_eq!((again.quarantined, again.more), (vec![], false), "{field}");
+            let removed = bench.store().remove(bench.at(), &["broken".into()]).await.unwrap().value;
+            assert_eq!(removed, [Removed::Removed { uid: Some(broken.uid), running: 0 }], "{field}");
+        }
+    });
+}
+
+#[test]
+fn a_job_with_a_run_that_cannot_be_read_is_quarantined() {
+    block_on(async {
+        for run in ["{", "7", r#"{"seq":1,"state":"flying"}"#, r#"{"seq":"one","state":"running"}"#, ""] {
+            let place = Place::new();
+            let bench = bench(&place).await;
+            let job = bench.due_job("report").await;
+            place.run::<()>(&["HSET", &format!("@open:{}", job.uid), "1", run]);
+            place.run::<()>(&["HSET", &format!("@job:{}", job.uid), "last_seq", "1"]);
+            let claimed = bench.a().claim().await;
+            assert_eq!((claimed.jobs.len(), claimed.quarantined.len()), (0, 1), "{run}");
+            assert_eq!(bench.runs(job.uid).await, [], "{run}");
+            assert!(matches!(bench.stored("report").await.state, JobState::Quarantined(_)));
+        }
+    });
+}
+
+#[test]
+fn entries_that_do_not_agree_with_their_jobs_are_put_right() {
+    block_on(async {
+        let place = Place::new();
+        let bench = bench(&place).await;
+        let job = bench.due_job("report").await;
+        let (uid, due) = (job.uid.to_string(), bench.at().timestamp_micros().to_string());
+        // Of no job, of another kind, of another time, and of a claim that nobody has.
+        place.run::<()>(&["ZADD", "@due:1:task", "1", "no such job"]);
+        place.run::<()>(&["ZADD", "@due", "1", "1:task"]);
+        place.run::<()>(&["ZREM", "@due:1:task", &uid]);
+        place.run::<()>(&["ZADD", "@due:1:other", "5", &uid]);
+        place.run::<()>(&["ZADD", "@due", "5", "1:other"]);
+        place.run::<()>(&["ZADD", "@claims:node-a", "5", &format!("{uid}\n1:task")]);
+        place.run::<()>(&["SADD", "@claimers", "node-a"]);
+        place.run::<()>(&["ZADD", "@running:node-a", "0", &format!("{uid}:0000000000000009")]);
+        let tasks = ["task".into(), "other".into()];
+        let both = Claim { tasks: std::sync::Arc::new(tasks.into()), ..bench.a().claim_call() };
+
+        assert_eq!(bench.a().send(&both).await.jobs, []);
+        bench.a().claim_one("report").await;
+
+        bench.a().life_sign().await;
+        bench.store().release(bench.at(), &"node-a".into()).await.unwrap();
+        let index: Vec<(String, String)> = place.run(&["ZRANGE", "@due:1:task", "0", "-1", "WITHSCORES"]);
+        assert_eq!(index, [(uid, due.clone())]);
+        let kinds: Vec<(String, String)> = place.run(&["ZRANGE", "@due", "0", "-1", "WITHSCORES"]);
+        assert_eq!(kinds, [("1:task".to_owned(), due)]);
+        bench.store().remove(bench.at(), &["report".into()]).await.unwrap();
+        assert_eq!(place.names(), ["meta"]);
+    });
+}
+
+#[test]
+fn an_id_without_its_job_is_listed_and_gives_way() {
+    block_on(async {
+        let place = Place::new();
+        let bench = bench(&place).await;
+        for id in ["one", "two"] {
+            let job = bench.due_job(id).await;
+            place.run::<()>(&["DEL", &format!("@job:{}", job.uid)]);
+        }
+        let listed = bench.store().jobs(&JobQuery { after: None, limit: 9 }).await.unwrap();
+        assert!(matches!(&listed[..], [Listed::Raw(one), Listed::Raw(_)] if one.id == "one"), "{listed:?}");
+        let removed = bench.store().remove(bench.at(), &["one".into()]).await.unwrap().value;
+        assert_eq!(removed[0].running(), Some(0));
+        assert_eq!(bench.a().claim().await.jobs, []);
+        let removed = bench.store().remove_all(bench.at()).await.unwrap().value;
+        assert_eq!((removed, bench.store().job(&"two".into()).await.unwrap()), (1, None));
+    });
+}
+
+#[test]
+fn nothing_is_left_of_jobs_that_are_over() {
+    block_on(async {
+        let place = Place::new();
+        let bench = bench(&place).await;
+        bench.due_job("ended").await;
+        let ended = bench.a().start_and("ended", |to| to.state = JobState::Ending).await;
+        bench.a().end(&ended, Verdict::Ok).await;
+        bench.due_job("removed").await;
+        let removed = bench.a().start("removed").await;
+        bench.store().remove(bench.at(), &["removed".into()]).await.unwrap();
+        bench.a().end(&removed, Verdict::Error).await;
+        bench.due_job("taken over").await;
+        bench.a().start("taken over").await;
+        bench.due_job("cancelled").await;
+        let now = bench.at();
+        let cancelled = bench.b().start_and("cancelled", |to| to.due = Some(now)).await;
+        let claimed = bench.b().claim_one("cancelled").await;
+        let mut to = moved(&claimed);
+        to.runs.push(RunChange::Cancel { seq: cancelled.run.seq });
+        to.runs.push(RunChange::Insert(nth_run(&claimed, 1, RunState::Waiting(Wait::Queued))));
+        bench.b().settle_one(&to).await;
+        assert_eq!(bench.b().life_sign().await.cancel, [cancelled.run]);
+        bench.advance(scheduler_testkit::store::LEASE).await;
+        bench.b().adopt().await;
+        bench.due_job("released").await;
+        bench.a().claim().await;
+        for node in ["node-a", "node-b"] {
+            bench.store().release(bench.at(), &node.into()).await.unwrap();
+        }
+        bench.store().remove_all(bench.at()).await.unwrap();
+        assert_eq!(place.names(), ["meta"]);
+    });
+}
+
+#[test]
+fn an_idle_claim_writes_nothing() {
+    block_on(async {
+        let place = Place::new();
+        let bench = bench(&place).await;
+        bench.add(&bench.job("report", bench.at() + TimeDelta::hours(1))).await;
+        let before = place.dump();
+        for _ in 0..3 {
+            bench.a().adopt().await;
+            bench.b().send(&Claim { declined: Report::Declined, ..bench.b().claim_call() }).await;
+        }
+        assert_eq!(place.dump(), before);
+    });
+}
+
+#[test]
+fn jobs_of_other_tasks_are_not_walked_through() {
+    block_on(async {
+        let place = Place::new();
+        let bench = bench(&place).await;
+        let idle = fastest_claim(&bench).await;
+        for part in 0..25 {
+            let jobs = (0..200).map(|n| {
+                let mut job = bench.job(&format!("foreign-{part}-{n}"), bench.at());
+                job.body.task = "another".into();
+                job
+            });
+            bench.store().insert(bench.at(), &jobs.collect::<Vec<_>>()).await.unwrap();
+        }
+        let beside_5000 = fastest_claim(&bench).await;
+        assert!(beside_5000 < idle * 5 + Duration::from_millis(2), "{beside_5000:?} instead of {idle:?}");
+    });
+}
+
+#[expect(clippy::disallowed_methods, reason = "the time of the call is what is tested")]
+async fn fastest_claim(bench: &Bench) -> Duration {
+    let mut fastest = Duration::MAX;
+    for _ in 0..20 {
+        let start = std::time::Instant::now();
+        assert_eq!(bench.a().claim().await.jobs, []);
+        fastest = fastest.min(start.elapsed());
+    }
+    fastest
+}
+
+#[test]
+fn all_keys_begin_with_the_prefix() {
+    block_on(async {
+        let place = Place::new();
+        // The server lets this user nowhere else.
+        let user = place.user(&["+@all"]);
+        let (a, b) =
+            (place.options().connect(&user.url).await.unwrap(), place.options().connect(&user.url).await.unwrap());
+        let bench = Bench::new(StoreUnderTest::new(a, b));
+        let seen = bench.store().changed(0).await.unwrap().seen;
+        for id in ["one", "two", "three"] {
+            bench.due_job(id).await;
+        }
+        let started = bench.a().start("one").await;
+        bench.a().end(&started, Verdict::Ok).await;
+        bench.a().start("two").await;
+        bench.b().adopt().await;
+        bench.store().release(bench.at(), &"node-a".into()).await.unwrap();
+        assert_eq!(bench.store().jobs(&JobQuery { after: None, limit: 9 }).await.unwrap().len(), 3);
+        assert_eq!(bench.runs(started.uid()).await.len(), 1);
+        bench.store().remove_all(bench.at()).await.unwrap();
+        bench.store().changed(seen).await.unwrap();
+    });
+}
+
+#[test]
+fn schedulers_with_other_prefixes_share_a_server_without_meeting() {
+    block_on(async {
+        let (place, other) = (Place::new(), Place::new());
+        let (bench, store) = (bench(&place).await, other.open().await);
+        bench.due_job("report").await;
+        assert_eq!(store.jobs(&JobQuery { after: None, limit: 9 }).await.unwrap(), []);
+        for prefix in ["", "a b", "a{b}", "ä", "a*", &"x".repeat(65)] {
+            let error = RedisOptions::new().key_prefix(prefix).unwrap_err();
+            assert_eq!(error.kind(), StoreErrorKind::Rejected, "{prefix}");
+        }
+    });
+}
+
+#[test]
+fn a_client_of_the_application_can_be_used() {
+    block_on(async {
+        let place = Place::new();
+        let client = redis::Client::open(&*place.url).unwrap();
+        let store = place.options().from_client(&client).await.unwrap();
+        let debug = format!("{store:?}");
+        assert!(debug.contains("127.0.0.1") && debug.contains(&place.prefix), "{debug}");
+        let bench = Bench::new(StoreUnderTest::new(store.clone(), store));
+        bench.due_job("report").await;
+        assert_eq!(bench.b().claim().await.jobs.len(), 1);
+        drop(RedisStore::from_client(&client).await.unwrap());
+    });
+}
+
+#[test]
+fn big_jobs_go_in_and_come_out_in_parts() {
+    block_on(async {
+        let place = Place::new();
+        let bench = bench(&place).await;
+        let mut jobs: Vec<_> = (0..24).map(|n| bench.job(&format!("job-{n:02}"), bench.at())).collect();
+        for job in &mut jobs {
+            job.body.args = serde_json::json!("x".repeat(900_000));
+        }
+        let reply = bench.store().insert(bench.at(), &jobs).await.unwrap();
+        assert_eq!(reply.value, vec![Inserted::Added; 24]);
+
+        let first = bench.a().claim().await;
+        assert!(first.more && (1..24).contains(&first.jobs.len()), "{}", first.jobs.len());
+        bench.a().settle(&first.jobs.iter().map(moved).collect::<Vec<_>>()).await;
+        assert_ne!(bench.a().claim().await.jobs[0].job.uid, first.jobs[0].job.uid);
+        let listed = bench.store().jobs(&JobQuery { after: None, limit: 100 }).await.unwrap();
+        assert_eq!(listed.len(), 24);
+        assert_eq!(bench.store().remove_all(bench.at()).await.unwrap().value, 24);
+    });
+}
+
+#[test]
+fn times_that_are_centuries_ahead_are_kept_exactly() {
+    block_on(async {
+        let place = Place::new();
+        let bench = bench(&place).await;
+        let far = chrono::DateTime::from_timestamp_micros(253_402_300_799_123_457).unwrap();
+        let job = bench.job("report", far);
+        bench.add(&job).await;
+        assert_eq!(bench.stored("report").await, job);
+        let mut soon = job.clone();
+        soon.due = Some(bench.at());
+        soon.uid = scheduler_core::Uid(77);
+        soon.id = "soon".into();
+        bench.add(&soon).await;
+        let mut to = moved(&bench.a().claim_one("soon").await);
+        to.next_fire_time = Some(bench.at());
+        bench.a().settle_one(&to).await;
+        assert_eq!(bench.stored("soon").await.next_fire_time, Some(far), "it never moves back");
+    });
+}

@@ -1,0 +1,16 @@
+//! The RethinkDB store, against reqlite, an imitation of the server.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod agreement;
+mod conformance;
+#[path = "../every_runtime/mod.rs"]
+mod every_runtime;
+mod hostile;
+mod ids;
+mod outages;
+mod relay;
+mod runtimes;
+mod schema;
+#[path = "../server/mod.rs"]
+mod server;
+mod tables;

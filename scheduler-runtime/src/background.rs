@@ -11,16 +11,17 @@ use std::{
     thread::{self, JoinHandle, ThreadId},
 };
 
+use chrono::{DateTime, TimeZone};
 use scheduler_core::{
-    Conflict, Error, ErrorKind, Event, EventMask, Executor, ExecutorName, JobChange, JobId, JobSpec, JobStore, RawJob,
-    Run, StoreName, Task, TaskName, Trigger,
+    Conflict, Error, ErrorKind, Event, EventMask, Executor, ExecutorName, Explanation, JobChange, JobId, JobSpec,
+    JobStore, RawJob, Run, RunId, StoreName, Task, TaskName, Trigger,
     engine::{ExportedJob, SchedulerState, ShutdownMode},
     trigger::CustomTrigger,
 };
 
 pub(crate) use self::calls::blocking_calls;
 pub use self::job::BlockingJob;
-use crate::{Builder, EventStream, Job, ListenerId, Scheduler, runtime::Runtime};
+use crate::{Builder, EventStream, Health, Job, ListenerId, Scheduler, runtime::Runtime};
 
 /// A scheduler whose loop has a thread of its own, for code that is not async. Its calls block, from any thread.
 ///
@@ -183,6 +184,17 @@ impl Blocking {
     /// Those of [`Scheduler::start`].
     pub fn start(&self) -> Result<(), Error> {
         self.background.start()?;
+        self.background.wait();
+        Ok(())
+    }
+
+    /// As [`start`](Self::start), without running jobs until somebody resumes it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Scheduler::start`].
+    pub fn start_paused(&self) -> Result<(), Error> {
+        self.background.start_paused()?;
         self.background.wait();
         Ok(())
     }

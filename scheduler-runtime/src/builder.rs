@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use chrono_tz::Tz;
 use futures_channel::oneshot;
 use scheduler_core::{
-    Error, ErrorKind, Event, EventMask, Executor, ExecutorName, JobStore, PartialOptions, StoreName, Task, TaskName,
+    Error, ErrorKind, Event, EventMask, Executor, ExecutorName, JobSpec, JobStore, PartialOptions, Scheduled,
+    StoreName, Task, TaskName,
     engine::{Command, Config, Engine},
     trigger::CustomTrigger,
 };
@@ -13,8 +14,9 @@ use scheduler_executors::{AsyncTaskFn, BlockingTaskFn, Spawn, blocking, paramete
 use scheduler_stores::MemoryStore;
 
 use crate::{
-    Background, Blocking, Local, Scheduler,
-    driver::{Attachment, Driver, Message},
+    Background, Blocking, Local, Pumped, Scheduler,
+    driver::{Attachment, Driver, Message, metrics},
+    health::Pulse,
     listen::Listeners,
     registry::Registry,
     runtime::Runtime,
@@ -25,6 +27,9 @@ const COMMANDS: usize = 1_024;
 
 /// The shortest lease: below it, an ordinary hiccup of a machine or a network would cost a node its runs.
 const SHORTEST_LEASE: Duration = Duration::from_millis(100);
+
+/// The longest lease: with a longer one, what a dead node left would as good as never be taken over.
+const LONGEST_LEASE: Duration = Duration::from_secs(365 * 86_400);
 
 /// The longest time within which wake-ups are merged.
 const COARSEST_ACCURACY: Duration = Duration::from_secs(1);
@@ -127,6 +132,55 @@ impl Builder {
         self
     }
 
+    /// Registers a task, and adds the jobs that go with it when the scheduler starts; see [`Scheduled`]. APScheduler's
+    /// `@scheduled_job`, also as an attribute: `apscheduler::scheduled`.
+    ///
+    /// The jobs are there before anything runs. An error of theirs is an error of `start`, and then nothing has started.
+    #[doc(alias = "scheduled_job")]
+    pub fn scheduled(mut self, scheduled: Scheduled) -> Self {
+        let (task, jobs) = scheduled.into_parts();
+        for job in jobs {
+            self.errors.extend(self.registry.add_scheduled(job).err());
+        }
+        self.register(task)
+    }
+
+    /// Adds a job whenever the scheduler starts, before anything runs, as [`scheduled`](Self::scheduled) does; its task is
+    /// registered by itself. An error of the job is an error of `start`, names it, and then nothing has started.
+    ///
+    /// It needs an id of its own, and another answer to a conflict than the default if a store keeps it over restarts:
+    /// with [`Conflict::Replace`](scheduler_core::Conflict::Replace) a job that is written as it was keeps its next fire time,
+    /// its pause and its history.
+    ///
+    /// ```
+    /// use scheduler_core::{Conflict, JobSpec, trigger::Interval};
+    /// use scheduler_runtime::{Scheduler, ShutdownMode};
+    /// use scheduler_thread::ThreadRuntime;
+    ///
+    /// let hourly = JobSpec::new("report", Interval::hours(1)).id("hourly").on_conflict(Conflict::Replace);
+    /// let scheduler =
+    ///     Scheduler::builder(ThreadRuntime::new()?).task("report", || async {}).job(hourly.clone()).background()?;
+    /// scheduler.start()?;
+    /// assert_eq!(scheduler.job("hourly")?.unwrap().body.task, "report");
+    /// scheduler.shutdown(ShutdownMode::Wait)?;
+    ///
+    /// let scheduler = Scheduler::builder(ThreadRuntime::new()?).job(hourly).background()?;
+    /// assert!(scheduler.start().unwrap_err().to_string().starts_with("scheduled job `hourly`: "));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn job(mut self, job: JobSpec) -> Self {
+        if job.job_id().is_some() {
+            self.errors.extend(self.registry.add_scheduled(job).err());
+        } else {
+            let message = format!(
+                "a job that runs task `{}` has no id, so that each start would add another one; give it one",
+                job.task_name()
+            );
+            self.errors.push(Error::new(ErrorKind::Config, message));
+        }
+        self
+    }
+
     /// Registers the implementation of a custom trigger under its name.
     pub fn trigger(mut self, name: impl Into<String>, implementation: impl CustomTrigger + 'static) -> Self {
         if let Err(error) = self.registry.add_trigger(name.into(), Arc::new(implementation)) {
@@ -180,8 +234,8 @@ impl Builder {
         self
     }
 
-    /// After how long without a sign of life other nodes take over this one's runs; at least 100 ms. Defaults to 15 s:
-    /// longer than a hiccup, shorter than anybody waits.
+    /// After how long without a sign of life other nodes take over this one's runs; from 100 ms to a year. Defaults to
+    /// 15 s: longer than a hiccup, shorter than anybody waits.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self
@@ -194,7 +248,8 @@ impl Builder {
         self
     }
 
-    /// The most runs that this node runs at once; it takes no more jobs beyond that. Defaults to 100,000.
+    /// The most runs that this node holds at once: those that run and those that wait for an executor with a
+    /// [limit](Executor::limit). It takes no more jobs beyond that, and leaves them to other nodes. Defaults to 100,000.
     pub fn run_limit(mut self, runs: usize) -> Self {
         self.run_limit = runs;
         self
@@ -243,6 +298,18 @@ impl Builder {
         Local::new(self)
     }
 
+    /// Builds a scheduler that the event loop of its host drives, by calls that never wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build).
+    #[doc(alias = "QtScheduler")]
+    #[doc(alias = "TornadoScheduler")]
+    #[doc(alias = "TwistedScheduler")]
+    pub fn pumped(self) -> Result<Pumped, Error> {
+        Pumped::new(self)
+    }
+
     pub(crate) fn runtime(&self) -> Arc<dyn Runtime> {
         Arc::clone(&self.runtime)
     }
@@ -274,6 +341,8 @@ impl Builder {
             self.executors.insert(0, (ExecutorName::default(), Arc::new(Spawn::new())));
         }
         let registry = Arc::new(self.registry);
+        metrics::describe();
+        let pulse = Arc::new(Pulse::new(self.runtime.now()));
         let (sender, commands) = async_channel::bounded(COMMANDS);
         let mut driver = Driver::new(
             Engine::new(config),
@@ -281,20 +350,21 @@ impl Builder {
             Arc::clone(&registry),
             Arc::clone(&self.listeners),
             commands,
+            Arc::clone(&pulse),
         );
         let tell = |driver: &mut Driver, command, attachment| {
             // Names are unique by now, so that there is no answer to wait for.
             let (reply, _) = oneshot::channel();
-            driver.command(Message { command, attachment, reply });
+            driver.include(Message { command, attachment, reply });
         };
         tell(&mut driver, Command::AddTasks(self.tasks), Attachment::Nothing);
         for (name, executor) in self.executors {
-            tell(&mut driver, Command::AddExecutor(name), Attachment::Executor(executor));
+            tell(&mut driver, Command::AddExecutor(name, executor.limit()), Attachment::Executor(executor));
         }
         for (name, store) in self.stores {
             tell(&mut driver, Command::AddStore(name, store.limits()), Attachment::Store(store));
         }
-        Ok((Scheduler::new(sender, self.runtime, registry, self.listeners), driver))
+        Ok((Scheduler::new(sender, self.runtime, registry, self.listeners, pulse), driver))
     }
 
     fn check(&mut self) -> Result<(), Error> {
@@ -310,6 +380,9 @@ impl Builder {
         }
         if self.lease < SHORTEST_LEASE {
             return config(format!("lease {:?}: at least {SHORTEST_LEASE:?} are needed", self.lease));
+        }
+        if self.lease > LONGEST_LEASE {
+            return config(format!("lease {:?}: at most {LONGEST_LEASE:?} are allowed", self.lease));
         }
         if self.accuracy > COARSEST_ACCURACY {
             return config(format!("accuracy {:?}: at most {COARSEST_ACCURACY:?} are allowed", self.accuracy));

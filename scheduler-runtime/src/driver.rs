@@ -1,13 +1,16 @@
 //! The loop: performs the engine's effects and brings back what comes of them.
 
 mod closures;
+mod inbox;
 mod log;
+#[cfg_attr(not(feature = "metrics"), path = "driver/unmeasured.rs")]
+pub(crate) mod metrics;
 mod runs;
+mod span;
 mod store_call;
 
 use std::{
     collections::{HashMap, VecDeque},
-    future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::Arc,
@@ -18,32 +21,37 @@ use std::{
 use async_channel::Receiver;
 use futures_channel::{mpsc, oneshot};
 use futures_util::{
-    FutureExt, StreamExt,
+    FutureExt,
     future::{Either, select},
+    stream::FuturesUnordered,
 };
 use scheduler_core::{
-    BlockingPool as SpawnBlocking, CancellationToken, Dispatch, Error, ErrorKind, Event, EventKind, Executor,
-    ExecutorName, JobStore, Outcome, RunId, StoreName, Task, TaskName,
-    engine::{CallId, Command, Effect, Engine, Input, OpId, Reply, SchedulerState, Start, StoreCall, StoreReply},
+    BlockingPool as SpawnBlocking, BoxFuture, CancellationToken, Dispatch, Error, ErrorKind, Event, EventKind,
+    Executor, ExecutorName, JobStore, Outcome, RunId, StoreName, Task, TaskName,
+    engine::{CallId, Command, Effect, Engine, Input, OpId, Reply, Start, StoreCall, StoreReply},
     store::StoreError,
 };
+use tracing::Instrument;
 
 use self::{
     closures::Closures,
+    inbox::{Inbox, yield_now},
     log::log,
     runs::{AttemptId, Report, Runs, context_of},
 };
 use crate::{
+    health::Pulse,
     listen::{Listeners, message_of},
     registry::Registry,
     runtime::Runtime,
 };
 
-/// The longest sleep: a stepped clock or a suspended machine is noticed within it.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// How many runs are started before others run: on a runtime of one thread, and on one that a host's event loop drives,
+/// these are the tasks themselves. Starting that many takes about a millisecond.
+const STARTS_AT_ONCE: usize = 1_000;
 
-/// How many messages are taken in before what they lead to is done: enough to make batches, too few to be felt.
-const MESSAGES_AT_ONCE: usize = 256;
+/// How long the loop may outlive the runs of a runtime that is being dropped with both.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
 
 /// A command on its way to the engine, with what only the driver may hold.
 #[derive(Debug)]
@@ -68,6 +76,8 @@ pub(crate) enum Attachment {
 enum Completion {
     Stored(OpId, Result<StoreReply, StoreError>),
     Finished(RunId, AttemptId, Outcome),
+    /// The runtime has dropped an attempt before its end.
+    Dropped(RunId, AttemptId),
 }
 
 /// Somebody who waits for an answer, and what becomes a part of the scheduler with it.
@@ -107,16 +117,21 @@ pub(crate) struct Driver {
     stores: HashMap<StoreName, Attached>,
     executors: HashMap<ExecutorName, Arc<dyn Executor>>,
     commands: Receiver<Message>,
+    /// What the scheduler is put together from. The engine is told when the loop first runs: only then is there a time.
+    parts: Vec<Message>,
     completions: mpsc::UnboundedReceiver<Completion>,
     /// Bounded by the calls and runs in flight, which the engine bounds.
     completed: mpsc::UnboundedSender<Completion>,
     /// Completions of calls that were answered at once.
     ready: VecDeque<Completion>,
+    /// The ends of runs that the runtime has dropped, for when it turns out to be there still.
+    dropped: FuturesUnordered<BoxFuture<'static, Completion>>,
     calls: HashMap<CallId, Call>,
     runs: Runs,
     closures: Closures,
     blocking: SpawnBlocking,
     last_call: u64,
+    pulse: Arc<Pulse>,
 }
 
 impl Driver {
@@ -126,6 +141,7 @@ impl Driver {
         registry: Arc<Registry>,
         listeners: Arc<Listeners>,
         commands: Receiver<Message>,
+        pulse: Arc<Pulse>,
     ) -> Self {
         let (completed, completions) = mpsc::unbounded();
         let pool = Arc::clone(&runtime);
@@ -137,23 +153,36 @@ impl Driver {
             stores: HashMap::new(),
             executors: HashMap::new(),
             commands,
+            parts: Vec::new(),
             completions,
             completed,
             ready: VecDeque::new(),
+            dropped: FuturesUnordered::new(),
             calls: HashMap::new(),
             runs: Runs::default(),
             closures: Closures::default(),
             blocking: Arc::new(move |work| pool.spawn_blocking(work)),
             last_call: 0,
+            pulse,
         }
+    }
+
+    /// Tells the engine of a part of the scheduler before anything else.
+    pub(crate) fn include(&mut self, part: Message) {
+        self.parts.push(part);
     }
 
     /// Runs until the engine has shut down, or was never started and nobody is left to start it.
     pub(crate) async fn run(mut self) {
+        for part in std::mem::take(&mut self.parts) {
+            self.command(part);
+        }
         loop {
-            self.perform_effects();
+            while self.perform_effects() == Inbox::Busy {
+                yield_now().await;
+            }
             if self.engine.is_ended() || !self.wait().await {
-                break;
+                break self.pulse.end();
             }
         }
     }
@@ -164,7 +193,7 @@ impl Driver {
         let call = CallId(self.last_call);
         let part = match (message.attachment, &message.command) {
             (Attachment::Store(store), Command::AddStore(name, _)) => Part::Store(name.clone(), store),
-            (Attachment::Executor(executor), Command::AddExecutor(name)) => Part::Executor(name.clone(), executor),
+            (Attachment::Executor(executor), Command::AddExecutor(name, _)) => Part::Executor(name.clone(), executor),
             (Attachment::Closures(closures), Command::AddJobs(store, _)) => {
                 self.add_closures(call, store.clone(), closures);
                 Part::Nothing
@@ -175,20 +204,26 @@ impl Driver {
         self.engine.handle(self.runtime.now(), Input::Command(call, message.command));
     }
 
-    fn perform_effects(&mut self) {
+    /// Performs what is to be done, and what comes of it. Busy if there is more after many starts.
+    fn perform_effects(&mut self) -> Inbox {
+        let mut starts = 0;
         loop {
             while let Some(effect) = self.engine.poll_effect() {
+                starts += usize::from(matches!(effect, Effect::Start(_)));
                 self.perform(effect);
+                if starts == STARTS_AT_ONCE {
+                    return Inbox::Busy;
+                }
             }
             let Some(completion) = self.ready.pop_front() else {
-                return;
+                return Inbox::Empty;
             };
             self.complete(completion);
         }
     }
 
     fn perform(&mut self, effect: Effect) {
-        tracing::trace!(?effect);
+        tracing::trace!(target: "apscheduler", ?effect);
         match effect {
             Effect::Store(op, store, call) => self.call_store(op, &store, call),
             Effect::Start(start) => self.start(start),
@@ -218,13 +253,14 @@ impl Driver {
         drop(reply.send(result));
     }
 
-    fn call_store(&mut self, op: OpId, store: &StoreName, call: StoreCall) {
-        let Some(Attached { store, detached }) = self.stores.get(store) else {
+    fn call_store(&mut self, op: OpId, name: &StoreName, call: StoreCall) {
+        let Some(Attached { store, detached }) = self.stores.get(name) else {
             debug_assert!(false, "the engine calls stores that it was told of");
             return;
         };
         let is_question = matches!(call, StoreCall::Changed(_));
-        let mut work = store_call::work(Arc::clone(store), call);
+        let probe = metrics::Probe::on(&self.runtime, name, &call);
+        let mut work = probe.measure(store_call::work(Arc::clone(store), call));
         // A store in memory answers at the first poll, which spares a task.
         if let Poll::Ready(result) = work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             return self.ready.push_back(Completion::Stored(op, result));
@@ -246,29 +282,43 @@ impl Driver {
 
     fn start(&mut self, start: Start) {
         let (attempt, token) = self.runs.begin(start.run);
-        let report = Report::new(start.run, attempt, self.completed.clone());
+        let span = span::of(&start, || self.lateness(&start));
+        metrics::on_start(&start, || self.lateness(&start));
+        let report = Report::new(
+            start.run,
+            attempt,
+            self.completed.clone(),
+            (span::End::of(&span, &self.runtime), metrics::Running::on(&start.executor)),
+        );
         let task = self.registry.task(&start.task);
         let (Some(task), Some(executor)) = (task, self.executors.get(&start.executor)) else {
             let missing = format!("task `{}` or executor `{}` has been removed here", start.task, start.executor);
             return report.send(Outcome::Error(missing));
         };
         let dispatch = Dispatch {
-            task,
+            task: span::within(&span, task),
             context: context_of(&start, self.engine.node().clone(), token),
             args: start.args,
             blocking: Arc::clone(&self.blocking),
         };
-        match catch_unwind(AssertUnwindSafe(|| executor.start(dispatch))) {
+        match catch_unwind(AssertUnwindSafe(|| span.in_scope(|| executor.start(dispatch)))) {
             Ok(attempt) => self.runtime.spawn(Box::pin(async move {
-                let outcome = AssertUnwindSafe(attempt).catch_unwind().await;
+                let outcome = AssertUnwindSafe(attempt.instrument(span)).catch_unwind().await;
                 report.send(outcome.unwrap_or_else(|panic| Outcome::Panicked(message_of(&*panic))));
             })),
             Err(panic) => report.send(Outcome::Panicked(message_of(&*panic))),
         }
     }
 
+    /// How long after it could have, an attempt starts.
+    fn lateness(&self, start: &Start) -> Duration {
+        let late = self.engine.time_of(self.runtime.now(), &start.store) - start.due;
+        late.to_std().unwrap_or_default()
+    }
+
     fn tell(&mut self, event: &Event) {
         log(event);
+        metrics::on_event(event);
         match &event.kind {
             EventKind::JobRemoved { job, .. } => {
                 if let Some(task) = self.closures.on_removed(job.uid) {
@@ -295,7 +345,7 @@ impl Driver {
             if is_told {
                 self.tell_engine(Command::ListenerFailed(panic));
             } else {
-                tracing::error!(panic, kind = ?event.kind, "a listener panicked");
+                tracing::error!(target: "apscheduler", panic, kind = ?event.kind, "a listener panicked");
             }
         }
     }
@@ -337,81 +387,17 @@ impl Driver {
                 }
                 Input::Finished(run, outcome)
             }
+            Completion::Dropped(run, attempt) => return self.end_if_it_stays(run, attempt),
         };
-        tracing::trace!(?input);
+        tracing::trace!(target: "apscheduler", ?input);
         self.engine.handle(self.runtime.now(), input);
     }
 
-    /// Waits for something to happen and tells the engine. False if nothing can happen any more.
-    async fn wait(&mut self) -> bool {
-        let now = self.runtime.now();
-        let wake = self.engine.next_wake(now);
-        let is_orphaned = self.commands.is_closed() && self.commands.is_empty();
-        if is_orphaned && self.engine.state() == SchedulerState::Stopped {
-            return false;
-        }
-        let after = wake.map_or(LONGEST_SLEEP, |wake| wake.after.min(LONGEST_SLEEP));
-        if after.is_zero() {
-            // Whoever brings the answers that are waited for may be waiting behind this task.
-            yield_now().await;
-        }
-        let first = {
-            let mut timer = wake.map(|_| self.runtime.sleep(after));
-            let (completions, commands) = (&mut self.completions, &self.commands);
-            let mut command = pin!(commands.recv());
-            // What has come of effects first: it frees what commands may need.
-            poll_fn(move |cx| {
-                if let Poll::Ready(Some(completion)) = completions.poll_next_unpin(cx) {
-                    return Poll::Ready(First::Completion(completion));
-                }
-                if !is_orphaned && let Poll::Ready(received) = command.as_mut().poll(cx) {
-                    match received {
-                        Ok(message) => return Poll::Ready(First::Message(message)),
-                        // The last handle has gone; the next look takes that into account.
-                        Err(_) => return Poll::Ready(First::Timer),
-                    }
-                }
-                match &mut timer {
-                    Some(timer) => timer.as_mut().poll(cx).map(|()| First::Timer),
-                    None => Poll::Pending,
-                }
-            })
-            .await
-        };
-        match first {
-            First::Completion(completion) => {
-                if self.runs.are_several() {
-                    // Others that end in the same moment are reported in the same turn.
-                    yield_now().await;
-                }
-                self.complete(completion);
-            }
-            First::Message(message) => self.command(message),
-            First::Timer => self.engine.handle(self.runtime.now(), Input::Wake),
-        }
-        if self.take_in_more() == Inbox::Busy {
-            // On a runtime of one thread, others want to run as well.
-            yield_now().await;
-        }
-        true
-    }
-
-    /// Takes in what has come meanwhile, of each kind in turn, so that neither keeps the other waiting.
-    fn take_in_more(&mut self) -> Inbox {
-        for _ in 0..MESSAGES_AT_ONCE {
-            let completion = self.completions.next().now_or_never().flatten();
-            let message = self.commands.try_recv().ok();
-            if completion.is_none() && message.is_none() {
-                return Inbox::Empty;
-            }
-            if let Some(completion) = completion {
-                self.complete(completion);
-            }
-            if let Some(message) = message {
-                self.command(message);
-            }
-        }
-        Inbox::Busy
+    /// Ends a run that its runtime has dropped as cancelled, unless the runtime is being dropped itself: this loop goes in
+    /// a moment then, and the run is to be taken over as that of a node which has died.
+    fn end_if_it_stays(&self, run: RunId, attempt: AttemptId) {
+        let moment = self.runtime.sleep(LAST_MOMENT);
+        self.dropped.push(Box::pin(moment.map(move |()| Completion::Finished(run, attempt, Outcome::Cancelled))));
     }
 }
 
@@ -425,32 +411,6 @@ impl Drop for Driver {
         self.listeners.close();
         self.registry.close();
     }
-}
-
-/// Whether more has come than was taken in.
-#[derive(PartialEq)]
-enum Inbox {
-    Empty,
-    Busy,
-}
-
-enum First {
-    Completion(Completion),
-    Message(Message),
-    Timer,
-}
-
-/// Lets others run before it goes on.
-async fn yield_now() {
-    let mut has_yielded = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut has_yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 pub(crate) fn gone() -> Error {

@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Deref};
 
-use scheduler_core::{Error, ErrorKind, JobChange, JobRow, JobState, Run, StoreName, Trigger};
+use scheduler_core::{Error, ErrorKind, JobChange, JobRow, JobState, Run, RunId, StoreName, Trigger};
 
 use crate::Scheduler;
 
@@ -43,6 +43,10 @@ pub struct Job {
 impl Job {
     pub(crate) fn new(scheduler: Scheduler, store: StoreName, row: JobRow) -> Self {
         Self { scheduler, store, row }
+    }
+
+    pub(crate) fn scheduler(&self) -> &Scheduler {
+        &self.scheduler
     }
 
     /// The store that keeps it.
@@ -98,6 +102,24 @@ impl Job {
     /// Those of [`Scheduler::resume_job`].
     pub async fn resume(&self) -> Result<Self, Error> {
         self.scheduler.resume_job(self.row.id.clone()).await
+    }
+
+    /// Runs the job once, now, beside its fire times; see [`Scheduler::run_job_now`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Scheduler::run_job_now`].
+    pub async fn run_now(&self) -> Result<RunId, Error> {
+        self.scheduler.run_job_now(self.row.id.clone()).await
+    }
+
+    /// Asks a run of the job to stop; see [`Scheduler::cancel_run`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Scheduler::cancel_run`].
+    pub async fn cancel_run(&self, run: RunId) -> Result<(), Error> {
+        self.scheduler.cancel_run(self.row.id.clone(), run).await
     }
 
     /// Removes the job; see [`Scheduler::remove_job`].

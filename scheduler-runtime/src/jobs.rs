@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use scheduler_core::{
-    Conflict, Error, ErrorKind, JobChange, JobId, JobRow, JobSpec, JobState, Listed, RawJob, Run, StoreName, Task,
-    Trigger, Uid,
+    Conflict, Error, ErrorKind, JobChange, JobId, JobRow, JobSpec, JobState, Listed, RawJob, Run, RunId, StoreName,
+    Task, Trigger, Uid,
     engine::{Change, Command, ExportedJob, Reply},
     store::{JobQuery, RunQuery},
 };
@@ -185,7 +185,8 @@ impl Scheduler {
         self.change(id.into(), Change::Reschedule(trigger)).await
     }
 
-    /// Keeps a job from firing until it is resumed. Its waiting runs wait; running ones end. Fire times that are due and
+    /// Keeps a job from firing until it is resumed. Its waiting runs wait, but for those that were asked for with
+    /// [`run_job_now`](Self::run_job_now); running ones end. Fire times that are due and
     /// have not been settled end as cancelled.
     ///
     /// Does nothing if the job is paused.
@@ -206,6 +207,78 @@ impl Scheduler {
     /// [`ErrorKind::NotFound`] if no job has this id; the store's own error otherwise, in which case nothing has changed.
     pub async fn resume_job(&self, id: impl Into<JobId>) -> Result<Job, Error> {
         self.change(id.into(), Change::Resume).await
+    }
+
+    /// Runs a job once, now, beside its fire times, which stay as they are. The run is in the store when this returns, and any
+    /// node that knows the task may run it; a node that dies does not take it along.
+    ///
+    /// If `max_instances` runs of the job are running, the overlap policy decides, as for a fire time.
+    /// [`Overlap::Skip`](scheduler_core::Overlap::Skip) ends the run as skipped, with an event;
+    /// [`Queue`](scheduler_core::Overlap::Queue) lets it wait if there is a place;
+    /// [`CancelPrevious`](scheduler_core::Overlap::CancelPrevious) cancels the others first. A paused job runs, too, and stays
+    /// paused; only further attempts of the run wait until it is resumed. So does a job that is kept after its last fire
+    /// time.
+    ///
+    /// The event is [`RunQueued`](scheduler_core::EventKind::RunQueued), then those of any run. A scheduler that has not been
+    /// started, or is paused, leaves the run to others or for later.
+    ///
+    /// ```
+    /// use scheduler_core::{JobSpec, trigger::Interval};
+    /// use scheduler_runtime::Scheduler;
+    /// use scheduler_tokio::TokioRuntime;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let rt = tokio::runtime::Builder::new_current_thread().build()?;
+    /// # rt.block_on(async {
+    /// let scheduler = Scheduler::builder(TokioRuntime::current()).task("report", || async {}).build()?;
+    /// let job = scheduler.add_job(JobSpec::new("report", Interval::hours(1)).id("hourly")).await?;
+    /// let run = scheduler.run_job_now("hourly").await?;
+    /// assert_eq!(job.runs(1).await?[0].id, run);
+    /// assert_eq!(job.refresh().await?.next_fire_time, job.next_fire_time);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::NotFound`] if no live job has this id; one that waits only for the end of its last run is not.
+    /// - [`ErrorKind::Quarantined`] until the job is repaired; [`ErrorKind::NewerVersion`].
+    /// - [`ErrorKind::Busy`] if others kept changing the job meanwhile.
+    /// - The store's own. After [`ErrorKind::StoreUnavailable`] the run may be there all the same; [`runs`](Self::runs) tells.
+    #[doc(alias = "run_job")]
+    pub async fn run_job_now(&self, id: impl Into<JobId>) -> Result<RunId, Error> {
+        match self.call(Command::RunJobNow(self.scope().cloned(), id.into())).await? {
+            Reply::Run(run) => Ok(run),
+            _ => Err(crate::driver::gone()),
+        }
+    }
+
+    /// Asks a run of a job to stop, wherever it is. Does nothing if it has ended already.
+    ///
+    /// A waiting run, be it for a slot or for its next attempt, does not start any more: the next claim ends it as cancelled,
+    /// with the event [`RunCancelled`](scheduler_core::EventKind::RunCancelled). A run that runs on this node is told at once:
+    /// its [token](scheduler_core::CancellationToken) is cancelled, and what becomes of it is up to its executor. One that runs
+    /// on another node is told as soon as that node hears of it: at once if the store can tell
+    /// ([`Wakes`](scheduler_core::store::Wakes)), with its next life sign otherwise, which is after a third of the lease at
+    /// the latest. A run that ends in another way before it has heard has that verdict; one that fails is not retried.
+    ///
+    /// The job need not be live: the run of a one-shot, or of a job that was removed while it ran, can be stopped as well.
+    ///
+    /// ```
+    /// # async fn example(scheduler: scheduler_runtime::Scheduler) -> Result<(), Box<dyn std::error::Error>> {
+    /// // As they come over HTTP.
+    /// let (job, run) = ("hourly", "0193a1b2c3d4000100000000000000ff-7");
+    /// scheduler.cancel_run(job, run.parse()?).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] if the job has no such run, also if another job has; the store's own.
+    pub async fn cancel_run(&self, id: impl Into<JobId>, run: RunId) -> Result<(), Error> {
+        self.done(Command::CancelRun(self.scope().cloned(), id.into(), run)).await
     }
 
     /// Removes a job. Waiting runs are cancelled, running ones end.
@@ -263,7 +336,25 @@ impl Scheduler {
         })
     }
 
-    /// All jobs in their exported form, which is JSON when serialised. Closures and quarantined jobs are left out.
+    /// All jobs in their exported form, which is JSON when serialised: to keep them elsewhere, or to move them to another
+    /// store or scheduler with [`import_jobs`](Self::import_jobs). Their history stays behind.
+    ///
+    /// Closures and quarantined jobs are left out; [`unreadable_jobs`](Self::unreadable_jobs) has what cannot be read.
+    ///
+    /// ```
+    /// # async fn example(scheduler: scheduler_runtime::Scheduler) -> Result<(), Box<dyn std::error::Error>> {
+    /// use scheduler_core::Conflict;
+    ///
+    /// // From one store of a scheduler to the other.
+    /// let (old, new) = (scheduler.in_store("old"), scheduler.in_store("new"));
+    /// let json = serde_json::to_string(&old.export_jobs().await?)?;
+    /// old.remove_all_jobs().await?;
+    /// for added in new.import_jobs(serde_json::from_str(&json)?, Conflict::Error).await {
+    ///     added?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -314,7 +405,7 @@ impl Scheduler {
     }
 
     pub(crate) async fn change(&self, id: JobId, change: Change) -> Result<Job, Error> {
-        match self.call(Command::ChangeJob(self.scope().cloned(), id, change)).await? {
+        match self.call(Command::ChangeJob(self.scope().cloned(), id, Box::new(change))).await? {
             Reply::Job(store, row) => Ok(self.job_handle(store, *row)),
             _ => Err(crate::driver::gone()),
         }

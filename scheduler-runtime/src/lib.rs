@@ -6,25 +6,35 @@
 //! | [`Background`] | on a thread of its own; blocking calls from anywhere | `BackgroundScheduler` |
 //! | [`Blocking`] | as that, and `start` returns only after shutdown | `BlockingScheduler` |
 //! | [`Local`] | on the calling thread, with tasks that need not be `Send` | `GeventScheduler` |
+//! | [`Pumped`] | within the event loop of its host, which it never holds up | `QtScheduler`, `TornadoScheduler`, `TwistedScheduler` |
 //!
-//! Each is built by a [`Builder`] over any [`Runtime`]; the adapters are crates of their own.
+//! Each is built by a [`Builder`] over any [`Runtime`]; the adapters are crates of their own. How each ends, and what becomes
+//! of wrong use, is written down [with `Scheduler`](Scheduler#what-happens-when-).
 
 mod background;
 mod builder;
+mod crew;
 mod driver;
+mod explain;
+mod health;
 mod job;
 mod jobs;
 mod listen;
 mod local;
+mod pumped;
 mod registry;
 pub mod runtime;
+mod scheduled;
 mod scheduler;
 
 pub use background::{Background, Blocking, BlockingJob};
 pub use builder::Builder;
+pub use crew::LocalTaskFn;
+pub use health::{Health, LoopState};
 pub use job::Job;
 pub use listen::{EventStream, ListenerId, Missed};
-pub use local::{Local, LocalTaskFn};
+pub use local::Local;
+pub use pumped::Pumped;
 pub use runtime::{BlockingPool, BoxFuture, Now, Runtime, Sleep, SystemClock};
 pub use scheduler::Scheduler;
-pub use scheduler_core::engine::{ExportedJob, SchedulerState, ShutdownMode};
+pub use scheduler_core::engine::{ExportedJob, Lease, SchedulerState, ShutdownMode, StoreHealth, StoreLink};

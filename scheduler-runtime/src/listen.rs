@@ -16,6 +16,8 @@ use async_channel::{Receiver, Sender, TrySendError};
 use futures_util::Stream;
 use scheduler_core::{Event, EventMask};
 
+use crate::driver::metrics;
+
 /// The number of a listener, for removing it.
 ///
 /// ```
@@ -146,12 +148,16 @@ impl Subscriber {
         // The reader may take the count as well, when it has read everything; only one of both gets it.
         let missed = self.missed.swap(0, Ordering::SeqCst);
         if missed > 0 && self.sender.try_send(Err(Missed { count: missed })).is_err() {
+            metrics::on_event_dropped();
             self.missed.fetch_add(missed + 1, Ordering::SeqCst);
             return;
         }
         if let Err(TrySendError::Full(_)) = self.sender.try_send(Ok(Arc::clone(event))) {
-            self.missed.fetch_add(1, Ordering::SeqCst);
-            tracing::warn!("an event stream is full; its reader is told how many events it misses");
+            metrics::on_event_dropped();
+            // Said once, not at each further event that the reader misses.
+            if self.missed.fetch_add(1, Ordering::SeqCst) == 0 && missed == 0 {
+                tracing::warn!(target: "apscheduler", "an event stream is full; its reader is told how many events it misses");
+            }
         }
     }
 }

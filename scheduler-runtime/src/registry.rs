@@ -1,4 +1,4 @@
-//! What a scheduler knows by name: tasks and custom triggers.
+//! What a scheduler knows by name: tasks, custom triggers, and the jobs that it adds when it starts.
 
 use std::{
     collections::BTreeMap,
@@ -11,17 +11,19 @@ use std::{
 };
 
 use scheduler_core::{
-    Error, ErrorKind, JobRow, Listed, Task, TaskName, Trigger,
+    Error, ErrorKind, JobRow, JobSpec, Listed, Task, TaskName, Trigger,
     engine::StoreReply,
     store::{Inserted, Updated},
     trigger::CustomTrigger,
 };
 
-/// The tasks and custom triggers of one scheduler, shared by its handles and its driver.
+/// The tasks, custom triggers and scheduled jobs of one scheduler, shared by its handles and its driver.
 #[derive(Default)]
 pub(crate) struct Registry {
     tasks: RwLock<BTreeMap<TaskName, Task>>,
     triggers: RwLock<BTreeMap<String, Arc<dyn CustomTrigger>>>,
+    /// Settled when the scheduler is built.
+    scheduled: Vec<JobSpec>,
 }
 
 /// A number that no other closure of the process has: schedulers that share a memory store must tell theirs apart.
@@ -63,6 +65,24 @@ impl Registry {
         }
         triggers.insert(name, implementation);
         Ok(())
+    }
+
+    /// Keeps a job that is added when the scheduler starts.
+    pub(crate) fn add_scheduled(&mut self, spec: JobSpec) -> Result<(), Error> {
+        let place = |spec: &JobSpec| (spec.store_name().cloned().unwrap_or_default(), spec.job_id().cloned());
+        if self.scheduled.iter().any(|other| place(other) == place(&spec)) {
+            let (store, id) = place(&spec);
+            let id = id.as_ref().map_or("", |id| id.as_str());
+            let message = format!("job `{id}` in store `{store}` is scheduled twice; give each an id of its own");
+            return Err(Error::new(ErrorKind::Config, message));
+        }
+        self.scheduled.push(spec);
+        Ok(())
+    }
+
+    /// The jobs that are added when the scheduler starts.
+    pub(crate) fn scheduled(&self) -> &[JobSpec] {
+        &self.scheduled
     }
 
     /// Forgets all, which may hold a handle and so this.
@@ -117,7 +137,8 @@ impl Registry {
                     claimed.jobs.iter_mut().for_each(|claimed| job(&mut claimed.job));
                 }
             }
-            StoreReply::Remove(_)
+            StoreReply::Cancel(_)
+            | StoreReply::Remove(_)
             | StoreReply::RemoveAll(_)
             | StoreReply::Runs(_)
             | StoreReply::Release

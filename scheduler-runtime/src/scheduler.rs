@@ -14,6 +14,7 @@ use scheduler_core::{
 use crate::{
     Builder, EventStream, ListenerId,
     driver::{Attachment, Message, gone},
+    health::Pulse,
     listen::{Listeners, STREAM_EVENTS},
     registry::Registry,
     runtime::Runtime,
@@ -53,8 +54,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// # })
 /// # }
 /// ```
+#[doc = include_str!("scheduler/what_happens.md")]
 #[derive(Debug, Clone)]
 #[doc(alias = "AsyncIOScheduler")]
+#[doc(alias = "BaseScheduler")]
 pub struct Scheduler {
     shared: Arc<Shared>,
     /// The store to which this handle is confined.
@@ -67,6 +70,7 @@ struct Shared {
     runtime: Arc<dyn Runtime>,
     registry: Arc<Registry>,
     listeners: Arc<Listeners>,
+    pulse: Arc<Pulse>,
 }
 
 impl Scheduler {
@@ -85,8 +89,9 @@ impl Scheduler {
         runtime: Arc<dyn Runtime>,
         registry: Arc<Registry>,
         listeners: Arc<Listeners>,
+        pulse: Arc<Pulse>,
     ) -> Self {
-        Self { shared: Arc::new(Shared { commands, runtime, registry, listeners }), scope: None }
+        Self { shared: Arc::new(Shared { commands, runtime, registry, listeners, pulse }), scope: None }
     }
 
     /// A handle that adds, finds, lists and removes jobs in one store only, also if their description names another one.
@@ -96,13 +101,15 @@ impl Scheduler {
         Self { shared: Arc::clone(&self.shared), scope: Some(store.into()) }
     }
 
-    /// Starts to run jobs that are due, those of earlier runs of the program included.
+    /// Adds what was [`scheduled`](Builder::scheduled), and starts to run jobs that are due, those of earlier runs of the
+    /// program included.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::AlreadyStarted`]; [`ErrorKind::ShutDown`].
+    /// [`ErrorKind::AlreadyStarted`]; [`ErrorKind::ShutDown`]; those of [`add_job`](Self::add_job) for a scheduled job,
+    /// naming it. Nothing has started then, and it can be tried again.
     pub async fn start(&self) -> Result<(), Error> {
-        self.done(Command::Start(Mode::Running)).await
+        self.begin(Mode::Running).await
     }
 
     /// Starts without running jobs until [`resume`](Self::resume).
@@ -111,10 +118,11 @@ impl Scheduler {
     ///
     /// As [`start`](Self::start).
     pub async fn start_paused(&self) -> Result<(), Error> {
-        self.done(Command::Start(Mode::Paused)).await
+        self.begin(Mode::Paused).await
     }
 
-    /// Takes no more jobs until [`resume`](Self::resume). Running runs go on; other nodes do, too. Does nothing if paused.
+    /// Takes no more jobs until [`resume`](Self::resume). Running runs go on, and those
+    /// start that wait for their executor; other nodes go on, too. Does nothing if paused.
     ///
     /// # Errors
     ///
@@ -158,11 +166,9 @@ impl Scheduler {
     ///
     /// [`ErrorKind::Busy`] if the loop does not take the command.
     pub fn begin_shutdown(&self, mode: ShutdownMode) -> Result<(), Error> {
-        let (reply, _) = oneshot::channel();
-        let message = Message { command: Command::Shutdown(mode), attachment: Attachment::Nothing, reply };
-        match self.shared.commands.try_send(message) {
-            Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
-            Err(TrySendError::Full(_)) => Err(self.busy()),
+        match self.post(Command::Shutdown(mode)) {
+            Err(error) if error.kind() == ErrorKind::ShutDown => Ok(()),
+            result => result,
         }
     }
 
@@ -206,6 +212,18 @@ impl Scheduler {
             self.shared.registry.remove_task(&name);
         }
         added
+    }
+
+    /// As [`add_task`](Self::add_task), for somebody who cannot wait: the scheduler knows the task before what it is told
+    /// later.
+    pub(crate) fn begin_add_task(&self, task: Task) -> Result<(), Error> {
+        let name = task.name().clone();
+        self.shared.registry.add_task(task)?;
+        let posted = self.post(Command::AddTasks(vec![name.clone()]));
+        if posted.is_err() {
+            self.shared.registry.remove_task(&name);
+        }
+        posted
     }
 
     /// Gives a task up. Its jobs stay, left to nodes that know it.
@@ -263,11 +281,12 @@ impl Scheduler {
     ///
     /// [`ErrorKind::Config`] if the name is taken; [`ErrorKind::ShutDown`].
     pub async fn add_executor(&self, name: impl Into<ExecutorName>, executor: impl Executor) -> Result<(), Error> {
-        let command = Command::AddExecutor(name.into());
+        let command = Command::AddExecutor(name.into(), executor.limit());
         self.call_with(command, Attachment::Executor(Arc::new(executor))).await.map(drop)
     }
 
-    /// Gives an executor up. What runs on it ends; jobs that name it are left to nodes that have it.
+    /// Gives an executor up. What runs on it ends, what waits for it is given back; jobs that name it are left to nodes
+    /// that have it.
     ///
     /// # Errors
     ///
@@ -298,7 +317,7 @@ impl Scheduler {
                 match event {
                     Ok(event) => listener(event).await,
                     Err(missed) => {
-                        tracing::warn!(count = missed.count, "an async listener is too slow and missed events")
+                        tracing::warn!(target: "apscheduler", count = missed.count, "an async listener is too slow and missed events")
                     }
                 }
             }
@@ -326,6 +345,19 @@ impl Scheduler {
         self.scope.as_ref()
     }
 
+    pub(crate) fn runtime(&self) -> &dyn Runtime {
+        &*self.shared.runtime
+    }
+
+    pub(crate) fn pulse(&self) -> &Pulse {
+        &self.shared.pulse
+    }
+
+    /// A handle that is confined to no store.
+    pub(crate) fn unconfined(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), scope: None }
+    }
+
     pub(crate) fn registry(&self) -> &Registry {
         &self.shared.registry
     }
@@ -342,6 +374,17 @@ impl Scheduler {
         let (reply, answer) = oneshot::channel();
         self.send(Message { command, attachment, reply }).await?;
         answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Sends a command and does not wait for the answer.
+    fn post(&self, command: Command) -> Result<(), Error> {
+        let (reply, _) = oneshot::channel();
+        self.shared.commands.try_send(Message { command, attachment: Attachment::Nothing, reply }).map_err(|error| {
+            match error {
+                TrySendError::Closed(_) => gone(),
+                TrySendError::Full(_) => self.busy(),
+            }
+        })
     }
 
     async fn send(&self, message: Message) -> Result<(), Error> {

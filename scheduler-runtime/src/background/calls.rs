@@ -42,6 +42,11 @@ macro_rules! blocking_calls {
                 self.block(self.scheduler.is_running())
             }
 
+            /// How the scheduler is; see [`Scheduler::health`].
+            pub fn health(&self) -> Health {
+                self.block(self.scheduler.health())
+            }
+
             /// Registers the implementation of a custom trigger; see [`Scheduler::add_trigger`].
             ///
             /// # Errors
@@ -118,6 +123,15 @@ macro_rules! blocking_calls {
                 self.block(self.scheduler.runs(id, limit))
             }
 
+            /// Why a job did, did not, or will (not) run at a time; see [`Scheduler::explain`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::explain`].
+            pub fn explain<Z: TimeZone>(&self, id: impl Into<JobId>, at: DateTime<Z>) -> Result<Explanation, Error> {
+                self.block(self.scheduler.explain(id, at))
+            }
+
             /// Changes properties of a job; see [`Scheduler::modify_job`].
             ///
             /// # Errors
@@ -152,6 +166,24 @@ macro_rules! blocking_calls {
             /// Those of [`Scheduler::resume_job`].
             pub fn resume_job(&self, id: impl Into<JobId>) -> Result<$job, Error> {
                 self.block(self.scheduler.resume_job(id)).map(|job| self.job_handle(job))
+            }
+
+            /// Runs a job once, now; see [`Scheduler::run_job_now`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::run_job_now`].
+            pub fn run_job_now(&self, id: impl Into<JobId>) -> Result<RunId, Error> {
+                self.block(self.scheduler.run_job_now(id))
+            }
+
+            /// Asks a run of a job to stop; see [`Scheduler::cancel_run`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::cancel_run`].
+            pub fn cancel_run(&self, id: impl Into<JobId>, run: RunId) -> Result<(), Error> {
+                self.block(self.scheduler.cancel_run(id, run))
             }
 
             /// Removes a job; see [`Scheduler::remove_job`].

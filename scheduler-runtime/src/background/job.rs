@@ -2,7 +2,8 @@
 
 use std::{fmt, ops::Deref, sync::Arc};
 
-use scheduler_core::{Error, JobChange, Run, Trigger};
+use chrono::{DateTime, TimeZone};
+use scheduler_core::{Error, Explanation, JobChange, Run, RunId, Trigger};
 
 use super::Host;
 use crate::Job;
@@ -83,6 +84,24 @@ impl BlockingJob {
         self.block(self.job.resume())
     }
 
+    /// Runs the job once, now; see [`Job::run_now`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Job::run_now`].
+    pub fn run_now(&self) -> Result<RunId, Error> {
+        self.host.block(self.job.run_now())
+    }
+
+    /// Asks a run of the job to stop; see [`Job::cancel_run`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Job::cancel_run`].
+    pub fn cancel_run(&self, run: RunId) -> Result<(), Error> {
+        self.host.block(self.job.cancel_run(run))
+    }
+
     /// Removes the job; see [`Job::remove`].
     ///
     /// # Errors
@@ -99,6 +118,15 @@ impl BlockingJob {
     /// The store's own.
     pub fn runs(&self, limit: usize) -> Result<Vec<Run>, Error> {
         self.host.block(self.job.runs(limit))
+    }
+
+    /// Why the job did, did not, or will (not) run at a time; see [`Scheduler::explain`](crate::Scheduler::explain).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Scheduler::explain`](crate::Scheduler::explain).
+    pub fn explain<Z: TimeZone>(&self, at: DateTime<Z>) -> Result<Explanation, Error> {
+        self.host.block(self.job.explain(at))
     }
 
     fn block(&self, call: impl Future<Output = Result<Job, Error>>) -> Result<Self, Error> {

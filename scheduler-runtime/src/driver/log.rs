@@ -1,30 +1,100 @@
-//! Events in the log of the process.
+//! Events in the log of the process, under the target `apscheduler`.
+//!
+//! | level | what |
+//! |---|---|
+//! | error | what is lost or broken until somebody acts: failed, timed out and lost runs, quarantined jobs, stores given up |
+//! | warn | what did not go as planned and may go away: failing stores, repeated runs, missed and skipped fire times, declined jobs |
+//! | info | the life of the scheduler, and what explains a gap: recoveries, coalesced and cancelled fire times |
+//! | debug | each job and each run |
+//! | trace | what the engine is told and wants |
 
-use scheduler_core::{Event, EventKind};
+use std::fmt;
 
-/// Writes an event down: what somebody should look at as a warning or an error, the rest for debugging.
+use scheduler_core::{Event, EventKind, RunRef};
+
+macro_rules! log {
+    ($level:ident, $($what:tt)*) => { tracing::$level!(target: "apscheduler", $($what)*) };
+}
+
+/// Writes an event down.
 pub(super) fn log(event: &Event) {
     let seq = event.seq;
     match &event.kind {
-        EventKind::StoreFailed { store, error, retry_in } => {
-            tracing::warn!(seq, %store, error, ?retry_in, "store failed");
+        EventKind::SchedulerStarted => log!(info, seq, "scheduler started"),
+        EventKind::SchedulerShutdown => log!(info, seq, "scheduler shut down"),
+        EventKind::SchedulerPaused => log!(info, seq, "scheduler paused"),
+        EventKind::SchedulerResumed => log!(info, seq, "scheduler resumed"),
+        EventKind::StoreFailed { store, error, retry_in: Some(retry_in) } => {
+            log!(warn, seq, %store, error, ?retry_in, "store failed; its calls are repeated");
         }
+        EventKind::StoreFailed { store, error, retry_in: None } => {
+            log!(error, seq, %store, error, "store failed; the call is not repeated");
+        }
+        EventKind::StoreRecovered(store) => log!(info, seq, %store, "store answers again"),
+        EventKind::AllJobsRemoved { store, count } => log!(info, seq, %store, count, "all jobs removed"),
         EventKind::JobQuarantined { store, job, reason } => {
-            tracing::error!(seq, %store, %job, reason, "job quarantined");
+            log!(error, seq, %store, %job, reason, "job quarantined until it is repaired or removed");
         }
         EventKind::JobDeclined { store, job, task, reason } => {
-            tracing::warn!(seq, %store, %job, %task, reason, "job left to other nodes");
+            log!(warn, seq, %store, %job, %task, reason, "job left to other nodes");
         }
-        EventKind::ListenerFailed { error } => tracing::error!(seq, error, "listener panicked"),
-        EventKind::RunError { run, error, .. } => {
-            tracing::warn!(seq, job = %run.job.id, run = %run.run, error, "run failed");
+        EventKind::ListenerFailed { error } => log!(error, seq, error, "listener panicked"),
+        EventKind::RunError { run, error, duration } => {
+            let RunRef { job, run, task, attempt, .. } = run;
+            log!(error, seq, store = %job.store, job = %job.id, %run, %task, attempt, error, ?duration, "run failed");
         }
-        EventKind::RunMissed(run)
-        | EventKind::RunSkipped(run)
-        | EventKind::RunLost(run)
-        | EventKind::RunTakenAway(run) => {
-            tracing::warn!(seq, job = %run.job.id, run = %run.run, fire_time = %run.fire_time, kind = ?event.kind.mask(), "fire time not run");
+        EventKind::RunRetried { run, error, due, .. } => {
+            let RunRef { job, run, task, attempt, .. } = run;
+            log!(warn, seq, store = %job.store, job = %job.id, %run, %task, attempt, error, %due, "run failed and is repeated");
         }
-        _ => tracing::debug!(seq, kind = ?event.kind, "event"),
+        EventKind::RunTimeout { run, duration } => {
+            let RunRef { job, run, task, attempt, .. } = run;
+            log!(error, seq, store = %job.store, job = %job.id, %run, %task, attempt, ?duration, "run timed out");
+        }
+        EventKind::RunLost(run) => {
+            let RunRef { job, run, task, attempt, fire_time, .. } = run;
+            log!(error, seq, store = %job.store, job = %job.id, %run, %task, %fire_time, attempt, "run lost");
+        }
+        EventKind::RunTakenAway(run) => {
+            let RunRef { job, run, task, attempt, fire_time, .. } = run;
+            log!(warn, seq, store = %job.store, job = %job.id, %run, %task, %fire_time, attempt, "run left to other nodes");
+        }
+        EventKind::RunMissed(run) => {
+            let RunRef { job, task, .. } = run;
+            log!(warn, seq, store = %job.store, job = %job.id, %task, fire_times = %FireTimes(run), "fire times missed");
+        }
+        EventKind::RunSkipped(run) => {
+            let RunRef { job, task, .. } = run;
+            log!(warn, seq, store = %job.store, job = %job.id, %task, fire_times = %FireTimes(run), "fire times skipped");
+        }
+        EventKind::RunCoalesced(run) => {
+            let RunRef { job, task, .. } = run;
+            log!(info, seq, store = %job.store, job = %job.id, %task, fire_times = %FireTimes(run), "fire times coalesced");
+        }
+        EventKind::RunCancelled(run) => {
+            let RunRef { job, task, .. } = run;
+            log!(info, seq, store = %job.store, job = %job.id, run = %run.run, %task, fire_times = %FireTimes(run), "run cancelled");
+        }
+        kind => match kind.run() {
+            Some(run) => {
+                let RunRef { job, run, task, attempt, fire_time, .. } = run;
+                log!(debug, seq, kind = ?kind.mask(), store = %job.store, job = %job.id, %run, %task, %fire_time, attempt, "run");
+            }
+            None => log!(debug, seq, ?kind, "event"),
+        },
+    }
+}
+
+/// The fire time of a run; the first and the last of a range, with their number where it is known.
+struct FireTimes<'a>(&'a RunRef);
+
+impl fmt::Display for FireTimes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RunRef { first, fire_time, count, .. } = self.0;
+        match (first, count) {
+            (None, _) => write!(f, "{fire_time}"),
+            (Some(first), None) => write!(f, "{first} to {fire_time}"),
+            (Some(first), Some(count)) => write!(f, "{first} to {fire_time} ({count})"),
+        }
     }
 }

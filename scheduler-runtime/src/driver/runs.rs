@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use futures_channel::mpsc;
 use scheduler_core::{CancellationToken, NodeId, Outcome, RunContext, RunId, engine::Start};
 
-use super::Completion;
+use super::{Completion, metrics, span};
 
 /// The runs that are running here, each in its latest attempt.
 ///
@@ -55,29 +55,38 @@ pub(super) struct Report {
     run: RunId,
     attempt: AttemptId,
     completed: mpsc::UnboundedSender<Completion>,
+    end: span::End,
+    _running: metrics::Running,
     is_sent: bool,
 }
 
 impl Report {
-    pub(super) fn new(run: RunId, attempt: AttemptId, completed: mpsc::UnboundedSender<Completion>) -> Self {
-        Self { run, attempt, completed, is_sent: false }
+    pub(super) fn new(
+        run: RunId,
+        attempt: AttemptId,
+        completed: mpsc::UnboundedSender<Completion>,
+        (end, running): (span::End, metrics::Running),
+    ) -> Self {
+        Self { run, attempt, completed, end, _running: running, is_sent: false }
     }
 
     pub(super) fn send(mut self, outcome: Outcome) {
-        self.tell(outcome);
+        self.end.record(&outcome);
+        self.tell(Completion::Finished(self.run, self.attempt, outcome));
     }
 
-    fn tell(&mut self, outcome: Outcome) {
+    fn tell(&mut self, completion: Completion) {
         self.is_sent = true;
         // The loop has gone if this cannot be sent.
-        drop(self.completed.unbounded_send(Completion::Finished(self.run, self.attempt, outcome)));
+        drop(self.completed.unbounded_send(completion));
     }
 }
 
 impl Drop for Report {
     fn drop(&mut self) {
         if !self.is_sent {
-            self.tell(Outcome::Cancelled);
+            self.end.record(&Outcome::Cancelled);
+            self.tell(Completion::Dropped(self.run, self.attempt));
         }
     }
 }

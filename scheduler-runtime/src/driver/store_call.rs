@@ -28,6 +28,7 @@ async fn perform(store: Arc<dyn JobStore>, call: StoreCall) -> Result<StoreReply
     Ok(match call {
         StoreCall::Insert(at, jobs) => StoreReply::Insert(store.insert(at, &jobs).await?),
         StoreCall::Update(at, update) => StoreReply::Update(store.update(at, &update).await?),
+        StoreCall::Cancel(at, job, run) => StoreReply::Cancel(store.cancel(at, &job, run).await?),
         StoreCall::Remove(at, ids) => StoreReply::Remove(store.remove(at, &ids).await?),
         StoreCall::RemoveAll(at) => StoreReply::RemoveAll(store.remove_all(at).await?),
         StoreCall::Job(id) => StoreReply::Job(store.job(&id).await?.map(Box::new)),

@@ -1,7 +1,7 @@
 //! Schedulers with a thread of their own. These run on the real clock and wait for events.
 
 use std::{
-    sync::{Arc, mpsc},
+    sync::{Arc, Mutex, mpsc},
     thread,
     time::Duration,
 };
@@ -69,11 +69,17 @@ fn each_operation_has_a_blocking_form() {
     assert_eq!(one.reschedule(Interval::hours(2)).unwrap().body.trigger.to_string(), "every 2h");
     assert_eq!(one.refresh().unwrap().body.display_name(), "first");
     assert_eq!(one.runs(10).unwrap(), []);
+    let run = one.run_now().unwrap();
+    one.cancel_run(run).unwrap();
+    assert!(one.runs(10).unwrap()[0].cancel_requested);
     assert_eq!(scheduler.pause_job("two").unwrap().store().as_str(), "other");
     scheduler.resume_job("two").unwrap();
     scheduler.modify_job("two", JobChange::default().max_instances(2)).unwrap();
     scheduler.reschedule_job("two", Interval::hours(3)).unwrap();
     assert_eq!(scheduler.runs("two", 10).unwrap(), []);
+    let run = scheduler.run_job_now("two").unwrap();
+    scheduler.cancel_run("two", run).unwrap();
+    assert!(scheduler.cancel_run("one", run).unwrap_err().is_not_found());
     assert_eq!(scheduler.job("three").unwrap().map(drop), None);
     assert_eq!(scheduler.unreadable_jobs().unwrap(), []);
 
@@ -177,6 +183,93 @@ fn it_goes_on_without_its_handle_once_it_has_been_started() {
     for _ in 0..3 {
         tells.recv_timeout(DEADLINE).unwrap();
     }
+}
+
+#[test]
+fn it_is_started_once_and_says_so_the_second_time() {
+    let scheduler = background();
+    scheduler.start().unwrap();
+    assert_eq!(scheduler.start().unwrap_err().kind(), ErrorKind::AlreadyStarted);
+    assert_eq!(scheduler.start_paused().unwrap_err().kind(), ErrorKind::AlreadyStarted);
+    assert_eq!(scheduler.state(), SchedulerState::Running);
+    scheduler.shutdown(ShutdownMode::Wait).unwrap();
+    assert_eq!(scheduler.start().unwrap_err().kind(), ErrorKind::ShutDown);
+}
+
+#[test]
+fn a_blocking_one_is_started_once_and_waits_also_when_it_is_paused() {
+    let scheduler = Arc::new(builder().blocking().unwrap());
+    let (told, tells) = mpsc::channel();
+    scheduler.add_listener(EventMask::SCHEDULER_STARTED, move |_| told.send(()).unwrap());
+    let first = Arc::clone(&scheduler);
+    let first = thread::spawn(move || first.start_paused());
+    tells.recv_timeout(DEADLINE).unwrap();
+
+    assert_eq!(scheduler.start().unwrap_err().kind(), ErrorKind::AlreadyStarted);
+    assert_eq!(scheduler.state(), SchedulerState::Paused);
+    assert!(!first.is_finished());
+
+    scheduler.shutdown(ShutdownMode::Wait).unwrap();
+    assert_eq!(first.join().unwrap(), Ok(()));
+}
+
+#[test]
+fn its_jobs_and_handles_say_so_after_the_shutdown() {
+    let scheduler = background();
+    let job = scheduler.add_job(JobSpec::new("tick", Interval::hours(1))).unwrap();
+    let handle = scheduler.handle();
+    scheduler.shutdown(ShutdownMode::Wait).unwrap();
+
+    assert_eq!(job.refresh().unwrap_err().kind(), ErrorKind::ShutDown);
+    assert_eq!(job.pause().unwrap_err().kind(), ErrorKind::ShutDown);
+    assert_eq!(scheduler.add_job(JobSpec::now("tick")).unwrap_err().kind(), ErrorKind::ShutDown);
+    assert_eq!(futures_executor::block_on(handle.jobs()).unwrap_err().kind(), ErrorKind::ShutDown);
+    assert!(!scheduler.is_running());
+}
+
+#[test]
+fn a_blocking_task_that_ignores_its_cancellation_is_left_behind_by_a_shutdown_now() {
+    let (open, gate) = mpsc::channel::<()>();
+    let (began, begins) = mpsc::channel();
+    let gate = Mutex::new(gate);
+    let ignore = move || {
+        began.send("begun").unwrap();
+        gate.lock().unwrap().recv().unwrap();
+        began.send("ended").unwrap();
+    };
+    let scheduler = builder().register(blocking("ignore", ignore)).background().unwrap();
+    let mut events = scheduler.events(EventMask::RUN_CANCELLED | EventMask::RUN_EXECUTED);
+    scheduler.start().unwrap();
+    scheduler.add_job(JobSpec::new("ignore", Interval::hours(1).first(First::Now)).id("stubborn")).unwrap();
+    assert_eq!(begins.recv_timeout(DEADLINE), Ok("begun"));
+
+    scheduler.shutdown(ShutdownMode::Now).unwrap();
+
+    let event = events.try_next().unwrap().unwrap();
+    assert!(matches!(&event.kind, EventKind::RunCancelled(run) if run.job.id == "stubborn"), "{event:?}");
+    // Nothing can end a thread from outside; it goes on until its task returns.
+    open.send(()).unwrap();
+    assert_eq!(begins.recv_timeout(DEADLINE), Ok("ended"));
+    assert_eq!(events.try_next(), None);
+}
+
+#[test]
+fn its_loop_outlives_the_tokio_runtime_whose_tasks_end_as_cancelled() {
+    let host = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let runtime = TokioRuntime::from(host.handle().clone());
+    let scheduler = Scheduler::builder(runtime).task("tick", || async {}).background().unwrap();
+    let (told, tells) = mpsc::channel();
+    scheduler.add_listener(EventMask::RUN_CANCELLED | EventMask::RUN_EXECUTED, move |event| {
+        told.send(event.kind.mask()).unwrap();
+    });
+    scheduler.start().unwrap();
+
+    drop(host);
+
+    scheduler.add_job(JobSpec::new("tick", Interval::hours(1).first(First::Now)).id("clock")).unwrap();
+    assert_eq!(tells.recv_timeout(DEADLINE), Ok(EventMask::RUN_CANCELLED));
+    assert_eq!(scheduler.jobs().unwrap()[0].id, "clock");
+    scheduler.shutdown(ShutdownMode::Wait).unwrap();
 }
 
 #[test]

@@ -4,16 +4,20 @@ use std::{
     pin::pin,
     sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
-use scheduler_core::{ErrorKind, EventKind, EventMask, JobSpec, engine::ShutdownMode, trigger::Interval};
+use scheduler_core::{
+    Delivery, ErrorKind, EventKind, EventMask, JobSpec, JobStore, RunState, engine::ShutdownMode, store::RunQuery,
+    trigger::Interval,
+};
 use scheduler_executors::{Inline, task};
 use scheduler_runtime::{Runtime, Scheduler};
 use scheduler_stores::MemoryStore;
 
 use crate::{
     stage::{FaultyStore, Hand, StillRuntime},
-    world::{Log, World, at},
+    world::{Log, World, at, clock},
 };
 
 #[test]
@@ -43,6 +47,29 @@ fn an_event_stream_ends_when_the_loop_is_dropped_with_its_runtime() {
     runtime.end();
 
     assert_eq!(next.poll(&mut cx), Poll::Ready(None));
+}
+
+#[test]
+fn a_run_that_is_dropped_with_its_runtime_is_left_to_be_taken_over() {
+    let runtime = StillRuntime::new(at("10:00:00"));
+    let (store, hand) = (MemoryStore::new(), Hand::default());
+    let builder = Scheduler::builder(runtime.clone()).accuracy(Duration::ZERO).store("default", store.clone());
+    let scheduler = builder.executor("hand", hand.clone()).task("report", || async {}).build().unwrap();
+    let mut add = pin!(scheduler.add_job(JobSpec::now("report").executor("hand").delivery(Delivery::AtLeastOnce)));
+    let mut start = pin!(scheduler.start());
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(start.as_mut().poll(&mut cx).is_pending() && add.as_mut().poll(&mut cx).is_pending());
+    runtime.poll_all();
+    let Poll::Ready(Ok(job)) = add.poll(&mut cx) else { panic!("the job is added") };
+    assert_eq!(hand.count(), 1);
+
+    // The loop may outlive the runs by a moment, since a runtime drops what it has in any order.
+    runtime.drop_all_but_the_first();
+    runtime.poll_all();
+    runtime.end();
+
+    let runs = futures_executor::block_on(store.runs(&RunQuery { uid: job.uid, before: None, limit: 10 })).unwrap();
+    assert_eq!(runs.iter().map(|run| run.state).collect::<Vec<_>>(), [RunState::Running]);
 }
 
 #[test]
@@ -87,7 +114,7 @@ fn a_scheduler_that_was_never_started_goes_with_its_last_handle() {
     assert_eq!(store.holders(), 2);
 
     drop(world.scheduler);
-    world.runtime.advance(std::time::Duration::ZERO);
+    world.runtime.advance(Duration::ZERO);
 
     assert_eq!(store.holders(), 1);
     assert_eq!(events.try_next(), None);
@@ -101,7 +128,7 @@ fn a_scheduler_that_was_started_goes_on_without_its_handles() {
     crate::world::block_on(&runtime, add).unwrap();
 
     drop(scheduler);
-    runtime.advance(std::time::Duration::from_secs(30));
+    runtime.advance(Duration::from_secs(30));
 
     let executed = std::iter::from_fn(|| events.try_next()).count();
     assert_eq!(executed, 3);
@@ -260,4 +287,77 @@ fn a_store_that_does_not_answer_holds_up_the_shutdown_for_one_lease_at_most() {
     let given_up = "10:00:25 store default failed: it did not answer while it was given up; what this node held there is \
                     free when its lease ends";
     assert_eq!(last, [given_up, "10:00:25 taken away clock@10:00:10", "10:00:25 shut down"]);
+}
+
+#[test]
+fn a_shutdown_while_a_claim_is_under_way_gives_back_what_that_brings() {
+    for mode in [ShutdownMode::Wait, ShutdownMode::Now] {
+        let jobs = MemoryStore::new();
+        let store = FaultyStore::over(jobs.clone());
+        let world = World::new(|builder| builder.store("default", store.clone()));
+        world.add(JobSpec::new("tick", Interval::seconds(10)).id("clock"));
+        world.told();
+        store.hold_back();
+        world.advance(10);
+
+        let mut shutdown = pin!(world.scheduler.shutdown(mode));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(shutdown.as_mut().poll(&mut cx).is_pending());
+        world.advance(1);
+        assert!(shutdown.as_mut().poll(&mut cx).is_pending(), "what was claimed has to be given back");
+        store.let_go();
+        world.advance(0);
+
+        assert_eq!(shutdown.poll(&mut cx), Poll::Ready(Ok(())));
+        assert_eq!(world.told(), ["10:00:11 shut down"], "nothing was started");
+        // Another node need not wait for the end of a lease.
+        let other = world.beside(|builder| builder.store("default", jobs));
+        let runs = other.wait(other.scheduler.runs("clock", 10)).unwrap();
+        assert_eq!(runs.iter().map(|run| (run.fire_time, run.attempt)).collect::<Vec<_>>(), [(clock("10:00:10"), 1)]);
+    }
+}
+
+#[test]
+fn a_shutdown_that_waits_is_hurried_by_one_that_does_not() {
+    let hand = Hand::default();
+    let world = World::new(|builder| builder.executor("default", hand.clone()));
+    world.add(JobSpec::new("tick", Interval::seconds(10)).id("clock"));
+    world.advance(10);
+    world.told();
+    let mut waits = pin!(world.scheduler.shutdown(ShutdownMode::Wait));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(waits.as_mut().poll(&mut cx).is_pending());
+    world.advance(5);
+
+    world.wait(world.scheduler.shutdown(ShutdownMode::Now)).unwrap();
+
+    assert_eq!(waits.poll(&mut cx), Poll::Ready(Ok(())));
+    assert_eq!(world.told(), ["10:00:15 cancelled clock@10:00:10", "10:00:15 shut down"]);
+}
+
+#[test]
+fn what_comes_of_a_task_that_ignored_its_cancellation_is_not_told_any_more() {
+    let hand = Hand::default();
+    let world = World::new(|builder| builder.executor("default", hand.clone()));
+    world.add(JobSpec::new("tick", Interval::seconds(10)).id("clock"));
+    world.advance(10);
+    world.wait(world.scheduler.shutdown(ShutdownMode::Now)).unwrap();
+    assert_eq!(world.told().last().unwrap(), "10:00:10 shut down");
+
+    // Its future is polled to its end all the same.
+    hand.end(scheduler_core::Outcome::Ok("at last".into()));
+    world.advance(1);
+
+    assert_eq!(world.told(), Vec::<String>::new());
+}
+
+#[test]
+fn a_job_in_somebodys_hands_says_so_after_the_shutdown() {
+    let world = World::new(|builder| builder);
+    let job = world.add(JobSpec::new("tick", Interval::seconds(10)).id("clock"));
+    world.wait(world.scheduler.shutdown(ShutdownMode::Wait)).unwrap();
+
+    assert_eq!(world.wait(job.refresh()).unwrap_err().kind(), ErrorKind::ShutDown);
+    assert_eq!(world.wait(job.pause()).unwrap_err().kind(), ErrorKind::ShutDown);
+    assert_eq!(world.wait(job.remove()).unwrap_err().kind(), ErrorKind::ShutDown);
 }

@@ -186,7 +186,7 @@ fn an_attempt_that_was_taken_over_is_not_taken_for_its_successor() {
         world.told(),
         [
             "10:01:21 taken away long@10:00:00",
-            "10:01:21.350 submitted long@10:00:00 #3",
+            "10:01:21.550 submitted long@10:00:00 #3",
             "10:02:21 executed long@10:00:00 #3 -> \"third attempt\"",
         ]
     );

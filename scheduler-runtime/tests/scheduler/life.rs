@@ -1,12 +1,16 @@
 //! The life of a scheduler, and its parts.
 
+use std::time::Duration;
+
 use scheduler_core::{
     ErrorKind, EventMask, JobSpec, Outcome, PartialOptions,
     engine::{SchedulerState, ShutdownMode},
     trigger::{Cron, Interval},
 };
 use scheduler_executors::{Inline, task};
+use scheduler_runtime::Scheduler;
 use scheduler_stores::MemoryStore;
+use scheduler_testkit::SimulatedRuntime;
 
 use crate::{
     stage::Hand,
@@ -207,4 +211,23 @@ fn handles_and_their_calls_go_between_threads() {
     goes(&scheduler.shutdown(ShutdownMode::Wait));
     goes(&scheduler.events(EventMask::ALL).next());
     goes(&world.add(JobSpec::now("tick")).refresh());
+}
+
+#[test]
+fn a_lease_that_is_too_short_or_too_long_is_an_error_of_the_last_step() {
+    let build = |lease| Scheduler::builder(SimulatedRuntime::starting_at(clock("10:00:00"))).lease(lease).build();
+    let year = Duration::from_secs(365 * 86_400);
+    for (lease, error) in [
+        (Duration::from_millis(99), "lease 99ms: at least 100ms are needed"),
+        (year + Duration::from_secs(1), "lease 31536001s: at most 31536000s are allowed"),
+        (Duration::MAX, "lease 18446744073709551615.999999999s: at most 31536000s are allowed"),
+    ] {
+        let found = build(lease).unwrap_err();
+        assert_eq!((found.kind(), &*found.to_string()), (ErrorKind::Config, error));
+    }
+
+    let world = World::new(|builder| builder.lease(year));
+    world.add(JobSpec::now("tick").id("once"));
+    world.advance(1);
+    assert_eq!(world.told().last().unwrap(), "10:00:00 finished once");
 }

@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     future::{Future, pending, poll_fn, ready},
+    pin::pin,
     rc::Rc,
     task::{Poll, Waker},
     thread,
@@ -10,18 +11,19 @@ use std::{
 };
 
 use scheduler_core::{
-    Error, ErrorKind, EventMask, JobSpec, Outcome, RunContext,
+    Error, ErrorKind, EventKind, EventMask, JobSpec, Outcome, Retry, RunContext,
     engine::ShutdownMode,
     trigger::{First, Interval},
 };
 use scheduler_executors::{Spawn, blocking, task};
 use scheduler_runtime::{Builder, Local, Runtime, Scheduler};
+use scheduler_stores::MemoryStore;
 use scheduler_testkit::SimulatedRuntime;
 use scheduler_thread::ThreadRuntime;
 use scheduler_tokio::TokioRuntime;
 
 use crate::{
-    stage::StillRuntime,
+    stage::{FaultyStore, StillRuntime},
     world::{Log, at, line},
 };
 
@@ -234,6 +236,42 @@ fn a_task_is_dropped_at_its_next_await_when_its_job_is_cancelled() {
 }
 
 #[test]
+fn a_task_that_takes_too_long_is_dropped_and_repeated() {
+    let (local, clock, log) = local(|builder| builder);
+    let held = Rc::new(());
+    let holds = Rc::clone(&held);
+    local
+        .task("hold", move |context: RunContext| {
+            let guard = Rc::clone(&holds);
+            async move {
+                if context.attempt == 1 {
+                    pending::<()>().await;
+                }
+                drop(guard);
+            }
+        })
+        .unwrap();
+    let retry = Retry::attempts(2).backoff(Duration::from_secs(10)).jitter(0.0);
+    local.add_job(JobSpec::now("hold").id("hold").timeout(Duration::from_secs(5)).retry(retry)).unwrap();
+    local.block_on(clock.sleep(Duration::from_secs(1)));
+    assert_eq!(Rc::strong_count(&held), 3);
+    log.read();
+
+    local.block_on(clock.sleep(Duration::from_secs(20)));
+
+    assert_eq!(Rc::strong_count(&held), 2);
+    assert_eq!(
+        log.read(),
+        [
+            "10:00:05 retried hold@10:00:00 at 10:00:15: timed out after 5s",
+            "10:00:15 submitted hold@10:00:00 #2",
+            "10:00:15 executed hold@10:00:00 #2",
+            "10:00:15 finished hold",
+        ]
+    );
+}
+
+#[test]
 fn local_tasks_run_on_the_executor_local_when_default_is_another() {
     let (local, clock, log) = local(|builder| builder.executor("default", Spawn::new()));
     local.task("here", || ready(7)).unwrap();
@@ -286,7 +324,7 @@ fn blocking_tasks_run_elsewhere_and_the_thread_is_woken() {
         Scheduler::builder(ThreadRuntime::new().unwrap()).register(blocking("where", where_it_runs)).local().unwrap();
     let handle = local.handle();
     local.add_listener(EventMask::RUN_EXECUTED, move |event| {
-        assert!(matches!(&event.kind, scheduler_core::EventKind::RunExecuted { output, .. } if output == false));
+        assert!(matches!(&event.kind, EventKind::RunExecuted { output, .. } if output == false));
         handle.begin_shutdown(ShutdownMode::Wait).unwrap();
     });
     local.add_job(JobSpec::now("where")).unwrap();
@@ -370,4 +408,153 @@ fn an_async_listener_that_panics_ends_alone() {
     local.block_on(clock.sleep(Duration::from_secs(20)));
 
     assert!(log.read().contains(&"10:00:20 executed clock@10:00:20".to_owned()));
+}
+
+#[test]
+fn it_is_started_once_and_runs_on_from_there() {
+    let (local, _, log) = local_stopped(|builder| builder);
+    let handle = local.handle();
+    let stop = move || {
+        let handle = handle.clone();
+        async move { handle.begin_shutdown(ShutdownMode::Wait) }
+    };
+    local.task("stop", stop).unwrap();
+    local.add_job(JobSpec::new("stop", Interval::seconds(10)).id("stop")).unwrap();
+    local.start_paused().unwrap();
+    assert_eq!(local.start().unwrap_err().kind(), ErrorKind::AlreadyStarted);
+    local.resume().unwrap();
+    log.read();
+
+    local.run().unwrap();
+
+    assert_eq!(
+        log.read(),
+        ["10:00:10 submitted stop@10:00:10", "10:00:10 executed stop@10:00:10", "10:00:10 shut down"]
+    );
+    assert_eq!(local.run().unwrap_err().kind(), ErrorKind::ShutDown);
+    assert_eq!(local.jobs().unwrap_err().kind(), ErrorKind::ShutDown);
+    assert_eq!(local.block_on(async { 7 }), 7, "nobody needs the loop for that");
+}
+
+#[test]
+fn dropping_it_drops_its_tasks_where_they_stand() {
+    let (local, clock, log) = local(|builder| builder);
+    let held = Rc::new(());
+    let holds = Rc::clone(&held);
+    let hold = move || {
+        let held = Rc::clone(&holds);
+        async move {
+            let _held = held;
+            pending::<()>().await;
+        }
+    };
+    local.task("hold", hold).unwrap();
+    local.add_job(JobSpec::now("hold").id("hold")).unwrap();
+    local.block_on(clock.sleep(Duration::from_secs(1)));
+    assert_eq!(Rc::strong_count(&held), 3);
+    log.read();
+
+    drop(local);
+
+    assert_eq!(Rc::strong_count(&held), 1);
+    assert_eq!(log.read(), Vec::<String>::new());
+}
+
+#[test]
+fn several_stores_are_used_at_once() {
+    let other = FaultyStore::over(MemoryStore::new());
+    let (local, clock, log) = local(|builder| builder.task("tick", || async {}).store("other", other.clone()));
+    local.add_store("third", MemoryStore::new()).unwrap();
+    for (id, store) in [("one", "default"), ("two", "other"), ("three", "third")] {
+        local.add_job(JobSpec::new("tick", Interval::seconds(10)).id(id).store(store)).unwrap();
+    }
+    let stores: Vec<_> = local.jobs().unwrap().iter().map(|job| job.store().to_string()).collect();
+    assert_eq!(stores.len(), 3, "{stores:?}");
+    assert_eq!(local.block_on(local.handle().in_store("third").remove_all_jobs()), Ok(1));
+    log.read();
+
+    other.go_away();
+    local.block_on(clock.sleep(Duration::from_secs(11)));
+
+    let told = log.read();
+    assert!(told.contains(&"10:00:10 executed one@10:00:10".to_owned()), "{told:#?}");
+    assert!(told.contains(&"10:00:10 store other failed: nobody answers".to_owned()), "{told:#?}");
+    other.come_back();
+    local.block_on(clock.sleep(Duration::from_secs(20)));
+    let told = log.read();
+    assert!(told.iter().any(|line| line.ends_with("executed two@10:00:10")), "{told:#?}");
+    local.remove_store("third").unwrap();
+}
+
+#[test]
+fn a_task_that_is_cancelled_just_after_it_was_polled_can_end_by_itself() {
+    let (local, clock, log) = local(|builder| builder);
+    let tidy = |context: RunContext| async move {
+        let mut is_told = pin!(context.cancellation.cancelled());
+        let told = poll_fn(|cx| {
+            let polled = is_told.as_mut().poll(cx);
+            // What another thread may do between this poll and the next one.
+            context.cancellation.cancel();
+            polled
+        });
+        told.await;
+    };
+    local.task("tidy", tidy).unwrap();
+    local.add_job(JobSpec::now("tidy").id("tidy")).unwrap();
+
+    local.block_on(clock.sleep(Duration::from_secs(1)));
+
+    let told = log.read();
+    assert!(told.contains(&"10:00:00 executed tidy@10:00:00".to_owned()), "{told:#?}");
+}
+
+#[test]
+fn a_task_that_takes_too_long_is_dropped_and_tried_again() {
+    let (local, clock, log) = local(|builder| builder);
+    let held = Rc::new(());
+    let holds = Rc::clone(&held);
+    let hold = move || {
+        let held = Rc::clone(&holds);
+        async move {
+            let _held = held;
+            pending::<()>().await;
+        }
+    };
+    local.task("hold", hold).unwrap();
+    let retry = Retry::attempts(2).backoff(Duration::from_secs(5));
+    let spec = JobSpec::now("hold").id("hold").timeout(Duration::from_secs(10)).retry(retry);
+    local.add_job(spec).unwrap();
+    log.read();
+
+    local.block_on(clock.sleep(Duration::from_secs(60)));
+
+    assert_eq!(Rc::strong_count(&held), 2, "nothing of it is left");
+    let told = log.read();
+    let ends: Vec<_> = told.iter().filter(|line| !line.contains("submitted")).collect();
+    assert!(ends[0].starts_with("10:00:10 retried hold@10:00:00"), "{told:#?}");
+    assert!(ends[1].ends_with("timeout hold@10:00:00 #2"), "{told:#?}");
+    assert!(ends[2].ends_with("finished hold"), "{told:#?}");
+}
+
+#[test]
+fn its_loop_and_async_tasks_outlive_the_tokio_runtime() {
+    let host = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let builder = Scheduler::builder(TokioRuntime::from(host.handle().clone()));
+    let local = builder.register(blocking("block", || 7)).local().unwrap();
+    local.task("here", || ready(7)).unwrap();
+    local.start().unwrap();
+    let mut events = local.events(EventMask::RUN_EXECUTED | EventMask::RUN_CANCELLED | EventMask::RUN_ERROR);
+    let mut next = || local.block_on(events.next()).unwrap().unwrap();
+
+    drop(host);
+
+    local.add_job(JobSpec::now("here")).unwrap();
+    assert_eq!(next().kind.mask(), EventMask::RUN_EXECUTED);
+    local.add_job(JobSpec::now("block")).unwrap();
+    let event = next();
+    assert!(
+        matches!(&event.kind, EventKind::RunError { error, .. } if error.contains("the threads were gone")),
+        "{event:?}"
+    );
+    local.shutdown(ShutdownMode::Wait).unwrap();
 }

@@ -1,17 +1,27 @@
 //! The scheduler as an application sees it, on the virtual clock: each test reads as a transcript.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod attempts;
 mod background;
 mod behaviour;
 mod changes;
 mod closures;
+mod documented;
 mod endings;
+mod explain;
 mod faults;
+mod health;
 mod jobs;
 mod life;
+mod limits;
 mod listeners;
 mod listing;
 mod local;
+mod metrics;
+mod pumped;
+mod runs;
+mod scheduled;
+mod spans;
 mod stage;
 mod triggers;
 mod world;

@@ -8,24 +8,26 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    task::{Context, Waker},
     time::Duration,
 };
 
+use async_channel::{Receiver, Sender};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures_channel::oneshot;
 use scheduler_core::{
-    BoxFuture, Dispatch, Executor, JobId, JobRow, JobStore, Listed, NodeId, Now, Outcome, Run, RunContext,
+    BoxFuture, Dispatch, Executor, JobId, JobRow, JobStore, Listed, NodeId, Now, Outcome, Run, RunContext, RunId,
     store::{
-        Change, Claim, Claimed, Inserted, JobQuery, Record, Recorded, Removed, RunQuery, Settle, Settled, Stamped,
-        StoreError, StoreErrorKind, StoreLimits, Turn, TurnReply, Update, Updated,
+        Cancelled, Change, Claim, Claimed, Inserted, JobQuery, Record, Recorded, Removed, RunQuery, Settle, Settled,
+        Stamped, StoreError, StoreErrorKind, StoreLimits, Turn, TurnReply, Update, Updated,
     },
 };
 use scheduler_runtime::Runtime;
 use scheduler_stores::MemoryStore;
 use scheduler_testkit::SimulatedRuntime;
 
-/// Runs nothing that is spawned on it; keeps it until it is told to drop it.
+/// Runs nothing that is spawned on it before it is told to; keeps it until it is told to drop it.
 #[derive(Clone)]
 pub(crate) struct StillRuntime {
     clock: SimulatedRuntime,
@@ -35,6 +37,21 @@ pub(crate) struct StillRuntime {
 impl StillRuntime {
     pub(crate) fn new(clock: SimulatedRuntime) -> Self {
         Self { clock, spawned: Arc::default() }
+    }
+
+    /// Polls all that was spawned, until nothing new comes of it.
+    pub(crate) fn poll_all(&self) {
+        for _ in 0..100 {
+            let mut polled = std::mem::take(&mut *self.spawned.lock().unwrap());
+            polled.retain_mut(|future| future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            self.spawned.lock().unwrap().splice(0..0, polled);
+        }
+    }
+
+    /// Drops all that was spawned but what was spawned first, as a runtime may while it ends.
+    pub(crate) fn drop_all_but_the_first(&self) {
+        let dropped = self.spawned.lock().unwrap().split_off(1);
+        drop(dropped);
     }
 
     /// Drops all that was spawned, as a runtime does that ends.
@@ -108,13 +125,19 @@ impl Executor for Hand {
     }
 }
 
-/// A memory store that can be told to fail or to panic.
+/// Shut as long as the sender is there.
+type Gate = (Sender<()>, Receiver<()>);
+
+/// A memory store that can be slow, and can be told to fail, to panic, or to keep its answers for itself.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FaultyStore {
     jobs: MemoryStore,
     is_away: Arc<AtomicBool>,
     is_broken: Arc<AtomicBool>,
+    /// Open while answers are held back.
+    gate: Arc<Mutex<Option<Gate>>>,
     limits: Option<StoreLimits>,
+    delay: Option<(SimulatedRuntime, Duration)>,
 }
 
 impl FaultyStore {
@@ -124,6 +147,11 @@ impl FaultyStore {
 
     pub(crate) fn with_limits(self, change: impl FnOnce(StoreLimits) -> StoreLimits) -> Self {
         Self { limits: Some(change(self.jobs.limits())), ..self }
+    }
+
+    /// One that takes so long for each answer.
+    pub(crate) fn slow(clock: SimulatedRuntime, delay: Duration) -> Self {
+        Self { delay: Some((clock, delay)), ..Self::default() }
     }
 
     pub(crate) fn go_away(&self) {
@@ -139,12 +167,32 @@ impl FaultyStore {
         self.is_broken.store(true, Ordering::SeqCst);
     }
 
+    /// Does what it is asked for in its turns, and does not answer.
+    pub(crate) fn hold_back(&self) {
+        *self.gate.lock().unwrap() = Some(async_channel::bounded(1));
+    }
+
+    pub(crate) fn let_go(&self) {
+        self.gate.lock().unwrap().take();
+    }
+
+    async fn free_to_answer(&self) {
+        let gate = self.gate.lock().unwrap().as_ref().map(|(_, gate)| gate.clone());
+        if let Some(gate) = gate {
+            // It ends when the other end is dropped.
+            gate.recv().await.unwrap_err();
+        }
+    }
+
     /// How many of it there are, clones that schedulers hold included.
     pub(crate) fn holders(&self) -> usize {
         Arc::strong_count(&self.is_away)
     }
 
-    fn answering(&self) -> Result<&MemoryStore, StoreError> {
+    async fn answering(&self) -> Result<&MemoryStore, StoreError> {
+        if let Some((clock, delay)) = &self.delay {
+            clock.sleep(*delay).await;
+        }
         assert!(!self.is_broken.load(Ordering::SeqCst), "(this panic is part of the test)");
         if self.is_away.load(Ordering::SeqCst) {
             return Err(StoreError::new(StoreErrorKind::Unavailable, "nobody answers"));
@@ -160,47 +208,51 @@ impl JobStore for FaultyStore {
     }
 
     async fn insert(&self, at: DateTime<Utc>, jobs: &[JobRow]) -> Result<Stamped<Vec<Inserted>>, StoreError> {
-        self.answering()?.insert(at, jobs).await
+        self.answering().await?.insert(at, jobs).await
     }
 
     async fn update(&self, at: DateTime<Utc>, update: &Update) -> Result<Stamped<Updated>, StoreError> {
-        self.answering()?.update(at, update).await
+        self.answering().await?.update(at, update).await
+    }
+
+    async fn cancel(&self, at: DateTime<Utc>, job: &JobId, run: RunId) -> Result<Stamped<Cancelled>, StoreError> {
+        self.answering().await?.cancel(at, job, run).await
     }
 
     async fn remove(&self, at: DateTime<Utc>, ids: &[JobId]) -> Result<Stamped<Vec<Removed>>, StoreError> {
-        self.answering()?.remove(at, ids).await
+        self.answering().await?.remove(at, ids).await
     }
 
     async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<u64>, StoreError> {
-        self.answering()?.remove_all(at).await
+        self.answering().await?.remove_all(at).await
     }
 
     async fn job(&self, id: &JobId) -> Result<Option<Listed>, StoreError> {
-        self.answering()?.job(id).await
+        self.answering().await?.job(id).await
     }
 
     async fn jobs(&self, query: &JobQuery) -> Result<Vec<Listed>, StoreError> {
-        self.answering()?.jobs(query).await
+        self.answering().await?.jobs(query).await
     }
 
     async fn runs(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
-        self.answering()?.runs(query).await
+        self.answering().await?.runs(query).await
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {
-        self.answering()?.claim(claim).await
+        self.answering().await?.claim(claim).await
     }
 
     async fn settle(&self, settle: &Settle) -> Result<Settled, StoreError> {
-        self.answering()?.settle(settle).await
+        self.answering().await?.settle(settle).await
     }
 
     async fn record(&self, record: &Record) -> Result<Recorded, StoreError> {
-        self.answering()?.record(record).await
+        self.answering().await?.record(record).await
     }
 
     async fn release(&self, at: DateTime<Utc>, owner: &NodeId) -> Result<(), StoreError> {
-        self.answering()?.release(at, owner).await
+        self.answering().await?.release(at, owner).await
     }
 
     async fn changed(&self, seen: u64) -> Result<Change, StoreError> {
@@ -208,6 +260,8 @@ impl JobStore for FaultyStore {
     }
 
     async fn turn(&self, turn: &Turn) -> Result<TurnReply, StoreError> {
-        self.answering()?.turn(turn).await
+        let reply = self.answering().await?.turn(turn).await;
+        self.free_to_answer().await;
+        reply
     }
 }

@@ -41,7 +41,12 @@ impl World {
 
     /// A scheduler that runs, with what `with` adds to it.
     pub(crate) fn new(with: impl FnOnce(Builder) -> Builder) -> Self {
-        let world = Self::stopped(with);
+        Self::new_on(at("10:00:00"), with)
+    }
+
+    /// The same on a clock that its tasks know as well.
+    pub(crate) fn new_on(runtime: SimulatedRuntime, with: impl FnOnce(Builder) -> Builder) -> Self {
+        let world = Self::stopped_on(runtime, with);
         world.wait(world.scheduler.start()).unwrap();
         world.told();
         world
@@ -143,6 +148,9 @@ fn what(kind: &EventKind) -> String {
         EventKind::RunExecuted { run, output, .. } => format!("executed {} -> {output}", fire_time(run)),
         EventKind::RunError { run, error, .. } => format!("error {}: {error}", fire_time(run)),
         EventKind::RunTimeout { run, .. } => format!("timeout {}", fire_time(run)),
+        EventKind::RunRetried { run, error, due, .. } => {
+            format!("retried {} at {}: {error}", fire_time(run), time(*due))
+        }
         EventKind::RunCancelled(run) => format!("cancelled {}", fire_time(run)),
         EventKind::RunLost(run) => format!("lost {}", fire_time(run)),
         EventKind::RunCoalesced(run) => format!("coalesced {}", fire_time(run)),

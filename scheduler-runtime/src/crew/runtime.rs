@@ -1,18 +1,19 @@
-//! The host's runtime, but for what is spawned: that runs on the scheduler's thread.
+//! The host's runtime, but for what is spawned: that runs on the crew's thread.
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use futures_channel::{mpsc, oneshot};
 use scheduler_core::{BoxFuture, Dispatch, Executor, Outcome};
+use tracing::Span;
 
 use crate::runtime::{Now, Runtime};
 
-/// What comes to the thread of a [`Local`](crate::Local), from wherever.
+/// What comes to the thread of a crew, from wherever.
 pub(super) enum Arrival {
     /// A future that it is to poll.
     Future(BoxFuture<'static, ()>),
     /// A run that it is to start.
-    Run(Box<Dispatch>, oneshot::Sender<Outcome>),
+    Run(Box<Dispatch>, Span, oneshot::Sender<Outcome>),
 }
 
 /// Has nothing run on other threads but what blocks.
@@ -51,7 +52,7 @@ impl fmt::Debug for LocalRuntime {
     }
 }
 
-/// Hands runs to the thread of a [`Local`](crate::Local).
+/// Hands runs to the thread of a crew.
 pub(super) struct LocalExecutor {
     pub(super) arrivals: mpsc::UnboundedSender<Arrival>,
 }
@@ -59,7 +60,8 @@ pub(super) struct LocalExecutor {
 impl Executor for LocalExecutor {
     fn start(&self, dispatch: Dispatch) -> BoxFuture<'static, Outcome> {
         let (outcome, ended) = oneshot::channel();
-        drop(self.arrivals.unbounded_send(Arrival::Run(Box::new(dispatch), outcome)));
+        // The span of the run, for a task that is not called through its dispatch.
+        drop(self.arrivals.unbounded_send(Arrival::Run(Box::new(dispatch), Span::current(), outcome)));
         Box::pin(async move { ended.await.unwrap_or(Outcome::Cancelled) })
     }
 }

@@ -14,9 +14,9 @@ use serde_json::Value;
 use super::EXECUTOR;
 
 /// How a local task is called.
-pub(super) type LocalCall = Rc<dyn Fn(RunContext, Value) -> LocalBoxFuture<'static, Outcome>>;
+pub(crate) type LocalCall = Rc<dyn Fn(RunContext, Value) -> LocalBoxFuture<'static, Outcome>>;
 
-pub(super) fn call<P: Parameters>(function: impl LocalTaskFn<P>) -> LocalCall {
+pub(crate) fn call<P: Parameters>(function: impl LocalTaskFn<P>) -> LocalCall {
     Rc::new(move |context, args| match P::read(context, &args) {
         Ok(values) => function.call(values),
         Err(message) => Box::pin(std::future::ready(Outcome::Error(message))),
@@ -24,7 +24,7 @@ pub(super) fn call<P: Parameters>(function: impl LocalTaskFn<P>) -> LocalCall {
 }
 
 /// What other executors see of a local task.
-pub(super) fn stand_in<P: Parameters>(name: TaskName) -> Task {
+pub(crate) fn stand_in<P: Parameters>(name: TaskName) -> Task {
     let message = format!("task `{name}` is local to its scheduler's thread: its jobs need the executor `{EXECUTOR}`");
     let call =
         move |_, _| -> BoxFuture<'static, Outcome> { Box::pin(std::future::ready(Outcome::Error(message.clone()))) };

@@ -1,0 +1,119 @@
+//! Waiting: for commands, for what comes of effects, and for time to pass.
+
+use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
+
+use futures_util::{FutureExt, StreamExt};
+use scheduler_core::engine::{Input, SchedulerState};
+
+use super::{Completion, Driver, Message, metrics};
+
+/// The longest sleep: a stepped clock or a suspended machine is noticed within it.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// How many messages are taken in before what they lead to is done: enough to make batches, too few to be felt.
+const MESSAGES_AT_ONCE: usize = 256;
+
+impl Driver {
+    /// Waits for something to happen and tells the engine. False if nothing can happen any more.
+    pub(super) async fn wait(&mut self) -> bool {
+        let now = self.runtime.now();
+        self.pulse.beat(now);
+        metrics::on_idle(&self.engine, self.commands.len());
+        let wake = self.engine.next_wake(now);
+        let is_orphaned = self.commands.is_closed() && self.commands.is_empty();
+        if is_orphaned && self.engine.state() == SchedulerState::Stopped {
+            return false;
+        }
+        let after = wake.map_or(LONGEST_SLEEP, |wake| wake.after.min(LONGEST_SLEEP));
+        if after.is_zero() {
+            // Whoever brings the answers that are waited for may be waiting behind this task.
+            yield_now().await;
+        }
+        let first = {
+            let mut timer = wake.map(|_| self.runtime.sleep(after));
+            let (completions, dropped, commands) = (&mut self.completions, &mut self.dropped, &self.commands);
+            let mut command = pin!(commands.recv());
+            // What has come of effects first: it frees what commands may need.
+            poll_fn(move |cx| {
+                if let Poll::Ready(Some(completion)) = completions.poll_next_unpin(cx) {
+                    return Poll::Ready(First::Completion(completion));
+                }
+                if let Poll::Ready(Some(completion)) = dropped.poll_next_unpin(cx) {
+                    return Poll::Ready(First::Completion(completion));
+                }
+                if !is_orphaned && let Poll::Ready(received) = command.as_mut().poll(cx) {
+                    match received {
+                        Ok(message) => return Poll::Ready(First::Message(message)),
+                        // The last handle has gone; the next look takes that into account.
+                        Err(_) => return Poll::Ready(First::Timer),
+                    }
+                }
+                match &mut timer {
+                    Some(timer) => timer.as_mut().poll(cx).map(|()| First::Timer),
+                    None => Poll::Pending,
+                }
+            })
+            .await
+        };
+        match first {
+            First::Completion(completion) => {
+                if self.runs.are_several() {
+                    // Others that end in the same moment are reported in the same turn.
+                    yield_now().await;
+                }
+                self.complete(completion);
+            }
+            First::Message(message) => self.command(message),
+            First::Timer => self.engine.handle(self.runtime.now(), Input::Wake),
+        }
+        if self.take_in_more() == Inbox::Busy {
+            // On a runtime of one thread, others want to run as well.
+            yield_now().await;
+        }
+        true
+    }
+
+    /// Takes in what has come meanwhile, of each kind in turn, so that neither keeps the other waiting.
+    fn take_in_more(&mut self) -> Inbox {
+        for _ in 0..MESSAGES_AT_ONCE {
+            let completion = self.completions.next().now_or_never().flatten();
+            let message = self.commands.try_recv().ok();
+            if completion.is_none() && message.is_none() {
+                return Inbox::Empty;
+            }
+            if let Some(completion) = completion {
+                self.complete(completion);
+            }
+            if let Some(message) = message {
+                self.command(message);
+            }
+        }
+        Inbox::Busy
+    }
+}
+
+/// Whether there is more than was taken in.
+#[derive(PartialEq)]
+pub(super) enum Inbox {
+    Empty,
+    Busy,
+}
+
+enum First {
+    Completion(Completion),
+    Message(Message),
+    Timer,
+}
+
+/// Lets others run before it goes on.
+pub(super) async fn yield_now() {
+    let mut has_yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}

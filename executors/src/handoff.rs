@@ -1,6 +1,10 @@
 //! Handing a run to a thread, with a way back until the thread has taken it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+};
 
 use futures_channel::oneshot;
 use futures_lite::future;
@@ -11,10 +15,23 @@ use crate::attempt::attempt;
 /// What a thread does for a run.
 pub(crate) type Work = Box<dyn FnOnce() + Send>;
 
-/// Splits a run into the work for a thread and the future of its end.
+/// Splits a run into the work for a thread, which runs the task, and the future of its end.
+pub(crate) fn hand_over(dispatch: Dispatch) -> (Work, BoxFuture<'static, Outcome>) {
+    hand_over_to(drive, dispatch)
+}
+
+/// Drives a task to its end on this thread, unless nobody waits for it any more.
+pub(crate) fn drive(dispatch: Dispatch, dropped: Dropped<'_>) -> Outcome {
+    future::block_on(future::or(attempt(dispatch), dropped))
+}
+
+/// Splits a run into the work for a thread, which calls `conduct` for it, and the future of its end.
 ///
 /// The future resolves at once when the run is cancelled before the thread takes it; dropping it withdraws the run.
-pub(crate) fn hand_over(dispatch: Dispatch) -> (Work, BoxFuture<'static, Outcome>) {
+pub(crate) fn hand_over_to<C>(conduct: C, dispatch: Dispatch) -> (Work, BoxFuture<'static, Outcome>)
+where
+    C: FnOnce(Dispatch, Dropped<'_>) -> Outcome + Send + 'static,
+{
     let cancellation = dispatch.context.cancellation.clone();
     let (report, mut end) = oneshot::channel();
     let slot = Slot(Arc::new(Mutex::new(Some(dispatch))));
@@ -37,7 +54,7 @@ pub(crate) fn hand_over(dispatch: Dispatch) -> (Work, BoxFuture<'static, Outcome
             Err(oneshot::Canceled) => Outcome::Error("the threads were gone before the task could start".to_owned()),
         }
     };
-    (Box::new(move || slot.conduct(report)), Box::pin(run))
+    (Box::new(move || slot.conduct(conduct, report)), Box::pin(run))
 }
 
 /// A run between its scheduler and a thread: whoever takes it decides what becomes of it.
@@ -49,16 +66,23 @@ impl Slot {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Runs what is in the slot, on this thread.
-    fn conduct(&self, mut report: oneshot::Sender<Outcome>) {
+    /// Has what is in the slot run, on this thread.
+    fn conduct(&self, conduct: impl FnOnce(Dispatch, Dropped<'_>) -> Outcome, mut report: oneshot::Sender<Outcome>) {
         let Some(dispatch) = self.take() else { return };
-        let dropped = async {
-            report.cancellation().await;
-            Outcome::Cancelled
-        };
-        let outcome = future::block_on(future::or(attempt(dispatch), dropped));
+        let outcome = conduct(dispatch, Dropped(report.cancellation()));
         // Fails if the future was dropped: then nobody wants to know.
         let _ = report.send(outcome);
+    }
+}
+
+/// Resolves as cancelled when the run's future is dropped.
+pub(crate) struct Dropped<'a>(oneshot::Cancellation<'a, Outcome>);
+
+impl Future for Dropped<'_> {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        Pin::new(&mut self.0).poll(cx).map(|()| Outcome::Cancelled)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     io,
+    num::NonZeroUsize,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
 };
@@ -11,18 +12,18 @@ use futures_lite::future;
 use scheduler_core::{BoxFuture, Dispatch, Executor, Outcome};
 
 use crate::{
-    handoff::{Work, hand_over},
+    handoff::{Dropped, Work, drive, hand_over_to},
     panics,
 };
 
-/// Runs tasks on a bounded number of threads, in the order in which they become due.
+/// Runs tasks on a bounded number of threads, in the order of their priority and then in that in which they become due.
 ///
 /// A thread calls a blocking task, and drives an async one to its end before it takes another run. An async task finds
 /// no runtime around it there: one that needs tokio's timers or sockets belongs on [`Spawn`](crate::Spawn).
 ///
-/// Threads start when they are first needed and stay until the pool is dropped. Runs that find no free thread wait; how
-/// many may is bounded by the scheduler, not here. Dropping the pool returns at once: its threads finish what they run
-/// and what is still waited for, and end.
+/// Threads start when they are first needed and stay until the pool is dropped. Runs that find no free thread wait at the
+/// scheduler, which bounds how many do; their timeout begins when they get one. Dropping the pool returns at once: its
+/// threads finish what they run and what is still waited for, and end.
 ///
 /// ```
 /// use scheduler_core::Executor;
@@ -69,6 +70,21 @@ impl ThreadPool {
         self
     }
 
+    /// Queues a run for a thread, which calls `conduct` for it.
+    pub(crate) fn start_with<C>(&self, conduct: C, dispatch: Dispatch) -> BoxFuture<'static, Outcome>
+    where
+        C: FnOnce(Dispatch, Dropped<'_>) -> Outcome + Send + 'static,
+    {
+        let (work, run) = hand_over_to(conduct, dispatch);
+        match self.push(work) {
+            Ok(()) => run,
+            Err(error) => {
+                let message = format!("pool `{}` could not start a thread: {error}", self.name);
+                Box::pin(future::ready(Outcome::Error(message)))
+            }
+        }
+    }
+
     /// Queues work and starts a thread for it if none is idle. The error means that no thread is there at all.
     fn push(&self, work: Work) -> io::Result<()> {
         let mut state = self.queue.lock();
@@ -104,15 +120,13 @@ impl Default for ThreadPool {
 }
 
 impl Executor for ThreadPool {
+    /// As many runs as it has threads; further ones wait at the scheduler, by priority.
+    fn limit(&self) -> Option<NonZeroUsize> {
+        NonZeroUsize::new(self.threads)
+    }
+
     fn start(&self, dispatch: Dispatch) -> BoxFuture<'static, Outcome> {
-        let (work, run) = hand_over(dispatch);
-        match self.push(work) {
-            Ok(()) => run,
-            Err(error) => {
-                let message = format!("pool `{}` could not start a thread: {error}", self.name);
-                Box::pin(future::ready(Outcome::Error(message)))
-            }
-        }
+        self.start_with(drive, dispatch)
     }
 }
 

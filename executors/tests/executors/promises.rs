@@ -1,8 +1,9 @@
 //! What every executor promises.
 
 use std::{
-    future::pending,
+    future::{pending, poll_fn},
     panic::panic_any,
+    pin::pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering::SeqCst},
@@ -23,6 +24,9 @@ fn for_each_executor(promise: impl Fn(&dyn Executor)) {
         eprintln!("{executor:?}");
         promise(executor);
     }
+    // The one for tasks in other processes has the same promises in `tests/processes`.
+    #[cfg(feature = "process")]
+    promise(&scheduler_executors::process::Commands::new().grace(std::time::Duration::ZERO));
 }
 
 /// An async task that reports that it runs, and never ends.
@@ -193,6 +197,24 @@ fn an_async_task_that_ends_by_itself_when_it_is_cancelled_keeps_its_outcome() {
         report.wait();
         token.cancel();
         assert_eq!(block_on(run), ok("swept"));
+    });
+}
+
+#[test]
+fn an_async_task_that_is_cancelled_just_after_it_was_polled_can_end_by_itself() {
+    for_each_executor(|executor| {
+        let tidy = task("tidy", |context: RunContext| async move {
+            let mut is_told = pin!(context.cancellation.cancelled());
+            let told = poll_fn(|cx| {
+                let polled = is_told.as_mut().poll(cx);
+                // What another thread may do between this poll and the next one.
+                context.cancellation.cancel();
+                polled
+            });
+            told.await;
+            "swept"
+        });
+        assert_eq!(outcome(executor, &tidy), ok("swept"));
     });
 }
 

@@ -1,0 +1,273 @@
+//! URLs that say which store is meant, and that never show their passwords.
+
+use std::{borrow::Cow, fmt, str::FromStr};
+
+use scheduler_core::store::{StoreError, StoreErrorKind};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+/// The URL of a store, as in `sqlite://jobs.db` or `postgres://app:secret@db.example.com/app`.
+///
+/// | scheme | store | what follows |
+/// |---|---|---|
+/// | `memory:` | memory | nothing |
+/// | `sqlite:` | SQLite | `//` and a path: `sqlite://jobs.db`, `sqlite:///var/lib/app/jobs.db` |
+/// | `postgres:`, `postgresql:` | PostgreSQL | `//user:password@host:5432/database` |
+/// | `mysql:`, `mariadb:` | MySQL, MariaDB | `//user:password@host:3306/database` |
+/// | `redis:`, `rediss:`, `valkey:`, `valkeys:`, `redis+unix:`, `valkey+unix:` | Redis, Valkey | `//user:password@host:6379/0` |
+/// | `mongodb:`, `mongodb+srv:` | MongoDB | `//user:password@host1,host2/database?replicaSet=rs0` |
+/// | `zookeeper:` | ZooKeeper | `//user:password@host1:2181,host2:2181/path` |
+/// | `etcd:`, `etcd+https:` | etcd | `//user:password@host1:2379,host2:2379/prefix` |
+/// | `rethinkdb:` | RethinkDB | `//user:password@host1,host2:28015/database` |
+///
+/// `Debug` and `Display` leave the password out; [`as_str`](Self::as_str) and serde do not.
+///
+/// ```
+/// use scheduler_config::StoreUrl;
+///
+/// let url: StoreUrl = "postgres://app:secret@db.example.com/app".parse()?;
+/// assert_eq!(url.to_string(), "postgres://app:***@db.example.com/app");
+///
+/// let wrong = "oracle://db/app".parse::<StoreUrl>().unwrap_err();
+/// assert!(wrong.to_string().starts_with("store url `oracle://db/app`: no store has the scheme `oracle`; take one of memory, "));
+/// # Ok::<(), scheduler_core::store::StoreError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoreUrl {
+    text: String,
+    kind: StoreKind,
+}
+
+/// The stores that a URL can name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StoreKind {
+    Memory,
+    Sqlite,
+    Postgres,
+    MySql,
+    Redis,
+    MongoDb,
+    ZooKeeper,
+    Etcd,
+    RethinkDb,
+}
+
+/// The usual scheme of a store comes first.
+const SCHEMES: &[(&str, StoreKind)] = &[
+    ("memory", StoreKind::Memory),
+    ("sqlite", StoreKind::Sqlite),
+    ("postgres", StoreKind::Postgres),
+    ("postgresql", StoreKind::Postgres),
+    ("mysql", StoreKind::MySql),
+    ("mariadb", StoreKind::MySql),
+    ("redis", StoreKind::Redis),
+    ("rediss", StoreKind::Redis),
+    ("valkey", StoreKind::Redis),
+    ("valkeys", StoreKind::Redis),
+    ("redis+unix", StoreKind::Redis),
+    ("valkey+unix", StoreKind::Redis),
+    ("mongodb", StoreKind::MongoDb),
+    ("mongodb+srv", StoreKind::MongoDb),
+    ("zookeeper", StoreKind::ZooKeeper),
+    ("etcd", StoreKind::Etcd),
+    ("etcd+https", StoreKind::Etcd),
+    ("rethinkdb", StoreKind::RethinkDb),
+];
+
+impl StoreUrl {
+    /// The URL as it was given, with its password.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn kind(&self) -> StoreKind {
+        self.kind
+    }
+}
+
+impl StoreKind {
+    /// The usual scheme, which is the name of the feature, too.
+    pub(crate) fn name(self) -> &'static str {
+        SCHEMES.iter().find(|(_, kind)| *kind == self).map_or("", |(scheme, _)| scheme)
+    }
+}
+
+impl FromStr for StoreUrl {
+    type Err = StoreError;
+
+    fn from_str(text: &str) -> Result<Self, StoreError> {
+        let refuse = |why: String| {
+            let message = format!("store url `{}`: {why}", shown_url(text));
+            Err(StoreError::new(StoreErrorKind::Incompatible, message))
+        };
+        let Some((scheme, rest)) = text.split_once(':') else {
+            return refuse("it has no scheme; write it as in `sqlite://jobs.db`".to_owned());
+        };
+        let Some((_, kind)) = SCHEMES.iter().find(|(known, _)| *known == scheme) else {
+            let schemes: Vec<&str> = SCHEMES.iter().map(|(scheme, _)| *scheme).collect();
+            return match scheme.split_once('+').filter(|(scheme, _)| schemes.contains(scheme)) {
+                Some((scheme, driver)) => refuse(format!(
+                    "leave the driver `{driver}` out and write `{scheme}:{}`",
+                    &shown_url(text)[scheme.len() + driver.len() + 2..]
+                )),
+                None => refuse(format!("no store has the scheme `{scheme}`; take one of {}", schemes.join(", "))),
+            };
+        };
+        let rest = rest.strip_prefix("//").unwrap_or(rest);
+        match kind {
+            StoreKind::Memory if !rest.is_empty() => refuse("nothing follows `memory:`".to_owned()),
+            StoreKind::Memory => Ok(Self { text: text.to_owned(), kind: *kind }),
+            _ if rest.is_empty() => refuse("it ends after its scheme; say where the store is".to_owned()),
+            _ => Ok(Self { text: text.to_owned(), kind: *kind }),
+        }
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&shown_url(&self.text))
+    }
+}
+
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&shown_url(&self.text), f)
+    }
+}
+
+impl Serialize for StoreUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl<'de> Deserialize<'de> for StoreUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Cow::<str>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// A text in which the passwords of all URLs are stars.
+pub(crate) fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, url) = rest.split_at(at + 3);
+        let (url, after) = url.split_at(url.find([' ', '\n', '"', '\'', '`']).unwrap_or(url.len()));
+        shown.push_str(before);
+        hide(url, &mut shown);
+        rest = after;
+    }
+    shown + rest
+}
+
+/// A text that is nothing but a URL, with stars in place of its password, whichever signs are in that.
+fn shown_url(text: &str) -> String {
+    let (before, url) = text.split_at(text.find("://").map_or(0, |at| at + 3));
+    let mut shown = before.to_owned();
+    hide(url, &mut shown);
+    shown
+}
+
+/// Writes what follows `://` in a URL, without its secrets.
+fn hide(url: &str, shown: &mut String) {
+    let mut from = 0;
+    for secret in secrets(url) {
+        shown.push_str(&url[from..secret.start]);
+        shown.push_str("***");
+        from = secret.end;
+    }
+    shown.push_str(&url[from..]);
+}
+
+/// Where the secrets are in what follows `://` in a URL: the password, and parameters that sound like one.
+pub(crate) fn secrets(url: &str) -> Vec<std::ops::Range<usize>> {
+    let mut secrets = Vec::new();
+    let query = url.find('?').unwrap_or(url.len());
+    // A password with a question mark that should have been written as `%3F` is one all the same.
+    let login = url[..query].rfind('@').or_else(|| url.rfind('@'));
+    if let Some((at, colon)) = login.and_then(|at| Some((at, url[..at].find(':')?))) {
+        secrets.push(colon + 1..at);
+    }
+    let mut from = query.max(login.unwrap_or(0));
+    while from < url.len() {
+        from += 1;
+        let end = url[from..].find('&').map_or(url.len(), |length| from + length);
+        if let Some((name, _)) = url[from..end].split_once('=') {
+            let is_secret = ["pass", "pwd", "secret", "token"].iter().any(|it| name.to_lowercase().contains(it));
+            if is_secret {
+                secrets.push(from + name.len() + 1..end);
+            }
+        }
+        from = end;
+    }
+    secrets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{StoreUrl, shown};
+
+    #[test]
+    fn no_password_is_shown() {
+        let cases = [
+            ("postgres://app:se:cr@et@db:5432/app?sslmode=require", "postgres://app:***@db:5432/app?sslmode=require"),
+            (
+                "postgres://app@db/app?password=secret&sslmode=require",
+                "postgres://app@db/app?password=***&sslmode=require",
+            ),
+            ("redis://:secret@db", "redis://:***@db"),
+            ("redis://:sec?ret@db/0", "redis://:***@db/0"),
+            ("mongodb://a:b@one,two/?authToken=x", "mongodb://a:***@one,two/?authToken=***"),
+            ("redis+unix:///run/redis.sock?pass=secret", "redis+unix:///run/redis.sock?pass=***"),
+            ("sqlite://a@b.db", "sqlite://a@b.db"),
+            ("etcd://[::1]:2379/x", "etcd://[::1]:2379/x"),
+            (
+                r#"invalid type: string "mysql://a:b@c/d", expected `mysql://e:f@g`"#,
+                r#"invalid type: string "mysql://a:***@c/d", expected `mysql://e:***@g`"#,
+            ),
+            ("no url", "no url"),
+            ("://", "://"),
+            ("a://ü?ü", "a://ü?ü"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(shown(text), expected);
+        }
+        let urls = [
+            ("redis://:sec ret@db", "redis://:***@db"),
+            ("redis://:s'e`c\"ret@db", "redis://:***@db"),
+            ("postgres:app:secret@db/app", "postgres:***@db/app"),
+            ("postgres:app:sec?ret@db/app?password=secret", "postgres:***@db/app?password=***"),
+            ("sqlite:jobs.db", "sqlite:jobs.db"),
+        ];
+        for (url, expected) in urls {
+            let url: StoreUrl = url.parse().unwrap();
+            assert_eq!((url.to_string(), format!("{url:?}")), (expected.to_owned(), format!("{expected:?}")));
+        }
+        let url: StoreUrl = "redis://:secret@db".parse().unwrap();
+        assert_eq!((format!("{url:?}"), url.as_str()), (r#""redis://:***@db""#.to_owned(), "redis://:secret@db"));
+    }
+
+    #[test]
+    fn a_url_that_names_no_store_is_refused() {
+        let cases = [
+            ("jobs.db", "store url `jobs.db`: it has no scheme; write it as in `sqlite://jobs.db`"),
+            (
+                "postgresql+psycopg2://app:secret@db/app",
+                "store url `postgresql+psycopg2://app:***@db/app`: leave the driver `psycopg2` out and write \
+                 `postgresql://app:***@db/app`",
+            ),
+            (
+                "oracle:app:sec ret@db",
+                "store url `oracle:***@db`: no store has the scheme `oracle`; take one of memory, sqlite, postgres, \
+                 postgresql, mysql, mariadb, redis, rediss, valkey, valkeys, redis+unix, valkey+unix, mongodb, mongodb+srv, \
+                 zookeeper, etcd, etcd+https, rethinkdb",
+            ),
+            ("memory://here", "store url `memory://here`: nothing follows `memory:`"),
+            ("redis://", "store url `redis://`: it ends after its scheme; say where the store is"),
+            ("sqlite:", "store url `sqlite:`: it ends after its scheme; say where the store is"),
+        ];
+        for (url, expected) in cases {
+            assert_eq!(url.parse::<StoreUrl>().unwrap_err().to_string(), expected);
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The options of the jobs of a task.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Expr, Ident, Path, Result};
+
+use crate::{
+    arguments::{Arguments, number_of, text_of},
+    schedule::duration_of,
+};
+
+/// The setters of a job's description that a task can have for all of its jobs.
+const SETTERS: [&str; 11] = [
+    "executor",
+    "misfire_grace_time",
+    "coalesce",
+    "max_instances",
+    "overlap",
+    "delivery",
+    "timeout",
+    "retry",
+    "priority",
+    "history",
+    "when_finished",
+];
+
+/// The options that the jobs of a task have.
+pub(crate) struct Options(Vec<(Ident, Expr)>);
+
+impl Options {
+    pub(crate) fn take(arguments: &mut Arguments) -> Result<Self> {
+        let given = std::iter::from_fn(|| arguments.take_one_of(&SETTERS));
+        let options = given.map(|option| Ok((option.name.clone(), option.expression()?)));
+        Ok(Self(options.collect::<Result<_>>()?))
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(option, _)| option == name)
+    }
+
+    /// Calls of the setters, one after the other.
+    pub(crate) fn calls(&self, library: &Path) -> Result<TokenStream> {
+        self.0.iter().map(|(name, value)| call(name, value, library)).collect()
+    }
+}
+
+fn call(name: &Ident, value: &Expr, library: &Path) -> Result<TokenStream> {
+    let value = match name.to_string().as_str() {
+        "misfire_grace_time" | "timeout" => duration(value)?,
+        "retry" if number_of(value).is_some() => quote! { #library::Retry::attempts(#value) },
+        _ => quote! { #value },
+    };
+    Ok(quote! { .#name(#value) })
+}
+
+/// A duration as text is read now; one that is an expression is the compiler's.
+fn duration(value: &Expr) -> Result<TokenStream> {
+    let Some(text) = text_of(value) else {
+        return Ok(quote! { #value });
+    };
+    let duration = duration_of(text)?;
+    let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
+    Ok(quote! { ::core::time::Duration::new(#seconds, #nanos) })
+}

@@ -2,23 +2,34 @@
 #![expect(clippy::print_stdout, reason = "a tool for the terminal")]
 
 mod examples;
+mod features;
 mod matrix;
 mod nextest;
 mod oracle;
 mod process;
 mod purity;
+mod services;
 mod tally;
 mod test;
 mod workspace;
 
 use std::{env, process::ExitCode};
 
+use self::features::Combinations;
+
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   test [--stores LIST]   everything that CI checks: format, lints, tests, doc tests, purity, examples, documentation;
-                         LIST names the stores whose tests are run, as in `memory,sqlite`; all of them by default
+                         LIST names the stores whose tests are run, as in `sqlite,redis`; all of them by default,
+                         with `none` those that need no server. Servers are installed, started and stopped
+  services VERB [NAME...]
+                         the servers that tests use: `install` what is missing, `start` them and print where they are,
+                         `stop` them and remove their data, `kill` them and keep their data, `list` them; all of them
+                         by default
   matrix                 the tests that passed for each runtime with each store, as a table
+  features [--pairs]     whether the libraries compile without features, with each alone and with all; with `--pairs`
+                         whether the facade does with each two of them, too, which takes long
   oracle DIR             replays the fire times in the `*.jsonl` files of a folder, and names each disagreement
   oracle --transitions [SEED]
                          compares random cron expressions with a walk through every second, around every change of
@@ -31,7 +42,10 @@ fn main() -> ExitCode {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match args.as_slice() {
         ["test", options @ ..] => test::run(options),
+        ["services", options @ ..] => services::run(options),
         ["matrix"] => matrix::run(),
+        ["features"] => features::run(Combinations::Each),
+        ["features", "--pairs"] => features::run(Combinations::Pairs),
         ["oracle", options @ ..] => return oracle::run(&options.iter().map(ToString::to_string).collect::<Vec<_>>()),
         ["purity"] => purity::run(),
         ["help" | "--help" | "-h"] => {
@@ -39,7 +53,9 @@ fn main() -> ExitCode {
             Ok(true)
         }
         [] => Err(misuse("a command is missing")),
-        ["matrix" | "purity" | "help", argument, ..] => Err(misuse(&format!("unknown argument `{argument}`"))),
+        ["matrix" | "features" | "purity" | "help", argument, ..] => {
+            Err(misuse(&format!("unknown argument `{argument}`")))
+        }
         [command, ..] => Err(misuse(&format!("unknown command `{command}`"))),
     };
     match done {

@@ -10,6 +10,7 @@ use std::{
 
 use crate::{
     nextest::{self, Test},
+    services::{self, Servers},
     workspace::Workspace,
 };
 
@@ -30,8 +31,11 @@ pub(crate) fn run() -> Result<bool, String> {
         return Err(format!("there is no test binary `{MATRIX}`, which has a test for each runtime with each store"));
     }
     let filter: Vec<_> = ids.iter().map(|id| format!("binary_id(={id})")).collect();
-    let (tests, result) = nextest::run_tests(&workspace, Some(&filter.join(" | ")));
-    let table = Table::new(&tests, &workspace.stores());
+    let stores = workspace.stores();
+    let servers: Vec<_> = stores.iter().copied().filter(|store| services::is_server(store)).collect();
+    let servers = Servers::start(&workspace, &servers)?;
+    let (tests, result) = nextest::run_tests(&workspace, Some(&filter.join(" | ")), servers.variables());
+    let table = Table::new(&tests, &stores);
     println!("\n{table}");
     if let Err(failure) = &result {
         println!("{failure}");

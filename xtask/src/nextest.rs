@@ -32,14 +32,18 @@ pub(crate) fn install() -> Result<(), String> {
     run(&mut cargo(["install", "cargo-nextest", "--locked"]))
 }
 
-/// Runs the tests that a filterset names, or all of them. The result is that of nextest as a whole: it may fail without
+/// Runs the tests that a filterset names, or all of them, with these variables in their environment. The result is that of nextest as a whole: it may fail without
 /// a test that failed, as when a test does not compile.
-pub(crate) fn run_tests(workspace: &Workspace, filter: Option<&str>) -> (Vec<Test>, Result<(), String>) {
+pub(crate) fn run_tests(
+    workspace: &Workspace,
+    filter: Option<&str>,
+    variables: Vec<(String, String)>,
+) -> (Vec<Test>, Result<(), String>) {
     let report = report_file(workspace);
     // One that is left from before must not be taken for this run's.
     let _ = fs::remove_file(&report);
     let mut command = cargo(["nextest", "run", "--profile", "xtask", "--no-tests", "pass"]);
-    command.args(EVERYTHING).args(filter.iter().flat_map(|filter| ["--filterset", filter]));
+    command.envs(variables).args(EVERYTHING).args(filter.iter().flat_map(|filter| ["--filterset", filter]));
     let result = run(&mut command);
     let tests = match fs::read_to_string(&report) {
         Ok(xml) => tests(&xml),

@@ -1,6 +1,6 @@
 //! Whether each crate depends only on what it may know.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use crate::{
     process::{cargo, output},
@@ -43,36 +43,63 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("scheduler-executors", &["scheduler-core"]),
     // The store and the executor that a scheduler has when none is given.
     ("scheduler-runtime", &["scheduler-core", "scheduler-executors", "scheduler-stores"]),
+    ("scheduler-config", &["scheduler-core", "scheduler-executors", "scheduler-runtime", "scheduler-stores"]),
+    // What the core refuses is refused while a program is compiled.
+    ("scheduler-macros", &["scheduler-core"]),
     ("scheduler-testkit", &["scheduler-core", "scheduler-runtime"]),
     ("scheduler-tokio", &["scheduler-core", "scheduler-runtime"]),
     ("scheduler-async-std", &["scheduler-core", "scheduler-runtime"]),
     ("scheduler-smol", &["scheduler-core", "scheduler-runtime"]),
     ("scheduler-thread", &["scheduler-core", "scheduler-runtime"]),
-    ("scheduler-bench", &["scheduler-core"]),
+    // It measures what its users use.
+    ("scheduler-bench", &["apscheduler", "scheduler-core"]),
 ];
 
 /// `cargo xtask purity`.
 pub(crate) fn run() -> Result<bool, String> {
     let checked = check();
     match &checked {
-        Ok(crates) => println!("scheduler-core is made of {crates} crates, and each crate knows only what is below it"),
+        Ok(sizes) => println!("{sizes}\neach crate knows only what is below it"),
         Err(failure) => println!("{failure}"),
     }
     Ok(checked.is_ok())
 }
 
-/// Gives the number of crates in scheduler-core, or says what is wrong.
-pub(crate) fn check() -> Result<usize, String> {
+/// How many crates a program is built from, this project's included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    core: usize,
+    facade: usize,
+}
+
+impl fmt::Display for Sizes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { core, facade } = self;
+        write!(f, "scheduler-core is made of {core} crates, apscheduler with tokio of {facade}")
+    }
+}
+
+/// Counts what the libraries are made of, or says what is wrong.
+pub(crate) fn check() -> Result<Sizes, String> {
     // For all platforms, so that a dependency of another one shows here.
-    let core = ["tree", "--package", "scheduler-core", "--edges", "normal", "--prefix", "none", "--target", "all"];
-    let tree = output(&mut cargo(core))?;
+    let tree = tree(&["scheduler-core", "--target", "all"])?;
+    let facade = self::tree(&["apscheduler", "--no-default-features", "--features", "tokio"])?;
     let names = names(&tree);
     let mut failures = outsiders(&names);
     if names.len() > CORE_IS_MADE_OF_AT_MOST {
         failures.push(format!("scheduler-core is made of {} crates, more than {CORE_IS_MADE_OF_AT_MOST}", names.len()));
     }
     failures.extend(Workspace::read()?.packages.iter().flat_map(wrong_arrows));
-    if failures.is_empty() { Ok(names.len()) } else { Err(failures.join("\n")) }
+    if failures.is_empty() {
+        Ok(Sizes { core: names.len(), facade: self::names(&facade).len() })
+    } else {
+        Err(failures.join("\n"))
+    }
+}
+
+/// What a package is built from.
+fn tree(package: &[&str]) -> Result<String, String> {
+    output(cargo(["tree", "--edges", "normal", "--prefix", "none", "--package"]).args(package))
 }
 
 /// The crates in the output of `cargo tree --prefix none`, each once.

@@ -6,10 +6,13 @@ use std::{
 };
 
 use crate::{
-    examples, misuse,
+    examples,
+    features::{self, Combinations},
+    misuse,
     nextest::{self, EVERYTHING},
     process::{cargo, run as run_program, run_and_read, succeeds},
     purity,
+    services::{self, Servers},
     tally::Tally,
     workspace::Workspace,
 };
@@ -17,23 +20,35 @@ use crate::{
 /// Doc tests are short, but compiled one by one on some toolchains.
 const DOC_TESTS_DEADLINE: Duration = Duration::from_secs(30 * 60);
 
-type Step = fn(&Workspace, &Stores) -> Result<Tally, String>;
+type Step = fn(&mut Setting) -> Result<Tally, String>;
 
 /// Cheap ones first. Each is run, whatever became of those before it.
 const STEPS: &[(&str, Step)] = &[
-    ("format", |_, _| Ok(Tally::one(format()))),
-    ("lints", |_, _| Ok(Tally::one(lints()))),
+    ("format", |_| Ok(Tally::one(format()))),
+    ("servers", |setting| setting.servers().map(|_| Tally::one(Ok(())))),
+    ("lints", |_| Ok(Tally::one(lints()))),
     ("tests", tests),
-    ("doc tests", |_, _| Ok(doc_tests())),
-    ("purity", |_, _| Ok(Tally::one(purity::check().map(drop)))),
-    ("examples", |workspace, _| examples::run(workspace)),
-    ("documentation", |_, _| Ok(Tally::one(documentation()))),
+    ("doc tests", doc_tests),
+    ("features", |setting| features::check(&setting.workspace, Combinations::Each)),
+    ("purity", |_| Ok(Tally::one(purity::check().map(|sizes| println!("{sizes}"))))),
+    ("examples", examples),
+    ("documentation", |_| Ok(Tally::one(documentation()))),
 ];
+
+/// What the steps share.
+struct Setting {
+    workspace: Workspace,
+    stores: Stores,
+    /// Started by the first step that needs them.
+    servers: Option<Result<Servers, String>>,
+}
 
 /// Whose tests are run.
 #[derive(Debug, PartialEq, Eq)]
 enum Stores {
     All,
+    /// Those that need no server.
+    Embedded,
     Only(Vec<String>),
 }
 
@@ -42,12 +57,13 @@ pub(crate) fn run(options: &[&str]) -> Result<bool, String> {
     let stores = Stores::parse(options)?;
     let workspace = Workspace::read()?;
     stores.check(&workspace)?;
+    let mut setting = Setting { workspace, stores, servers: None };
 
     let mut all = Tally::default();
     let mut summary = String::from("\n");
     for (name, step) in STEPS {
         println!("\n== {name}");
-        let (tally, took) = measured(|| step(&workspace, &stores).unwrap_or_else(|error| Tally::one(Err(error))));
+        let (tally, took) = measured(|| step(&mut setting).unwrap_or_else(|error| Tally::one(Err(error))));
         let line = format!("{name:<14} {tally}, {} s\n", took.as_secs());
         print!("\n{line}");
         summary += &line;
@@ -61,11 +77,24 @@ pub(crate) fn run(options: &[&str]) -> Result<bool, String> {
     Ok(all.has_passed())
 }
 
+impl Setting {
+    /// The servers of the chosen stores.
+    fn servers(&mut self) -> Result<&Servers, String> {
+        let Self { workspace, stores, servers } = self;
+        let start = || {
+            let names: Vec<_> = stores.of(workspace).into_iter().filter(|store| services::is_server(store)).collect();
+            Servers::start(workspace, &names)
+        };
+        servers.get_or_insert_with(start).as_ref().map_err(|error| format!("without servers, {error}"))
+    }
+}
+
 impl Stores {
     fn parse(options: &[&str]) -> Result<Self, String> {
         match options {
             [] => Ok(Self::All),
-            ["--stores"] => Err(misuse("`--stores` needs a list, as in `--stores memory,sqlite`")),
+            ["--stores"] => Err(misuse("`--stores` needs a list, as in `--stores sqlite,redis`, or `none`")),
+            ["--stores", "none"] => Ok(Self::Embedded),
             ["--stores", list] => Ok(Self::Only(list.split(',').map(|store| store.trim().to_owned()).collect())),
             ["--stores", _, surplus, ..] | [surplus, ..] => Err(misuse(&format!("unknown argument `{surplus}`"))),
         }
@@ -80,11 +109,20 @@ impl Stores {
         }
     }
 
+    /// The names of the chosen ones.
+    fn of<'a>(&self, workspace: &'a Workspace) -> Vec<&'a str> {
+        let is_chosen = |store: &&str| match self {
+            Self::All => true,
+            Self::Embedded => !services::is_server(store),
+            Self::Only(chosen) => chosen.iter().any(|name| name == store),
+        };
+        workspace.stores().into_iter().filter(is_chosen).collect()
+    }
+
     /// What leaves out the tests of the other stores: those with a store's name as a part of theirs or of their binary's.
     fn filter(&self, workspace: &Workspace) -> Result<Option<String>, String> {
-        let Self::Only(chosen) = self else { return Ok(None) };
-        let stores = workspace.stores();
-        let others: Vec<_> = stores.into_iter().filter(|store| !chosen.iter().any(|other| other == store)).collect();
+        let chosen = self.of(workspace);
+        let others: Vec<_> = workspace.stores().into_iter().filter(|store| !chosen.contains(store)).collect();
         if others.is_empty() {
             return Ok(None);
         }
@@ -95,7 +133,11 @@ impl Stores {
 
 /// A filterset that leaves out the tests of these stores. It names binaries that are there only; nextest insists on it.
 fn without<'a>(stores: &[&str], binaries: impl Iterator<Item = &'a str>) -> String {
-    let belongs = |binary: &&str| binary.rsplit_once("::").is_some_and(|(_, name)| stores.contains(&name));
+    let of_store =
+        |name: &str, store: &str| name.strip_prefix(store).is_some_and(|it| it.is_empty() || it.starts_with('_'));
+    let belongs = |binary: &&str| {
+        binary.rsplit_once("::").is_some_and(|(_, name)| stores.iter().any(|store| of_store(name, store)))
+    };
     let binaries = binaries.filter(belongs).map(|binary| format!(" | binary_id(={binary})"));
     format!("not (test(/(^|::)({})(::|$)/){})", stores.join("|"), binaries.collect::<String>())
 }
@@ -118,18 +160,26 @@ fn component(name: &str, command: &str) -> Result<(), String> {
     run_program(Command::new("rustup").args(["component", "add", name]))
 }
 
-fn tests(workspace: &Workspace, stores: &Stores) -> Result<Tally, String> {
+fn tests(setting: &mut Setting) -> Result<Tally, String> {
     nextest::install()?;
-    let (tests, result) = nextest::run_tests(workspace, stores.filter(workspace)?.as_deref());
+    let variables = setting.servers()?.variables();
+    let filter = setting.stores.filter(&setting.workspace)?;
+    let (tests, result) = nextest::run_tests(&setting.workspace, filter.as_deref(), variables);
     let (passed, failed): (Vec<_>, Vec<_>) = tests.into_iter().partition(|test| test.has_passed);
     let failures = failed.iter().map(|test| format!("test {} {}", test.binary, test.name)).collect();
     Ok(Tally { passed: passed.len() as u64, failures }.closed_by(result))
 }
 
-fn doc_tests() -> Tally {
+fn doc_tests(setting: &mut Setting) -> Result<Tally, String> {
+    let variables = setting.servers()?.variables();
     let mut command = cargo(["test", "--doc", "--no-fail-fast"]);
-    let (output, result) = run_and_read(command.args(EVERYTHING), DOC_TESTS_DEADLINE);
-    doc_tally(&output).closed_by(result)
+    let (output, result) = run_and_read(command.envs(variables).args(EVERYTHING), DOC_TESTS_DEADLINE);
+    Ok(doc_tally(&output).closed_by(result))
+}
+
+fn examples(setting: &mut Setting) -> Result<Tally, String> {
+    let variables = setting.servers()?.variables();
+    examples::run(&setting.workspace, &variables)
 }
 
 /// Adds up the lines `test result: ok. 16 passed; 0 failed; ..` and takes the names from `test NAME ... FAILED`.
@@ -179,6 +229,8 @@ mod options_and_reports {
     #[test]
     fn stores_are_chosen_by_name() {
         let both = Stores::Only(vec!["memory".into(), "sqlite".into()]);
+        assert_eq!(both.of(&workspace()), ["memory", "sqlite"]);
+        assert_eq!(Stores::parse(&["--stores", "none"]).unwrap().of(&workspace()), ["memory", "sqlite"]);
         assert_eq!(Stores::parse(&[]), Ok(Stores::All));
         assert_eq!(Stores::parse(&["--stores", "memory, sqlite"]).as_ref(), Ok(&both));
         assert_eq!(both.check(&workspace()), Ok(()));
@@ -195,10 +247,10 @@ mod options_and_reports {
     fn tests_of_the_stores_that_are_not_chosen_are_left_out() {
         let all = Stores::parse(&["--stores", "redis,sqlite,memory"]).unwrap();
         assert_eq!(all.filter(&workspace()), Ok(None));
-        let binaries = ["scheduler-stores", "scheduler-stores::sqlite", "apscheduler::matrix"];
+        let binaries = ["scheduler-stores", "scheduler-stores::sqlite_files", "apscheduler::matrix"];
         assert_eq!(
             without(&["redis", "sqlite"], binaries.into_iter()),
-            "not (test(/(^|::)(redis|sqlite)(::|$)/) | binary_id(=scheduler-stores::sqlite))"
+            "not (test(/(^|::)(redis|sqlite)(::|$)/) | binary_id(=scheduler-stores::sqlite_files))"
         );
     }
 

@@ -14,6 +14,9 @@ pub(crate) struct Workspace {
     pub(crate) packages: Vec<Package>,
 }
 
+/// Features that others switch on: what several stores have in common.
+pub(crate) const INTERNAL: [&str; 2] = ["documents", "sql-servers"];
+
 /// A package of the workspace.
 #[derive(Debug, Default)]
 pub(crate) struct Package {
@@ -44,7 +47,9 @@ impl Workspace {
     pub(crate) fn stores(&self) -> Vec<&str> {
         let package = self.packages.iter().find(|package| package.name == "scheduler-stores");
         let features = package.into_iter().flat_map(|package| &package.features).map(String::as_str);
-        std::iter::once("memory").chain(features).collect()
+        std::iter::once("memory")
+            .chain(features.filter(|feature| !INTERNAL.contains(feature) && *feature != "tls"))
+            .collect()
     }
 
     /// A folder for one kind of work, under cargo's own.
@@ -66,7 +71,7 @@ fn package(json: &Value) -> Package {
 }
 
 /// The elements of an array; none of anything else.
-pub(crate) fn elements(json: &Value) -> impl Iterator<Item = &Value> {
+fn elements(json: &Value) -> impl Iterator<Item = &Value> {
     json.as_array().into_iter().flatten()
 }
 
@@ -85,7 +90,7 @@ mod tests {
             "workspace_root": "/w", "target_directory": "/w/target",
             "packages": [{
                 "name": "scheduler-stores",
-                "features": {"default": [], "sqlite": ["dep:sqlx"], "redis": []},
+                "features": {"default": [], "sqlite": ["dep:sqlx"], "redis": [], "tls": []},
                 "dependencies": [
                     {"name": "scheduler-core", "path": "/w/scheduler-core", "kind": null},
                     {"name": "scheduler-testkit", "path": "/w/scheduler-testkit", "kind": "dev"},

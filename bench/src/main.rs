@@ -4,19 +4,28 @@
 //! ```text
 //! scheduler-bench cron-next  --zone utc|ny --set all|common [--peer ours|limit] [--n 1000] [--reps 5] [--only NAME] [--list 1]
 //! scheduler-bench cron-parse --set all|common [--peer ours|limit] [--n 300]
+//! scheduler-bench store --store memory|sqlite|postgres|mysql|redis|mongodb|etcd|zookeeper|rethinkdb [--n 10000] [--nodes 1]
+//!                 [--url URL] [--spread SECONDS] [--lead SECONDS] [--idle JOBS] [--sync full|normal] [--dir /tmp]
+//! scheduler-bench executor --executor spawn|blocking|thread-pool|process-pool|commands|inline|local [--n 1000000]
 //! ```
 //!
+//! A store that is a server needs its feature, as in `cargo run --release -p scheduler-bench --features postgres -- store
+//! --store postgres`, and an address: `--url`, or the variable that `cargo xtask services start` prints.
 //! Without `--peer` the yardstick (`limit`) runs first, then ours.
 #![allow(clippy::print_stdout, reason = "a program's output")]
 
 mod cron;
+mod executor;
 mod limit;
 mod report;
+mod store;
 
 use report::Flags;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    #[cfg(unix)]
+    executor::serve();
     let mut args = std::env::args().skip(1);
     let work = args.next().unwrap_or_default();
     let flags = match Flags::parse(args) {
@@ -26,13 +35,25 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match work.as_str() {
-        "cron-next" => cron::run(cron::Mode::Next, &flags),
-        "cron-parse" => cron::run(cron::Mode::Parse, &flags),
+    let done = match work.as_str() {
+        "cron-next" => {
+            cron::run(cron::Mode::Next, &flags);
+            Ok(())
+        }
+        "cron-parse" => {
+            cron::run(cron::Mode::Parse, &flags);
+            Ok(())
+        }
+        "store" => store::run(&flags),
+        "executor" => executor::run(&flags),
         _ => {
-            println!("scheduler-bench cron-next|cron-parse [--flag value]..");
+            println!("scheduler-bench cron-next|cron-parse|store|executor [--flag value]..");
             return ExitCode::from(2);
         }
+    };
+    if let Err(error) = done {
+        println!("{error}");
+        return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
 }

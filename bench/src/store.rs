@@ -1,0 +1,226 @@
+//! Jobs on a store, from due to ended, on one or several nodes.
+//!
+//! The jobs are intervals of a day that are all due at once, as in the peers' programs; or spread over some seconds. A run
+//! counts when the store has confirmed its end and the scheduler has told it. The nodes are schedulers in this process,
+//! each with a store and connections of its own.
+
+use crate::report::{Flags, Line, cpu_seconds, quantile};
+use apscheduler::{
+    Builder, Event, EventKind, EventMask, JobSpec, RunContext, Scheduler, ShutdownMode, TokioRuntime, stores,
+    trigger::Interval,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::{
+    error::Error,
+    sync::{Arc, Mutex, OnceLock},
+    time::{Duration, Instant},
+};
+use tokio::sync::mpsc;
+
+/// A measurement in which nothing ends for so long has failed.
+const GIVE_UP: Duration = Duration::from_secs(60);
+
+/// What one measurement does.
+struct Work {
+    store: String,
+    url: Option<String>,
+    /// How many jobs.
+    n: usize,
+    /// How many schedulers share the store.
+    nodes: usize,
+    /// Over how many seconds the fire times are spread; 0 for all at once.
+    spread: usize,
+    /// In how many seconds the first one is due, so that all have been added by then.
+    lead: usize,
+    /// How many more jobs lie in the store and are not due.
+    idle: usize,
+    /// Where a file goes.
+    dir: String,
+    /// When SQLite's transactions count as written: `full` or `normal`.
+    sync: String,
+}
+
+pub(crate) fn run(flags: &Flags) -> Result<(), Box<dyn Error>> {
+    let text = |name: &str| Some(flags.text(name, "")).filter(|text| !text.is_empty()).map(ToOwned::to_owned);
+    let work = Work {
+        store: flags.text("store", "sqlite").to_owned(),
+        url: text("url"),
+        n: flags.number("n", 10_000),
+        nodes: flags.number("nodes", 1).max(1),
+        spread: flags.number("spread", 0),
+        lead: flags.number("lead", 0),
+        idle: flags.number("idle", 0),
+        dir: flags.text("dir", "/tmp").to_owned(),
+        sync: flags.text("sync", "full").to_owned(),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(work.measure())
+}
+
+impl Work {
+    #[expect(clippy::disallowed_methods, reason = "it is what is measured")]
+    async fn measure(&self) -> Result<(), Box<dyn Error>> {
+        let place = Place::new(self)?;
+        let late: Arc<Mutex<Vec<f64>>> = Arc::default();
+        let began_at: Arc<OnceLock<DateTime<Utc>>> = Arc::default();
+        let (ended, mut ends) = mpsc::unbounded_channel();
+        let mut nodes = Vec::new();
+        for _ in 0..self.nodes {
+            let (late, began_at, ended) = (Arc::clone(&late), Arc::clone(&began_at), ended.clone());
+            let task = move |context: RunContext| {
+                // What was due before the start could not begin earlier.
+                let due = began_at.get().map_or(context.fire_time, |start| context.fire_time.max(*start));
+                let micros = (Utc::now() - due).num_microseconds().unwrap_or(i64::MAX);
+                late.lock().expect("nothing panics while it holds the list").push(micros as f64 / 1_000.0);
+                async {}
+            };
+            let tell = move |event: &Event| {
+                if matches!(event.kind, EventKind::RunExecuted { .. }) {
+                    ended.send(()).expect("the receiver outlives the schedulers");
+                }
+            };
+            let builder = Scheduler::builder(TokioRuntime::current()).task("tick", task);
+            nodes.push(place.join(builder).await?.listener(EventMask::ALL, tell).build()?);
+        }
+
+        self.add(&nodes[0], "idle", self.idle, |_| Utc::now() + TimeDelta::days(365)).await?;
+        let cpu = cpu_seconds();
+        let began = Instant::now();
+        let base = Utc::now() + TimeDelta::seconds(self.lead as i64);
+        let step = (self.spread as i64 * 1_000_000) / self.n.max(1) as i64;
+        self.add(&nodes[0], "job", self.n, |at| base + TimeDelta::microseconds(step * at as i64)).await?;
+        let added = began.elapsed();
+        let start = Instant::now();
+        began_at.set(Utc::now()).expect("it is set once");
+        for node in &nodes {
+            node.start().await?;
+        }
+        for _ in 0..self.n {
+            tokio::time::timeout(GIVE_UP, ends.recv()).await?;
+        }
+        let took = start.elapsed();
+        let cpu = cpu_seconds() - cpu;
+        for node in &nodes {
+            node.shutdown(ShutdownMode::Wait).await?;
+        }
+        let mut late = std::mem::take(&mut *late.lock().expect("nothing panics while it holds the list"));
+        Line::new("store", "ours")
+            .text("store", &self.store)
+            .int("n", self.n)
+            .int("nodes", self.nodes)
+            .int("idle", self.idle)
+            .int("spread_s", self.spread)
+            .text("sync", &self.sync)
+            .int("runs", late.len())
+            .num("adds_per_s", self.n as f64 / added.as_secs_f64())
+            .num("fires_per_s", self.n as f64 / took.as_secs_f64())
+            .num("late_ms_p50", quantile(&mut late, 0.5))
+            .num("late_ms_p99", quantile(&mut late, 0.99))
+            .num("late_ms_max", quantile(&mut late, 1.0))
+            .num("cpu_s", cpu)
+            .print();
+        Ok(())
+    }
+
+    async fn add(
+        &self,
+        scheduler: &Scheduler,
+        name: &str,
+        count: usize,
+        due: impl Fn(usize) -> DateTime<Utc>,
+    ) -> Result<(), Box<dyn Error>> {
+        for first in (0..count).step_by(1_000) {
+            let specs = (first..(first + 1_000).min(count)).map(|at| {
+                let spec = JobSpec::new("tick", Interval::days(1)).id(format!("{name}-{at:08}"));
+                spec.first_fire_time(due(at))
+            });
+            for added in scheduler.add_jobs(specs.collect()).await {
+                added?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where the jobs of one measurement are, and nothing else.
+struct Place {
+    store: String,
+    url: String,
+    prefix: String,
+    sync: stores::Synchronous,
+    /// Of a file; it goes with this.
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl Place {
+    fn new(work: &Work) -> Result<Self, Box<dyn Error>> {
+        let prefix = format!("bench{}_{}_", std::process::id(), Utc::now().timestamp_millis());
+        let sync = match work.sync.as_str() {
+            "full" => stores::Synchronous::Full,
+            "normal" => stores::Synchronous::Normal,
+            other => return Err(format!("--sync {other}: it is `full` or `normal`").into()),
+        };
+        let (url, folder) = match (&work.url, work.store.as_str()) {
+            (Some(url), _) => (url.clone(), None),
+            (None, "memory") => (String::new(), None),
+            (None, "sqlite") => {
+                let folder = tempfile::TempDir::new_in(&work.dir)?;
+                (format!("sqlite://{}/jobs.db", folder.path().display()), Some(folder))
+            }
+            (None, store) => {
+                let variable = format!("SCHEDULER_TEST_{}", store.to_uppercase());
+                let url = std::env::var(&variable);
+                (url.map_err(|_| format!("--store {store} needs --url, or {variable}"))?, None)
+            }
+        };
+        Ok(Self { store: work.store.clone(), url, prefix, sync, _folder: folder })
+    }
+
+    /// Gives a scheduler a store of its own on the same jobs.
+    async fn join(&self, builder: Builder) -> Result<Builder, Box<dyn Error>> {
+        let (url, prefix) = (self.url.as_str(), self.prefix.as_str());
+        Ok(match self.store.as_str() {
+            "memory" => builder,
+            "sqlite" => {
+                let store = stores::SqliteOptions::new().table_prefix(prefix)?.synchronous(self.sync);
+                builder.store("default", store.connect(url).await?)
+            }
+            #[cfg(feature = "postgres")]
+            "postgres" => {
+                let options = stores::PostgresOptions::new().table_prefix(prefix)?;
+                builder.store("default", options.connect(url).await?)
+            }
+            #[cfg(feature = "mysql")]
+            "mysql" => {
+                let options = stores::MySqlOptions::new().table_prefix(prefix)?;
+                builder.store("default", options.connect(url).await?)
+            }
+            #[cfg(feature = "redis")]
+            "redis" => {
+                let options = stores::RedisOptions::new().key_prefix(prefix)?;
+                builder.store("default", options.connect(url).await?)
+            }
+            #[cfg(feature = "mongodb")]
+            "mongodb" => {
+                let options = stores::MongoDbOptions::new().collection_prefix(prefix)?;
+                builder.store("default", options.connect(url).await?)
+            }
+            #[cfg(feature = "etcd")]
+            "etcd" => {
+                let options = stores::EtcdOptions::new().key_prefix(prefix)?;
+                builder.store("default", options.connect(url).await?)
+            }
+            #[cfg(feature = "zookeeper")]
+            "zookeeper" => {
+                let options = stores::ZooKeeperOptions::new().root(&format!("/{prefix}"))?;
+                builder.store("default", options.connect(url).await?)
+            }
+            #[cfg(feature = "rethinkdb")]
+            "rethinkdb" => {
+                let options = stores::RethinkDbOptions::new().table_prefix(prefix)?;
+                builder.store("default", options.connect(url).await?)
+            }
+            other => return Err(format!("--store {other}: there is none in this build; see --features").into()),
+        })
+    }
+}

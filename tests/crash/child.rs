@@ -3,7 +3,7 @@
 use std::{
     env,
     io::{BufRead, Write},
-    path::{Path, PathBuf},
+    path::Path,
     process::{self, Command, Stdio},
     sync::Arc,
     time::Duration,
@@ -12,14 +12,16 @@ use std::{
 use apscheduler::{
     Builder, Coalesce, Conflict, Delivery, EventKind, EventMask, JobId, JobSpec, Overlap, Run, RunContext, RunState,
     Scheduler, ShutdownMode, TokioRuntime, Wait,
-    stores::{SqliteOptions, Synchronous},
     trigger::{Date, First, Interval},
 };
 use chrono::{DateTime, Utc};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::watch;
 
-use crate::log::{Line, Log};
+use crate::{
+    log::{Line, Log},
+    place::Place,
+};
 
 /// What a child does.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,11 +42,15 @@ impl Part {
 pub(crate) struct Child(process::Child);
 
 impl Child {
-    pub(crate) fn start(part: Part, folder: &Path, lease: Duration) -> Self {
+    pub(crate) fn start(part: Part, place: &Place, log: &Path, lease: Duration) -> Self {
+        let [store, url, prefix] = place.parts();
         let child = Command::new(env::current_exe().unwrap())
             .args(["--exact", "child", "--ignored", "--nocapture", "--test-threads=1"])
             .env("CRASH_PART", format!("{part:?}"))
-            .env("CRASH_FOLDER", folder)
+            .env("CRASH_STORE", store)
+            .env("CRASH_URL", url)
+            .env("CRASH_PREFIX", prefix)
+            .env("CRASH_LOG", log)
             .env("CRASH_LEASE_MS", lease.as_millis().to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -88,33 +94,28 @@ impl Drop for Child {
     }
 }
 
-pub(crate) fn url(folder: &Path) -> String {
-    format!("sqlite://{}", folder.join("jobs.db").display())
-}
-
-/// How often the jobs fire that go on for ever.
-pub(crate) fn period_of(job: &JobId) -> Duration {
-    Duration::from_millis(match job.as_str() {
-        "latest" => 20,
-        "each-in-order" => 50,
-        "at-most-once" => 30,
-        other => panic!("job {other} does not go on for ever"),
-    })
-}
+/// The jobs that go on for ever, and how often they fire.
+pub(crate) const LASTING: [(&str, Duration); 3] = [
+    ("at-most-once", Duration::from_millis(10)),
+    ("every-one", Duration::from_millis(20)),
+    ("latest", Duration::from_millis(5)),
+];
 
 pub(crate) fn run() {
     let Ok(part) = env::var("CRASH_PART") else { return };
     let part = Part::ALL.into_iter().find(|known| format!("{known:?}") == part).unwrap();
-    let folder = PathBuf::from(env::var_os("CRASH_FOLDER").unwrap());
-    let lease = Duration::from_millis(env::var("CRASH_LEASE_MS").unwrap().parse().unwrap());
+    let variable = |name| env::var(name).unwrap();
+    let place = Place::at(&variable("CRASH_STORE"), &variable("CRASH_URL"), &variable("CRASH_PREFIX"));
+    let log = Log::new(Path::new(&variable("CRASH_LOG")));
+    let lease = Duration::from_millis(variable("CRASH_LEASE_MS").parse().unwrap());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(play(part, &folder, lease));
+    runtime.block_on(play(part, &place, log, lease));
 }
 
-async fn play(part: Part, folder: &Path, lease: Duration) {
-    let log = Arc::new(Log::new(&folder.join("log")));
+async fn play(part: Part, place: &Place, log: Log, lease: Duration) {
+    let log = Arc::new(log);
     let mut input = Input::listen();
-    let scheduler = builder(folder, lease, &log, &input).await.build().unwrap();
+    let scheduler = builder(place, lease, &log, &input).await.build().unwrap();
     let mut events = scheduler.events(EventMask::JOB_REMOVED | EventMask::RUN_EXECUTED);
     let begun = Utc::now();
     if part != Part::Finish {
@@ -128,16 +129,23 @@ async fn play(part: Part, folder: &Path, lease: Duration) {
                 let once = JobSpec::new("note", Date::at(Utc::now())).id(id.as_str());
                 scheduler.add_job(once).await.unwrap();
                 log.write(&Line { what: "added".to_owned(), pid: process::id(), job: id, ..Line::default() });
-                // The next one when something has ended.
+                // The next one when some things have ended.
+                let some = async {
+                    for _ in 0..10 {
+                        events.next().await;
+                    }
+                };
                 tokio::select! {
-                    _ = events.next() => {}
+                    () = some => {}
                     () = input.end() => break,
                 }
             }
         }
         Part::Finish => {
             while is_anything_left(&scheduler, begun).await {
-                events.next().await.unwrap().unwrap();
+                for _ in 0..20 {
+                    events.next().await;
+                }
             }
         }
         Part::Hold => input.end().await,
@@ -147,26 +155,28 @@ async fn play(part: Part, folder: &Path, lease: Duration) {
 
 /// Whether dead processes have left one-shots or runs that are still to be dealt with.
 async fn is_anything_left(scheduler: &Scheduler, since: DateTime<Utc>) -> bool {
-    for job in scheduler.jobs().await.unwrap() {
+    let jobs = scheduler.jobs().await.unwrap();
+    if jobs.iter().any(|job| !is_lasting(&job.id)) {
+        return true;
+    }
+    for job in jobs {
         let is_left = |run: &Run| match run.state {
             RunState::Waiting(wait) => wait == Wait::Orphan,
             RunState::Running => run.started < Some(since),
             RunState::Ended(_) => false,
         };
-        if !is_lasting(&job.id) || job.runs(1_000).await.unwrap().iter().any(is_left) {
+        if job.runs(2_000).await.unwrap().iter().any(is_left) {
             return true;
         }
     }
     false
 }
 
-pub(crate) fn is_lasting(job: &JobId) -> bool {
+fn is_lasting(job: &JobId) -> bool {
     !job.as_str().starts_with("once-")
 }
 
-async fn builder(folder: &Path, lease: Duration, log: &Arc<Log>, input: &Input) -> Builder {
-    let options = SqliteOptions::new().synchronous(Synchronous::Normal).poll(Some(Duration::from_millis(20)));
-    let store = options.connect(&url(folder)).await.unwrap();
+async fn builder(place: &Place, lease: Duration, log: &Arc<Log>, input: &Input) -> Builder {
     let line = |what: &str, context: &RunContext| Line {
         what: what.to_owned(),
         pid: process::id(),
@@ -196,11 +206,18 @@ async fn builder(folder: &Path, lease: Duration, log: &Arc<Log>, input: &Input) 
             EventKind::RunExecuted { run, .. } => ("executed", run),
             _ => return,
         };
-        let job = run.job.id.to_string();
-        told.write(&Line { what: what.to_owned(), pid: process::id(), job, ..Line::default() });
+        told.write(&Line {
+            what: what.to_owned(),
+            pid: process::id(),
+            job: run.job.id.to_string(),
+            uid: run.run.uid.to_string(),
+            seq: run.run.seq,
+            attempt: run.attempt,
+            fire_time: run.fire_time.timestamp_micros(),
+        });
     };
     Scheduler::builder(TokioRuntime::current())
-        .store("default", store)
+        .store("default", place.open().await)
         .lease(lease)
         .task("note", note)
         .task("hold", hold)
@@ -208,20 +225,21 @@ async fn builder(folder: &Path, lease: Duration, log: &Arc<Log>, input: &Input) 
 }
 
 async fn add_jobs(scheduler: &Scheduler, part: Part) {
-    let every = |id: &str| {
-        let period = Interval::every(period_of(&id.into())).first(First::Now);
+    let [at_most_once, every_one, latest] = LASTING.map(|(id, period)| {
         // All of its history is kept, so that the test sees that it is whole.
-        JobSpec::new("note", period).id(id).history(1_000_000).on_conflict(Conflict::Keep)
-    };
+        let spec = JobSpec::new("note", Interval::every(period).first(First::Now)).id(id).history(1_000_000);
+        spec.on_conflict(Conflict::Keep)
+    });
     let specs = match part {
         Part::Hold => vec![
             // It goes on for ever so that the job is still there to be looked at.
             JobSpec::new("hold", Interval::hours(24).first(First::Now)).id("held").on_conflict(Conflict::Keep),
         ],
         Part::Work | Part::Finish => vec![
-            every("latest"),
-            every("each-in-order").coalesce(Coalesce::All).overlap(Overlap::Queue(50)),
-            every("at-most-once").delivery(Delivery::AtMostOnce),
+            at_most_once.delivery(Delivery::AtMostOnce),
+            // It gives nothing up, however long its nodes were away.
+            every_one.coalesce(Coalesce::All).overlap(Overlap::Queue(1_000)).max_instances(4),
+            latest,
         ],
     };
     for added in scheduler.add_jobs(specs).await {

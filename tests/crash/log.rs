@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use crate::stage::{now, wait_a_random_while};
+
 /// How long a test waits for another process before it fails.
 const DEADLINE: Duration = Duration::from_secs(40);
 
@@ -47,11 +49,22 @@ impl Log {
         whole.lines().map(Line::parse).collect()
     }
 
+    /// Waits until something like this number of lines has come.
+    pub(crate) fn wait_to_grow(&self, lines: u64) {
+        const LINE: u64 = 80;
+        let (start, length) = (now(), || self.file.metadata().unwrap().len());
+        let end = length() + lines * LINE;
+        while length() < end {
+            assert!(start.elapsed() < DEADLINE, "nothing happens any more after {:#?}", self.read().last());
+            wait_a_random_while(Duration::from_millis(2));
+        }
+    }
+
     pub(crate) fn wait_for(&self, what: &str, condition: impl Fn(&[Line]) -> bool) {
-        let start = super::now();
+        let start = now();
         while !condition(&self.read()) {
             assert!(start.elapsed() < DEADLINE, "waiting for this: {what}; the log has {:#?}", self.read());
-            super::wait_a_random_while(Duration::from_millis(5));
+            wait_a_random_while(Duration::from_millis(20));
         }
     }
 }

@@ -10,21 +10,21 @@ use std::{
 };
 
 use apscheduler::{
-    Conflict, Delivery, ErrorKind, EventKind, EventMask, JobChange, JobSpec, JobState, RunContext, RunId, Scheduler,
-    ShutdownMode, Verdict,
+    Conflict, Delivery, ErrorKind, EventKind, EventMask, Failures, JobChange, JobSpec, JobState, Overlap, Retry,
+    RunContext, RunId, Scheduler, ShutdownMode, SystemClock, Verdict,
     executors::{ThreadPool, blocking, task},
     stores::MemoryStore,
     trigger::{Cron, Date, First, Interval},
 };
 use chrono::{SubsecRound, TimeDelta, Utc};
 
-use crate::stage::{DEADLINE, Mortal, Place, Stage};
+use crate::stage::{DEADLINE, Mortal, Stage};
 
 fn millis(n: u64) -> Interval {
     Interval::every(Duration::from_millis(n))
 }
 
-pub(crate) fn an_interval_job_runs_again_and_again_at_its_fire_times<P: Place>(stage: &Stage<P>) {
+pub(crate) fn an_interval_job_runs_again_and_again_at_its_fire_times(stage: &Stage) {
     stage.run(async {
         let scheduler = stage.builder().await.build().unwrap();
         let mut events = scheduler.events(EventMask::RUN_EXECUTED);
@@ -45,7 +45,7 @@ pub(crate) fn an_interval_job_runs_again_and_again_at_its_fire_times<P: Place>(s
     });
 }
 
-pub(crate) fn a_cron_job_fires_each_second_it_names<P: Place>(stage: &Stage<P>) {
+pub(crate) fn a_cron_job_fires_each_second_it_names(stage: &Stage) {
     stage.run(async {
         let scheduler = stage.builder().await.build().unwrap();
         let mut events = scheduler.events(EventMask::RUN_EXECUTED);
@@ -63,7 +63,7 @@ pub(crate) fn a_cron_job_fires_each_second_it_names<P: Place>(stage: &Stage<P>) 
     });
 }
 
-pub(crate) fn a_one_shot_runs_at_once_and_goes<P: Place>(stage: &Stage<P>) {
+pub(crate) fn a_one_shot_runs_at_once_and_goes(stage: &Stage) {
     stage.run(async {
         let double = |n: u32| async move { n * 2 };
         let scheduler = stage.builder().await.task("double", double).build().unwrap();
@@ -81,7 +81,7 @@ pub(crate) fn a_one_shot_runs_at_once_and_goes<P: Place>(stage: &Stage<P>) {
     });
 }
 
-pub(crate) fn jobs_are_added_listed_changed_and_removed<P: Place>(stage: &Stage<P>) {
+pub(crate) fn jobs_are_added_listed_changed_and_removed(stage: &Stage) {
     stage.run(async {
         let scheduler = stage.builder().await.build().unwrap();
         let every = |hours| JobSpec::new("tick", Interval::hours(hours));
@@ -111,7 +111,7 @@ pub(crate) fn jobs_are_added_listed_changed_and_removed<P: Place>(stage: &Stage<
     });
 }
 
-pub(crate) fn a_job_of_the_same_id_is_refused_kept_or_replaced<P: Place>(stage: &Stage<P>) {
+pub(crate) fn a_job_of_the_same_id_is_refused_kept_or_replaced(stage: &Stage) {
     stage.run(async {
         let scheduler = stage.builder().await.build().unwrap();
         let spec = |hours| JobSpec::new("tick", Interval::hours(hours)).id("report");
@@ -129,7 +129,7 @@ pub(crate) fn a_job_of_the_same_id_is_refused_kept_or_replaced<P: Place>(stage: 
     });
 }
 
-pub(crate) fn a_blocking_task_does_not_hold_up_the_others<P: Place>(stage: &Stage<P>) {
+pub(crate) fn a_blocking_task_does_not_hold_up_the_others(stage: &Stage) {
     stage.run(async {
         let (open, gate) = mpsc::channel::<()>();
         let gate = std::sync::Mutex::new(gate);
@@ -150,7 +150,7 @@ pub(crate) fn a_blocking_task_does_not_hold_up_the_others<P: Place>(stage: &Stag
     });
 }
 
-pub(crate) fn a_thread_pool_runs_tasks_of_both_kinds<P: Place>(stage: &Stage<P>) {
+pub(crate) fn a_thread_pool_runs_tasks_of_both_kinds(stage: &Stage) {
     stage.run(async {
         let here = || thread::current().name().unwrap_or_default().to_owned();
         let builder = stage.builder().await.executor("pool", ThreadPool::new());
@@ -177,7 +177,7 @@ pub(crate) fn a_thread_pool_runs_tasks_of_both_kinds<P: Place>(stage: &Stage<P>)
     });
 }
 
-pub(crate) fn errors_and_panics_are_told_and_kept_in_the_history<P: Place>(stage: &Stage<P>) {
+pub(crate) fn errors_and_panics_are_told_and_kept_in_the_history(stage: &Stage) {
     async fn fail() -> Result<(), &'static str> {
         Err("disk full")
     }
@@ -203,7 +203,59 @@ pub(crate) fn errors_and_panics_are_told_and_kept_in_the_history<P: Place>(stage
     });
 }
 
-pub(crate) fn shutting_down_waits_for_running_runs<P: Place>(stage: &Stage<P>) {
+pub(crate) fn a_failed_run_is_retried_until_it_succeeds(stage: &Stage) {
+    stage.run(async {
+        let moody = |context: RunContext| async move {
+            if context.attempt < 3 { Err(format!("not at {}", context.attempt)) } else { Ok(context.attempt) }
+        };
+        let scheduler = stage.builder().await.task("moody", moody).build().unwrap();
+        let mask = EventMask::RUN_SUBMITTED | EventMask::RUN_RETRIED | EventMask::RUN_EXECUTED | EventMask::RUN_ERROR;
+        let mut events = scheduler.events(mask);
+        scheduler.start().await.unwrap();
+        let retry = Retry::attempts(5).backoff(Duration::from_millis(20));
+        let spec = JobSpec::new("moody", Interval::hours(1).first(First::Now)).id("moody").retry(retry);
+        let job = scheduler.add_job(spec).await.unwrap();
+
+        for attempt in 1..=3 {
+            let event = stage.next(&mut events).await;
+            assert!(matches!(&event.kind, EventKind::RunSubmitted(run) if run.attempt == attempt), "{event:?}");
+            let event = stage.next(&mut events).await;
+            let run = event.kind.run().unwrap();
+            assert_eq!((run.run.seq, run.attempt), (1, attempt));
+            match &event.kind {
+                EventKind::RunRetried { error, .. } => assert_eq!(*error, format!("not at {attempt}")),
+                EventKind::RunExecuted { output, .. } => assert_eq!((output, attempt), (&3.into(), 3)),
+                other => panic!("{other:?}"),
+            }
+        }
+        let runs = job.runs(10).await.unwrap();
+        assert_eq!((runs.len(), runs[0].verdict(), runs[0].attempt), (1, Some(Verdict::Ok), 3));
+        assert_eq!(job.refresh().await.unwrap().totals.sum(), 1, "a fire time has one verdict");
+        scheduler.shutdown(ShutdownMode::Wait).await.unwrap();
+    });
+}
+
+pub(crate) fn a_run_that_takes_too_long_is_timed_out(stage: &Stage) {
+    stage.run(async {
+        let scheduler = stage.builder().await.task("hang", std::future::pending::<()>).build().unwrap();
+        let mut events = scheduler.events(EventMask::RUN_RETRIED | EventMask::RUN_TIMEOUT);
+        scheduler.start().await.unwrap();
+        let spec = JobSpec::new("hang", Interval::hours(1).first(First::Now)).id("hang");
+        let retry = Retry::attempts(2).backoff(Duration::from_millis(20)).on(Failures::TIMEOUT);
+        let job = scheduler.add_job(spec.timeout(Duration::from_millis(50)).retry(retry)).await.unwrap();
+
+        let event = stage.next(&mut events).await;
+        assert!(matches!(&event.kind, EventKind::RunRetried { run, .. } if run.attempt == 1), "{event:?}");
+        let event = stage.next(&mut events).await;
+        let EventKind::RunTimeout { run, duration } = &event.kind else { panic!("{event:?}") };
+        assert!(run.attempt == 2 && *duration >= Duration::from_millis(50), "{event:?}");
+        let runs = job.runs(10).await.unwrap();
+        assert_eq!((runs.len(), runs[0].verdict()), (1, Some(Verdict::Timeout)));
+        scheduler.shutdown(ShutdownMode::Wait).await.unwrap();
+    });
+}
+
+pub(crate) fn shutting_down_waits_for_running_runs(stage: &Stage) {
     stage.run(async {
         let runtime = Arc::clone(&stage.runtime);
         let nap = move || {
@@ -211,7 +263,9 @@ pub(crate) fn shutting_down_waits_for_running_runs<P: Place>(stage: &Stage<P>) {
             async move { runtime.sleep(Duration::from_millis(200)).await }
         };
         let scheduler = stage.builder().await.task("nap", nap).build().unwrap();
-        let mut events = scheduler.events(EventMask::ALL);
+        // Not that the job was added: it may start before `add_job` has its answer.
+        let mask = EventMask::RUN_SUBMITTED | EventMask::RUN_EXECUTED | EventMask::SCHEDULER_SHUTDOWN;
+        let mut events = scheduler.events(mask);
         scheduler.start().await.unwrap();
         scheduler.add_job(JobSpec::new("nap", Interval::hours(1).first(First::Now)).id("nap")).await.unwrap();
         while !matches!(stage.next(&mut events).await.kind, EventKind::RunSubmitted(_)) {}
@@ -226,7 +280,7 @@ pub(crate) fn shutting_down_waits_for_running_runs<P: Place>(stage: &Stage<P>) {
     });
 }
 
-pub(crate) fn a_restart_on_the_same_store_catches_up<P: Place>(stage: &Stage<P>) {
+pub(crate) fn a_restart_on_the_same_store_catches_up(stage: &Stage) {
     stage.run(async {
         let first = stage.builder().await.build().unwrap();
         first.start_paused().await.unwrap();
@@ -253,7 +307,7 @@ pub(crate) fn a_restart_on_the_same_store_catches_up<P: Place>(stage: &Stage<P>)
     });
 }
 
-pub(crate) fn several_nodes_never_run_a_fire_time_twice<P: Place>(stage: &Stage<P>) {
+pub(crate) fn several_nodes_never_run_a_fire_time_twice(stage: &Stage) {
     const JOBS: usize = 5;
     stage.run(async {
         let (told, tells) = mpsc::channel();
@@ -292,7 +346,7 @@ pub(crate) fn several_nodes_never_run_a_fire_time_twice<P: Place>(stage: &Stage<
     });
 }
 
-pub(crate) fn a_job_added_on_one_node_wakes_another<P: Place>(stage: &Stage<P>) {
+pub(crate) fn a_job_added_on_one_node_wakes_another(stage: &Stage) {
     // Nothing but the news of the job makes an idle node look before half a lease has passed.
     let lease = Duration::from_secs(600);
     stage.run(async {
@@ -310,7 +364,7 @@ pub(crate) fn a_job_added_on_one_node_wakes_another<P: Place>(stage: &Stage<P>) 
     });
 }
 
-pub(crate) fn a_node_that_vanishes_is_taken_over_after_its_lease<P: Place>(stage: &Stage<P>) {
+pub(crate) fn a_node_that_vanishes_is_taken_over_after_its_lease(stage: &Stage) {
     let lease = Duration::from_millis(400);
     stage.run(async {
         let mortal = Mortal::on(&stage.runtime);
@@ -340,7 +394,83 @@ pub(crate) fn a_node_that_vanishes_is_taken_over_after_its_lease<P: Place>(stage
     });
 }
 
-pub(crate) fn several_stores_are_used_at_once<P: Place>(stage: &Stage<P>) {
+pub(crate) fn a_job_is_run_now_beside_its_schedule(stage: &Stage) {
+    stage.run(async {
+        let scheduler = stage.builder().await.build().unwrap();
+        let mut events = scheduler.events(EventMask::RUN_EXECUTED);
+        scheduler.start().await.unwrap();
+        let job = scheduler.add_job(JobSpec::new("tick", Interval::hours(1)).id("clock")).await.unwrap();
+
+        let mut asked_for = Vec::new();
+        for n in 0..2 {
+            if n == 1 {
+                job.pause().await.unwrap();
+            }
+            asked_for.push(job.run_now().await.unwrap());
+            let event = stage.next(&mut events).await;
+            assert_eq!(event.kind.run().unwrap().run, asked_for[n]);
+        }
+
+        let job = job.resume().await.unwrap();
+        assert_eq!((&job.state, job.totals.of(Verdict::Ok)), (&JobState::Active, 2));
+        let runs = job.runs(10).await.unwrap();
+        assert_eq!(runs.iter().rev().map(|run| run.id).collect::<Vec<_>>(), asked_for);
+        stage.within(scheduler.shutdown(ShutdownMode::Wait)).await.unwrap();
+    });
+}
+
+pub(crate) fn a_running_run_is_cancelled(stage: &Stage) {
+    stage.run(async {
+        let scheduler = stage.builder().await.task("hang", std::future::pending::<()>).build().unwrap();
+        let mut events = scheduler.events(EventMask::RUN_SUBMITTED | EventMask::RUN_CANCELLED);
+        scheduler.start().await.unwrap();
+        let spec = JobSpec::new("hang", Interval::hours(1).first(First::Now)).id("long").overlap(Overlap::Queue(1));
+        let job = scheduler.add_job(spec).await.unwrap();
+        let event = stage.next(&mut events).await;
+        let running = event.kind.run().unwrap().run;
+        let waiting = job.run_now().await.unwrap();
+
+        // First the one that waits, so that it cannot start in the other's place.
+        for run in [waiting, running] {
+            // As it comes over HTTP.
+            let id: RunId = run.to_string().parse().unwrap();
+            scheduler.cancel_run("long", id).await.unwrap();
+            let event = stage.next(&mut events).await;
+            assert!(matches!(&event.kind, EventKind::RunCancelled(told) if told.run == run), "{event:?}");
+        }
+
+        let verdicts: Vec<_> = job.runs(10).await.unwrap().iter().map(|run| run.verdict()).collect();
+        assert_eq!(verdicts, [Some(Verdict::Cancelled); 2]);
+        assert_eq!(job.cancel_run(running).await, Ok(()));
+        assert!(job.cancel_run(RunId { seq: 9, ..running }).await.unwrap_err().is_not_found());
+        assert!(scheduler.cancel_run("other", running).await.unwrap_err().is_not_found());
+        stage.within(scheduler.shutdown(ShutdownMode::Wait)).await.unwrap();
+    });
+}
+
+pub(crate) fn a_run_on_another_node_is_cancelled(stage: &Stage) {
+    // Nothing but the news of the request makes the node look before a third of that has passed.
+    let lease = Duration::from_secs(600);
+    stage.run(async {
+        let hang = std::future::pending::<()>;
+        let runner = stage.builder().await.lease(lease).task("hang", hang).build().unwrap();
+        let mut events = runner.events(EventMask::RUN_SUBMITTED | EventMask::RUN_CANCELLED);
+        runner.start().await.unwrap();
+        let client = stage.builder().await.lease(lease).task("hang", hang).build().unwrap();
+        client.add_job(JobSpec::now("hang").id("once")).await.unwrap();
+        let event = stage.next(&mut events).await;
+        let run = event.kind.run().unwrap().run;
+
+        client.cancel_run("once", run).await.unwrap();
+
+        let event = stage.next(&mut events).await;
+        assert!(matches!(&event.kind, EventKind::RunCancelled(told) if told.run == run), "{event:?}");
+        stage.within(runner.shutdown(ShutdownMode::Wait)).await.unwrap();
+        stage.within(client.shutdown(ShutdownMode::Wait)).await.unwrap();
+    });
+}
+
+pub(crate) fn several_stores_are_used_at_once(stage: &Stage) {
     stage.run(async {
         let scheduler = stage.builder().await.store("scratch", MemoryStore::new()).build().unwrap();
         let mut events = scheduler.events(EventMask::RUN_EXECUTED);
@@ -357,13 +487,38 @@ pub(crate) fn several_stores_are_used_at_once<P: Place>(stage: &Stage<P>) {
     });
 }
 
+pub(crate) fn jobs_move_between_stores(stage: &Stage) {
+    stage.run(async {
+        let scheduler = stage.builder().await.store("scratch", MemoryStore::new()).build().unwrap();
+        let (here, there) = (scheduler.in_store("default"), scheduler.in_store("scratch"));
+        let spec = |id: &str| JobSpec::new("tick", Interval::hours(1)).id(id).name("a 'name' \"ü\"").max_instances(3);
+        let first = here.add_job(spec("clock").delivery(Delivery::AtLeastOnce)).await.unwrap();
+        here.add_job(spec("resting").paused()).await.unwrap();
+        let before = here.export_jobs().await.unwrap();
+
+        for (from, to) in [(&here, &there), (&there, &here)] {
+            let json = serde_json::to_string(&from.export_jobs().await.unwrap()).unwrap();
+            assert_eq!(from.remove_all_jobs().await, Ok(2));
+            let added = to.import_jobs(serde_json::from_str(&json).unwrap(), Conflict::Error).await;
+            assert!(added.iter().all(Result::is_ok), "{added:?}");
+            assert_eq!(to.export_jobs().await.unwrap(), before);
+        }
+
+        let clock = here.job("clock").await.unwrap().unwrap();
+        assert_eq!((&clock.body, clock.next_fire_time), (&first.body, first.next_fire_time));
+        let again = here.import_jobs(before, Conflict::Error).await;
+        assert!(again.iter().all(|added| added.as_ref().is_err_and(|error| error.is_conflict())), "{again:?}");
+        stage.within(scheduler.shutdown(ShutdownMode::Wait)).await.unwrap();
+    });
+}
+
 /// A task that tells of itself, and where it does so.
 fn telling() -> (impl Fn() -> Result<(), String> + Clone + Send + Sync + 'static, mpsc::Receiver<()>) {
     let (told, tells) = mpsc::channel();
     (move || told.send(()).map_err(|error| error.to_string()), tells)
 }
 
-pub(crate) fn a_background_scheduler_runs_jobs<P: Place>(stage: &Stage<P>) {
+pub(crate) fn a_background_scheduler_runs_jobs(stage: &Stage) {
     let (tell, tells) = telling();
     let scheduler = stage.run(stage.builder()).blocking_task("tell", tell).background().unwrap();
     scheduler.start().unwrap();
@@ -379,7 +534,7 @@ pub(crate) fn a_background_scheduler_runs_jobs<P: Place>(stage: &Stage<P>) {
     assert!(!scheduler.is_running());
 }
 
-pub(crate) fn a_blocking_scheduler_runs_until_it_is_shut_down<P: Place>(stage: &Stage<P>) {
+pub(crate) fn a_blocking_scheduler_runs_until_it_is_shut_down(stage: &Stage) {
     let scheduler = stage.run(stage.builder()).blocking().unwrap();
     let handle = scheduler.handle();
     let stop = move || {
@@ -394,7 +549,7 @@ pub(crate) fn a_blocking_scheduler_runs_until_it_is_shut_down<P: Place>(stage: &
     assert!(!scheduler.is_running());
 }
 
-pub(crate) fn a_local_scheduler_runs_tasks_that_are_not_send<P: Place>(stage: &Stage<P>) {
+pub(crate) fn a_local_scheduler_runs_tasks_that_are_not_send(stage: &Stage) {
     let scheduler = stage.run(stage.builder()).local().unwrap();
     let here = thread::current().id();
     let count = Rc::new(Cell::new(0));
@@ -411,6 +566,42 @@ pub(crate) fn a_local_scheduler_runs_tasks_that_are_not_send<P: Place>(stage: &S
     scheduler.add_job(JobSpec::new("count", millis(50)).id("count")).unwrap();
 
     scheduler.run().unwrap();
+
+    assert_eq!(count.get(), 3);
+}
+
+pub(crate) fn a_pumped_scheduler_runs_within_the_loop_of_its_host(stage: &Stage) {
+    let scheduler = stage.run(stage.builder()).pumped().unwrap();
+    let (wake, wakes) = mpsc::channel();
+    scheduler.on_wake(move || _ = wake.send(()));
+    let here = thread::current().id();
+    let count = Rc::new(Cell::new(0));
+    let (counts, handle) = (Rc::clone(&count), scheduler.handle());
+    let tick = move || {
+        let (count, handle) = (Rc::clone(&counts), handle.clone());
+        async move {
+            assert_eq!(thread::current().id(), here);
+            count.set(count.get() + 1);
+            if count.get() == 3 { handle.begin_shutdown(ShutdownMode::Wait) } else { Ok(()) }
+        }
+    };
+    scheduler.task("count", tick).unwrap();
+    let handle = scheduler.handle();
+    scheduler.spawn_local(async move {
+        handle.add_job(JobSpec::new("count", millis(50)).id("count")).await.unwrap();
+        handle.start().await.unwrap();
+    });
+
+    let begun = SystemClock::now().monotonic;
+    loop {
+        let wait = scheduler.pump(SystemClock::now());
+        if scheduler.is_ended() {
+            break;
+        }
+        assert!(SystemClock::now().monotonic - begun < DEADLINE, "the store's answers wake the host");
+        // Woken or not, it is time to pump.
+        let _ = wakes.recv_timeout(wait.unwrap_or(DEADLINE));
+    }
 
     assert_eq!(count.get(), 3);
 }

@@ -8,64 +8,22 @@ use std::{
     time::Duration,
 };
 
-use apscheduler::{
-    Builder, Event, EventStream, JobStore, Runtime, Scheduler,
-    stores::{MemoryStore, SqliteOptions, SqliteStore, Synchronous},
-};
+use apscheduler::{Builder, Event, EventStream, Runtime, Scheduler};
 use futures_util::future::{AbortHandle, Either, abortable, select};
-use tempfile::TempDir;
+
+use crate::place::Place;
 
 /// How long a test waits for something before it fails: far longer than a loaded machine needs.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Where jobs are, for any number of nodes.
-pub(crate) trait Place: Default {
-    type Store: JobStore;
-
-    /// A store of its own on the same jobs.
-    fn open(&self) -> impl Future<Output = Self::Store>;
-}
-
-/// The memory of this process.
-#[derive(Default)]
-pub(crate) struct Memory(MemoryStore);
-
-impl Place for Memory {
-    type Store = MemoryStore;
-
-    async fn open(&self) -> MemoryStore {
-        self.0.clone()
-    }
-}
-
-/// A SQLite file.
-pub(crate) struct File(TempDir);
-
-impl Default for File {
-    fn default() -> Self {
-        Self(TempDir::new().unwrap())
-    }
-}
-
-impl Place for File {
-    type Store = SqliteStore;
-
-    async fn open(&self) -> SqliteStore {
-        let url = format!("sqlite://{}/jobs.db", self.0.path().display());
-        // Nothing here outlives a power failure, and other nodes are heard of soon.
-        let options = SqliteOptions::new().synchronous(Synchronous::Normal).poll(Some(Duration::from_millis(50)));
-        options.connect(&url).await.unwrap()
-    }
-}
-
-pub(crate) struct Stage<P> {
+pub(crate) struct Stage {
     pub(crate) runtime: Arc<dyn Runtime>,
-    pub(crate) place: P,
+    place: Place,
 }
 
-impl<P: Place> Stage<P> {
-    pub(crate) fn new(runtime: Arc<dyn Runtime>) -> Self {
-        Self { runtime, place: P::default() }
+impl Stage {
+    pub(crate) fn new(runtime: Arc<dyn Runtime>, store: &str) -> Self {
+        Self { runtime, place: Place::new(store) }
     }
 
     /// A scheduler on the place, with a task that does nothing.

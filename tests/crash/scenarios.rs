@@ -1,0 +1,169 @@
+//! One body for each promise.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use apscheduler::{RunState, Verdict};
+use rustix::process::Signal;
+
+use crate::{
+    child::{Child, LASTING, Part},
+    log::Line,
+    place::Books,
+    stage::{Random, Stage, wait_a_random_while},
+};
+
+/// Short, so that takeovers happen all the time; long enough for a node that is not stopped to keep it.
+const LEASE: Duration = Duration::from_millis(400);
+
+pub(crate) fn after_crashes_of_one_node_all_is_accounted_for(stage: &Stage) {
+    crash(stage, 1, 16);
+}
+
+pub(crate) fn after_crashes_of_two_nodes_all_is_accounted_for(stage: &Stage) {
+    crash(stage, 2, 24);
+}
+
+pub(crate) fn after_crashes_of_four_nodes_all_is_accounted_for(stage: &Stage) {
+    crash(stage, 4, 32);
+}
+
+/// Nodes run jobs, and one after the other is killed and replaced. Then all are, and one brings it to an end.
+fn crash(stage: &Stage, nodes: usize, crashes: usize) {
+    let mut random = Random(0x5eed_0001);
+    let mut children: Vec<Child> = (0..nodes).map(|_| stage.start(Part::Work, LEASE)).collect();
+    for _ in 0..crashes {
+        // Sometimes before the last one has connected, sometimes after it has taken over what was left to it.
+        match random.below(3) {
+            0 => wait_a_random_while(Duration::from_millis(random.below(200))),
+            _ => stage.log.wait_to_grow(random.below(40)),
+        }
+        let victim = random.below(nodes as u64) as usize;
+        children[victim].signal(Signal::KILL);
+        children[victim] = stage.start(Part::Work, LEASE);
+    }
+    children.iter().for_each(|child| child.signal(Signal::KILL));
+    drop(children);
+    stage.start(Part::Finish, LEASE).wait();
+
+    let (books, lines) = (stage.books(), stage.log.read());
+    assert_eq!(books.ids(), LASTING.map(|(id, _)| id), "the one-shots are gone, the others are there");
+    assert_each_fire_time_has_one_verdict(&books);
+    assert_no_run_is_doubled(&lines);
+    assert_runs_have_rows(&books, &lines);
+    assert_nothing_is_lost(&books, &lines);
+
+    // The crashes were such that there was something to lose.
+    assert!(lines.iter().any(|line| line.what == "added"), "no one-shot was added");
+    assert!(lines.iter().any(|line| line.attempt > 1), "nothing was taken over");
+    let fire_times: u64 = LASTING.iter().map(|(id, _)| books.of(id).0.totals.sum()).sum();
+    assert!(fire_times > 1_000, "{fire_times} fire times are few");
+}
+
+fn assert_each_fire_time_has_one_verdict(books: &Books) {
+    for (id, period) in LASTING {
+        books.assert_tiles(id, period);
+    }
+}
+
+/// No attempt is started twice, no run again after its end was confirmed, and none at most once is repeated.
+fn assert_no_run_is_doubled(lines: &[Line]) {
+    let mut attempts = BTreeSet::new();
+    let mut ended = BTreeSet::new();
+    for line in lines.iter().filter(|line| line.seq > 0) {
+        let run = (&line.uid, line.seq);
+        match line.what.as_str() {
+            "start" => {
+                assert!(attempts.insert((run, line.attempt)), "{line:?} was started twice");
+                assert!(!ended.contains(&run), "{line:?} had ended");
+                assert!(line.job != "at-most-once" || line.attempt == 1, "{line:?}");
+            }
+            "executed" => assert!(ended.insert(run), "{line:?} ended twice"),
+            _ => {}
+        }
+    }
+}
+
+/// Each run that was started has its row, with the same fire time.
+fn assert_runs_have_rows(books: &Books, lines: &[Line]) {
+    let all: BTreeMap<_, _> = LASTING.iter().map(|(id, _)| (*id, books.of(id).1)).collect();
+    for line in starts(lines).filter(|line| all.contains_key(&*line.job)) {
+        let run = all[&*line.job].get(&line.seq).unwrap_or_else(|| panic!("{line:?} has no row"));
+        assert_eq!(run.fire_time.timestamp_micros(), line.fire_time, "{line:?}");
+    }
+}
+
+/// Each one-shot whose adding was confirmed has run, and so has each fire time of the job that gives none up.
+fn assert_nothing_is_lost(books: &Books, lines: &[Line]) {
+    let started: BTreeSet<_> = starts(lines).map(|line| &*line.job).collect();
+    for line in lines.iter().filter(|line| line.what == "added") {
+        assert!(started.contains(&*line.job), "{line:?} never ran");
+    }
+    let ran: BTreeSet<_> = starts(lines).filter(|line| line.job == "every-one").map(|line| line.seq).collect();
+    for (seq, run) in books.of("every-one").1 {
+        if run.is_open() {
+            continue;
+        }
+        assert_eq!((run.verdict(), run.first), (Some(Verdict::Ok), None), "{run:?}");
+        assert!(ran.contains(&seq), "{run:?} never ran");
+    }
+}
+
+pub(crate) fn two_processes_never_run_a_fire_time_twice(stage: &Stage) {
+    let lease = Duration::from_secs(15);
+    let children = [stage.start(Part::Work, lease), stage.start(Part::Work, lease)];
+
+    stage.log.wait_for("both processes have run jobs", |lines| {
+        children.iter().all(|child| starts(lines).filter(|line| line.pid == child.id()).count() >= 100)
+    });
+    for child in children {
+        child.release_and_end();
+    }
+
+    let lines = stage.log.read();
+    let mut fire_times = BTreeSet::new();
+    for line in starts(&lines) {
+        assert_eq!(line.attempt, 1, "{line:?}");
+        assert!(fire_times.insert((&line.job, line.fire_time)), "{line:?} was run twice");
+    }
+    let books = stage.books();
+    assert_each_fire_time_has_one_verdict(&books);
+    for (id, _) in LASTING {
+        let ran = books.of(id).1.values().filter(|run| run.verdict() == Some(Verdict::Ok)).count();
+        assert_eq!(ran, starts(&lines).filter(|line| line.job == id).count(), "job {id}");
+    }
+}
+
+pub(crate) fn a_process_that_was_stopped_past_its_lease_cannot_record_what_was_taken_over(stage: &Stage) {
+    let mut stopped = stage.start(Part::Hold, LEASE);
+    stage.log.wait_for("the first process runs the job", |lines| starts(lines).next().is_some());
+
+    stage.while_nobody_writes(|| stopped.signal(Signal::STOP));
+    let mut other = stage.start(Part::Hold, LEASE);
+    stage.log.wait_for("the other process takes the run over", |lines| {
+        starts(lines).any(|line| line.attempt == 2 && line.pid == other.id())
+    });
+    // The task of the first one is ready to end when the process goes on.
+    stopped.release();
+    stopped.signal(Signal::CONT);
+    let told = |lines: &[Line], what: &str, pid| lines.iter().any(|line| line.what == what && line.pid == pid);
+    stage.log.wait_for("the first process learns of it", |lines| told(lines, "taken-away", stopped.id()));
+    let books = stage.books();
+    let [run] = &books.jobs[0].1[..] else { panic!("{books:?}") };
+    assert_eq!((run.state, run.attempt), (RunState::Running, 2));
+    other.release();
+    stage.log.wait_for("the other process ends the run", |lines| told(lines, "executed", other.id()));
+    stopped.release_and_end();
+    other.release_and_end();
+
+    let (books, lines) = (stage.books(), stage.log.read());
+    let [run] = &books.jobs[0].1[..] else { panic!("{books:?}") };
+    assert_eq!((run.verdict(), run.attempt, run.takeovers), (Some(Verdict::Ok), 2, 1));
+    assert_no_run_is_doubled(&lines);
+}
+
+fn starts(lines: &[Line]) -> impl Iterator<Item = &Line> {
+    lines.iter().filter(|line| line.what == "start")
+}

@@ -1,0 +1,137 @@
+//! A great many runs through each executor: each outcome arrives, and nothing is left in memory.
+#![cfg(target_os = "linux")] // which tells how much a process has in memory
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    fs,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use apscheduler::{
+    Builder, EventKind, EventMask, JobSpec, Scheduler, ShutdownMode, TokioRuntime,
+    executors::{
+        Inline, Spawn, ThreadPool, blocking,
+        process::{self, ProcessPool},
+    },
+};
+use tokio::{runtime::Runtime, sync::mpsc, time::timeout};
+
+/// How many runs an executor gets. `scheduler-bench executor` has a million of them.
+const RUNS: usize = 100_000;
+
+const BATCH: usize = 2_000;
+
+/// By how much a process may grow after the first third of the runs, in KiB: less than 64 bytes a run.
+const GROWTH: usize = 4_096;
+
+/// Nothing ends for so long: the test has failed.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Tests that measure the memory of their process are run one at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+#[test]
+fn spawned_async_tasks() {
+    of_builder(|builder| builder.task("tick", || async {}));
+}
+
+/// As many threads throughout, since each takes memory.
+#[test]
+fn spawned_blocking_tasks() {
+    of_builder(|builder| builder.executor("default", Spawn::new().limit(4)).blocking_task("tick", || {}));
+}
+
+#[test]
+fn a_thread_pool() {
+    of_builder(|builder| builder.executor("default", ThreadPool::new().threads(4)).blocking_task("tick", || {}));
+}
+
+/// What the workers of the next test come to.
+#[test]
+fn worker() {
+    process::serve([blocking("tick", || {})]);
+}
+
+#[test]
+fn a_process_pool() {
+    let pool = ProcessPool::new().workers(2).args(["--exact", "worker"]);
+    of_builder(|builder| builder.executor("default", pool).blocking_task("tick", || {}));
+}
+
+#[test]
+fn in_place() {
+    of_builder(|builder| builder.executor("default", Inline::new()).task("tick", || async {}));
+}
+
+#[test]
+fn a_local_scheduler() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let runtime = Runtime::new().unwrap();
+    let inside = runtime.enter();
+    let (builder, ends) = listen(Scheduler::builder(TokioRuntime::current()));
+    drop(inside);
+    let scheduler = builder.local().unwrap();
+    scheduler.task("tick", || async {}).unwrap();
+    scheduler.block_on(run(&scheduler.handle(), ends));
+}
+
+fn of_builder(prepare: impl FnOnce(Builder) -> Builder) {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let runtime = Runtime::new().unwrap();
+    runtime.block_on(async {
+        let (builder, ends) = listen(prepare(Scheduler::builder(TokioRuntime::current())));
+        run(&builder.build().unwrap(), ends).await;
+    });
+}
+
+/// What has been told of the runs.
+struct Ends {
+    ok: Arc<AtomicUsize>,
+    /// One for each run that ended, however.
+    told: mpsc::UnboundedReceiver<()>,
+}
+
+fn listen(builder: Builder) -> (Builder, Ends) {
+    let (tell, told) = mpsc::unbounded_channel();
+    let ok: Arc<AtomicUsize> = Arc::default();
+    let count = Arc::clone(&ok);
+    let ends = EventMask::RUN_EXECUTED | EventMask::RUN_ERROR | EventMask::RUN_CANCELLED | EventMask::RUN_LOST;
+    let builder = builder.listener(ends, move |event| {
+        if matches!(event.kind, EventKind::RunExecuted { .. }) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        tell.send(()).unwrap();
+    });
+    (builder, Ends { ok, told })
+}
+
+async fn run(scheduler: &Scheduler, mut ends: Ends) {
+    scheduler.start().await.unwrap();
+    let mut early = None;
+    for batch in 1..=RUNS / BATCH {
+        for added in scheduler.add_jobs((0..BATCH).map(|_| JobSpec::now("tick")).collect()).await {
+            added.unwrap();
+        }
+        for _ in 0..BATCH {
+            timeout(DEADLINE, ends.told.recv()).await.unwrap().unwrap();
+        }
+        if early.is_none() && batch >= RUNS / BATCH / 3 {
+            early = Some(resident());
+        }
+    }
+    let (early, late) = (early.unwrap(), resident());
+    timeout(DEADLINE, scheduler.shutdown(ShutdownMode::Wait)).await.unwrap().unwrap();
+    assert_eq!(ends.ok.load(Ordering::Relaxed), RUNS);
+    assert!(late <= early + GROWTH, "{early} KiB after a third of the runs, {late} KiB at the end");
+}
+
+/// What this process has in memory, in KiB.
+fn resident() -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().trim().parse().unwrap()
+}

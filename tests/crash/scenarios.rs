@@ -137,11 +137,13 @@ pub(crate) fn two_processes_never_run_a_fire_time_twice(stage: &Stage) {
 }
 
 pub(crate) fn a_process_that_was_stopped_past_its_lease_cannot_record_what_was_taken_over(stage: &Stage) {
-    let mut stopped = stage.start(Part::Hold, LEASE);
+    // The other process is to keep its own lease until the test has looked.
+    let lease = Duration::from_secs(2);
+    let mut stopped = stage.start(Part::Hold, lease);
     stage.log.wait_for("the first process runs the job", |lines| starts(lines).next().is_some());
 
     stage.while_nobody_writes(|| stopped.signal(Signal::STOP));
-    let mut other = stage.start(Part::Hold, LEASE);
+    let mut other = stage.start(Part::Hold, lease);
     stage.log.wait_for("the other process takes the run over", |lines| {
         starts(lines).any(|line| line.attempt == 2 && line.pid == other.id())
     });

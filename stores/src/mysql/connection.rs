@@ -21,11 +21,11 @@ use crate::{
 };
 
 /// What holds for each connection, whatever the server's defaults are: values that do not fit are errors, each statement
-/// sees what is committed, and nobody waits for long. A server that hears nothing for a minute ends the transaction of a
-/// machine that is gone. MySQL (`!80000`) has no time for that but the one after which any connection ends, and MariaDB
-/// alone (`M!`) has one for statements.
+/// sees what is committed, and nobody waits for long. A transaction about which the server hears nothing, since its process
+/// is stopped or its machine gone, ends before those that wait for its rows give up. MySQL (`!80000`) has no time for that
+/// but the one after which any connection ends, and MariaDB alone (`M!`) has one for statements.
 const SETTINGS: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = 5 \
-    /*!80000 , wait_timeout = 60 */ /*M!100600 , max_statement_time = 10, idle_transaction_timeout = 60 */; \
+    /*!80000 , wait_timeout = 4 */ /*M!100600 , max_statement_time = 10, idle_transaction_timeout = 4 */; \
     SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
 /// Begins a transaction and asks for the time, whatever the time zone is.

@@ -51,7 +51,8 @@ use crate::{
 /// Connecting, and waiting for a connection, ends after five seconds, waiting for a row that someone else has locked too,
 /// a statement of MariaDB after ten, and an answer is given up after twelve. The call then fails as
 /// [`Unavailable`](StoreErrorKind::Unavailable), and the next one connects anew. A transaction that met another one (a
-/// deadlock) is repeated by itself. A transaction of a machine that is gone ends after a minute.
+/// deadlock) is repeated by itself. If a process is stopped in the middle of a call, or its machine is gone, the server
+/// undoes the call after four seconds.
 ///
 /// A call counts as written when the server says so, which means on its disk unless `innodb_flush_log_at_trx_commit` is
 /// not 1 there.

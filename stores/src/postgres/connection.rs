@@ -19,9 +19,10 @@ use crate::{
     sql::{ANSWER_TIMEOUT, Argument, Lent, Statement, Statements, Transaction, within},
 };
 
-/// How long the server waits for a row that someone else has locked, and works on a statement.
+/// How long the server waits for a row that someone else has locked, and works on a statement. A transaction about which it
+/// hears nothing, since its process is stopped or its machine gone, ends before those that wait for its rows give up.
 const SETTINGS: &str = "SET lock_timeout = '5s'; SET statement_timeout = '10s'; \
-    SET idle_in_transaction_session_timeout = '30s'; \
+    SET idle_in_transaction_session_timeout = '4s'; \
     SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off";
 
 /// Opens a connection.

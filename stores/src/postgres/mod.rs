@@ -45,7 +45,8 @@ use crate::sql::{self, Failures, Pool, Statements, job_store, within};
 /// Connecting, and waiting for a connection, ends after five seconds, waiting for a row that someone else has locked too,
 /// a statement after ten, and an answer is given up after twelve. The call then fails as
 /// [`Unavailable`](scheduler_core::store::StoreErrorKind::Unavailable), and the next one connects anew. A transaction
-/// that met another one (a deadlock) is repeated once by itself.
+/// that met another one (a deadlock) is repeated once by itself. If a process is stopped in the middle of a call, or its
+/// machine is gone, the server undoes the call after four seconds.
 ///
 /// A call counts as written when the server says so, which means on its disk unless `synchronous_commit` or `fsync` are
 /// off there.

@@ -5,6 +5,7 @@ mod flat;
 mod jobs;
 mod reading;
 mod running;
+mod servers;
 mod stores;
 
 use scheduler_runtime::Runtime;

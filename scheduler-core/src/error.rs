@@ -92,7 +92,7 @@ pub enum ErrorKind {
     /// The scheduler has been started already.
     #[doc(alias = "SchedulerAlreadyRunningError")]
     AlreadyStarted,
-    /// The scheduler's command channel is full.
+    /// The scheduler's command channel is full, or others changed a job each time before this change of it came through.
     Busy,
     /// A closure was to be kept in a store that outlives the process.
     Closure,

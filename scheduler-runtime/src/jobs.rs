@@ -164,7 +164,8 @@ impl Scheduler {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`]; those of [`add_job`](Self::add_job) for what the change brings in. Nothing has changed then.
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::Busy`] if others kept changing the job meanwhile; those of
+    /// [`add_job`](Self::add_job) for what the change brings in. Nothing has changed then.
     pub async fn modify_job(&self, id: impl Into<JobId>, mut change: JobChange) -> Result<Job, Error> {
         let id = id.into();
         if let Some(trigger) = change.trigger_mut() {
@@ -178,7 +179,8 @@ impl Scheduler {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`]; [`ErrorKind::NeverFires`]; the store's own error. Nothing has changed then.
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::NeverFires`]; [`ErrorKind::Busy`] if others kept changing the job meanwhile; the
+    /// store's own error. Nothing has changed then.
     pub async fn reschedule_job(&self, id: impl Into<JobId>, trigger: impl Into<Trigger>) -> Result<Job, Error> {
         let mut trigger = trigger.into();
         self.registry().resolve(&mut trigger);
@@ -193,7 +195,8 @@ impl Scheduler {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`]; the store's own error, in which case nothing has changed.
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::Busy`] if others kept changing the job meanwhile; the store's own error. Nothing
+    /// has changed then.
     pub async fn pause_job(&self, id: impl Into<JobId>) -> Result<Job, Error> {
         self.change(id.into(), Change::Pause).await
     }
@@ -204,7 +207,8 @@ impl Scheduler {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] if no job has this id; the store's own error otherwise, in which case nothing has changed.
+    /// [`ErrorKind::NotFound`] if no job has this id; [`ErrorKind::Busy`] if others kept changing it meanwhile; the store's own
+    /// error otherwise. Nothing has changed then.
     pub async fn resume_job(&self, id: impl Into<JobId>) -> Result<Job, Error> {
         self.change(id.into(), Change::Resume).await
     }

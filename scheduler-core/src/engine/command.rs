@@ -56,6 +56,21 @@ impl Asked {
             Self::List(_, store) => store,
         }
     }
+
+    /// Whether it is tried anew, since the job had changed.
+    pub(super) fn is_retry(&self) -> bool {
+        match self {
+            Self::Replace(replacing) => replacing.tries > 0,
+            Self::Change(changing) => changing.tries > 0,
+            Self::Request(requesting) => requesting.tries > 0,
+            Self::Insert(_)
+            | Self::Read(_)
+            | Self::Remove(_)
+            | Self::RemoveAll(_)
+            | Self::Cancel(_)
+            | Self::List(..) => false,
+        }
+    }
 }
 
 impl Engine {

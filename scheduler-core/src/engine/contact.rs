@@ -30,6 +30,9 @@ pub(super) fn pause_after(failures: u32, longest: Duration) -> Duration {
     (FIRST_PAUSE * (1 << failures.min(16))).min(longest)
 }
 
+/// How long claims give way at the most, so that changes without an end keep no job from running.
+const LONGEST_WAY: Duration = Duration::from_secs(1);
+
 /// One store, as far as the engine knows it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Contact {
@@ -42,6 +45,7 @@ pub(super) struct Contact {
     pub(super) failed: Vec<(Turn, Duration)>,
     pub(super) is_claiming: bool,
     pub(super) alarm: Alarm,
+    pub(super) beaten: Beaten,
     /// Jobs that this node has claimed and is settling.
     pub(super) claimed: BTreeMap<Uid, Box<ClaimedJob>>,
     /// Runs that this node runs, until their end is recorded.
@@ -118,6 +122,16 @@ pub(super) struct Alarm {
     /// Whatever `at` says, not before this.
     pub(super) not_before: Duration,
     pub(super) pause: Duration,
+}
+
+/// Changes of jobs that came too late and are tried anew. This node's claims give way to them, for a job that fires
+/// faster than its store answers would be ahead of each.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Beaten {
+    /// How many are on their way.
+    pub(super) count: u32,
+    /// Since when there have been some without a break.
+    pub(super) since: Option<Duration>,
 }
 
 /// How the store's changes by other nodes are seen.
@@ -218,6 +232,7 @@ impl Contact {
                 not_before: Duration::ZERO,
                 pause: FIRST_PAUSE,
             },
+            beaten: Beaten::default(),
             claimed: BTreeMap::new(),
             held: BTreeMap::new(),
             queues: Queues::default(),
@@ -301,6 +316,17 @@ impl Contact {
         is_alarm || self.looks_at(lease).is_some_and(|at| at <= now.monotonic)
     }
 
+    /// Notes since when changes have been tried anew.
+    pub(super) fn note_beaten(&mut self, now: Now) {
+        let Beaten { count, since } = self.beaten;
+        self.beaten.since = (count > 0).then(|| since.unwrap_or(now.monotonic));
+    }
+
+    /// Until when claims give way.
+    pub(super) fn gives_way_until(&self) -> Option<Duration> {
+        self.beaten.since.map(|since| since + LONGEST_WAY)
+    }
+
     /// When to look at the store whatever is due: to take over, or to stay in touch for that.
     fn looks_at(&self, lease: Duration) -> Option<Duration> {
         self.adopt_at.into_iter().chain(self.touch_at(lease)).min()
@@ -363,7 +389,8 @@ impl Contact {
                 after.max(until(self.alarm.not_before))
             });
             let after = alarm.into_iter().chain(self.looks_at(lease).map(until)).min();
-            wakes[0] = after.and_then(|after| wake(after, WakeReason::Due));
+            let way = self.gives_way_until().map_or(Duration::ZERO, until);
+            wakes[0] = after.and_then(|after| wake(after.max(way), WakeReason::Due));
         }
         if self.may_sign() {
             wakes[1] = wake(until(self.sign_at), WakeReason::LifeSign);

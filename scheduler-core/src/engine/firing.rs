@@ -46,7 +46,8 @@ const SURVEY_PERIOD: Duration = Duration::from_secs(60);
 impl Engine {
     pub(super) fn claim_if_due(&mut self, now: Now, index: usize) {
         let contact = &self.contacts[index];
-        if self.can_claim(index) && !contact.is_firing() && contact.is_due(now, self.config.lease) {
+        let gives_way = contact.gives_way_until().is_some_and(|until| now.monotonic < until);
+        if self.can_claim(index) && !contact.is_firing() && !gives_way && contact.is_due(now, self.config.lease) {
             let record = self.next_record(now, index);
             let claim = self.next_claim(now, index);
             self.send_turn(

@@ -46,7 +46,7 @@ use chrono_tz::Tz;
 
 use self::{
     command::{Adding, Asked},
-    contact::Contact,
+    contact::{Beaten, Contact},
     shutdown::Ending,
     slots::Slots,
 };
@@ -202,7 +202,13 @@ impl Engine {
 
     fn on_stored(&mut self, now: Now, op: OpId, result: Result<StoreReply, StoreError>) {
         match self.in_flight.remove(&op) {
-            Some(InFlight::Asked(asked)) => self.on_answer(now, asked, result),
+            Some(InFlight::Asked(asked)) => {
+                if let Some(beaten) = self.beaten(&asked) {
+                    // A store that was added anew knows nothing of it.
+                    beaten.count = beaten.count.saturating_sub(1);
+                }
+                self.on_answer(now, asked, result);
+            }
             Some(InFlight::Turn { store, turn, sent }) => match result {
                 Ok(StoreReply::Turn(reply)) => self.on_turn(now, &store, &turn, sent, *reply),
                 Ok(_) => debug_assert!(false, "a turn is answered by a turn"),
@@ -219,6 +225,7 @@ impl Engine {
         self.expire(now);
         self.start_waiting(now);
         for index in 0..self.contacts.len() {
+            self.contacts[index].note_beaten(now);
             if self.contacts[index].is_usable(now) {
                 self.repeat_failed(index);
                 self.watch(now, index);
@@ -243,9 +250,20 @@ impl Engine {
         self.contacts.iter_mut().find(|contact| contact.name == *store)
     }
 
+    /// Where a change is counted that is tried anew.
+    fn beaten(&mut self, asked: &Asked) -> Option<&mut Beaten> {
+        let contact = self.contact(asked.store()).filter(|_| asked.is_retry());
+        contact.map(|contact| &mut contact.beaten)
+    }
+
     fn call_store(&mut self, store: StoreName, call: StoreCall, in_flight: InFlight) {
         self.last_op += 1;
         let op = OpId(self.last_op);
+        if let InFlight::Asked(asked) = &in_flight
+            && let Some(beaten) = self.beaten(asked)
+        {
+            beaten.count += 1;
+        }
         self.in_flight.insert(op, in_flight);
         self.effects.push_back(Effect::Store(op, store, call));
     }

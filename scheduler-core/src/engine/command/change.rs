@@ -9,7 +9,8 @@
 //!   → notify job modified · reply job
 //! ```
 //!
-//! The job may change between reading and updating; then it is tried anew with what it has become.
+//! The job may change between reading and updating; then it is tried anew with what it has become, and this node's claims
+//! give way to that: a job that fires faster than its store answers would be ahead of each try.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -33,7 +34,7 @@ pub(in crate::engine) struct Changing {
     pub(super) store: StoreName,
     id: JobId,
     change: Box<Change>,
-    tries: u32,
+    pub(super) tries: u32,
 }
 
 /// Where a change leaves a job.

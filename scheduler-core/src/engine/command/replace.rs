@@ -17,8 +17,8 @@ use crate::{
     store::{StoreError, Update, Updated},
 };
 
-/// How often a replacement is tried anew when the job changes under it; each time means that somebody else got through.
-pub(super) const TRIES: u32 = 20;
+/// How often a change is tried anew when the job changes under it; each time means that somebody else got through.
+pub(super) const TRIES: u32 = 100;
 
 /// A job on its way into another one's place.
 #[derive(Debug, Clone, PartialEq)]

@@ -33,7 +33,7 @@ pub(in crate::engine) struct Requesting {
     pub(super) store: StoreName,
     id: JobId,
     run: Box<Run>,
-    tries: u32,
+    pub(super) tries: u32,
 }
 
 /// A run is to stop.

@@ -1,5 +1,7 @@
 //! Jobs that are changed.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::super::script::{Script, at, every, job};
@@ -17,11 +19,59 @@ fn a_job_under_constant_change_is_busy() {
     let mut script = Script::new();
     change(&mut script, Change::Pause);
     found(&mut script, &report(10.0));
-    for revision in 1..=21 {
+    for revision in 1..=101 {
         script.updated(Updated::Conflict(Box::new(JobRow { revision, ..report(10.0) })));
     }
     assert_eq!(script.last_error().kind(), ErrorKind::Busy);
     assert!(!script.has_call());
+}
+
+/// A node whose job fires faster than its store answers would not let a change through.
+#[test]
+fn a_change_that_a_claim_has_beaten_goes_before_the_next_claim() {
+    let mut script = Script::running();
+    change(&mut script, Change::Pause);
+    found(&mut script, &report(10.0));
+    script.pass(0.1).look();
+    script.expect(
+        "→ read report
+         → update report @ 0: paused
+         → claim",
+    );
+    script.claimed([]);
+    script.updated(Updated::Conflict(Box::new(JobRow { fence: 2, ..report(10.0) })));
+    script.pass(0.1).look();
+    script.updated(Updated::Conflict(Box::new(JobRow { fence: 3, ..report(10.0) })));
+    script.expect(
+        "→ update report @ 0: paused
+         → update report @ 0: paused",
+    );
+    assert!(!script.has_turn());
+    script.updated(Updated::Updated(Box::new(in_state(JobState::Paused))));
+    script.expect(
+        "→ notify modified report
+         → reply job report
+         → claim",
+    );
+}
+
+#[test]
+fn claims_give_way_to_changes_for_a_second_at_the_most() {
+    let mut script = Script::running();
+    change(&mut script, Change::Pause);
+    found(&mut script, &report(10.0));
+    script.updated(Updated::Conflict(Box::new(JobRow { fence: 2, ..report(10.0) })));
+    script.look();
+    script.pass(0.4).handle_wake();
+    script.updated(Updated::Conflict(Box::new(JobRow { fence: 3, ..report(10.0) })));
+    assert_eq!(script.next_wake().map(|wake| wake.after), Some(Duration::from_millis(600)));
+    script.pass(0.599).handle_wake();
+    assert!(!script.has_turn());
+    script.pass(0.001).handle_wake();
+    assert!(script.has_turn());
+    script.claimed([]);
+    script.pass(0.1).look();
+    assert!(script.has_turn(), "they do not give way anew before the changes are over");
 }
 
 #[test]
@@ -190,7 +240,7 @@ fn bad_changes_are_errors_that_say_what_to_do() {
         (JobChange::default().args(not_json()), report(10.0), ErrorKind::Arguments, "JSON"),
         (JobChange::default().next_fire_time(at(1.0)), in_state(JobState::Paused), ErrorKind::Job, "resume it"),
         (
-            JobChange::default().trigger(Interval::after_end(std::time::Duration::from_secs(1))).max_instances(3),
+            JobChange::default().trigger(Interval::after_end(Duration::from_secs(1))).max_instances(3),
             report(10.0),
             ErrorKind::Job,
             "set it to 1",

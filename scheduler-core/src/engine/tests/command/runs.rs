@@ -167,7 +167,7 @@ fn what_cannot_run_now_is_an_error_that_says_why() {
     assert_eq!(script.last_error().kind(), ErrorKind::StoreUnavailable);
     run_now(&mut script);
     found(&mut script, &report(10.0));
-    for revision in 1..=21 {
+    for revision in 1..=101 {
         script.updated(Updated::Conflict(Box::new(JobRow { revision, ..report(10.0) })));
     }
     assert_eq!(script.last_error().kind(), ErrorKind::Busy);

@@ -1,14 +1,12 @@
 //! What the server does for each call, by its own profile.
 
-use std::time::Duration;
-
 use futures_lite::future::block_on;
 use mongodb::bson::{Document, doc};
 use scheduler_core::{
     JobState, RunState, Verdict,
     store::{Claim, Clock, JobQuery, Report, RunChange},
 };
-use scheduler_testkit::store::{Bench, moved, nth_run};
+use scheduler_testkit::store::{Bench, LEASE, moved, nth_run};
 
 use crate::collections::{Collections, setup_on};
 
@@ -17,7 +15,7 @@ use crate::collections::{Collections, setup_on};
 fn no_call_scans_a_collection() {
     block_on(async {
         let collections = Collections::in_a_database_of_its_own();
-        let bench = Bench::new(setup_on(&collections, Clock::Server).await);
+        let bench = Bench::new(setup_on(&collections, Clock::Caller).await);
         let now = bench.now().await;
         let later: Vec<_> =
             (0..900).map(|n| bench.job(&format!("later {n}"), now + chrono::TimeDelta::days(1))).collect();
@@ -72,7 +70,7 @@ async fn use_every_verb(bench: &Bench) {
     bench.find("due 203").await;
     bench.store().jobs(&JobQuery { after: Some("due 205".into()), limit: 10 }).await.unwrap();
     bench.store().remove(bench.at(), &["due 204".into()]).await.unwrap();
-    bench.advance(Duration::from_millis(250)).await;
+    bench.advance(LEASE).await;
     bench.b().adopt().await;
     bench.store().release(bench.at(), &bench.a().id).await.unwrap();
 }

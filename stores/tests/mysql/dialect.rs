@@ -18,6 +18,10 @@ pub(crate) const KEY: &str = "`key`";
 /// A backslash in a text of a statement.
 pub(crate) const BACKSLASH: &str = r"\\";
 
+/// How many wait for a row of the jobs that someone else has locked. What InnoDB itself tells of that is old while many ask.
+pub(crate) const WAITING: &str =
+    "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE '%{p}jobs%FOR UPDATE' AND time_ms > 100";
+
 /// The condition for the job that is there under an id.
 pub(crate) fn is_live(id: &str) -> String {
     format!("live_id = {id}")

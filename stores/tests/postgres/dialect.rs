@@ -18,6 +18,10 @@ pub(crate) const KEY: &str = "key";
 /// A backslash in a text of a statement.
 pub(crate) const BACKSLASH: &str = r"\";
 
+/// How many wait for a row of the jobs that someone else has locked.
+pub(crate) const WAITING: &str =
+    "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{p}jobs%'";
+
 /// The condition for the job that is there under an id.
 pub(crate) fn is_live(id: &str) -> String {
     format!("id = {id} AND state NOT IN ('ending', 'removed')")

@@ -8,7 +8,10 @@ use scheduler_core::{
 };
 use scheduler_testkit::store::{Bench, block_on, moved};
 
-use crate::sql_servers::database::{Database, connection, run};
+use crate::{
+    dialect::WAITING,
+    sql_servers::database::{Database, connection, run},
+};
 
 /// PostgreSQL ends one of two transactions that wait for each other, after a second. Here that is the store's, which
 /// waited first.
@@ -29,10 +32,8 @@ fn a_call_that_a_deadlock_ends_is_repeated_by_itself() {
             let store = bench.a().store;
             let at = bench.at();
             let call = scope.spawn(move || block_on(store.remove(at, &ids)));
-            let waiting =
-                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{p}jobs%'";
             block_on(async {
-                while database.number(waiting).await == 0 {}
+                while database.number(WAITING).await == 0 {}
                 run(&mut other, &lock("first")).await;
                 run(&mut other, "COMMIT").await;
             });

@@ -7,10 +7,10 @@ use scheduler_core::{
     store::{Claim, Clock, Move, RunChange, SettleOutcome, StoreErrorKind},
 };
 use scheduler_testkit::store::{Bench, StoreUnderTest, block_on, moved, nth_run};
-use sqlx::{AssertSqlSafe, Connection as _};
+use sqlx::Connection as _;
 
 use super::database::{Database, connection, run};
-use crate::dialect::{Connection, is_live};
+use crate::dialect::{Connection, WAITING, is_live};
 
 #[test]
 fn a_transaction_that_someone_leaves_open_holds_up_its_own_row_only() {
@@ -44,14 +44,17 @@ fn a_call_that_stops_in_the_middle_holds_nobody_up_for_long() {
     block_on(async {
         let database = Database::new(Clock::Server);
         let bench = Bench::new(database.clone().setup().await);
-        bench.due_job("report").await;
-        let ids = ["report".into()];
+        bench.due_job("locked").await;
+        let mut lock = lock(&database).await;
+        let ids = ["locked".into()];
         let (stopped, other) = (bench.a().store, bench.b().store);
 
         let mut call = Box::pin(stopped.remove(bench.at(), &ids));
-        while !is_locked(&database, "report").await {
-            assert!(futures_lite::future::poll_once(&mut call).await.is_none(), "it locks a row first");
+        while database.number(WAITING).await == 0 {
+            assert!(futures_lite::future::poll_once(&mut call).await.is_none(), "it waits for the row");
         }
+        // Now the call gets the row, and stops.
+        run(&mut lock, "ROLLBACK").await;
         let removed = other.remove(bench.at(), &ids).await.unwrap();
 
         assert_eq!(removed.value[0].running(), Some(0));
@@ -156,13 +159,6 @@ fn a_dropped_call_leaves_nothing_behind() {
         bench.due_job("after all").await;
         assert!(bench.b().claim().await.jobs.iter().any(|it| it.job.id == "after all"));
     });
-}
-
-/// Whether somebody keeps the row of a job.
-async fn is_locked(database: &Database, id: &str) -> bool {
-    let row = format!("SELECT 1 FROM {}jobs WHERE {}", database.prefix(), is_live(&format!("'{id}'")));
-    let free = sqlx::query(AssertSqlSafe(format!("{row} FOR UPDATE SKIP LOCKED")));
-    free.fetch_optional(&mut connection().await).await.unwrap().is_none()
 }
 
 /// Leaves a transaction open that has changed the job `locked`.

@@ -1,4 +1,5 @@
 //! Real servers, each named in every way in which a configuration is written.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "there may be no store with a server"))]
 
 use scheduler_config::SchedulerConfig;

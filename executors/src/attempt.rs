@@ -1,12 +1,7 @@
 //! One attempt of a run, whichever the executor.
 
-use std::{
-    pin::Pin,
-    task::{Context, Poll},
-};
-
 use futures_lite::future;
-use scheduler_core::{BoxFuture, Dispatch, Outcome, TaskCall};
+use scheduler_core::{Dispatch, Outcome, TaskCall};
 
 use crate::panics;
 
@@ -27,7 +22,7 @@ pub(crate) async fn attempt_with_grace(dispatch: Dispatch, grace: impl Future<Ou
         TaskCall::Async(call) => panics::catch(|| call(context, args)),
     };
     let mut body = match body {
-        Ok(body) => Body(Some(body)),
+        Ok(body) => panics::contain(body),
         Err(panic) => return Outcome::Panicked(panic),
     };
     let stop = async {
@@ -41,37 +36,6 @@ pub(crate) async fn attempt_with_grace(dispatch: Dispatch, grace: impl Future<Ou
     if end.is_none() {
         end = future::poll_once(&mut body).await;
     }
-    end.unwrap_or_else(|| body.stop())
-}
-
-/// The future of an async task. Its panics stay in here, those of its drop too.
-struct Body(Option<BoxFuture<'static, Outcome>>);
-
-impl Body {
-    fn stop(&mut self) -> Outcome {
-        panics::catch(|| drop(self.0.take())).map_or_else(Outcome::Panicked, |()| Outcome::Cancelled)
-    }
-}
-
-impl Future for Body {
-    type Output = Outcome;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        let body = self.0.as_mut().expect("a run is not polled after its end");
-        let polled = panics::catch(|| body.as_mut().poll(cx));
-        let outcome = match polled {
-            Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(outcome)) => outcome,
-            Err(panic) => Outcome::Panicked(panic),
-        };
-        // The outcome stands, whatever its leftovers do.
-        self.stop();
-        Poll::Ready(outcome)
-    }
-}
-
-impl Drop for Body {
-    fn drop(&mut self) {
-        self.stop();
-    }
+    let end = end.unwrap_or_else(|| body.stop().map(|()| Outcome::Cancelled));
+    end.unwrap_or_else(Outcome::Panicked)
 }

@@ -29,7 +29,7 @@ mod attempt;
 mod handoff;
 mod inline;
 mod into_outcome;
-mod panics;
+pub mod panics;
 mod spawn;
 mod task;
 mod tasks;

@@ -117,7 +117,7 @@ where
     Task::new(name, TaskCall::Blocking(Arc::new(call)), check::<P>)
 }
 
-/// Jobs are added on the scheduler's loop, which a `Deserialize` that panics must not end.
+/// A `Deserialize` that panics must not end whoever adds the job.
 fn check<P: Parameters>(args: &serde_json::Value) -> Result<(), String> {
     panics::catch(|| P::check(args)).unwrap_or_else(|panic| Err(format!("reading the arguments panicked: {panic}")))
 }

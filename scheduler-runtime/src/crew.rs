@@ -6,7 +6,6 @@ mod task;
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
-    panic::AssertUnwindSafe,
     pin::pin,
     rc::Rc,
     sync::Arc,
@@ -20,13 +19,13 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 use scheduler_core::{BoxFuture, CancellationToken, Dispatch, Error, Executor, ExecutorName, Outcome, TaskName};
-use scheduler_executors::Spawn;
+use scheduler_executors::{Spawn, panics};
 use tracing::{Instrument, Span};
 
 use self::runtime::{Arrival, LocalExecutor, LocalRuntime};
 pub use self::task::LocalTaskFn;
 pub(crate) use self::task::{LocalCall, call, stand_in};
-use crate::{Builder, Scheduler, listen::message_of, runtime::Runtime};
+use crate::{Builder, Scheduler, runtime::Runtime};
 
 /// The name of the executor that runs tasks on the scheduler's own thread.
 const EXECUTOR: &str = "local";
@@ -130,7 +129,11 @@ impl Crew {
 
     fn run(&self, future: LocalBoxFuture<'static, ()>) {
         // What panics ends, and nothing else is affected.
-        let contained = AssertUnwindSafe(future).catch_unwind().map(drop);
+        let contained = panics::contain(future).map(|ended| {
+            if let Err(panic) = ended {
+                tracing::error!(target: "apscheduler", panic, "a future on the scheduler's thread panicked");
+            }
+        });
         self.running.borrow().push(Box::pin(contained));
     }
 
@@ -146,8 +149,8 @@ impl Crew {
     fn run_of(&self, dispatch: Dispatch, span: Span, outcome: oneshot::Sender<Outcome>) -> LocalBoxFuture<'static, ()> {
         let call = self.tasks.borrow().get(dispatch.task.name()).map(Rc::clone);
         Box::pin(async move {
-            let attempt = AssertUnwindSafe(attempt(call, dispatch).instrument(span)).catch_unwind();
-            let ended = attempt.await.unwrap_or_else(|panic| Outcome::Panicked(message_of(&*panic)));
+            let attempt = panics::contain(Box::pin(attempt(call, dispatch).instrument(span)));
+            let ended = attempt.await.unwrap_or_else(Outcome::Panicked);
             // Nobody waits for it if the executor's future was dropped.
             drop(outcome.send(ended));
         })

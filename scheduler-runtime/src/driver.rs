@@ -11,7 +11,6 @@ mod store_call;
 
 use std::{
     collections::{HashMap, VecDeque},
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -29,8 +28,9 @@ use scheduler_core::{
     BlockingPool as SpawnBlocking, BoxFuture, CancellationToken, Dispatch, Error, ErrorKind, Event, EventKind,
     Executor, ExecutorName, JobStore, Outcome, RunId, StoreName, Task, TaskName,
     engine::{CallId, Command, Effect, Engine, Input, OpId, Reply, Start, StoreCall, StoreReply},
-    store::StoreError,
+    store::{StoreError, StoreErrorKind},
 };
+use scheduler_executors::panics;
 use tracing::Instrument;
 
 use self::{
@@ -41,7 +41,7 @@ use self::{
 };
 use crate::{
     health::Pulse,
-    listen::{Listeners, message_of},
+    listen::{Listeners, is_told_of, log_panic},
     registry::Registry,
     runtime::Runtime,
 };
@@ -247,7 +247,7 @@ impl Driver {
             Part::Executor(name, executor) if result.is_ok() => {
                 self.executors.insert(name, executor);
             }
-            Part::Nothing | Part::Store(..) | Part::Executor(..) => {}
+            part => let_go("a part that was not added", part),
         }
         // A caller that has gone does not want to know.
         drop(reply.send(result));
@@ -267,7 +267,7 @@ impl Driver {
         }
         let completed = self.completed.clone();
         let detached = is_question.then(|| detached.clone());
-        self.runtime.spawn(Box::pin(async move {
+        let spawned = self.spawn(Box::pin(async move {
             let result = match detached {
                 None => work.await,
                 Some(detached) => match select(work, pin!(detached.cancelled())).await {
@@ -278,6 +278,11 @@ impl Driver {
             // The driver has gone if this cannot be sent.
             drop(completed.unbounded_send(Completion::Stored(op, result)));
         }));
+        if let Err(panic) = spawned {
+            let message = format!("the call did not reach the store, since the runtime panicked: {panic}");
+            let error = StoreError::new(StoreErrorKind::Unavailable, message);
+            self.ready.push_back(Completion::Stored(op, Err(error)));
+        }
     }
 
     fn start(&mut self, start: Start) {
@@ -301,13 +306,21 @@ impl Driver {
             args: start.args,
             blocking: Arc::clone(&self.blocking),
         };
-        match catch_unwind(AssertUnwindSafe(|| span.in_scope(|| executor.start(dispatch)))) {
-            Ok(attempt) => self.runtime.spawn(Box::pin(async move {
-                let outcome = AssertUnwindSafe(attempt.instrument(span)).catch_unwind().await;
-                report.send(outcome.unwrap_or_else(|panic| Outcome::Panicked(message_of(&*panic))));
-            })),
-            Err(panic) => report.send(Outcome::Panicked(message_of(&*panic))),
+        match panics::catch(|| span.in_scope(|| executor.start(dispatch))) {
+            // A runtime that panics drops the attempt, whose report says so.
+            Ok(attempt) => drop(self.spawn(Box::pin(async move {
+                let outcome = panics::contain(attempt.instrument(span)).await;
+                report.send(outcome.unwrap_or_else(Outcome::Panicked));
+            }))),
+            Err(panic) => report.send(Outcome::Panicked(panic)),
         }
+    }
+
+    /// Runs a future on the runtime. The error is what that panicked with instead.
+    fn spawn(&self, future: BoxFuture<'static, ()>) -> Result<(), String> {
+        panics::catch(|| self.runtime.spawn(future)).inspect_err(|panic| {
+            tracing::error!(target: "apscheduler", panic, "the runtime panicked when it was to run a future");
+        })
     }
 
     /// How long after it could have, an attempt starts.
@@ -331,21 +344,19 @@ impl Driver {
                 }
             }
             EventKind::StoreRemoved(store) => {
-                self.stores.remove(store);
+                let_go("a store", self.stores.remove(store));
             }
             EventKind::ExecutorRemoved(executor) => {
-                self.executors.remove(executor);
+                let_go("an executor", self.executors.remove(executor));
             }
             _ => {}
         }
         let panics = self.listeners.tell(event);
-        // Telling of panics at panics would not end, and nothing is told after the end.
-        let is_told = !matches!(event.kind, EventKind::ListenerFailed { .. } | EventKind::SchedulerShutdown);
         for panic in panics {
-            if is_told {
+            if is_told_of(&event.kind) {
                 self.tell_engine(Command::ListenerFailed(panic));
             } else {
-                tracing::error!(target: "apscheduler", panic, kind = ?event.kind, "a listener panicked");
+                log_panic(&panic, &event.kind);
             }
         }
     }
@@ -361,9 +372,7 @@ impl Driver {
     }
 
     fn forget_closure(&mut self, task: TaskName) {
-        let closure = self.registry.remove_task(&task);
-        // What a closure has captured may panic when it is dropped.
-        drop(catch_unwind(AssertUnwindSafe(|| drop(closure))));
+        let_go("a closure", self.registry.remove_task(&task));
         self.tell_engine(Command::RemoveTasks(vec![task]));
     }
 
@@ -410,6 +419,15 @@ impl Drop for Driver {
         }
         self.listeners.close();
         self.registry.close();
+        let_go("a store", std::mem::take(&mut self.stores));
+        let_go("an executor", std::mem::take(&mut self.executors));
+    }
+}
+
+/// Drops what users' code has made, whose drop may panic.
+pub(crate) fn let_go<T>(what: &'static str, it: T) {
+    if let Err(panic) = panics::catch(|| drop(it)) {
+        tracing::error!(target: "apscheduler", panic, what, "what the scheduler has let go of panicked");
     }
 }
 

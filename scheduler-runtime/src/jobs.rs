@@ -8,6 +8,7 @@ use scheduler_core::{
     engine::{Change, Command, ExportedJob, Reply},
     store::{JobQuery, RunQuery},
 };
+use scheduler_executors::panics;
 
 use crate::{Job, Scheduler, driver::Attachment, registry::next_closure};
 
@@ -473,7 +474,9 @@ struct Batch {
 }
 
 fn check(task: &Task, args: &serde_json::Value) -> Result<(), Error> {
-    task.check(args).map_err(|error| {
+    let checked = panics::catch(|| task.check(args));
+    let checked = checked.unwrap_or_else(|panic| Err(format!("reading the arguments panicked: {panic}")));
+    checked.map_err(|error| {
         Error::new(ErrorKind::Arguments, format!("the arguments do not fit task `{}`: {error}", task.name()))
     })
 }

@@ -3,7 +3,6 @@
 use std::{
     fmt,
     future::poll_fn,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -12,11 +11,13 @@ use std::{
     task::{Context, Poll},
 };
 
-use async_channel::{Receiver, Sender, TrySendError};
+use async_channel::{Receiver, Sender, TrySendError, WeakSender};
+use futures_channel::oneshot;
 use futures_util::Stream;
-use scheduler_core::{Event, EventMask};
+use scheduler_core::{Event, EventKind, EventMask, engine::Command};
+use scheduler_executors::panics;
 
-use crate::driver::metrics;
+use crate::driver::{Attachment, Message, let_go, metrics};
 
 /// The number of a listener, for removing it.
 ///
@@ -114,9 +115,7 @@ impl Listeners {
         let mut shared = None;
         wanting
             .filter_map(|listener| match &listener.call {
-                Call::Function(call) => {
-                    catch_unwind(AssertUnwindSafe(|| call(event))).err().map(|panic| message_of(&*panic))
-                }
+                Call::Function(call) => panics::catch(|| call(event)).err(),
                 Call::Stream(subscriber) => {
                     subscriber.tell(shared.get_or_insert_with(|| Arc::new(event.clone())));
                     None
@@ -128,8 +127,7 @@ impl Listeners {
     /// Ends all streams and forgets all listeners, which may hold a handle and so this.
     pub(crate) fn close(&self) {
         let listeners = self.lock().take();
-        // What listeners hold may panic when it is dropped.
-        drop(catch_unwind(AssertUnwindSafe(|| drop(listeners))));
+        let_go("a listener", listeners);
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Arc<Vec<Listener>>>> {
@@ -270,7 +268,50 @@ impl fmt::Display for Missed {
 
 impl std::error::Error for Missed {}
 
-pub(crate) fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("a value that is not text").to_owned()
+/// Whether the panic of a listener at an event of this kind becomes an event. Telling of panics at panics would not end, and
+/// nothing is told after the end.
+pub(crate) fn is_told_of(kind: &EventKind) -> bool {
+    !matches!(kind, EventKind::ListenerFailed { .. } | EventKind::SchedulerShutdown)
+}
+
+/// A listener's panic, of which no event tells.
+pub(crate) fn log_panic(panic: &str, kind: &EventKind) {
+    tracing::error!(target: "apscheduler", panic, kind = ?kind.mask(), "a listener panicked");
+}
+
+/// Awaits an async listener at each event, until its stream ends. What it panics with is told over `commands`, which does not
+/// keep a scheduler that has no other handle.
+pub(crate) async fn listen<F: Future<Output = ()> + Send>(
+    mut events: EventStream,
+    listener: impl Fn(Arc<Event>) -> F + Send,
+    commands: WeakSender<Message>,
+) {
+    while let Some(event) = events.next().await {
+        let event = match event {
+            Ok(event) => event,
+            Err(Missed { count }) => {
+                tracing::warn!(target: "apscheduler", count, "an async listener is too slow and missed events");
+                continue;
+            }
+        };
+        let called = panics::catch(|| listener(Arc::clone(&event)));
+        let ended = match called {
+            Ok(future) => panics::contain(Box::pin(future)).await,
+            Err(panic) => Err(panic),
+        };
+        if let Err(panic) = ended {
+            tell_panic(panic, &event.kind, &commands);
+        }
+    }
+}
+
+fn tell_panic(panic: String, at: &EventKind, commands: &WeakSender<Message>) {
+    let commands = if is_told_of(at) { commands.upgrade() } else { None };
+    let Some(commands) = commands else { return log_panic(&panic, at) };
+    let (reply, _) = oneshot::channel();
+    let message = Message { command: Command::ListenerFailed(panic.clone()), attachment: Attachment::Nothing, reply };
+    // A loop that has no room for it has more to tell than it can.
+    if commands.try_send(message).is_err() {
+        log_panic(&panic, at);
+    }
 }

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -16,6 +15,8 @@ use scheduler_core::{
     store::{Inserted, Updated},
     trigger::CustomTrigger,
 };
+
+use crate::driver::let_go;
 
 /// The tasks, custom triggers and scheduled jobs of one scheduler, shared by its handles and its driver.
 #[derive(Default)]
@@ -90,7 +91,7 @@ impl Registry {
         let tasks = std::mem::take(&mut *self.tasks.write().unwrap_or_else(PoisonError::into_inner));
         let triggers = std::mem::take(&mut *self.triggers.write().unwrap_or_else(PoisonError::into_inner));
         // Dropped when the locks are free: a drop may call back, and may panic.
-        drop(catch_unwind(AssertUnwindSafe(|| drop((tasks, triggers)))));
+        let_go("a task or a trigger", (tasks, triggers));
     }
 
     /// Gives each custom trigger of a description the implementation of its name. One that brings its own along makes it

@@ -6,7 +6,7 @@ use async_channel::{Sender, TrySendError};
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
 use scheduler_core::{
-    BoxFuture, Error, ErrorKind, Event, EventMask, Executor, ExecutorName, JobStore, StoreName, Task, TaskName,
+    Error, ErrorKind, Event, EventMask, Executor, ExecutorName, JobStore, StoreName, Task, TaskName,
     engine::{Command, Mode, Reply, SchedulerState, ShutdownMode},
     trigger::CustomTrigger,
 };
@@ -15,7 +15,7 @@ use crate::{
     Builder, EventStream, ListenerId,
     driver::{Attachment, Message, gone},
     health::Pulse,
-    listen::{Listeners, STREAM_EVENTS},
+    listen::{Listeners, STREAM_EVENTS, listen},
     registry::Registry,
     runtime::Runtime,
 };
@@ -301,7 +301,8 @@ impl Scheduler {
         self.shared.listeners.add(mask, listener)
     }
 
-    /// Awaits an async function at each event in a set, one after the other, on the scheduler's runtime.
+    /// Awaits an async function at each event in a set, one after the other, on the scheduler's runtime. One that panics is
+    /// reported by event and goes on being called.
     pub fn add_async_listener<F>(
         &self,
         mask: EventMask,
@@ -310,19 +311,10 @@ impl Scheduler {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let mut events = self.events(mask);
+        let events = self.events(mask);
         let id = events.id();
-        let work: BoxFuture<'static, ()> = Box::pin(async move {
-            while let Some(event) = events.next().await {
-                match event {
-                    Ok(event) => listener(event).await,
-                    Err(missed) => {
-                        tracing::warn!(target: "apscheduler", count = missed.count, "an async listener is too slow and missed events")
-                    }
-                }
-            }
-        });
-        self.shared.runtime.spawn(work);
+        let work = listen(events, listener, self.shared.commands.downgrade());
+        self.shared.runtime.spawn(Box::pin(work));
         id
     }
 

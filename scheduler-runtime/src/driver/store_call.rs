@@ -1,6 +1,6 @@
 //! Calls of stores, which may take their time, fail and panic.
 
-use std::{future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use futures_util::FutureExt;
 use scheduler_core::{
@@ -8,18 +8,16 @@ use scheduler_core::{
     engine::{StoreCall, StoreReply},
     store::{StoreError, StoreErrorKind},
 };
-
-use crate::listen::message_of;
+use scheduler_executors::panics;
 
 /// A call of a store, which may be polled by any executor. A store that panics is one that fails.
 pub(super) type Work = Pin<Box<dyn Future<Output = Result<StoreReply, StoreError>> + Send>>;
 
 pub(super) fn work(store: Arc<dyn JobStore>, call: StoreCall) -> Work {
-    let performed = AssertUnwindSafe(perform(store, call)).catch_unwind();
+    let performed = panics::contain(Box::pin(perform(store, call)));
     Box::pin(performed.map(|result| {
         result.unwrap_or_else(|panic| {
-            let message = format!("the store panicked: {}", message_of(&*panic));
-            Err(StoreError::new(StoreErrorKind::Unavailable, message))
+            Err(StoreError::new(StoreErrorKind::Unavailable, format!("the store panicked: {panic}")))
         })
     }))
 }

@@ -2,12 +2,11 @@
 
 use std::{
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Wake,
 };
 
-use crate::listen::message_of;
+use scheduler_executors::panics;
 
 /// Woken by whatever there is to do; calls the host's callback if the host would come too late otherwise.
 #[derive(Default)]
@@ -43,8 +42,8 @@ impl Signal {
         };
         let Some(callback) = callback else { return };
         // Whoever raises it, a store's client as well as a task, has no part in what the host does.
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| callback())) {
-            tracing::error!(target: "apscheduler", panic = message_of(&*panic), "the callback of `Pumped::on_wake` panicked");
+        if let Err(panic) = panics::catch(|| callback()) {
+            tracing::error!(target: "apscheduler", panic, "the callback of `Pumped::on_wake` panicked");
         }
     }
 

@@ -2,9 +2,11 @@
 
 use scheduler_core::{
     BoxFuture, Delivery, Dispatch, ErrorKind, EventMask, Executor, JobSpec, Outcome,
+    engine::ShutdownMode,
     trigger::{First, Interval},
 };
 use scheduler_executors::{Inline, Spawn, blocking, task};
+use scheduler_runtime::LoopState;
 use scheduler_stores::MemoryStore;
 
 use crate::{
@@ -244,4 +246,160 @@ fn a_blocking_task_that_panics_is_an_error() {
     assert!(
         world.told().contains(&"10:00:00 error bad@10:00:00: panicked: (this panic is part of the test)".to_owned())
     );
+}
+
+/// Panics when it is dropped.
+#[derive(Debug)]
+struct BreaksOnDrop;
+
+impl Drop for BreaksOnDrop {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("(this panic is part of the test)");
+        }
+    }
+}
+
+#[test]
+fn an_async_listener_that_panics_is_told_of_and_goes_on_being_called() {
+    async fn breaks() {
+        panic!("(this panic is part of the test)")
+    }
+    let world = World::new(|builder| builder);
+    world.scheduler.add_async_listener(EventMask::RUN_EXECUTED, |_| breaks());
+    // One that does not even give a future.
+    world.scheduler.add_async_listener(EventMask::RUN_EXECUTED, |event| {
+        assert!(event.seq == 0, "(this panic too)");
+        std::future::ready(())
+    });
+    world.add(JobSpec::new("tick", Interval::seconds(10)).id("clock"));
+    world.told();
+
+    for time in ["10:00:10", "10:00:20"] {
+        world.advance(10);
+
+        assert_eq!(
+            world.told(),
+            [
+                format!("{time} submitted clock@{time}"),
+                format!("{time} executed clock@{time}"),
+                format!("{time} listener failed: (this panic is part of the test)"),
+                format!("{time} listener failed: (this panic too)"),
+            ]
+        );
+    }
+}
+
+#[test]
+fn async_listeners_that_panic_at_each_others_panics_do_not_go_round_for_ever() {
+    let world = World::new(|builder| builder);
+    for _ in 0..2 {
+        world.scheduler.add_async_listener(EventMask::ALL, |_| async { panic!("(this panic is part of the test)") });
+    }
+
+    world.add(JobSpec::new("tick", Interval::seconds(10)).id("clock"));
+
+    let failed = "10:00:00 listener failed: (this panic is part of the test)";
+    assert_eq!(world.told(), ["10:00:00 added clock", failed, failed]);
+}
+
+#[test]
+fn an_async_listener_does_not_keep_a_scheduler_that_nobody_can_start() {
+    let world = World::stopped(|builder| builder);
+    let (log, dropped) = (world.log(), world.log());
+    let kept = Noted(dropped);
+    world.scheduler.add_async_listener(EventMask::ALL, move |_| {
+        let _ = &kept;
+        std::future::ready(())
+    });
+    let World { runtime, scheduler, .. } = world;
+
+    drop(scheduler);
+    runtime.advance(std::time::Duration::ZERO);
+
+    assert_eq!(log.read(), ["the listener is gone"]);
+}
+
+/// Writes down that it has been dropped.
+struct Noted(crate::world::Log);
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        self.0.write("the listener is gone");
+    }
+}
+
+#[test]
+fn what_a_panic_carries_may_panic_itself() {
+    let world = World::new(|builder| builder);
+    world.scheduler.add_listener(EventMask::RUN_SUBMITTED, |_| std::panic::panic_any(BreaksOnDrop));
+    world.scheduler.add_async_listener(EventMask::RUN_SUBMITTED, |_| async { std::panic::panic_any(BreaksOnDrop) });
+
+    world.add(JobSpec::now("tick").id("once"));
+
+    let told = world.told();
+    let failed = "10:00:00 listener failed: a value that is not text".to_owned();
+    assert_eq!(told.iter().filter(|line| **line == failed).count(), 2, "{told:#?}");
+    assert!(told.contains(&"10:00:00 executed once@10:00:00".to_owned()), "{told:#?}");
+}
+
+/// Runs tasks, and panics when it is let go of.
+#[derive(Debug)]
+struct ClingingExecutor(BreaksOnDrop);
+
+impl Executor for ClingingExecutor {
+    fn start(&self, dispatch: Dispatch) -> BoxFuture<'static, Outcome> {
+        let _ = &self.0;
+        Inline::new().start(dispatch)
+    }
+}
+
+#[test]
+fn an_executor_and_a_store_that_panic_when_they_are_removed_are_removed() {
+    let world = World::new(|builder| {
+        builder
+            .executor("clinging", ClingingExecutor(BreaksOnDrop))
+            .executor("left", ClingingExecutor(BreaksOnDrop))
+            .store("clinging", FaultyStore::holding(BreaksOnDrop))
+            .store("left", FaultyStore::holding(BreaksOnDrop))
+    });
+
+    assert_eq!(world.wait(world.scheduler.remove_executor("clinging")), Ok(()));
+    assert_eq!(world.wait(world.scheduler.remove_store("clinging")), Ok(()));
+    world.told();
+    world.add(JobSpec::now("tick").id("once"));
+    assert!(world.told().contains(&"10:00:00 executed once@10:00:00".to_owned()));
+
+    assert_eq!(world.wait(world.scheduler.shutdown(ShutdownMode::Wait)), Ok(()));
+    assert_eq!(world.wait(world.scheduler.health()).event_loop, LoopState::Ended);
+}
+
+/// Ends each run as a success, and panics when the run's future is dropped.
+#[derive(Debug)]
+struct ClingingRuns;
+
+impl Executor for ClingingRuns {
+    fn start(&self, _: Dispatch) -> BoxFuture<'static, Outcome> {
+        struct Run {
+            _leftover: BreaksOnDrop,
+        }
+
+        impl Future for Run {
+            type Output = Outcome;
+
+            fn poll(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<Outcome> {
+                std::task::Poll::Ready(Outcome::Ok(7.into()))
+            }
+        }
+        Box::pin(Run { _leftover: BreaksOnDrop })
+    }
+}
+
+#[test]
+fn the_outcome_of_a_run_stands_whatever_its_leftovers_do() {
+    let world = World::new(|builder| builder.executor("clinging", ClingingRuns));
+
+    world.add(JobSpec::now("tick").id("once").executor("clinging"));
+
+    assert!(world.told().contains(&"10:00:00 executed once@10:00:00 -> 7".to_owned()));
 }

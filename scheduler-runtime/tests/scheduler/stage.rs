@@ -138,11 +138,17 @@ pub(crate) struct FaultyStore {
     gate: Arc<Mutex<Option<Gate>>>,
     limits: Option<StoreLimits>,
     delay: Option<(SimulatedRuntime, Duration)>,
+    /// Dropped with the last clone.
+    _held: Option<Arc<dyn fmt::Debug + Send + Sync>>,
 }
 
 impl FaultyStore {
     pub(crate) fn over(jobs: MemoryStore) -> Self {
         Self { jobs, ..Self::default() }
+    }
+
+    pub(crate) fn holding(held: impl fmt::Debug + Send + Sync + 'static) -> Self {
+        Self { _held: Some(Arc::new(held)), ..Self::default() }
     }
 
     pub(crate) fn with_limits(self, change: impl FnOnce(StoreLimits) -> StoreLimits) -> Self {

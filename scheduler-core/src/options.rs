@@ -147,7 +147,7 @@ pub enum Conflict {
     Error,
     /// The new definition takes the old one's place. If the trigger is as it was written before, the job keeps its
     /// anchor, its next fire time (even a past one), its pause and its history; otherwise the next fire time is
-    /// computed from now.
+    /// computed from now. A job that is as it was is left alone: nothing is written, and no event says that it was modified.
     Replace,
     /// The old job stays as it is and is returned.
     Keep,

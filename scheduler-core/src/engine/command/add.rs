@@ -10,6 +10,7 @@
 //! ```
 //!
 //! Many jobs go in batches, one after the other, so that a million of them neither crowd the store nor change their order.
+//! What a batch replaces goes some at a time, for the same reason.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -20,6 +21,10 @@ use crate::{
     store::{Inserted, StoreError, StoreErrorKind},
 };
 
+/// How many replacements of one command are under way at once: more than a store has connections, and few enough that none
+/// waits for one until it gives up.
+const REPLACEMENTS: usize = 16;
+
 /// A command that adds jobs, until each has its answer.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::engine) struct Adding {
@@ -28,6 +33,10 @@ pub(in crate::engine) struct Adding {
     open: usize,
     /// The rows that have not been sent, each with its place in the command and what to do about a conflict.
     unsent: VecDeque<(JobRow, (usize, Conflict))>,
+    /// The replacements that have not been sent, each with the job that it replaces.
+    unreplaced: VecDeque<(Replacing, JobRow)>,
+    /// How many replacements are under way.
+    pub(super) replacing: usize,
 }
 
 /// Jobs on their way into a store.
@@ -81,24 +90,38 @@ impl Engine {
                 Err(error) => results[place] = Some(Err(error)),
             }
         }
-        self.adding.insert(call, Adding { store: store.clone(), results, open: unsent.len(), unsent });
-        self.insert_next(now, call);
+        let (open, store, unreplaced) = (unsent.len(), store.clone(), VecDeque::new());
+        self.adding.insert(call, Adding { store, results, open, unsent, unreplaced, replacing: 0 });
+        self.add_next(now, call);
     }
 
-    /// Sends the next batch of a command, or replies if it is answered.
+    /// Sends what is next of a command: replacements, or else a batch. Replies if it is answered.
+    pub(super) fn add_next(&mut self, now: Now, call: CallId) {
+        while let Some((replacing, existing)) = self.next_replacement(call) {
+            self.replace(now, replacing, existing);
+        }
+        self.insert_next(now, call);
+        self.reply_if_added(call);
+    }
+
+    fn next_replacement(&mut self, call: CallId) -> Option<(Replacing, JobRow)> {
+        let adding = self.adding.get_mut(&call)?;
+        if adding.replacing < REPLACEMENTS { adding.unreplaced.pop_front() } else { None }
+    }
+
     fn insert_next(&mut self, now: Now, call: CallId) {
         let Some(store) = self.adding.get(&call).map(|adding| adding.store.clone()) else {
             return;
         };
         let batch = self.contact(&store).map_or(1, |contact| contact.limits.batch.max(1));
         if let Some(adding) = self.adding.get_mut(&call)
+            && adding.replacing == 0
             && !adding.unsent.is_empty()
         {
             let batch = batch.min(adding.unsent.len());
             let (rows, places) = adding.unsent.drain(..batch).unzip();
             self.insert(now, Inserting { call, store, rows: Arc::new(rows), places });
         }
-        self.reply_if_added(call);
     }
 
     pub(super) fn insert(&mut self, now: Now, inserting: Inserting) {
@@ -124,10 +147,10 @@ impl Engine {
                     self.notify(now, EventKind::JobAdded(job_ref(&store, &row)));
                     self.added(call, place, Ok(row));
                 }
-                Inserted::Conflict(existing) => self.on_conflict(now, call, &store, place, conflict, row, *existing),
+                Inserted::Conflict(existing) => self.on_conflict(call, &store, place, conflict, row, *existing),
             }
         }
-        self.insert_next(now, call);
+        self.add_next(now, call);
     }
 
     /// A batch with an item that the store refuses is sent again without it. A store that fails is not tried with the rest.
@@ -140,25 +163,35 @@ impl Engine {
                 Arc::make_mut(&mut inserting.rows).remove(item);
                 self.added(call, place, Err(Error::from_store(&store, error)));
                 match inserting.places.is_empty() {
-                    true => self.insert_next(now, call),
+                    true => self.add_next(now, call),
                     false => self.insert(now, inserting),
                 }
             }
             None => {
-                let unsent = self.adding.get_mut(&call).map(|adding| std::mem::take(&mut adding.unsent));
-                let unsent = unsent.into_iter().flatten().map(|(_, place)| place);
-                for (place, _) in inserting.places.into_iter().chain(unsent) {
+                for (place, _) in inserting.places {
                     self.added(call, place, Err(Error::from_store(&store, error.clone())));
                 }
+                self.give_up_adding(call, &error);
                 self.reply_if_added(call);
             }
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one call site, where each of them is at hand")]
+    /// Answers with its failure what has not been sent to a store that fails.
+    pub(super) fn give_up_adding(&mut self, call: CallId, error: &StoreError) {
+        let Some(adding) = self.adding.get_mut(&call) else {
+            return;
+        };
+        let store = adding.store.clone();
+        let unreplaced = adding.unreplaced.drain(..).map(|(replacing, _)| replacing.place);
+        let places: Vec<usize> = unreplaced.chain(adding.unsent.drain(..).map(|(_, (place, _))| place)).collect();
+        for place in places {
+            self.added(call, place, Err(Error::from_store(&store, error.clone())));
+        }
+    }
+
     fn on_conflict(
         &mut self,
-        now: Now,
         call: CallId,
         store: &StoreName,
         place: usize,
@@ -181,7 +214,9 @@ impl Engine {
             Conflict::Replace => match readable(existing) {
                 Ok(existing) => {
                     let replacing = Replacing { call, store: store.clone(), place, new: Box::new(new), tries: 0 };
-                    self.replace(now, replacing, existing);
+                    if let Some(adding) = self.adding.get_mut(&call) {
+                        adding.unreplaced.push_back((replacing, existing));
+                    }
                 }
                 Err(error) => self.added(call, place, Err(error)),
             },
@@ -202,7 +237,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn reply_if_added(&mut self, call: CallId) {
+    fn reply_if_added(&mut self, call: CallId) {
         if self.adding.get(&call).is_some_and(|adding| adding.open == 0)
             && let Some(adding) = self.adding.remove(&call)
         {

@@ -1,8 +1,12 @@
 //! Putting a new job in the place of an old one.
+//!
+//! A service adds its jobs at each start, and nearly all of them are as they were. Those cost nothing but the insert that
+//! found them: nothing is written, so that no claim of another node is voided, and no event says that they were modified.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 
 use super::{
     Asked,
@@ -11,10 +15,10 @@ use super::{
     prepare::{contended, refuse_newer},
 };
 use crate::{
-    Conflict, Error, JobRow, JobState, Now, StoreName,
+    Conflict, Error, JobBody, JobRow, JobState, Now, StoreName,
     engine::{CallId, Engine, InFlight, StoreCall, StoreReply},
     plan::due_of,
-    store::{StoreError, Update, Updated},
+    store::{StoreError, StoreErrorKind, Update, Updated},
 };
 
 /// How often a change is tried anew when the job changes under it; each time means that somebody else got through.
@@ -34,7 +38,9 @@ impl Engine {
     pub(super) fn replace(&mut self, now: Now, replacing: Replacing, existing: JobRow) {
         let at = self.time_of(now, &replacing.store);
         match replacement(at, &replacing.new, &existing) {
-            Ok(update) => {
+            Ok(None) => self.added(replacing.call, replacing.place, Ok(existing)),
+            Ok(Some(update)) => {
+                self.count_replacing(replacing.call, |count| count + 1);
                 let store = replacing.store.clone();
                 let call = StoreCall::Update(at, Box::new(update));
                 self.call_store(store, call, InFlight::Asked(Asked::Replace(replacing)));
@@ -43,14 +49,24 @@ impl Engine {
         }
     }
 
+    fn count_replacing(&mut self, call: CallId, count: fn(usize) -> usize) {
+        if let Some(adding) = self.adding.get_mut(&call) {
+            adding.replacing = count(adding.replacing);
+        }
+    }
+
     pub(super) fn on_replaced(&mut self, now: Now, mut replacing: Replacing, result: Result<StoreReply, StoreError>) {
         let (call, place, store) = (replacing.call, replacing.place, replacing.store.clone());
+        self.count_replacing(call, |count| count.saturating_sub(1));
         let updated = match result {
             Ok(StoreReply::Update(stamped)) => stamped.value,
             Ok(_) => return debug_assert!(false, "an update is answered by an update"),
             Err(error) => {
+                if !matches!(error.kind(), StoreErrorKind::Rejected | StoreErrorKind::TooLarge) {
+                    self.give_up_adding(call, &error);
+                }
                 self.added(call, place, Err(Error::from_store(&store, error)));
-                return self.reply_if_added(call);
+                return self.add_next(now, call);
             }
         };
         match updated {
@@ -69,18 +85,21 @@ impl Engine {
                 self.insert(now, Inserting { call, store, rows: Arc::new(vec![*replacing.new]), places });
             }
         }
-        self.reply_if_added(call);
+        self.add_next(now, call);
     }
 }
 
-/// The update that puts `new` in the place of `existing`.
-fn replacement(at: DateTime<Utc>, new: &JobRow, existing: &JobRow) -> Result<Update, Error> {
+/// The update that puts `new` in the place of `existing`; none if it would change nothing.
+fn replacement(at: DateTime<Utc>, new: &JobRow, existing: &JobRow) -> Result<Option<Update>, Error> {
     refuse_newer(existing)?;
     let mut body = new.body.clone();
     let is_same_trigger = body.trigger.is_same_as_written(&existing.body.trigger);
     let mut runs = Vec::new();
     let (state, next_fire_time, due) = if is_same_trigger && !matches!(existing.state, JobState::Quarantined(_)) {
         body.trigger = existing.body.trigger.clone();
+        if is_kept_as(&body, &existing.body) {
+            return Ok(None);
+        }
         (existing.state.clone(), existing.next_fire_time, existing.due)
     } else {
         runs.extend(given_up_fire_times(at, existing, None)?);
@@ -89,7 +108,7 @@ fn replacement(at: DateTime<Utc>, new: &JobRow, existing: &JobRow) -> Result<Upd
             new.next_fire_time.and_then(|next| earliest(existing.due, Some(due_of(&body.trigger, existing.uid, next))));
         (new.state.clone(), new.next_fire_time, due)
     };
-    Ok(Update {
+    Ok(Some(Update {
         uid: existing.uid,
         revision: existing.revision,
         fence: existing.fence,
@@ -98,5 +117,11 @@ fn replacement(at: DateTime<Utc>, new: &JobRow, existing: &JobRow) -> Result<Upd
         next_fire_time,
         due,
         runs,
-    })
+    }))
+}
+
+/// Whether `stored` is what becomes of `body` in a store. Durations, for one, may lose what JSON does not keep of them.
+fn is_kept_as(body: &JobBody, stored: &JobBody) -> bool {
+    let read = |json: Value| serde_json::from_value::<JobBody>(json).ok();
+    body == stored || serde_json::to_value(body).ok().and_then(read).is_some_and(|body| body == *stored)
 }

@@ -295,7 +295,12 @@ impl Script {
     }
 
     pub(crate) fn has_call(&self) -> bool {
-        self.open.iter().any(|(_, call)| !matches!(call, StoreCall::Turn(_)))
+        self.open_calls() > 0
+    }
+
+    /// How many calls are open that are no turns.
+    pub(crate) fn open_calls(&self) -> usize {
+        self.open.iter().filter(|(_, call)| !matches!(call, StoreCall::Turn(_))).count()
     }
 
     /// A turn that was taken is answered.

@@ -2,7 +2,7 @@
 
 use super::super::script::{Script, at, every, limits, unavailable};
 use crate::{
-    BODY_VERSION, Conflict, ErrorKind, JobChange, JobRow, JobSpec, JobState, Listed, Task, TaskCall, Verdict,
+    BODY_VERSION, Conflict, ErrorKind, JobChange, JobRow, JobSpec, JobState, Listed, Task, TaskCall, Uid, Verdict,
     engine::{Change, Command, ExportedJob, Mode, StoreCall, StoreReply},
     store::{Durability, Inserted, Stamped, StoreError, StoreErrorKind, StoreLimits, Update, Updated},
     trigger::{Cron, Date, Interval, Trigger},
@@ -210,10 +210,78 @@ fn a_taken_id_is_an_error_or_kept_or_replaced_as_asked() {
     );
 }
 
-/// A job is replaced by one with this trigger, at 25 seconds; the update that this leads to.
+#[test]
+fn unchanged_jobs_are_replaced_by_the_one_call_that_finds_them_and_nothing_is_written_or_told() {
+    let exact = serde_json::json!({"to": ["ann", null], "share": 0.1, "count": u64::MAX, "rate": 2.0});
+    let spec = |id: &str| JobSpec::new("work", every(10)).id(id).args(exact.clone()).on_conflict(Conflict::Replace);
+    let mut existing = Vec::new();
+    for (id, state) in [("a", JobState::Active), ("b", JobState::Paused), ("c", JobState::Kept)] {
+        let mut first = Script::new();
+        first.add(spec(id).timeout(std::time::Duration::from_millis(1_500)));
+        let StoreCall::Insert(_, rows) = first.open_call() else { panic!() };
+        // As it comes back from a store: through JSON.
+        let body = serde_json::from_str(&serde_json::to_string(&rows[0].body).unwrap()).unwrap();
+        existing.push(JobRow {
+            body,
+            state,
+            revision: 7,
+            last_seq: 3,
+            uid: Uid(existing.len() as u128 + 1),
+            ..rows[0].clone()
+        });
+    }
+    let mut script = Script::new();
+    let specs = ["a", "b", "c"].map(|id| spec(id).timeout(std::time::Duration::from_millis(1_500)));
+    script.pass(25.0).command(Command::AddJobs("default".into(), specs.into()));
+    existing.iter().for_each(|job| script.know(job));
+    let value = existing.iter().map(|job| Inserted::Conflict(Box::new(Listed::Job(job.clone())))).collect();
+    script.stored(Ok(StoreReply::Insert(Stamped { now: at(25.0), value })));
+    script.expect(
+        "→ insert a next +30s, b next +30s, c next +30s
+         → reply added a, added b, added c",
+    );
+    assert!(!script.has_call());
+}
+
+/// Twenty jobs that are there already are replaced by others of another name.
+fn replaced_by_others() -> (Script, Vec<JobRow>) {
+    let mut script = Script::with_limits(StoreLimits { batch: 20, ..limits() });
+    let ids: Vec<String> = (10..31).map(|n| format!("job-{n}")).collect();
+    let spec = |id: &String| JobSpec::new("work", every(10)).id(id.as_str()).name("new").on_conflict(Conflict::Replace);
+    let rows: Vec<_> = ids.iter().enumerate().map(|(n, id)| job(n as u128 + 1, id, every(10), 10.0).job).collect();
+    script.command(Command::AddJobs("default".into(), ids.iter().map(spec).collect()));
+    rows.iter().for_each(|job| script.know(job));
+    let value = rows[..20].iter().map(|job| Inserted::Conflict(Box::new(Listed::Job(job.clone())))).collect();
+    script.stored(Ok(StoreReply::Insert(Stamped { now: at(0.0), value })));
+    (script, rows)
+}
+
+#[test]
+fn replacements_go_some_at_a_time_and_before_the_next_batch() {
+    let (mut script, rows) = replaced_by_others();
+    assert_eq!(script.count("→ update"), 16);
+    for (done, row) in rows[..20].iter().enumerate() {
+        assert!(script.count("→ insert") == 0, "after {done}");
+        script.updated(Updated::Updated(Box::new(row.clone())));
+        assert_eq!(script.open_calls(), 16.min(19 - done).max(1), "after {done}");
+    }
+    script.inserted();
+    assert_eq!(script.count("→ reply added job-10, added job-11, "), 1);
+}
+
+#[test]
+fn a_store_that_fails_in_the_middle_of_replacing_is_not_tried_with_the_rest() {
+    let (mut script, _) = replaced_by_others();
+    assert_eq!(script.count("→ update"), 16);
+    (0..16).for_each(|_| script.stored(Err(unavailable())));
+    assert_eq!((script.open_calls(), script.count("→ reply StoreUnavailable: ")), (0, 1));
+}
+
+/// A job is replaced by one with this trigger and another name, at 25 seconds; the update that this leads to.
 fn replaced(existing: JobRow, trigger: impl Into<Trigger>) -> Result<Update, crate::Error> {
     let mut script = Script::new();
-    script.pass(25.0).add(JobSpec::new("work", trigger.into()).id("report").on_conflict(Conflict::Replace));
+    let spec = JobSpec::new("work", trigger.into()).id("report").name("new");
+    script.pass(25.0).add(spec.on_conflict(Conflict::Replace));
     let value = vec![Inserted::Conflict(Box::new(Listed::Job(existing)))];
     script.stored(Ok(StoreReply::Insert(Stamped { now: at(25.0), value })));
     if script.has_call() { Ok(update(&script)) } else { Err(script.last_error()) }
@@ -258,7 +326,7 @@ fn replacing_repairs_a_quarantined_job_and_leaves_one_of_a_newer_version_alone()
 #[test]
 fn a_replacement_is_tried_anew_when_the_job_changes_under_it_and_added_when_it_goes() {
     let mut script = Script::new();
-    script.add(JobSpec::new("work", every(10)).id("report").on_conflict(Conflict::Replace));
+    script.add(JobSpec::new("work", every(10)).id("report").name("new").on_conflict(Conflict::Replace));
     let value = vec![Inserted::Conflict(Box::new(Listed::Job(report(10.0))))];
     script.know(&report(10.0));
     script.stored(Ok(StoreReply::Insert(Stamped { now: at(0.0), value })));

@@ -175,7 +175,8 @@ pub enum EventKind {
         /// When it is repeated; none if the store is not used any more.
         retry_in: Option<Duration>,
     },
-    /// A store answers again.
+    /// A store is well again: the calls that failed have gone through. That it can be read is not enough, as one can whose
+    /// disk is full, or that has become a replica.
     StoreRecovered(StoreName),
     /// A listener panicked; it goes on being called.
     ListenerFailed {
@@ -306,7 +307,7 @@ masks! {
     23 JOB_QUARANTINED, "A job cannot be read, or its trigger fails.";
     24 JOB_DECLINED, "A due job was left to other nodes.";
     25 STORE_FAILED, "A store call failed.";
-    26 STORE_RECOVERED, "A store answers again.";
+    26 STORE_RECOVERED, "The calls to a store that failed have gone through.";
     27 LISTENER_FAILED, "A listener panicked.";
     28 RUN_RETRIED, "An attempt of a run failed, and the run is repeated.";
 }

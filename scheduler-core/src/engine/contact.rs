@@ -89,6 +89,17 @@ pub(super) struct Link {
     pub(super) failures: u32,
     /// Since when it has been failing, and the latest error.
     pub(super) trouble: Option<Trouble>,
+    pub(super) outstanding: Outstanding,
+}
+
+/// What has failed and has not gone through since. Until it has, the store is not well, whatever else it answers: one
+/// whose disk is full, or that has become a replica, can still be read.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Outstanding {
+    /// How many turns that write; they are repeated.
+    pub(super) writes: usize,
+    /// Whether the last claim failed. It is not repeated, but the next one has the same to do.
+    pub(super) is_claim: bool,
 }
 
 /// What is the matter with a store that fails.
@@ -223,7 +234,15 @@ impl Contact {
             name,
             limits,
             clock: None,
-            link: Link { state: LinkState::Up, since: None, reached: None, heard: None, failures: 0, trouble: None },
+            link: Link {
+                state: LinkState::Up,
+                since: None,
+                reached: None,
+                heard: None,
+                failures: 0,
+                trouble: None,
+                outstanding: Outstanding::default(),
+            },
             failed: Vec::new(),
             is_claiming: false,
             alarm: Alarm {

@@ -63,7 +63,7 @@ impl Engine {
         self.state == SchedulerState::Running && self.contacts[index].drain == Drain::No
     }
 
-    fn can_claim(&self, index: usize) -> bool {
+    pub(super) fn can_claim(&self, index: usize) -> bool {
         self.is_taking(index) && self.held_count() < self.config.run_limit
     }
 

@@ -98,7 +98,9 @@ impl Engine {
             }
         }
         self.on_store_answered(now, store, None);
-        if self.contact(store).is_some_and(|contact| std::mem::take(&mut contact.watch.is_failure_told)) {
+        // While other calls fail, their end is the store's recovery.
+        let contact = self.contact(store).filter(|contact| contact.link.failures == 0);
+        if contact.is_some_and(|contact| std::mem::take(&mut contact.watch.is_failure_told)) {
             self.notify(now, EventKind::StoreRecovered(store.clone()));
         }
     }

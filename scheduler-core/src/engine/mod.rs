@@ -135,9 +135,16 @@ pub struct Engine {
 #[derive(Debug, Clone, PartialEq)]
 enum InFlight {
     Asked(Asked),
-    Turn { store: StoreName, turn: Arc<Turn>, sent: Duration },
+    Turn { store: StoreName, turn: Arc<Turn>, sent: Duration, sending: Sending },
     Changed(StoreName),
     Release(StoreName),
+}
+
+/// Whether a turn has failed before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sending {
+    First,
+    Again,
 }
 
 impl Engine {
@@ -209,11 +216,14 @@ impl Engine {
                 }
                 self.on_answer(now, asked, result);
             }
-            Some(InFlight::Turn { store, turn, sent }) => match result {
-                Ok(StoreReply::Turn(reply)) => self.on_turn(now, &store, &turn, sent, *reply),
-                Ok(_) => debug_assert!(false, "a turn is answered by a turn"),
-                Err(error) => self.on_turn_failed(now, &store, &turn, sent, error),
-            },
+            Some(InFlight::Turn { store, turn, sent, sending }) => {
+                self.note_outstanding(&store, &turn, sending, result.as_ref().err());
+                match result {
+                    Ok(StoreReply::Turn(reply)) => self.on_turn(now, &store, &turn, sent, *reply),
+                    Ok(_) => debug_assert!(false, "a turn is answered by a turn"),
+                    Err(error) => self.on_turn_failed(now, &store, &turn, sent, error),
+                }
+            }
             Some(InFlight::Changed(store)) => self.on_changed(now, &store, result),
             Some(InFlight::Release(store)) => self.on_released(now, &store, result),
             None => {}
@@ -269,8 +279,12 @@ impl Engine {
     }
 
     fn send_turn(&mut self, sent: Duration, store: StoreName, turn: Arc<Turn>) {
+        self.send(sent, store, turn, Sending::First);
+    }
+
+    fn send(&mut self, sent: Duration, store: StoreName, turn: Arc<Turn>, sending: Sending) {
         let call = StoreCall::Turn(Arc::clone(&turn));
-        self.call_store(store.clone(), call, InFlight::Turn { store, turn, sent });
+        self.call_store(store.clone(), call, InFlight::Turn { store, turn, sent, sending });
     }
 
     fn notify(&mut self, now: Now, kind: EventKind) {

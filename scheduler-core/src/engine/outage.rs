@@ -9,14 +9,17 @@
 //!   → notify store recovered
 //! ```
 //!
+//! The store has recovered when what failed has gone through, not when it answers just anything: of one whose disk is full
+//! the reads succeed all along.
+//!
 //! A claim is not repeated, since its permission to take over from lapsed nodes may not hold any more; what it took, if
 //! it was applied, is this node's own and is taken again.
 
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Engine, InFlight,
-    contact::{Contact, LONGEST_PAUSE, LinkState, Stop, pause_after},
+    Engine, InFlight, Sending,
+    contact::{Contact, LONGEST_PAUSE, LinkState, Outstanding, Stop, pause_after},
     firing::quarantine,
 };
 use crate::{
@@ -25,6 +28,31 @@ use crate::{
 };
 
 impl Engine {
+    /// Keeps count of what has failed and has not gone through since.
+    pub(super) fn note_outstanding(
+        &mut self,
+        store: &StoreName,
+        turn: &Turn,
+        sending: Sending,
+        error: Option<&StoreError>,
+    ) {
+        let Some(contact) = self.contact(store) else {
+            return;
+        };
+        let outstanding = &mut contact.link.outstanding;
+        let is_write = turn.record.is_some() || turn.settle.is_some();
+        // Whoever refuses an item has looked at it.
+        let is_answered = error.is_none_or(|error| is_refusal(error, turn));
+        match sending {
+            Sending::Again if is_answered => outstanding.writes = outstanding.writes.saturating_sub(1),
+            Sending::First if is_write && !is_answered => outstanding.writes += 1,
+            Sending::First | Sending::Again => {}
+        }
+        if turn.claim.is_some() && (error.is_none() || !is_answered) {
+            outstanding.is_claim = error.is_some();
+        }
+    }
+
     pub(super) fn on_turn_failed(
         &mut self,
         now: Now,
@@ -42,9 +70,7 @@ impl Engine {
         }
         let again = Turn { claim: None, ..turn.clone() };
         match error.kind() {
-            StoreErrorKind::Rejected | StoreErrorKind::TooLarge if items(&again) > 0 => {
-                self.on_rejected(now, store, again, sent, &error);
-            }
+            _ if is_refusal(&error, &again) => self.on_rejected(now, store, again, sent, &error),
             StoreErrorKind::Incompatible => self.on_store_failed(now, store, &error),
             _ => {
                 if again != Turn::default() {
@@ -87,9 +113,17 @@ impl Engine {
     /// `sent` is when the call was sent, if it was a turn.
     pub(super) fn on_store_answered(&mut self, now: Now, store: &StoreName, sent: Option<Duration>) {
         let lease = self.config.lease;
-        let Some(contact) = self.contact(store).filter(|contact| contact.link.state != LinkState::Unusable) else {
+        let Some(index) = self.contacts.iter().position(|contact| contact.name == *store) else {
             return;
         };
+        // A node that claims no more, since it is paused or full, does not find out about claims.
+        let can_claim = self.can_claim(index);
+        let contact = &mut self.contacts[index];
+        let Outstanding { writes, is_claim } = contact.link.outstanding;
+        if contact.link.state == LinkState::Unusable || writes > 0 || is_claim && can_claim {
+            return;
+        }
+        contact.link.outstanding.is_claim = false;
         let was_failing = contact.link.failures > 0;
         let was_down = contact.link.state != LinkState::Up;
         contact.link.failures = 0;
@@ -114,7 +148,7 @@ impl Engine {
     /// sending began, since that one may have been applied.
     pub(super) fn repeat_failed(&mut self, index: usize) {
         for (turn, sent) in std::mem::take(&mut self.contacts[index].failed) {
-            self.send_turn(sent, self.contacts[index].name.clone(), Arc::new(turn));
+            self.send(sent, self.contacts[index].name.clone(), Arc::new(turn), Sending::Again);
         }
     }
 
@@ -210,6 +244,7 @@ impl Engine {
         contact.claimed.clear();
         contact.entries.clear();
         contact.failed.clear();
+        contact.link.outstanding = Outstanding::default();
         contact.is_claiming = false;
         contact.records_in_flight = 0;
         self.in_flight.retain(|_, in_flight| !matches!(in_flight, InFlight::Turn { store: of, .. } if of == store));
@@ -227,6 +262,11 @@ impl Contact {
         self.link.state = LinkState::Down { retry_at: now.monotonic + pause };
         pause
     }
+}
+
+/// Whether a store refuses something of a turn for good, so that the same call would be refused again.
+fn is_refusal(error: &StoreError, turn: &Turn) -> bool {
+    matches!(error.kind(), StoreErrorKind::Rejected | StoreErrorKind::TooLarge) && items(turn) > 0
 }
 
 /// How many things a store could refuse.

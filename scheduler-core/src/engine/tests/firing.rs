@@ -305,13 +305,12 @@ fn a_late_answer_about_an_earlier_start_does_not_end_the_run_of_today() {
     script.claimed([again]);
     script.applied();
     script.expect(
-        "→ notify store recovered
-         → settle report: #1 starts, attempt 1, next +100s
+        "→ settle report: #1 starts, attempt 1, next +100s
          → notify submitted report#1
          → start report#1 attempt 1",
     );
     script.answer(op, reply_to(&record, at(25.05)));
-    script.expect("");
+    script.expect("→ notify store recovered");
     script.finished("report#1", Outcome::Ok(json!(null)));
     script.expect("→ record report#1 ok");
 }

@@ -372,6 +372,103 @@ fn where_asking_for_changes_succeeds_again_the_store_has_recovered_once() {
 }
 
 #[test]
+fn a_store_that_can_be_read_but_not_written_to_has_not_recovered() {
+    let period = std::time::Duration::from_secs(1);
+    let mut script = Script::running_with(StoreLimits { wakes: Wakes::Poll(period), ..limits() });
+    script.stored(Ok(StoreReply::Changed(Change { seen: 1, hint: None })));
+    script.take([job(1, "report", every(100), 0.01)]);
+    script.expect("→ notify submitted report#1\n→ start report#1 attempt 1");
+    script.at(1.0).finished("report#1", Outcome::Ok(json!(null)));
+    script.turn_fails(unavailable());
+    // The question after changes was on its way when the record failed.
+    script.stored(Ok(StoreReply::Changed(Change { seen: 1, hint: None })));
+    script.expect(
+        "→ changed after 1
+         → record report#1 ok
+         → notify store failed, again in 50ms: no route to the store",
+    );
+    // Neither an answer about changes nor a claim that finds nothing writes anything.
+    let mut pauses = Vec::new();
+    while script.clock().monotonic.as_secs() < 5 {
+        let wake = script.next_wake().unwrap();
+        script.pass(wake.after.as_secs_f64()).handle_wake();
+        let mut has_failed = false;
+        while script.has_turn() {
+            match script.peek_turn().1 {
+                turn if turn.record.is_none() => script.claimed([]),
+                _ => {
+                    script.turn_fails(unavailable());
+                    has_failed = true;
+                }
+            }
+        }
+        while script.has_call() {
+            script.stored(Ok(StoreReply::Changed(Change { seen: 1, hint: None })));
+        }
+        if has_failed {
+            pauses.push(script.next_wake().unwrap().after.as_millis());
+        }
+    }
+    assert_eq!(script.count("store recovered"), 0);
+    assert_eq!(pauses[..5], [100, 200, 400, 800, 1500], "they grow although questions are answered");
+
+    let wake = script.next_wake().unwrap();
+    script.pass(wake.after.as_secs_f64()).handle_wake();
+    while script.has_turn() {
+        script.applied();
+    }
+    script.expect(
+        "→ record report#1 ok
+         → life sign
+         → life sign
+         → life sign
+         → changed after 1
+         → notify executed report#1
+         → notify store recovered
+         → claim",
+    );
+}
+
+#[test]
+fn a_failed_claim_is_made_good_by_a_claim_and_by_nothing_smaller() {
+    let mut script = Script::running_jobs([job(1, "report", every(100), 0.0)]);
+    script.pass(5.2).look();
+    script.turn_fails(unavailable());
+    script.expect(
+        "→ life sign | claim
+         → notify store failed, again in 50ms: no route to the store",
+    );
+    // The life sign that is repeated gets through; the claim may have more to write.
+    script.at(5.3).applied();
+    script.expect("→ life sign\n→ life sign | claim");
+    script.turn_fails(unavailable());
+    script.expect("→ notify store failed, again in 100ms: no route to the store");
+    script.at(5.4).applied();
+    script.expect("→ life sign\n→ life sign | claim");
+    script.claimed([]);
+    script.expect("→ notify store recovered");
+}
+
+#[test]
+fn a_failed_claim_is_not_waited_for_by_a_node_that_claims_no_more() {
+    let mut script = Script::running_with(StoreLimits { wakes: Wakes::Push, ..limits() });
+    script.at(1.0).look();
+    script.turn_fails(unavailable());
+    script.command(Command::Pause);
+    script.expect(
+        "→ claim
+         → notify store failed, again in 50ms: no route to the store
+         → notify SchedulerPaused
+         → reply done",
+    );
+    script.stored(Ok(StoreReply::Changed(Change { seen: 4, hint: None })));
+    script.expect(
+        "→ notify store recovered
+         → changed after 4",
+    );
+}
+
+#[test]
 fn a_stale_report_tells_that_the_run_was_taken_away() {
     let mut script = Script::running_jobs([job(1, "report", every(100), 0.0)]);
     script.finished("report#1", Outcome::Ok(json!(null)));

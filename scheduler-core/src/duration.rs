@@ -195,7 +195,7 @@ impl fmt::Display for Spelled {
         let (seconds, micros) = (self.0 / 1_000_000, self.0 % 1_000_000);
         let mut gap = "";
         for (size, unit, wrap) in [(86_400, 'd', u64::MAX), (3600, 'h', 24), (60, 'm', 60)] {
-            let n = seconds / size % wrap;
+            let n = seconds.checked_div(size).and_then(|n| n.checked_rem(wrap)).unwrap_or_default();
             if n != 0 {
                 write!(f, "{gap}{n}{unit}")?;
                 gap = " ";
@@ -216,7 +216,9 @@ fn parse(text: &str) -> Option<Duration> {
     let mut micros = (!rest.is_empty()).then_some(0u64)?;
     while !rest.is_empty() {
         let unit = rest.find(|c: char| c.is_ascii_alphabetic())?;
-        let end = rest[unit..].find(|c: char| !c.is_ascii_alphabetic()).map_or(rest.len(), |length| unit + length);
+        let end = rest[unit..]
+            .find(|c: char| !c.is_ascii_alphabetic())
+            .map_or(rest.len(), |length| unit.saturating_add(length));
         micros = micros.checked_add(part(&rest[..end])?)?;
         rest = rest[end..].trim_start();
     }
@@ -237,7 +239,8 @@ pub(crate) fn part(word: &str) -> Option<u64> {
     match number.split_once('.') {
         None => number.parse::<u64>().ok()?.checked_mul(micros),
         Some((whole, fraction)) if unit == "s" && (1..=6).contains(&fraction.len()) => {
-            let fraction = fraction.parse::<u64>().ok()? * 10u64.pow(6 - fraction.len() as u32);
+            let scale = 10u64.pow(6u32.saturating_sub(fraction.len() as u32));
+            let fraction = fraction.parse::<u64>().ok()?.checked_mul(scale)?;
             whole.parse::<u64>().ok()?.checked_mul(micros)?.checked_add(fraction)
         }
         Some(_) => None,

@@ -332,7 +332,7 @@ impl Question<'_> {
                 Answer::Waiting { wait: Wait::Queued, until: due, attempt: 1, error: None }
             }
             _ if due <= self.now => Answer::Due {
-                late: (self.now - due).to_std().unwrap_or_default(),
+                late: self.now.signed_duration_since(due).to_std().unwrap_or_default(),
                 grace: body.options.misfire_grace_time,
                 task: body.task.clone(),
             },
@@ -379,7 +379,7 @@ impl Question<'_> {
     fn of_run(&self, run: &Run, fire_time: DateTime<Utc>) -> Answer {
         let options = &self.job.body.options;
         let due = due_of(self.trigger(), self.job.uid, fire_time);
-        let late = |at: DateTime<Utc>| (at - due).to_std().unwrap_or_default();
+        let late = |at: DateTime<Utc>| at.signed_duration_since(due).to_std().unwrap_or_default();
         let error = run.error.clone();
         match (run.state, run.started) {
             (RunState::Running, started) => {
@@ -408,7 +408,7 @@ impl Question<'_> {
     fn coalesced_into(&self, run: &Run) -> Option<DateTime<Utc>> {
         let seq = match self.job.body.options.coalesce {
             Coalesce::Earliest => run.id.seq.checked_sub(1)?,
-            Coalesce::Latest | Coalesce::All => run.id.seq + 1,
+            Coalesce::Latest | Coalesce::All => run.id.seq.checked_add(1)?,
         };
         self.runs.iter().find(|other| other.id.seq == seq).map(|other| other.fire_time)
     }

@@ -11,6 +11,9 @@
 //! | [`engine`] | the scheduler as a state machine |
 //! | [`store`], [`executor`], [`task`] | the ports: what stores, executors and tasks are to the engine |
 
+// Stored rows and arguments reach all of it: what can overflow says what then. `allow` marks where no such number can come.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 pub mod cancellation;
 pub mod change;
 pub mod duration;

@@ -36,7 +36,18 @@ impl Now {
     /// ```
     #[must_use]
     pub fn after(self, passed: Duration) -> Self {
-        let utc = TimeDelta::from_std(passed).ok().and_then(|passed| self.utc.checked_add_signed(passed));
-        Self { utc: utc.unwrap_or(DateTime::<Utc>::MAX_UTC), monotonic: self.monotonic.saturating_add(passed) }
+        Self { utc: later(self.utc, passed), monotonic: self.monotonic.saturating_add(passed) }
     }
+}
+
+/// An instant and so much more; the end of the calendar if that is later.
+pub(crate) fn later(at: DateTime<Utc>, by: Duration) -> DateTime<Utc> {
+    let by = TimeDelta::from_std(by).ok();
+    by.and_then(|by| at.checked_add_signed(by)).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+/// An instant and so much less; the beginning of the calendar if that is earlier.
+pub(crate) fn earlier(at: DateTime<Utc>, by: Duration) -> DateTime<Utc> {
+    let by = TimeDelta::from_std(by).ok();
+    by.and_then(|by| at.checked_sub_signed(by)).unwrap_or(DateTime::<Utc>::MIN_UTC)
 }

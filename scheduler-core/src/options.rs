@@ -202,7 +202,7 @@ pub(crate) mod exact_seconds {
         let duration = Duration::try_from_secs_f64(seconds)
             .map_err(|_| E::custom(format!("{seconds} is not a number of seconds from 0")))?;
         // Rounded, since 0.1 has no exact binary form.
-        let micros = (duration.as_nanos() + 500) / 1_000;
+        let micros = duration.as_nanos().saturating_add(500) / 1_000;
         Ok(Duration::from_micros(u64::try_from(micros).map_err(E::custom)?))
     }
 }

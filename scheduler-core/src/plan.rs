@@ -16,11 +16,14 @@ mod tests;
 pub(crate) use fire_times::due_of;
 pub use fire_times::{FireTimes, due_fire_times};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 
 use self::fire_times::previous_from;
 use crate::{
     Coalesce, Delivery, JobState, Overlap, Run, RunId, RunState, Verdict, Wait, WhenFinished,
+    now::earlier,
     store::{ClaimedJob, Move, RunChange},
     trigger::TriggerError,
 };
@@ -161,16 +164,17 @@ impl<'a> Plan<'a> {
     }
 
     fn end(&mut self, run: &Run, verdict: Verdict, error: &str) {
-        self.waiting -= 1;
+        self.waiting = self.waiting.saturating_sub(1);
         self.has_ended_run = true;
         self.changes.push(RunChange::End { seq: run.id.seq, verdict, error: Some(error.to_owned()) });
     }
 
     fn start(&mut self, run: &Run) {
         let is_another_attempt = matches!(run.state, RunState::Waiting(Wait::Orphan | Wait::Retry));
-        self.waiting -= 1;
-        self.running += 1;
-        self.changes.push(RunChange::Start { seq: run.id.seq, attempt: run.attempt + u32::from(is_another_attempt) });
+        self.waiting = self.waiting.saturating_sub(1);
+        self.running = self.running.saturating_add(1);
+        let attempt = run.attempt.saturating_add(u32::from(is_another_attempt));
+        self.changes.push(RunChange::Start { seq: run.id.seq, attempt });
     }
 
     fn has_slot(&self) -> bool {
@@ -246,13 +250,13 @@ impl<'a> Plan<'a> {
             return Ok(Some(due));
         };
         // Jitter is lateness on purpose, so it does not count.
-        let cutoff = before(before(self.now, grace), body.trigger.longest_jitter());
+        let cutoff = earlier(earlier(self.now, grace), body.trigger.longest_jitter());
         if due.first >= cutoff {
             return Ok(Some(due));
         }
         let first_in_time = match body.trigger.next(Some(due.first), self.now)? {
             Some(second) if second >= cutoff => Some(second),
-            Some(_) => body.trigger.next(Some(cutoff - TimeDelta::microseconds(1)), self.now)?,
+            Some(_) => body.trigger.next(Some(earlier(cutoff, Duration::from_micros(1))), self.now)?,
             None => None,
         };
         let first_in_time = first_in_time.filter(|first| *first <= due.last);
@@ -296,7 +300,7 @@ impl<'a> Plan<'a> {
             self.cancel_previous(None);
         }
         if self.has_slot_for_new() {
-            self.running += 1;
+            self.running = self.running.saturating_add(1);
             let run = self.new_run(fire_time, RunState::Running);
             self.changes.push(RunChange::Insert(run));
             return;
@@ -311,7 +315,7 @@ impl<'a> Plan<'a> {
     }
 
     fn queue(&mut self, fire_time: DateTime<Utc>) {
-        self.waiting += 1;
+        self.waiting = self.waiting.saturating_add(1);
         self.is_blocked = true;
         let mut run = self.new_run(fire_time, RunState::Waiting(Wait::Queued));
         run.due = self.now.min(self.due_of(fire_time));
@@ -334,8 +338,8 @@ impl<'a> Plan<'a> {
             let is_ended = self.changes.iter().any(|change| is_end_of(change, run));
             if let Some(start) = start {
                 self.changes.remove(start);
-                self.running -= 1;
-                self.waiting += 1;
+                self.running = self.running.saturating_sub(1);
+                self.waiting = self.waiting.saturating_add(1);
                 self.end(run, Verdict::Cancelled, WHY);
             } else if !is_ended && matches!(run.state, RunState::Waiting(Wait::Queued | Wait::Requested)) {
                 self.end(run, Verdict::Cancelled, WHY);
@@ -344,13 +348,13 @@ impl<'a> Plan<'a> {
     }
 
     fn give_up(&mut self, fire_times: FireTimes, verdict: Verdict) {
-        self.seq += 1;
+        self.seq = self.seq.saturating_add(1);
         let id = RunId { uid: self.claimed.job.uid, seq: self.seq };
         self.changes.push(RunChange::Insert(fire_times.given_up(id, verdict, &self.claimed.job.body.trigger)));
     }
 
     fn new_run(&mut self, fire_time: DateTime<Utc>, state: RunState) -> Run {
-        self.seq += 1;
+        self.seq = self.seq.saturating_add(1);
         Run::new(RunId { uid: self.claimed.job.uid, seq: self.seq }, fire_time, state)
     }
 
@@ -359,7 +363,7 @@ impl<'a> Plan<'a> {
         if !trigger.waits_for_end() {
             return Ok(trigger.next(previous, self.now)?.map_or(Next::Exhausted, Next::At));
         }
-        if self.running + self.waiting > 0 {
+        if self.has_open_runs() {
             return Ok(Next::AfterEnd);
         }
         // A fire time or a run that this plan gives up counts as a run that ends now; otherwise the last end counts.
@@ -370,7 +374,7 @@ impl<'a> Plan<'a> {
 
     fn finish(mut self, next: Next) -> Move {
         let job = &self.claimed.job;
-        let has_open_runs = self.running + self.waiting > 0;
+        let has_open_runs = self.has_open_runs();
         let mut state = job.state.clone();
         let mut next_fire_time = job.next_fire_time;
         let mut due = self.waiting_due;
@@ -406,6 +410,10 @@ impl<'a> Plan<'a> {
         }
     }
 
+    fn has_open_runs(&self) -> bool {
+        self.running > 0 || self.waiting > 0
+    }
+
     fn due_of(&self, fire_time: DateTime<Utc>) -> DateTime<Utc> {
         due_of(&self.claimed.job.body.trigger, self.claimed.job.uid, fire_time)
     }
@@ -421,13 +429,6 @@ fn is_start_of(change: &RunChange, run: &Run) -> bool {
 
 fn is_end_of(change: &RunChange, run: &Run) -> bool {
     matches!(change, RunChange::End { seq, .. } if *seq == run.id.seq)
-}
-
-fn before(at: DateTime<Utc>, duration: std::time::Duration) -> DateTime<Utc> {
-    TimeDelta::from_std(duration)
-        .ok()
-        .and_then(|duration| at.checked_sub_signed(duration))
-        .unwrap_or(DateTime::<Utc>::MIN_UTC)
 }
 
 fn earliest(a: Option<DateTime<Utc>>, b: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {

@@ -27,7 +27,7 @@ const MOST_RECORDS: usize = 4;
 
 /// How long to wait after so many failures in a row.
 pub(super) fn pause_after(failures: u32, longest: Duration) -> Duration {
-    (FIRST_PAUSE * (1 << failures.min(16))).min(longest)
+    FIRST_PAUSE.saturating_mul(1 << failures.min(16)).min(longest)
 }
 
 /// How long claims give way at the most, so that changes without an end keep no job from running.
@@ -217,7 +217,7 @@ impl Reading {
     }
 
     fn by_wall(self, now: Now) -> Option<DateTime<Utc>> {
-        self.store.checked_add_signed(now.utc - self.node.utc)
+        self.store.checked_add_signed(now.utc.signed_duration_since(self.node.utc))
     }
 }
 
@@ -343,7 +343,7 @@ impl Contact {
 
     /// Until when claims give way.
     pub(super) fn gives_way_until(&self) -> Option<Duration> {
-        self.beaten.since.map(|since| since + LONGEST_WAY)
+        self.beaten.since.map(|since| since.saturating_add(LONGEST_WAY))
     }
 
     /// When to look at the store whatever is due: to take over, or to stay in touch for that.
@@ -358,8 +358,8 @@ impl Contact {
 
     /// Lets the next claim wait, for longer each time in a row: the last one has led to nothing though something was due.
     pub(super) fn back_off(&mut self, now: Now) {
-        self.alarm.not_before = now.monotonic + self.alarm.pause;
-        self.alarm.pause = (self.alarm.pause * 2).min(LONGEST_PAUSE);
+        self.alarm.not_before = now.monotonic.saturating_add(self.alarm.pause);
+        self.alarm.pause = self.alarm.pause.saturating_mul(2).min(LONGEST_PAUSE);
     }
 
     /// Whether the node gives signs of life. With several on their way, a store that answers none of them gets no more.
@@ -404,7 +404,7 @@ impl Contact {
             && self.drain == Drain::No
         {
             let alarm = self.alarm.at.map(|at| {
-                let after = (at - self.latest_time(now)).to_std().unwrap_or(Duration::ZERO);
+                let after = at.signed_duration_since(self.latest_time(now)).to_std().unwrap_or(Duration::ZERO);
                 after.max(until(self.alarm.not_before))
             });
             let after = alarm.into_iter().chain(self.looks_at(lease).map(until)).min();

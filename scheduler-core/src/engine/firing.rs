@@ -22,6 +22,7 @@ use super::{
 use crate::{
     BODY_VERSION, EventKind, JobId, JobRef, JobRow, JobState, Now, Removal, Run, RunId, RunRef, RunState, StoreName,
     TaskName, Verdict,
+    now::later,
     plan::{due_of, plan},
     store::{
         Adopt, Claim, Claimed, ClaimedJob, Entry, Fate, Hold, Move, Report, RunChange, RunReport, Settle,
@@ -32,13 +33,13 @@ use crate::{
 
 /// How long a job is left alone at first that this node cannot run though it knows the task; each further time doubles
 /// it. Short, so that a node that can run it has its turn; growing, so that without one nothing spins.
-const DECLINE_PAUSE: TimeDelta = TimeDelta::seconds(1);
+const DECLINE_PAUSE: Duration = Duration::from_secs(1);
 
 /// How often [`DECLINE_PAUSE`] doubles: up to about a minute.
 const DECLINE_DOUBLINGS: u32 = 6;
 
 /// How long a run waits whose former attempt still runs on this very node, having been taken away from it meanwhile.
-const FORMER_ATTEMPT_PAUSE: TimeDelta = TimeDelta::seconds(1);
+const FORMER_ATTEMPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// How often declined jobs are asked for, at the most.
 const SURVEY_PERIOD: Duration = Duration::from_secs(60);
@@ -68,18 +69,18 @@ impl Engine {
     }
 
     fn next_claim(&mut self, now: Now, index: usize) -> Claim {
-        let room = self.config.run_limit - self.held_count();
+        let room = self.config.run_limit.saturating_sub(self.held_count());
         let lease = self.config.lease;
         // One count for all stores and all times that one is added: a store may remember this node from an earlier time.
-        self.last_claim += 1;
+        self.last_claim = self.last_claim.saturating_add(1);
         let contact = &mut self.contacts[index];
-        let is_survey_due = contact.surveyed.is_none_or(|at| now.monotonic >= at + SURVEY_PERIOD);
+        let is_survey_due = contact.surveyed.is_none_or(|at| now.monotonic >= at.saturating_add(SURVEY_PERIOD));
         if is_survey_due {
             contact.surveyed = Some(now.monotonic);
         }
         contact.is_claiming = true;
         contact.alarm.heard = None;
-        contact.alarm.not_before = now.monotonic + self.config.accuracy;
+        contact.alarm.not_before = now.monotonic.saturating_add(self.config.accuracy);
         contact.adopt_at = contact.adopt_at.filter(|at| *at > now.monotonic);
         Claim {
             at: contact.time(now),
@@ -115,7 +116,7 @@ impl Engine {
     }
 
     fn on_claimed(&mut self, now: Now, store: &StoreName, claim: &Claim, sent: Duration, claimed: Claimed) {
-        let lease = self.config.lease;
+        let (lease, third) = (self.config.lease, self.config.third_of_lease());
         let Some(index) = self.contacts.iter().position(|contact| contact.name == *store) else {
             return;
         };
@@ -123,9 +124,9 @@ impl Engine {
         contact.is_claiming = false;
         contact.hear_time(now, sent, claimed.now);
         // A claim that holds something renews the lease.
-        contact.sign_at = contact.sign_at.max(sent + lease / 3);
+        contact.sign_at = contact.sign_at.max(sent.saturating_add(third));
         let soon = TimeDelta::from_std(lease).unwrap_or(TimeDelta::MAX);
-        contact.is_on_watch = claimed.next_due.is_some_and(|at| at - claimed.now <= soon);
+        contact.is_on_watch = claimed.next_due.is_some_and(|at| at.signed_duration_since(claimed.now) <= soon);
         contact.alarm.at = claimed.next_due.into_iter().chain(contact.alarm.heard.take()).min();
         // What was heard while the claim was on its way says nothing about the store, which is asked again at once.
         if claimed.next_due.is_none_or(|at| at > claimed.now) {
@@ -134,7 +135,7 @@ impl Engine {
             contact.back_off(now);
             // What is due may be what a dead node left, which this node may take over once it has been here long enough.
             if claim.adopt == Adopt::Nothing {
-                contact.adopt_at = contact.link.since.map(|since| since + lease);
+                contact.adopt_at = contact.link.since.map(|since| since.saturating_add(lease));
             }
         }
         for raw in claimed.quarantined {
@@ -162,7 +163,7 @@ impl Engine {
         let record = self.next_record(now, index);
         let claim = (more && self.can_claim(index)).then(|| self.next_claim(now, index));
         let contact = &mut self.contacts[index];
-        contact.sign_at = now.monotonic + self.config.lease / 3;
+        contact.sign_at = now.monotonic.saturating_add(self.config.third_of_lease());
         let settle = Settle { at: contact.time(now), owner: self.config.node.clone(), lease: self.config.lease, moves };
         self.send_turn(
             now.monotonic,
@@ -178,7 +179,7 @@ impl Engine {
             return stay(job, job.due.unwrap_or(store_now));
         }
         if claimed.waiting.iter().any(|run| self.contacts[index].held.contains_key(&run.id)) {
-            return stay(job, store_now + FORMER_ATTEMPT_PAUSE);
+            return stay(job, later(store_now, FORMER_ATTEMPT_PAUSE));
         }
         if !self.executors.contains_key(&job.body.executor) {
             let reason = format!("this node has no executor `{}`", job.body.executor);
@@ -196,7 +197,7 @@ impl Engine {
     /// Leaves a job to nodes that can run it.
     fn decline(&mut self, now: Now, index: usize, job: &JobRow, store_now: DateTime<Utc>, reason: String) -> Move {
         let times = self.tell_declined(now, index, job.id.clone(), job.body.task.clone(), reason);
-        stay(job, store_now + DECLINE_PAUSE * (1 << times.min(DECLINE_DOUBLINGS)))
+        stay(job, later(store_now, DECLINE_PAUSE.saturating_mul(1 << times.min(DECLINE_DOUBLINGS))))
     }
 
     /// Tells of a declined job once, and says how often it has been declined before.
@@ -218,7 +219,7 @@ impl Engine {
     }
 
     fn on_settled(&mut self, now: Now, store: &StoreName, settle: &Settle, sent: Duration, settled: Settled) {
-        let is_lease_held = now.monotonic < sent + self.config.lease;
+        let is_lease_held = now.monotonic < sent.saturating_add(self.config.lease);
         let Some(contact) = self.contact(store) else {
             return;
         };

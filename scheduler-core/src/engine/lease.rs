@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::{
     Effect, Engine, InFlight, SchedulerState, StoreCall, StoreReply,
     contact::{Contact, Drain, LinkState, Stop},
+    third_of,
 };
 use crate::{
     EventKind, Now, RunId, StoreName,
@@ -86,7 +87,7 @@ impl Engine {
         contact.watch.failures = 0;
         contact.watch.seen = change.seen;
         if let Wakes::Poll(period) = contact.limits.wakes {
-            contact.watch.ask_at = now.monotonic + period;
+            contact.watch.ask_at = now.monotonic.saturating_add(period);
         }
         match change.hint {
             Some(Hint::Due(due)) => contact.hear_due(Some(due)),
@@ -117,8 +118,8 @@ impl Engine {
         }
         let retry_in = super::contact::pause_after(contact.watch.failures, longest);
         let is_news = contact.watch.failures == 0 && contact.link.state == LinkState::Up;
-        contact.watch.failures += 1;
-        contact.watch.ask_at = now.monotonic + retry_in;
+        contact.watch.failures = contact.watch.failures.saturating_add(1);
+        contact.watch.ask_at = now.monotonic.saturating_add(retry_in);
         contact.link.since = None;
         contact.link.note_trouble(now, error);
         contact.hear_change();
@@ -135,7 +136,7 @@ impl Contact {
     /// store for a whole lease, since otherwise the others may not have been either.
     pub(super) fn may_adopt(&mut self, now: Now, lease: Duration) -> bool {
         self.look_for_a_break(now, Some(now.monotonic), lease);
-        self.link.failures == 0 && self.link.since.is_some_and(|since| now.monotonic >= since + lease)
+        self.link.failures == 0 && self.link.since.is_some_and(|since| now.monotonic >= since.saturating_add(lease))
     }
 
     /// Ends the unbroken contact if the store may have been away, or the clock by which leases are judged has been changed.
@@ -143,7 +144,9 @@ impl Contact {
     pub(super) fn look_for_a_break(&mut self, now: Now, sent: Option<Duration>, lease: Duration) {
         // An outage of this length is survived by a lease that was renewed a third of it before, and is tried again after
         // at most a tenth of it.
-        let is_silent = sent.is_some_and(|sent| self.link.reached.is_none_or(|reached| sent > reached + lease / 2));
+        let half = lease.checked_div(2).unwrap_or_default();
+        let is_silent =
+            sent.is_some_and(|sent| self.link.reached.is_none_or(|reached| sent.saturating_sub(reached) > half));
         if is_silent || self.is_clock_stepped(now, lease) {
             self.link.since = None;
         }
@@ -154,13 +157,13 @@ impl Contact {
             return false;
         };
         let passed = now.monotonic.saturating_sub(heard.monotonic);
-        let by_wall = (now.utc - heard.utc).to_std().unwrap_or(Duration::ZERO);
-        by_wall.abs_diff(passed) > lease / 3
+        let by_wall = now.utc.signed_duration_since(heard.utc).to_std().unwrap_or(Duration::ZERO);
+        by_wall.abs_diff(passed) > third_of(lease)
     }
 
     /// When to ask the store next so that the contact is not broken; none if there is nothing to take over before long.
     pub(super) fn touch_at(&self, lease: Duration) -> Option<Duration> {
-        self.link.reached.filter(|_| self.is_on_watch).map(|reached| reached + lease / 3)
+        self.link.reached.filter(|_| self.is_on_watch).map(|reached| reached.saturating_add(third_of(lease)))
     }
 
     /// The runs that are running here.

@@ -94,6 +94,15 @@ impl Config {
             run_limit: 100_000,
         }
     }
+
+    /// How long signs of life are apart.
+    fn third_of_lease(&self) -> Duration {
+        third_of(self.lease)
+    }
+}
+
+fn third_of(lease: Duration) -> Duration {
+    lease.checked_div(3).unwrap_or_default()
 }
 
 /// The scheduler as a state machine.
@@ -267,12 +276,12 @@ impl Engine {
     }
 
     fn call_store(&mut self, store: StoreName, call: StoreCall, in_flight: InFlight) {
-        self.last_op += 1;
+        self.last_op = self.last_op.saturating_add(1);
         let op = OpId(self.last_op);
         if let InFlight::Asked(asked) = &in_flight
             && let Some(beaten) = self.beaten(asked)
         {
-            beaten.count += 1;
+            beaten.count = beaten.count.saturating_add(1);
         }
         self.in_flight.insert(op, in_flight);
         self.effects.push_back(Effect::Store(op, store, call));
@@ -288,7 +297,7 @@ impl Engine {
     }
 
     fn notify(&mut self, now: Now, kind: EventKind) {
-        self.last_event += 1;
+        self.last_event = self.last_event.saturating_add(1);
         self.effects.push_back(Effect::Notify(Event { seq: self.last_event, at: now.utc, kind }));
     }
 }

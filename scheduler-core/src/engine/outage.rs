@@ -107,7 +107,7 @@ impl Engine {
     /// is heard before others take over what it runs, be it that they were in touch for a lease since then or that the
     /// outage was too short for them to notice.
     pub(super) fn longest_pause(&self) -> Duration {
-        LONGEST_PAUSE.min(self.config.lease / 10)
+        LONGEST_PAUSE.min(self.config.lease.checked_div(10).unwrap_or_default())
     }
 
     /// `sent` is when the call was sent, if it was a turn.
@@ -211,7 +211,7 @@ impl Engine {
 
     fn forget_record(&mut self, store: &StoreName) {
         if let Some(contact) = self.contact(store) {
-            contact.records_in_flight -= 1;
+            contact.records_in_flight = contact.records_in_flight.saturating_sub(1);
         }
     }
 
@@ -219,7 +219,7 @@ impl Engine {
         let turns = halves(turn);
         if let Some(contact) = self.contact(store) {
             let records = turns.iter().filter(|turn| turn.record.is_some()).count();
-            contact.records_in_flight += records.saturating_sub(1);
+            contact.records_in_flight = contact.records_in_flight.saturating_add(records.saturating_sub(1));
         }
         for turn in turns {
             self.send_turn(sent, store.clone(), Arc::new(turn));
@@ -258,8 +258,8 @@ impl Contact {
     /// Begins a pause and says how long it is.
     fn pause(&mut self, now: Now, longest: Duration) -> Duration {
         let pause = pause_after(self.link.failures, longest);
-        self.link.failures += 1;
-        self.link.state = LinkState::Down { retry_at: now.monotonic + pause };
+        self.link.failures = self.link.failures.saturating_add(1);
+        self.link.state = LinkState::Down { retry_at: now.monotonic.saturating_add(pause) };
         pause
     }
 }
@@ -273,7 +273,7 @@ fn is_refusal(error: &StoreError, turn: &Turn) -> bool {
 fn items(turn: &Turn) -> usize {
     let entries = turn.record.as_ref().map_or(0, |record| record.entries.len());
     let moves = turn.settle.as_ref().map_or(0, |settle| settle.moves.len());
-    entries + moves
+    entries.saturating_add(moves)
 }
 
 /// The reports and the moves of a turn as two turns; if it has only one of them, that in halves.

@@ -61,8 +61,8 @@ impl Engine {
         }
         let count = contact.entries.len().min(contact.limits.batch.max(1));
         let entries = contact.entries.drain(..count).collect();
-        contact.records_in_flight += 1;
-        contact.sign_at = now.monotonic + self.config.lease / 3;
+        contact.records_in_flight = contact.records_in_flight.saturating_add(1);
+        contact.sign_at = now.monotonic.saturating_add(self.config.third_of_lease());
         Some(Record { at: contact.time(now), owner: self.config.node.clone(), lease: self.config.lease, entries })
     }
 
@@ -77,7 +77,7 @@ impl Engine {
         let Some(contact) = self.contact(store) else {
             return;
         };
-        contact.records_in_flight -= 1;
+        contact.records_in_flight = contact.records_in_flight.saturating_sub(1);
         contact.hear_time(now, sent, recorded.now);
         contact.hear_due(recorded.next_due);
         let mut removed = BTreeSet::new();

@@ -79,7 +79,7 @@ impl Engine {
     }
 
     fn drain_store(&mut self, now: Now, store: &StoreName) {
-        let until_then = now.monotonic + self.config.lease;
+        let until_then = now.monotonic.saturating_add(self.config.lease);
         // Before the scheduler's last event, whoever has asked for something gets an answer.
         let is_asked = self.state == SchedulerState::ShutDown && self.asked_of(store).next().is_some();
         let node = self.config.node.clone();

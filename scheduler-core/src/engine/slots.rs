@@ -62,7 +62,7 @@ impl Engine {
         let Some(held) = contact.held.get_mut(&start.run) else {
             return;
         };
-        self.last_arrival += 1;
+        self.last_arrival = self.last_arrival.saturating_add(1);
         let place = Place { priority: Reverse(priority), due, arrival: self.last_arrival };
         held.waiting = Some(place);
         let run = held.run.clone();
@@ -171,7 +171,7 @@ impl Contact {
         if self.covered_until <= now.monotonic {
             self.give_back_waiting();
         }
-        self.covered_until = self.covered_until.max(sent + lease);
+        self.covered_until = self.covered_until.max(sent.saturating_add(lease));
     }
 
     /// Withdraws a run that waits, so that it never starts.

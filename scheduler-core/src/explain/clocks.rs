@@ -50,6 +50,10 @@ pub(super) fn around(trigger: &Trigger, at: DateTime<Utc>) -> (Option<Tz>, Optio
     (zone, change)
 }
 
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "seconds of the zone's table, and of an instant that chrono can hold"
+)]
 fn change(zone: Tz, at: DateTime<Utc>, gap: Gap, overlap: Overlap) -> Option<Change> {
     let spans = Spans::of(zone);
     let number = spans.at(at.timestamp());

@@ -50,7 +50,7 @@ impl FireTimes {
         let count = trigger.count(self.first, self.last)?;
         // The first one may be a time that the trigger does not know: one that the user chose.
         let is_chosen = trigger.previous(self.first).ok()? != Some(self.first);
-        Some(count + u64::from(is_chosen))
+        Some(count.saturating_add(u64::from(is_chosen)))
     }
 
     /// Those of the fire times that come before `at`.
@@ -78,10 +78,10 @@ pub(super) fn previous_from(
     at: DateTime<Utc>,
     first: DateTime<Utc>,
 ) -> Result<Option<DateTime<Utc>>, TriggerError> {
-    if at <= first {
-        return Ok(None);
+    match at.checked_sub_signed(TimeDelta::microseconds(1)).filter(|_| at > first) {
+        Some(before) => last_up_to(trigger, before, first).map(Some),
+        None => Ok(None),
     }
-    last_up_to(trigger, at - TimeDelta::microseconds(1), first).map(Some)
 }
 
 /// The last fire time at or before `at`, of those that begin with `first`.

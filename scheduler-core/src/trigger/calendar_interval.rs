@@ -3,9 +3,9 @@
 use super::combine::Budget;
 use super::jitter::Jitter;
 use super::window::{MICROS, Window, ceil_micros, date, floor_micros, instant, is_default, optional_zone};
-use super::zone::Spans;
+use super::zone::{Spans, shown_date};
 use super::{TriggerError, TriggerErrorKind};
-use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc};
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -211,8 +211,8 @@ impl CalendarInterval {
         }
         let today = self.date_of(from);
         let start = self.start.or(self.bound_start).unwrap_or(today);
-        // Two days earlier, for a gap can push a time into a later date.
-        let mut target = today - TimeDelta::days(2);
+        // Earlier, for a gap can push a time into a later date.
+        let mut target = today.checked_sub_days(DAYS_OF_GAP).unwrap_or(today);
         loop {
             let Some(date) = self.on_or_after(start, target, budget)? else { return Ok(None) };
             if date > self.last_date() {
@@ -239,7 +239,8 @@ impl CalendarInterval {
         if to < EARLIEST {
             return Ok(None);
         }
-        let mut target = (self.date_of(to) + TimeDelta::days(2)).min(self.last_date());
+        let today = self.date_of(to);
+        let mut target = today.checked_add_days(DAYS_OF_GAP).unwrap_or(today).min(self.last_date());
         loop {
             let Some(date) = self.on_or_before(start, target, budget)? else { return Ok(None) };
             let at = self.resolve(date, self.time);
@@ -259,14 +260,13 @@ impl CalendarInterval {
     /// The date that the clocks of the zone show, within the years of the calendar.
     fn date_of(&self, micros: i64) -> NaiveDate {
         let utc = instant(micros.clamp(EARLIEST, LATEST));
-        let utc = utc.expect("years 68 to 9999 are chrono's, too");
-        utc.with_timezone(&self.zone()).date_naive()
+        utc.and_then(|utc| shown_date(self.zone(), utc)).expect("years 68 to 9999 are chrono's, too")
     }
 
     /// The first instant, in microseconds, of a time on a date, or the end of the gap that skips it.
     fn resolve(&self, date: NaiveDate, time: u32) -> i64 {
-        let civil = date.and_time(NaiveTime::MIN).and_utc().timestamp() + i64::from(time);
-        Spans::first_at(self.zone(), civil).instant * MICROS
+        let civil = date.and_time(NaiveTime::MIN).and_utc().timestamp().saturating_add(i64::from(time));
+        Spans::first_at(self.zone(), civil).instant.saturating_mul(MICROS)
     }
 
     fn on_or_after(
@@ -314,8 +314,9 @@ impl CalendarInterval {
     fn dates_from(&self, start: NaiveDate, target: NaiveDate) -> Dates<'_> {
         let walks = self.month_end == MonthEnd::Skip && self.months > 0 && self.days > 0;
         // Never too far: a month has at most 31 days.
-        let longest = i64::from(self.months) * 31 + i64::from(self.days);
-        let count = if walks { 0 } else { ((target - start).num_days() / longest).max(0) };
+        let longest = i64::from(self.months).saturating_mul(31).saturating_add(i64::from(self.days));
+        let days = target.signed_duration_since(start).num_days();
+        let count = if walks { 0 } else { days.checked_div(longest).unwrap_or(0).max(0) };
         let mut dates = Dates { interval: self, start, count, date: None };
         dates.date = if count == 0 { Some(start) } else { dates.at(count) };
         if dates.date.is_none() {
@@ -352,10 +353,10 @@ impl Dates<'_> {
             return;
         }
         loop {
-            self.count += 1;
+            self.count = self.count.saturating_add(1);
             self.date = self.at(self.count).filter(|date| date.year() <= LAST_YEAR);
-            let months = i64::from(interval.months) * self.count + i64::from(self.start.year()) * 12;
-            if self.date.is_some() || interval.months == 0 || months > i64::from(LAST_YEAR) * 12 + 12 {
+            let months = i64::from(interval.months).saturating_mul(self.count).saturating_add(months_of(self.start));
+            if self.date.is_some() || interval.months == 0 || months > MOST_MONTHS {
                 return;
             }
         }
@@ -368,8 +369,14 @@ impl Dates<'_> {
     }
 }
 
+/// How many days a gap can push a time into a later date, and a zone's date can differ from that of UTC, taken together.
+const DAYS_OF_GAP: Days = Days::new(2);
+
 /// Nothing fires later, in any calendar trigger.
 const LAST_YEAR: i32 = 9999;
+
+/// The end of that year, in months.
+const MOST_MONTHS: i64 = (LAST_YEAR as i64 + 1) * 12;
 
 const LAST_DATE: NaiveDate = NaiveDate::from_ymd_opt(LAST_YEAR, 12, 31).expect("a date");
 
@@ -379,9 +386,14 @@ const LATEST: i64 = 253_402_300_800 * MICROS - 1;
 /// The year 68, long before any clock; an earlier instant has nothing before it.
 const EARLIEST: i64 = -60_000_000_000 * MICROS;
 
+/// The month, counted from the year 0.
+fn months_of(date: NaiveDate) -> i64 {
+    i64::from(date.year()).saturating_mul(12).saturating_add(i64::from(date.month0()))
+}
+
 fn add_months(date: NaiveDate, months: i64, month_end: MonthEnd) -> Option<NaiveDate> {
-    let months = i64::from(date.year()) * 12 + i64::from(date.month0()) + months;
-    let (year, month) = (i32::try_from(months.div_euclid(12)).ok()?, months.rem_euclid(12) as u32 + 1);
+    let months = months_of(date).saturating_add(months);
+    let (year, month) = (i32::try_from(months.div_euclid(12)).ok()?, (months.rem_euclid(12) as u32).saturating_add(1));
     let exact = NaiveDate::from_ymd_opt(year, month, date.day());
     match month_end {
         MonthEnd::Skip => exact,
@@ -391,10 +403,10 @@ fn add_months(date: NaiveDate, months: i64, month_end: MonthEnd) -> Option<Naive
 
 /// The first month, so many or a multiple of it later, that has the day.
 fn skip_months(date: NaiveDate, months: u32) -> Option<NaiveDate> {
-    let left = (LAST_YEAR - date.year() + 1) * 12;
+    let left = MOST_MONTHS.saturating_sub(months_of(date));
     (1..)
-        .map(|n| n * i64::from(months))
-        .take_while(|&n| n <= i64::from(left))
+        .map(|n: i64| n.saturating_mul(i64::from(months)))
+        .take_while(|&n| n <= left)
         .find_map(|n| add_months(date, n, MonthEnd::Skip))
 }
 

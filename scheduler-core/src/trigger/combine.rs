@@ -51,7 +51,7 @@ impl Budget {
     fn half<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
         let mut half = Self { left: self.left / 2, horizon: self.horizon };
         let done = work(&mut half);
-        self.left -= self.left / 2 - half.left;
+        self.left = self.left.saturating_sub(self.left / 2).saturating_add(half.left);
         done
     }
 
@@ -74,8 +74,8 @@ impl Budget {
         from: DateTime<Utc>,
         found: Option<DateTime<Utc>>,
     ) -> Result<(), TriggerError> {
-        let years = found.map_or(400, |found| (found - from).num_days().unsigned_abs() / 365);
-        self.spend(1 + 8 * years.min(400) as u32)
+        let years = found.map_or(400, |found| found.signed_duration_since(from).num_days().unsigned_abs() / 365);
+        self.spend((years.min(400) as u32).saturating_mul(8).saturating_add(1))
     }
 }
 
@@ -191,30 +191,34 @@ impl And {
 
     pub(super) fn at_or_after(&self, from: DateTime<Utc>, budget: &mut Budget) -> Found {
         let Some(mut at) = self.0.frame.from(from) else { return Ok(None) };
-        let (mut agreed, mut part) = (0, 0);
-        while agreed < self.0.triggers.len() {
-            let Some(next) = self.0.triggers[part].at_or_after(at, budget)? else { return Ok(None) };
+        let mut agreed = 0_usize;
+        for part in self.0.triggers.iter().cycle() {
+            let Some(next) = part.at_or_after(at, budget)? else { return Ok(None) };
             if budget.is_past_horizon(next) {
                 return Ok(None);
             }
-            agreed = if next == at { agreed + 1 } else { 1 };
+            agreed = if next == at { agreed.saturating_add(1) } else { 1 };
             at = next;
-            part = (part + 1) % self.0.triggers.len();
+            if agreed == self.0.triggers.len() {
+                break;
+            }
         }
         Ok(self.0.frame.within(at))
     }
 
     pub(super) fn at_or_before(&self, to: DateTime<Utc>, budget: &mut Budget) -> Found {
         let Some(mut at) = self.0.frame.to(to) else { return Ok(None) };
-        let (mut agreed, mut part) = (0, 0);
-        while agreed < self.0.triggers.len() {
-            let Some(previous) = self.0.triggers[part].at_or_before(at, budget)? else { return Ok(None) };
+        let mut agreed = 0_usize;
+        for part in self.0.triggers.iter().cycle() {
+            let Some(previous) = part.at_or_before(at, budget)? else { return Ok(None) };
             if budget.is_past_horizon(previous) {
                 return Ok(None);
             }
-            agreed = if previous == at { agreed + 1 } else { 1 };
+            agreed = if previous == at { agreed.saturating_add(1) } else { 1 };
             at = previous;
-            part = (part + 1) % self.0.triggers.len();
+            if agreed == self.0.triggers.len() {
+                break;
+            }
         }
         Ok(self.0.frame.within(at))
     }

@@ -1,6 +1,6 @@
 //! One instant.
 
-use super::window::{floor_micros, instant, readable, time};
+use super::window::{MICROS, floor_micros, instant, readable, time};
 use super::zone::Spans;
 use super::{TriggerError, TriggerErrorKind};
 use chrono::{DateTime, NaiveDateTime, TimeZone, Utc};
@@ -55,8 +55,9 @@ impl Date {
         let resolved = Spans::first_at(zone, civil.and_utc().timestamp());
         let subsec = i64::from(civil.and_utc().timestamp_subsec_micros());
         // Past a gap there is no fraction to keep: the first instant after it is a whole second.
-        let micros = resolved.instant * super::window::MICROS + if resolved.exists { subsec } else { 0 };
-        let at = instant(micros).ok_or_else(|| {
+        let fraction = if resolved.exists { subsec } else { 0 };
+        let micros = resolved.instant.checked_mul(MICROS).and_then(|micros| micros.checked_add(fraction));
+        let at = micros.and_then(instant).ok_or_else(|| {
             TriggerError::new(TriggerErrorKind::OutOfRange, format!("date {civil}: outside the years that can be kept"))
         })?;
         Ok(Self { at })

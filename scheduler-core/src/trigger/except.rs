@@ -3,7 +3,7 @@
 use super::combine::{Budget, Found, Frame, FrameForm, Horizon, check_part, frame};
 use super::jitter::Jitter;
 use super::window::{Window, ceil_micros, date, floor_micros, instant, is_default, optional_zone};
-use super::zone::Spans;
+use super::zone::{Spans, shown_date};
 use super::{Custom, Trigger, TriggerError};
 use crate::duration::Spelled;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
@@ -120,7 +120,10 @@ impl Except {
             }
             match self.pause_at(at, budget)? {
                 None => return Ok(self.0.frame.within(at)),
-                Some(pause) => from = pause.until.max(at + TimeDelta::microseconds(1)),
+                Some(pause) => {
+                    let Some(later) = at.checked_add_signed(TimeDelta::microseconds(1)) else { return Ok(None) };
+                    from = pause.until.max(later);
+                }
             }
         }
     }
@@ -134,7 +137,11 @@ impl Except {
             }
             match self.pause_at(at, budget)? {
                 None => return Ok(self.0.frame.within(at)),
-                Some(pause) => to = pause.since.min(at) - TimeDelta::microseconds(1),
+                Some(pause) => {
+                    let since = pause.since.min(at);
+                    let Some(earlier) = since.checked_sub_signed(TimeDelta::microseconds(1)) else { return Ok(None) };
+                    to = earlier;
+                }
             }
         }
     }
@@ -142,8 +149,9 @@ impl Except {
     /// The pause in which an instant lies.
     fn pause_at(&self, at: DateTime<Utc>, budget: &mut Budget) -> Result<Option<Stretch>, TriggerError> {
         let zone = self.0.zone.or(self.0.bound_zone).unwrap_or(Tz::UTC);
-        let date = at.with_timezone(&zone).date_naive();
-        if self.0.dates.binary_search(&date).is_ok() {
+        if let Some(date) = shown_date(zone, at)
+            && self.0.dates.binary_search(&date).is_ok()
+        {
             let begin = |date: NaiveDate| {
                 let civil = date.and_time(NaiveTime::MIN).and_utc().timestamp();
                 DateTime::from_timestamp(Spans::first_at(zone, civil).instant, 0)

@@ -1,7 +1,9 @@
 //! Every so much real time.
 
 use super::jitter::Jitter;
-use super::window::{MICROS, Window, ceil_micros, floor_micros, instant, is_default, optional_time, readable};
+use super::window::{
+    LAST_INSTANT, MICROS, Window, ceil_micros, floor_micros, instant, is_default, optional_time, readable,
+};
 use super::{TriggerError, TriggerErrorKind};
 use crate::duration::Spelled;
 use chrono::{DateTime, TimeZone, Utc};
@@ -206,10 +208,12 @@ impl Interval {
     }
 
     fn origin_from(&self, now: i64) -> i64 {
-        match self.first {
+        let origin = match self.first {
             First::AfterOneInterval => now.saturating_add(self.period.min(LONGEST) as i64),
             First::Now => now,
-        }
+        };
+        // At the end of the calendar there is no later instant.
+        origin.min(LAST_INSTANT)
     }
 
     pub(super) fn waits_for_end(&self) -> bool {
@@ -242,7 +246,9 @@ impl Interval {
             (None, None, _) => Some(self.origin_from(now)),
             (Some(origin), None, Rate::Fixed) => at_or_after(origin, step, now),
             (Some(origin), None, Rate::AfterEnd) => Some(origin.max(now)),
-            (Some(origin), Some(previous), Rate::Fixed) => at_or_after(origin, step, floor_micros(previous) + 1),
+            (Some(origin), Some(previous), Rate::Fixed) => {
+                at_or_after(origin, step, floor_micros(previous).saturating_add(1))
+            }
             (_, Some(previous), _) => floor_micros(previous).checked_add(step),
         };
         Ok(next.filter(|&next| next <= self.window.end).and_then(instant))
@@ -253,7 +259,7 @@ impl Interval {
         let at = floor_micros(at).min(self.window.end);
         let Some(origin) = self.origin().filter(|&origin| origin <= at) else { return Ok(None) };
         Ok(match self.rate {
-            Rate::Fixed => instant(at - (at - origin) % step),
+            Rate::Fixed => at.checked_sub(past_grid(origin, step, at)).and_then(instant),
             // Later ones depend on the ends of runs.
             Rate::AfterEnd => instant(origin),
         })
@@ -266,7 +272,8 @@ impl Interval {
         let (step, origin) = (self.step().ok()?, self.origin()?);
         let last = floor_micros(last).min(self.window.end);
         let Some(first) = at_or_after(origin, step, ceil_micros(first)) else { return Some(0) };
-        Some(if first > last { 0 } else { ((last - first) / step) as u64 + 1 })
+        let periods = last.abs_diff(first).checked_div(step.unsigned_abs())?;
+        Some(if first > last { 0 } else { periods.saturating_add(1) })
     }
 
     pub(super) fn unbound(mut self) -> Self {
@@ -284,10 +291,18 @@ fn at_or_after(origin: i64, step: i64, instant: i64) -> Option<i64> {
     if instant <= origin {
         return Some(origin);
     }
-    let past = instant.checked_sub(origin)?;
-    match past % step {
+    match past_grid(origin, step, instant) {
         0 => Some(instant),
-        over => instant.checked_add(step - over),
+        past => instant.checked_add(step.saturating_sub(past)),
+    }
+}
+
+/// How far an instant lies behind a point of the grid.
+fn past_grid(origin: i64, step: i64, instant: i64) -> i64 {
+    match instant.checked_sub(origin) {
+        Some(past) => past.rem_euclid(step),
+        // Further apart than a number can say; each remainder is less than a period.
+        None => instant.rem_euclid(step).saturating_sub(origin.rem_euclid(step)).rem_euclid(step),
     }
 }
 

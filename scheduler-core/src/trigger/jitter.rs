@@ -43,7 +43,7 @@ impl Jitter {
         let mut hasher = SipHasher13::new();
         hasher.write(&uid.to_le_bytes());
         hasher.write(&fire_time.to_le_bytes());
-        let delay = (u128::from(hasher.finish()) * (u128::from(self.0) + 1)) >> 64;
+        let delay = u128::from(hasher.finish()).saturating_mul(u128::from(self.0).saturating_add(1)) >> 64;
         let room = window.end.saturating_sub(fire_time).max(0) as u64;
         Duration::from_micros((delay as u64).min(room))
     }

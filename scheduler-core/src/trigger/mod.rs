@@ -32,8 +32,13 @@ mod error;
 mod except;
 mod interval;
 mod jitter;
+#[allow(clippy::arithmetic_side_effects, reason = "columns of a text")]
 mod text;
 pub(crate) mod window;
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "seconds of the years that chrono can hold, far from the ends of i64"
+)]
 pub(crate) mod zone;
 
 pub use calendar_interval::{CalendarInterval, MonthEnd};
@@ -53,6 +58,9 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 use window::Window;
+
+/// Two days before 1970, which is where cron expressions begin: no clock shows a day of 1970 earlier.
+const BEFORE_CRON: DateTime<Utc> = DateTime::from_timestamp(-2 * 86_400, 0).expect("a time");
 
 /// Says when a job fires.
 ///
@@ -345,8 +353,7 @@ impl Trigger {
             Self::Interval(interval) => interval.never_fires(),
             Self::Date(_) | Self::Custom(_) => false,
             Self::CalendarInterval(_) | Self::And(_) | Self::Or(_) | Self::Except(_) => {
-                let since = DateTime::UNIX_EPOCH - TimeDelta::days(2);
-                self.is_bound() && matches!(self.at_or_after(since, &mut Budget::full()), Ok(None))
+                self.is_bound() && matches!(self.at_or_after(BEFORE_CRON, &mut Budget::full()), Ok(None))
             }
         }
     }

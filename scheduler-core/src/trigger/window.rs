@@ -5,6 +5,9 @@ use serde::{Deserialize, Deserializer, Serializer};
 
 pub(crate) const MICROS: i64 = 1_000_000;
 
+/// The last instant that can be kept, in microseconds since 1970.
+pub(crate) const LAST_INSTANT: i64 = DateTime::<Utc>::MAX_UTC.timestamp_micros();
+
 /// Microseconds since 1970; what lies between two of them counts as the earlier.
 pub(crate) fn floor_micros(at: DateTime<Utc>) -> i64 {
     at.timestamp_micros()
@@ -13,7 +16,7 @@ pub(crate) fn floor_micros(at: DateTime<Utc>) -> i64 {
 /// Microseconds since 1970; what lies between two of them counts as the later.
 pub(crate) fn ceil_micros(at: DateTime<Utc>) -> i64 {
     let floor = at.timestamp_micros();
-    if at.timestamp_subsec_nanos().is_multiple_of(1000) { floor } else { floor + 1 }
+    if at.timestamp_subsec_nanos().is_multiple_of(1000) { floor } else { floor.saturating_add(1) }
 }
 
 /// The instant, if chrono can hold it (some 262,000 years either way).

@@ -4,7 +4,7 @@
 //! lies a *quiet* stretch in which no civil time is skipped or repeated, however the daylight-saving options stand;
 //! nearly every question is answered there, by one lookup and two comparisons.
 
-use chrono::{DateTime, Offset, TimeZone};
+use chrono::{DateTime, NaiveDate, Offset, TimeZone, Utc};
 use chrono_tz::{GapInfo, TZ_VARIANTS, Tz};
 use std::sync::OnceLock;
 
@@ -147,6 +147,12 @@ fn first_before_the_table(zone: Tz, civil: i64) -> Resolved {
         Some((at, exists)) => Resolved { instant: at.timestamp(), exists },
         None => Resolved { instant: civil, exists: true },
     }
+}
+
+/// The date that the clocks of a zone show; none where the calendar of chrono ends before they could show it.
+pub(crate) fn shown_date(zone: Tz, at: DateTime<Utc>) -> Option<NaiveDate> {
+    let utc = at.naive_utc();
+    utc.checked_add_offset(zone.offset_from_utc_datetime(&utc).fix()).map(|shown| shown.date())
 }
 
 /// Each instant at which the offset of a zone changes, with the offset from there on.

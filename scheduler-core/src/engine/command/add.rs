@@ -233,7 +233,7 @@ impl Engine {
     pub(super) fn added(&mut self, call: CallId, place: usize, result: Result<JobRow, Error>) {
         if let Some(adding) = self.adding.get_mut(&call) {
             adding.results[place] = Some(result);
-            adding.open -= usize::from(adding.open > 0);
+            adding.open = adding.open.saturating_sub(1);
         }
     }
 

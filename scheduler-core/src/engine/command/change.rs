@@ -12,7 +12,9 @@
 //! The job may change between reading and updating; then it is tried anew with what it has become, and this node's claims
 //! give way to that: a job that fires faster than its store answers would be ahead of each try.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 
 use super::{
     Asked,
@@ -23,6 +25,7 @@ use crate::{
     Error, ErrorKind, JobBody, JobChange, JobId, JobRow, JobState, Now, Run, RunId, StoreName, Trigger, Verdict,
     WhenFinished,
     engine::{CallId, Change, Engine, InFlight, Reply, StoreCall, StoreReply},
+    now::later,
     plan::{due_fire_times, due_of},
     store::{StoreError, Update, Updated},
 };
@@ -84,7 +87,7 @@ impl Engine {
                 self.reply(call, Ok(Reply::Job(store, job)));
             }
             Updated::Conflict(job) if changing.tries < TRIES => {
-                changing.tries += 1;
+                changing.tries = changing.tries.saturating_add(1);
                 self.try_change(now, changing, &job);
             }
             Updated::Conflict(job) => self.reply(call, Err(contended(&job.id))),
@@ -229,8 +232,8 @@ fn paused(at: DateTime<Utc>, job: &JobRow) -> Result<Changed, Error> {
         return Err(Error::new(ErrorKind::Job, message));
     }
     // What resuming would fire again, such as a one-shot whose time has come, is not given up.
-    let later = at + TimeDelta::microseconds(1);
-    let resumes_at = job.body.trigger.next(None, later).map_err(|error| trigger_error(&job.id, &error))?;
+    let after = later(at, Duration::from_micros(1));
+    let resumes_at = job.body.trigger.next(None, after).map_err(|error| trigger_error(&job.id, &error))?;
     Ok(Changed { body: None, state: JobState::Paused, next_fire_time: None, goes_on: GoesOn::From(resumes_at) })
 }
 
@@ -262,7 +265,7 @@ pub(super) fn given_up_fire_times(
         (Some(due), Some(from)) => due.before(from, trigger),
         (due, _) => Ok(due),
     });
-    let id = RunId { uid: job.uid, seq: job.last_seq + 1 };
+    let id = RunId { uid: job.uid, seq: job.last_seq.saturating_add(1) };
     Ok(due.map_err(|error| trigger_error(&job.id, &error))?.map(|due| {
         let mut run = due.given_up(id, Verdict::Cancelled, trigger);
         run.error = Some("the job was changed before it ran".to_owned());

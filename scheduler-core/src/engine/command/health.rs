@@ -11,6 +11,7 @@ use crate::{
         Engine, InFlight, SchedulerState,
         contact::{Contact, LinkState, Stop, Trouble},
     },
+    now::earlier,
 };
 
 /// How a scheduler and its stores are.
@@ -130,7 +131,9 @@ impl Engine {
         });
         let silent_for = turns.min().map(|sent| now.monotonic.saturating_sub(sent));
         match silent_for {
-            Some(passed) if passed > self.config.lease / 3 => StoreLink::Silent { since: now.utc - passed },
+            Some(passed) if passed > self.config.third_of_lease() => {
+                StoreLink::Silent { since: earlier(now.utc, passed) }
+            }
             _ if contact.link.heard.is_none() => StoreLink::Untried,
             _ => StoreLink::Up,
         }

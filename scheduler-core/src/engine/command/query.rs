@@ -195,7 +195,7 @@ impl Engine {
         };
         self.mark_removed(&removing.store, None);
         self.notify(now, EventKind::AllJobsRemoved { store: removing.store.clone(), count });
-        removing.count += count;
+        removing.count = removing.count.saturating_add(count);
         match removing.others.pop() {
             Some(next) => {
                 removing.store = next;

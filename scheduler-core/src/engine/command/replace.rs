@@ -75,7 +75,7 @@ impl Engine {
                 self.added(call, place, Ok(*job));
             }
             Updated::Conflict(job) if replacing.tries < TRIES => {
-                replacing.tries += 1;
+                replacing.tries = replacing.tries.saturating_add(1);
                 self.replace(now, replacing, *job);
             }
             Updated::Conflict(job) => self.added(call, place, Err(contended(&job.id))),

@@ -12,7 +12,9 @@
 //! The next claim shows a run that was asked for, and starts it as the overlap policy allows. A run that is to stop and
 //! waits ends with the next claim; if it runs on another node, the store tells that one.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 
 use super::{
     Asked,
@@ -22,6 +24,7 @@ use super::{
 use crate::{
     Error, ErrorKind, EventKind, JobId, JobRow, JobState, Now, Run, RunId, RunState, StoreName, Wait,
     engine::{CallId, Engine, InFlight, Reply, StoreCall, StoreReply, contact::Stop, firing::run_ref},
+    now::later,
     spec::whole_micros,
     store::{Cancelled, StoreError, Update, Updated},
 };
@@ -58,7 +61,7 @@ impl Engine {
         }
         let at = self.time_of(now, &store);
         let mut run = Run::new(
-            RunId { uid: job.uid, seq: job.last_seq + 1 },
+            RunId { uid: job.uid, seq: job.last_seq.saturating_add(1) },
             self.next_request(at),
             RunState::Waiting(Wait::Requested),
         );
@@ -81,7 +84,7 @@ impl Engine {
     /// is repeated.
     fn next_request(&mut self, at: DateTime<Utc>) -> DateTime<Utc> {
         let at = whole_micros(at);
-        let after_last = self.last_request.map(|last| last + TimeDelta::microseconds(1));
+        let after_last = self.last_request.map(|last| later(last, Duration::from_micros(1)));
         let fire_time = after_last.map_or(at, |after| after.max(at));
         self.last_request = Some(fire_time);
         fire_time
@@ -102,7 +105,7 @@ impl Engine {
                 self.notify(now, EventKind::RunQueued(run_ref(&store, &job, &run, run.attempt)));
                 self.reply(call, Ok(Reply::Run(run.id)));
             }
-            Updated::Conflict(job) if tries < TRIES => self.request(now, call, store, &job, tries + 1),
+            Updated::Conflict(job) if tries < TRIES => self.request(now, call, store, &job, tries.saturating_add(1)),
             Updated::Conflict(job) => self.reply(call, Err(contended(&job.id))),
             Updated::Gone => {
                 let message = format!("job `{id}` was removed from store `{store}` before it could be run");

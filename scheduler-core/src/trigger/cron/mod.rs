@@ -1,19 +1,31 @@
 //! Cron: which civil times match, in which zone, and what happens when its clocks are changed.
 
+#[allow(clippy::arithmetic_side_effects, reason = "dates from 1970 to 9999 only")]
 mod calendar;
 mod changes;
+#[allow(clippy::arithmetic_side_effects, reason = "columns and masks")]
 mod crontab;
+#[allow(clippy::arithmetic_side_effects, reason = "masks and their bits")]
 mod describe;
+#[allow(clippy::arithmetic_side_effects, reason = "columns and masks")]
 mod fields;
 mod hints;
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "seconds of the years that chrono can hold, far from the ends of i64"
+)]
 mod next;
 mod options;
+#[allow(clippy::arithmetic_side_effects, reason = "columns of a text, and values within the range of a field")]
 mod parse;
 mod persist;
+#[allow(clippy::arithmetic_side_effects, reason = "masks, and dates from 1970 to 9999 only")]
 mod plan;
+#[allow(clippy::arithmetic_side_effects, reason = "columns and masks")]
 mod quartz;
 #[cfg(feature = "cron")]
 mod schedule;
+#[allow(clippy::arithmetic_side_effects, reason = "columns of a text, and values within the range of a field")]
 mod spread;
 
 pub use changes::{Gap, Overlap};
@@ -22,7 +34,6 @@ pub use fields::CronFields;
 use super::jitter::Jitter;
 use super::window::{Window, readable};
 use super::{TriggerError, TriggerErrorKind};
-use chrono::DateTime;
 use chrono_tz::Tz;
 use options::Options;
 use plan::Plan;
@@ -292,8 +303,7 @@ impl Cron {
     }
 
     pub(super) fn never_fires(&self) -> bool {
-        let start = self.0.options.window.start().unwrap_or(DateTime::UNIX_EPOCH - chrono::TimeDelta::days(2));
-        self.next(None, start).is_none()
+        self.next(None, self.0.options.window.start().unwrap_or(super::BEFORE_CRON)).is_none()
     }
 }
 

@@ -1,0 +1,16 @@
+//! Any row of a job from anywhere, with its runs, at any time: what is asked of it, planned and explained never panics.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use scheduler_core::Verdict;
+
+#[path = "../../scheduler-core/tests/drawn/mod.rs"]
+mod drawn;
+
+fuzz_target!(|bytes: &[u8]| {
+    let mut draw = drawn::Draw(bytes);
+    let (now, at) = (draw.time(), draw.time());
+    let Some(claimed) = draw.claimed() else { return };
+    drawn::ask(&claimed.job.body.trigger, now, at);
+    drawn::decide(&claimed, now, at, Verdict::Coalesced);
+});

@@ -87,7 +87,7 @@ impl StdError for Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The arguments of a job are not what its task takes.
+    /// The arguments of a job are not what its task takes, or could not be read again.
     Arguments,
     /// The scheduler has been started already.
     #[doc(alias = "SchedulerAlreadyRunningError")]

@@ -95,8 +95,9 @@ impl JobSpec {
         self
     }
 
-    /// What the task is called with, as JSON. Defaults to `null`. What cannot be written as JSON is an error when the
-    /// job is added.
+    /// What the task is called with, as JSON. Defaults to `null`. What cannot be written as JSON, or not be read
+    /// again, is an error when the job is added: more than [`NESTING_LIMIT`](crate::NESTING_LIMIT) arrays and objects in each
+    /// other.
     #[doc(alias = "kwargs")]
     pub fn args(mut self, args: impl Serialize) -> Self {
         self.args = serde_json::to_value(args).map_err(|error| error.to_string());

@@ -41,6 +41,10 @@ impl fmt::Debug for Registry {
 
 impl Registry {
     pub(crate) fn add_task(&self, task: Task) -> Result<(), Error> {
+        if task.name().as_str().contains('\0') {
+            let message = format!("task name {:?} contains NUL, which not every store can keep", task.name());
+            return Err(Error::new(ErrorKind::Config, message));
+        }
         let mut tasks = self.tasks.write().unwrap_or_else(PoisonError::into_inner);
         if tasks.contains_key(task.name()) {
             let message = format!("task `{}` is registered already; choose another name", task.name());

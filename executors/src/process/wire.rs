@@ -9,7 +9,10 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use scheduler_core::{CancellationToken, Dispatch, JobId, NodeId, Outcome, RunContext, RunId, StoreName, TaskName};
+use scheduler_core::{
+    CancellationToken, Dispatch, JobId, NESTING_LIMIT, NodeId, Outcome, RunContext, RunId, StoreName, TaskName,
+    is_nested_too_deeply,
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -103,6 +106,11 @@ pub(super) enum WireOutcome {
 impl From<Outcome> for WireOutcome {
     fn from(outcome: Outcome) -> Self {
         match outcome {
+            // Its pool could not read it.
+            Outcome::Ok(value) if is_nested_too_deeply(&value) => Self::Error(format!(
+                "the task succeeded, but the worker cannot tell its result: in it more than {NESTING_LIMIT} arrays and \
+                 objects lie in each other"
+            )),
             Outcome::Ok(value) => Self::Ok(value),
             Outcome::Error(text) => Self::Error(text),
             Outcome::Panicked(text) => Self::Panicked(text),

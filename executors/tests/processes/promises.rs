@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use futures_lite::future::block_on;
-use scheduler_core::{Executor, Outcome};
+use scheduler_core::{Executor, NESTING_LIMIT, Outcome};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -36,6 +36,17 @@ fn a_task_finds_its_arguments_and_its_run() {
             3,
         ]))
     );
+}
+
+#[test]
+fn arguments_and_results_come_as_deep_as_a_scheduler_takes_them() {
+    let pool = pool();
+    let worker = pid(&pool);
+    let deepest = (0..NESTING_LIMIT).fold(Value::Null, |inner, _| json!({ "in": inner }));
+    assert_eq!(outcome(&pool, "echo", &deepest), Outcome::Ok(deepest));
+    let Outcome::Error(text) = outcome(&pool, "digs", NESTING_LIMIT + 1) else { panic!("it came through") };
+    assert!(text.ends_with("in it more than 120 arrays and objects lie in each other"), "{text}");
+    assert_eq!(pid(&pool), worker);
 }
 
 #[test]

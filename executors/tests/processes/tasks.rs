@@ -29,6 +29,7 @@ pub(crate) fn tasks() -> Vec<Task> {
 fn plain() -> Vec<Task> {
     vec![
         blocking("echo", |args: Value| args),
+        blocking("digs", |levels: usize| (0..levels).fold(Value::Null, |inner, _| json!([inner]))),
         blocking("double", |n: u64| n * 2),
         task("waits", || async {
             yield_now().await;

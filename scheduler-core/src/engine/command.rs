@@ -9,6 +9,7 @@
 
 mod add;
 mod change;
+mod form;
 mod health;
 mod prepare;
 mod query;

@@ -37,6 +37,14 @@ fn a_task_that_panics_is_an_error_and_fires_again() {
 }
 
 #[test]
+fn a_task_name_that_no_database_takes_is_refused() {
+    let world = World::new(|builder| builder);
+    let error = world.wait(world.scheduler.add_task(task("a\0b", || async {}))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert_eq!(error.to_string(), "task name \"a\\0b\" contains NUL, which not every store can keep");
+}
+
+#[test]
 fn a_listener_that_panics_is_told_of_and_goes_on_being_called() {
     let world = World::new(|builder| builder);
     world.scheduler.add_listener(EventMask::RUN_SUBMITTED, |event| panic!("event {}", event.seq));

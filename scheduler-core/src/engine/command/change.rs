@@ -18,6 +18,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     Asked,
+    form::{check_arguments, check_trigger},
     prepare::{contended, first_fire_time, not_json, refuse_newer, trigger_error},
     replace::TRIES,
 };
@@ -154,6 +155,7 @@ impl Engine {
         }
         if let Some(args) = &change.args {
             body.args = args.clone().map_err(|error| not_json(&job.id, &error))?;
+            check_arguments(&job.id, &body.args)?;
         }
         if let Some(executor) = &change.executor {
             self.check_executor(executor)?;
@@ -194,6 +196,7 @@ impl Engine {
         job: &JobRow,
     ) -> Result<Changed, Error> {
         body.trigger = trigger.clone().bind(at, self.config.timezone, job.id.as_str());
+        check_trigger(&job.id, &body.trigger)?;
         self.check_fit(store, &job.id, &body)?;
         let first = first_fire_time(&job.id, &body.trigger, at)?;
         let is_paused = job.state == JobState::Paused;

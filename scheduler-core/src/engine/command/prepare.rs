@@ -3,7 +3,10 @@
 use chrono::{DateTime, Utc};
 use siphasher::sip::SipHasher13;
 
-use super::replace::TRIES;
+use super::{
+    form::{check_arguments, check_imported, check_trigger},
+    replace::TRIES,
+};
 use crate::{
     BODY_VERSION, Delivery, Error, ErrorKind, ExecutorName, JobBody, JobId, JobOptions, JobRow, JobSpec, JobState, Now,
     StoreName, TaskName, Totals, Trigger, Uid,
@@ -51,6 +54,7 @@ impl Engine {
         let uid = self.next_uid(now);
         check_id(&job.id)?;
         refuse_newer_version(&job.id, job.job.v)?;
+        check_imported(&job.id, &job.job)?;
         self.check_body(store, &job.id, &job.job)?;
         let at = self.time_of(now, store);
         let mut body = job.job;
@@ -67,6 +71,8 @@ impl Engine {
     fn check_body(&self, store: &StoreName, id: &JobId, body: &JobBody) -> Result<(), Error> {
         self.check_task(&body.task, id)?;
         self.check_executor(&body.executor)?;
+        check_arguments(id, &body.args)?;
+        check_trigger(id, &body.trigger)?;
         self.check_fit(store, id, body)
     }
 

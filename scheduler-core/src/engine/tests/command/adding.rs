@@ -1,11 +1,12 @@
 //! Jobs on their way into a store.
 
-use super::super::script::{Script, at, every, limits, unavailable};
+use super::super::script::{Script, at, every, job, limits, unavailable};
 use crate::{
-    BODY_VERSION, Conflict, ErrorKind, JobChange, JobRow, JobSpec, JobState, Listed, Task, TaskCall, Uid, Verdict,
+    BODY_VERSION, Conflict, ErrorKind, JobChange, JobRow, JobSpec, JobState, Listed, NESTING_LIMIT, Task, TaskCall,
+    Uid, Verdict,
     engine::{Change, Command, ExportedJob, Mode, StoreCall, StoreReply},
     store::{Durability, Inserted, Stamped, StoreError, StoreErrorKind, StoreLimits, Update, Updated},
-    trigger::{Cron, Date, Interval, Trigger},
+    trigger::{Cron, Custom, Date, Interval, Or, Trigger},
 };
 
 use super::*;
@@ -118,6 +119,72 @@ fn what_cannot_run_is_an_error_that_says_what_to_do() {
         assert_eq!(error.kind(), kind, "{spec:?}: {error}");
         assert!(error.to_string().contains(advice), "{error}");
     }
+}
+
+/// A value in which so many arrays lie in each other.
+fn nested(levels: usize) -> serde_json::Value {
+    (0..levels).fold(serde_json::Value::Null, |inner, _| serde_json::json!([inner]))
+}
+
+#[test]
+fn what_could_not_be_read_again_is_refused_before_it_is_written() {
+    let custom = |levels| Trigger::from(Custom::new("mine", nested(levels)));
+    let many = |levels| (0..levels).fold(every(1), |part, _| Or::of([part, every(2)]).unwrap().into());
+    let cases = [
+        (JobSpec::new("work", every(1)).args(nested(NESTING_LIMIT + 1)), ErrorKind::Arguments),
+        (JobSpec::new("work", custom(NESTING_LIMIT)), ErrorKind::Trigger),
+        (JobSpec::new("work", many(NESTING_LIMIT / 2)), ErrorKind::Trigger),
+    ];
+    for (spec, kind) in cases {
+        for durability in [Durability::Volatile, Durability::Durable] {
+            let mut script = Script::with_limits(StoreLimits { durability, ..limits() });
+            let error = script.added_at_once(spec.clone().id("deep")).unwrap_err();
+            assert_eq!(error.kind(), kind, "{error}");
+            assert!(error.to_string().contains("more than 120 arrays and objects"), "{error}");
+        }
+    }
+    // The deepest that are taken can be read.
+    for spec in [
+        JobSpec::new("work", every(1)).args(nested(NESTING_LIMIT)),
+        JobSpec::new("work", custom(NESTING_LIMIT - 1)).first_fire_time(at(1.0)),
+        JobSpec::new("work", many(NESTING_LIMIT / 2 - 1)).first_fire_time(at(1.0)),
+    ] {
+        let mut script = Script::new();
+        script.add(spec.id("deep"));
+        let StoreCall::Insert(_, rows) = script.open_call().clone() else { panic!("it was not written") };
+        let exported =
+            vec![ExportedJob { id: "deep".into(), paused: false, next_fire_time: None, job: rows[0].body.clone() }];
+        let json = serde_json::to_string(&exported).unwrap();
+        let read: Vec<ExportedJob> = serde_json::from_str(&json).unwrap();
+        assert_eq!(read, exported);
+    }
+}
+
+#[test]
+fn an_imported_job_that_could_not_be_read_again_is_refused() {
+    let import = |change: &dyn Fn(&mut crate::JobBody)| {
+        let mut job = job(1, "report", every(10), 10.0).job.body;
+        change(&mut job);
+        let exported = ExportedJob { id: "report".into(), paused: false, next_fire_time: None, job };
+        let mut script = Script::new();
+        script.command(Command::ImportJobs("default".into(), vec![exported], Conflict::Error));
+        script.last_error().to_string()
+    };
+    let deep = nested(NESTING_LIMIT + 1);
+    assert!(import(&|body| body.args = deep.clone()).contains("in its arguments more than 120"));
+    assert!(
+        import(&|body| body.trigger = Custom::new("mine", deep.clone()).into())
+            .contains("trigger: its parts lie so deep")
+    );
+    assert!(
+        import(&|body| drop(body.extra.insert("colour".into(), deep.clone()))).contains("in a field that is not known")
+    );
+    assert_eq!(import(&|body| body.v = 0), "job `report`: its version is 0; the first is 1");
+    assert_eq!(
+        import(&|body| drop(body.options.extra.insert("timeout".into(), 1.into()))),
+        "job `report`: it has `timeout` twice: as itself and among the fields that are not known"
+    );
+    assert!(import(&|body| drop(body.extra.insert("args".into(), 1.into()))).contains("it has `args` twice"));
 }
 
 #[test]

@@ -6,10 +6,11 @@ use serde_json::json;
 
 use super::super::script::{Script, at, every, job};
 use crate::{
-    BODY_VERSION, ErrorKind, JobChange, JobRow, JobState, Listed, Overlap, PartialOptions, Run, WhenFinished,
+    BODY_VERSION, ErrorKind, JobChange, JobRow, JobState, Listed, NESTING_LIMIT, Overlap, PartialOptions, Run,
+    WhenFinished,
     engine::{Change, StoreReply},
     store::{Update, Updated},
-    trigger::{Date, Interval},
+    trigger::{Custom, Date, Interval},
 };
 
 use super::*;
@@ -282,4 +283,22 @@ fn a_job_that_goes_while_it_is_changed_is_not_found() {
     let error = script.last_error();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert_eq!(error.to_string(), "job `report` was removed from store `default` while it was being changed");
+}
+
+#[test]
+fn a_change_to_what_could_not_be_read_again_is_refused() {
+    let deep = (0..=NESTING_LIMIT).fold(json!(null), |inner, _| json!([inner]));
+    for (by, kind) in [
+        (JobChange::default().args(&deep), ErrorKind::Arguments),
+        (JobChange::default().trigger(Custom::new("mine", deep.clone())), ErrorKind::Trigger),
+    ] {
+        let mut script = Script::new();
+        change(&mut script, Change::Modify(by));
+        found(&mut script, &report(10.0));
+        assert_eq!(script.last_error().kind(), kind);
+    }
+    // What an earlier version has taken can still be changed in other ways.
+    let mut old = report(10.0);
+    old.body.args = deep;
+    assert!(modified(&old, JobChange::default().priority(7)).body.is_some());
 }

@@ -111,6 +111,9 @@ pub enum ErrorKind {
     /// The scheduler has not been started.
     #[doc(alias = "SchedulerNotRunningError")]
     NotRunning,
+    /// Code panicked: that of a custom trigger, or the scheduler's own, which is a bug of it. Nothing has been written. If it was
+    /// the loop that panicked, it has ended, and with it the scheduler.
+    Panicked,
     /// The job is quarantined.
     Quarantined,
     /// The store cannot be written to.

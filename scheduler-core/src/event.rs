@@ -64,6 +64,12 @@ pub enum EventKind {
     SchedulerStarted,
     /// The scheduler has shut down; no event follows.
     SchedulerShutdown,
+    /// The scheduler's loop has panicked and ended, which is a bug, in this crate or in the runtime that it was given; no event
+    /// follows. What was running has been told to stop, and is taken over by other nodes when the lease has passed.
+    SchedulerFailed {
+        /// What it panicked with.
+        error: String,
+    },
     /// The scheduler claims no jobs until it is resumed.
     SchedulerPaused,
     /// The scheduler claims jobs again.
@@ -200,6 +206,7 @@ impl EventKind {
         match self {
             Self::SchedulerStarted => EventMask::SCHEDULER_STARTED,
             Self::SchedulerShutdown => EventMask::SCHEDULER_SHUTDOWN,
+            Self::SchedulerFailed { .. } => EventMask::SCHEDULER_FAILED,
             Self::SchedulerPaused => EventMask::SCHEDULER_PAUSED,
             Self::SchedulerResumed => EventMask::SCHEDULER_RESUMED,
             Self::ExecutorAdded(_) => EventMask::EXECUTOR_ADDED,
@@ -310,6 +317,7 @@ masks! {
     26 STORE_RECOVERED, "The calls to a store that failed have gone through.";
     27 LISTENER_FAILED, "A listener panicked.";
     28 RUN_RETRIED, "An attempt of a run failed, and the run is repeated.";
+    33 SCHEDULER_FAILED, "The scheduler's loop has panicked and ended.";
 }
 
 impl EventMask {

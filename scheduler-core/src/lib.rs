@@ -27,6 +27,7 @@ pub mod job;
 pub mod nesting;
 pub mod now;
 pub mod options;
+mod panics;
 pub mod partial_options;
 pub mod plan;
 pub mod retry;

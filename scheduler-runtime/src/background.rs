@@ -150,7 +150,7 @@ impl Background {
     fn wait(&self) {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
-            // A panic of the loop has been printed by the thread itself.
+            // What the loop panicked with is kept for those who ask.
             drop(thread.join());
         }
     }
@@ -181,11 +181,11 @@ impl Blocking {
     ///
     /// # Errors
     ///
-    /// Those of [`Scheduler::start`].
+    /// Those of [`Scheduler::start`]; [`ErrorKind::Panicked`] if the loop has ended by a panic instead.
     pub fn start(&self) -> Result<(), Error> {
         self.background.start()?;
         self.background.wait();
-        Ok(())
+        self.background.scheduler.failure()
     }
 
     /// As [`start`](Self::start), without running jobs until somebody resumes it.
@@ -196,7 +196,7 @@ impl Blocking {
     pub fn start_paused(&self) -> Result<(), Error> {
         self.background.start_paused()?;
         self.background.wait();
-        Ok(())
+        self.background.scheduler.failure()
     }
 }
 

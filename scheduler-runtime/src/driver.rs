@@ -43,7 +43,7 @@ use crate::{
     health::Pulse,
     listen::{Listeners, is_told_of, log_panic},
     registry::Registry,
-    runtime::Runtime,
+    runtime::{Runtime, SystemClock},
 };
 
 /// How many runs are started before others run: on a runtime of one thread, and on one that a host's event loop drives,
@@ -172,8 +172,15 @@ impl Driver {
         self.parts.push(part);
     }
 
-    /// Runs until the engine has shut down, or was never started and nobody is left to start it.
+    /// Runs until the engine has shut down, or was never started and nobody is left to start it. A panic of the loop itself
+    /// is told as its end.
     pub(crate) async fn run(mut self) {
+        if let Err(panic) = panics::contain(Box::pin(self.run_to_end())).await {
+            self.fail(panic);
+        }
+    }
+
+    async fn run_to_end(&mut self) {
         for part in std::mem::take(&mut self.parts) {
             self.command(part);
         }
@@ -184,6 +191,21 @@ impl Driver {
             if self.engine.is_ended() || !self.wait().await {
                 break self.pulse.end();
             }
+        }
+    }
+
+    /// Tells of the end of a loop that has panicked: its engine may be in any state, and is not asked for anything any more. What
+    /// runs cannot renew its lease and is told to stop, since others will take it over.
+    fn fail(&mut self, panic: String) {
+        self.pulse.fail(&panic);
+        self.runs.cancel_all();
+        // The clock of the runtime may be what has panicked.
+        let now = panics::catch(|| self.runtime.now()).unwrap_or_else(|_| SystemClock::now());
+        let event = self.engine.on_panic(now, panic);
+        log(&event);
+        metrics::on_event(&event);
+        for panic in self.listeners.tell(&event) {
+            log_panic(&panic, &event.kind);
         }
     }
 

@@ -2,7 +2,10 @@
 
 use std::{
     pin::pin,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -65,6 +68,9 @@ pub struct Health {
     pub node: Option<NodeId>,
     /// The stores, in the order in which they were added; none if the loop does not answer.
     pub stores: Vec<StoreHealth>,
+    /// What the loop panicked with, if that was its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
 }
 
 /// Whether the loop of a scheduler answers.
@@ -79,7 +85,7 @@ pub enum LoopState {
     Stuck,
     /// It has ended, since the scheduler was shut down.
     Ended,
-    /// It has gone without a shutdown: its runtime has ended, or it has panicked.
+    /// It has gone without a shutdown: its runtime has ended, or it has panicked, which [`Health::failure`] says.
     Gone,
 }
 
@@ -105,7 +111,7 @@ impl Health {
 
     fn without_answer(event_loop: LoopState, quiet_for: Duration) -> Self {
         let state = (event_loop == LoopState::Ended).then_some(SchedulerState::ShutDown);
-        Self { event_loop, quiet_for, state, node: None, stores: Vec::new() }
+        Self { event_loop, quiet_for, state, node: None, stores: Vec::new(), failure: None }
     }
 }
 
@@ -120,15 +126,18 @@ impl Scheduler {
         let event_loop = match select(answer, self.runtime().sleep(PATIENCE)).await {
             Either::Left((Ok(Reply::Health(engine::Health { node, state, stores, .. })), _)) => {
                 let event_loop = LoopState::Answers;
-                return Health { event_loop, quiet_for, state: Some(state), node: Some(node), stores };
+                return Health { event_loop, quiet_for, state: Some(state), node: Some(node), stores, failure: None };
             }
             Either::Left((Err(error), _)) if error.kind() == ErrorKind::ShutDown && self.pulse().has_ended() => {
                 LoopState::Ended
             }
-            Either::Left((Err(error), _)) if error.kind() == ErrorKind::ShutDown => LoopState::Gone,
+            Either::Left((Err(error), _)) if matches!(error.kind(), ErrorKind::ShutDown | ErrorKind::Panicked) => {
+                LoopState::Gone
+            }
             Either::Left(_) | Either::Right(_) => LoopState::Stuck,
         };
-        Health::without_answer(event_loop, quiet_for)
+        let failure = self.pulse().failure().map(str::to_owned);
+        Health { failure, ..Health::without_answer(event_loop, quiet_for) }
     }
 }
 
@@ -138,6 +147,8 @@ pub(crate) struct Pulse {
     /// When it last had nothing left to do, in microseconds of the monotonic clock.
     idle_at: AtomicU64,
     has_ended: AtomicBool,
+    /// What it panicked with.
+    failure: OnceLock<String>,
 }
 
 impl Pulse {
@@ -157,7 +168,18 @@ impl Pulse {
         self.has_ended.store(true, Ordering::Release);
     }
 
-    fn has_ended(&self) -> bool {
+    /// The loop has ended by a panic.
+    pub(crate) fn fail(&self, panic: &str) {
+        // Only the loop says so, and once.
+        drop(self.failure.set(panic.to_owned()));
+    }
+
+    /// What the loop panicked with, if it has.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
         self.has_ended.load(Ordering::Acquire)
     }
 

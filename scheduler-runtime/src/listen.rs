@@ -271,7 +271,8 @@ impl std::error::Error for Missed {}
 /// Whether the panic of a listener at an event of this kind becomes an event. Telling of panics at panics would not end, and
 /// nothing is told after the end.
 pub(crate) fn is_told_of(kind: &EventKind) -> bool {
-    !matches!(kind, EventKind::ListenerFailed { .. } | EventKind::SchedulerShutdown)
+    use EventKind::{ListenerFailed, SchedulerFailed, SchedulerShutdown};
+    !matches!(kind, ListenerFailed { .. } | SchedulerFailed { .. } | SchedulerShutdown)
 }
 
 /// A listener's panic, of which no event tells.

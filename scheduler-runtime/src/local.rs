@@ -107,14 +107,15 @@ impl Local {
     ///
     /// # Errors
     ///
-    /// Those of [`Scheduler::start`], but for [`ErrorKind::AlreadyStarted`].
+    /// Those of [`Scheduler::start`], but for [`ErrorKind::AlreadyStarted`]; [`ErrorKind::Panicked`] if the loop has ended by a
+    /// panic.
     pub fn run(&self) -> Result<(), Error> {
         match self.start() {
             Err(error) if error.kind() == ErrorKind::AlreadyStarted => {}
             started => started?,
         }
         block_on(&*self.runtime, poll_fn(|cx| self.poll(cx)));
-        Ok(())
+        self.scheduler.failure()
     }
 
     /// Starts to run jobs that are due; they run inside later calls.

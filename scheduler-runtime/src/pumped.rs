@@ -208,7 +208,8 @@ impl Pumped {
         self.scheduler.clone()
     }
 
-    /// Whether the scheduler has shut down, so that it need not be pumped any more.
+    /// Whether the scheduler has shut down, so that it need not be pumped any more. If its loop has panicked instead, the event
+    /// [`SchedulerFailed`](scheduler_core::EventKind::SchedulerFailed) told so, and so do the calls of its handle.
     pub fn is_ended(&self) -> bool {
         self.crew.is_over()
     }

@@ -150,12 +150,10 @@ impl Scheduler {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Busy`] if the loop does not take the command.
+    /// [`ErrorKind::Busy`] if the loop does not take the command. If the loop has ended otherwise, so that nothing was waited for
+    /// and nothing given back: [`ErrorKind::Panicked`] if by a panic, [`ErrorKind::ShutDown`] if with its runtime.
     pub async fn shutdown(&self, mode: ShutdownMode) -> Result<(), Error> {
-        match self.done(Command::Shutdown(mode)).await {
-            Err(error) if error.kind() == ErrorKind::ShutDown => Ok(()),
-            result => result,
-        }
+        self.unless_ended(self.done(Command::Shutdown(mode)).await)
     }
 
     /// Asks the scheduler to end and does not wait for that: for tasks and listeners, for whose own end
@@ -164,10 +162,15 @@ impl Scheduler {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Busy`] if the loop does not take the command.
+    /// Those of [`shutdown`](Self::shutdown).
     pub fn begin_shutdown(&self, mode: ShutdownMode) -> Result<(), Error> {
-        match self.post(Command::Shutdown(mode)) {
-            Err(error) if error.kind() == ErrorKind::ShutDown => Ok(()),
+        self.unless_ended(self.post(Command::Shutdown(mode)))
+    }
+
+    /// What is asked of a scheduler that has shut down is done already.
+    fn unless_ended(&self, shut_down: Result<(), Error>) -> Result<(), Error> {
+        match shut_down {
+            Err(error) if error.kind() == ErrorKind::ShutDown && self.pulse().has_ended() => Ok(()),
             result => result,
         }
     }
@@ -364,8 +367,29 @@ impl Scheduler {
 
     pub(crate) async fn call_with(&self, command: Command, attachment: Attachment) -> Result<Reply, Error> {
         let (reply, answer) = oneshot::channel();
-        self.send(Message { command, attachment, reply }).await?;
-        answer.await.unwrap_or_else(|_| Err(gone()))
+        let answer = match self.send(Message { command, attachment, reply }).await {
+            Ok(()) => answer.await.unwrap_or_else(|_| Err(gone())),
+            Err(error) => Err(error),
+        };
+        answer.map_err(|error| if error.kind() == ErrorKind::ShutDown { self.ended(error) } else { error })
+    }
+
+    /// Why there is no loop any more.
+    fn ended(&self, gone: Error) -> Error {
+        self.failure().err().unwrap_or(gone)
+    }
+
+    /// The panic by which the loop has ended, if it has.
+    pub(crate) fn failure(&self) -> Result<(), Error> {
+        match self.pulse().failure() {
+            None => Ok(()),
+            Some(panic) => {
+                let message = format!(
+                    "the scheduler's loop panicked and has ended: {panic}; start the process anew, and report it, for it is a bug"
+                );
+                Err(Error::new(ErrorKind::Panicked, message))
+            }
+        }
     }
 
     /// Sends a command and does not wait for the answer.
@@ -373,7 +397,7 @@ impl Scheduler {
         let (reply, _) = oneshot::channel();
         self.shared.commands.try_send(Message { command, attachment: Attachment::Nothing, reply }).map_err(|error| {
             match error {
-                TrySendError::Closed(_) => gone(),
+                TrySendError::Closed(_) => self.ended(gone()),
                 TrySendError::Full(_) => self.busy(),
             }
         })

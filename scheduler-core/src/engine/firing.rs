@@ -23,6 +23,7 @@ use crate::{
     BODY_VERSION, EventKind, JobId, JobRef, JobRow, JobState, Now, Removal, Run, RunId, RunRef, RunState, StoreName,
     TaskName, Verdict,
     now::later,
+    panics::catch,
     plan::{due_of, plan},
     store::{
         Adopt, Claim, Claimed, ClaimedJob, Entry, Fate, Hold, Move, Report, RunChange, RunReport, Settle,
@@ -185,12 +186,14 @@ impl Engine {
             let reason = format!("this node has no executor `{}`", job.body.executor);
             return self.decline(now, index, job, store_now, reason);
         }
-        match plan(claimed, store_now) {
-            Ok(plan) => plan,
-            Err(error) if error.kind() == TriggerErrorKind::Unresolved => {
+        match catch(|| plan(claimed, store_now)) {
+            Ok(Ok(plan)) => plan,
+            Ok(Err(error)) if error.kind() == TriggerErrorKind::Unresolved => {
                 self.decline(now, index, job, store_now, error.to_string())
             }
-            Err(error) => quarantine(job, format!("trigger: {error}")),
+            Ok(Err(error)) => quarantine(job, format!("trigger: {error}")),
+            // Planning changes nothing of the engine, which goes on without this job.
+            Err(panic) => quarantine(job, format!("planning it panicked: {panic}")),
         }
     }
 

@@ -206,6 +206,13 @@ impl Engine {
         matches!(self.ending, Some(Ending::Over))
     }
 
+    /// The engine's last event, for a driver whose loop ends by a panic: this one's, or the engine's own, which must not be
+    /// asked for anything else then.
+    pub fn on_panic(&mut self, now: Now, error: String) -> Event {
+        self.last_event = self.last_event.saturating_add(1);
+        Event { seq: self.last_event, at: now.utc, kind: EventKind::SchedulerFailed { error } }
+    }
+
     /// What the scheduler is doing.
     pub fn state(&self) -> SchedulerState {
         self.state

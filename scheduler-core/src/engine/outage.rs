@@ -45,7 +45,7 @@ impl Engine {
         let is_answered = error.is_none_or(|error| is_refusal(error, turn));
         match sending {
             Sending::Again if is_answered => outstanding.writes = outstanding.writes.saturating_sub(1),
-            Sending::First if is_write && !is_answered => outstanding.writes += 1,
+            Sending::First if is_write && !is_answered => outstanding.writes = outstanding.writes.saturating_add(1),
             Sending::First | Sending::Again => {}
         }
         if turn.claim.is_some() && (error.is_none() || !is_answered) {

@@ -1,6 +1,7 @@
 //! Triggers written by users.
 
 use super::{TriggerError, TriggerErrorKind};
+use crate::panics;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -136,21 +137,13 @@ impl Custom {
         match catch_unwind(AssertUnwindSafe(|| code(implementation.as_ref()))) {
             Ok(Ok(time)) => Ok(time),
             Ok(Err(text)) => Err(self.error(TriggerErrorKind::Custom, text)),
-            Err(panic) => Err(self.error(TriggerErrorKind::Panicked, format!("panicked: {}", panic_text(&*panic)))),
+            Err(panic) => Err(self.error(TriggerErrorKind::Panicked, format!("panicked: {}", panics::text(&*panic)))),
         }
     }
 
     fn error(&self, kind: TriggerErrorKind, text: impl fmt::Display) -> TriggerError {
         TriggerError::new(kind, format!("custom trigger `{}`: {text}", self.name))
     }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no text")
 }
 
 impl PartialEq for Custom {

@@ -22,6 +22,9 @@ pub(super) fn log(event: &Event) {
     match &event.kind {
         EventKind::SchedulerStarted => log!(info, seq, "scheduler started"),
         EventKind::SchedulerShutdown => log!(info, seq, "scheduler shut down"),
+        EventKind::SchedulerFailed { error } => {
+            log!(error, seq, error, "the scheduler's loop panicked and has ended; start the process anew");
+        }
         EventKind::SchedulerPaused => log!(info, seq, "scheduler paused"),
         EventKind::SchedulerResumed => log!(info, seq, "scheduler resumed"),
         EventKind::StoreFailed { store, error, retry_in: Some(retry_in) } => {

@@ -43,6 +43,11 @@ impl Runs {
         self.running.len() > 1
     }
 
+    /// Tells all of them to stop.
+    pub(super) fn cancel_all(&self) {
+        self.running.values().for_each(|(_, token)| token.cancel());
+    }
+
     pub(super) fn cancel(&self, run: RunId) {
         if let Some((_, token)) = self.running.get(&run) {
             token.cancel();

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,9 +30,8 @@ use super::clock::{instant, instant_after};
 /// # });
 /// ```
 ///
-/// # Panics
-///
-/// When first polled, if the system cannot start the timer's thread.
+/// If the system cannot start that thread, a sleep counts the time on the thread that polls it, which it holds for a
+/// millisecond each time, and tries again to start it. That is logged.
 #[derive(Debug)]
 #[must_use = "a future does nothing unless it is polled"]
 pub struct Sleep {
@@ -66,8 +66,10 @@ impl Future for Sleep {
         if deadline <= instant() {
             return Poll::Ready(());
         }
-        let waker = context.waker().clone();
-        self.ticket = Some(self.timer.enter(deadline, self.ticket, waker));
+        match self.timer.enter(deadline, self.ticket, context.waker().clone()) {
+            Some(ticket) => self.ticket = Some(ticket),
+            None => context.waker().wake_by_ref(),
+        }
         Poll::Pending
     }
 }
@@ -85,8 +87,12 @@ struct Timer {
     agenda: Mutex<Agenda>,
     /// Tells the thread that an earlier deadline has entered.
     earlier: Condvar,
-    thread: Once,
+    /// Starts the thread.
+    start: fn(&'static Self) -> io::Result<()>,
 }
+
+/// How long a sleep holds the thread that polls it where the timer has none of its own: hardly felt, and hardly a load.
+const NAP: Duration = Duration::from_millis(1);
 
 #[derive(Debug)]
 struct Agenda {
@@ -94,26 +100,44 @@ struct Agenda {
     tickets: u64,
     /// When the thread looks here again without being told; None: not at all.
     looks_again: Option<Instant>,
+    service: Service,
+}
+
+/// Whether the timer has its thread.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Service {
+    NotStarted,
+    Refused,
+    Started,
 }
 
 impl Timer {
     const fn new() -> Self {
-        Self {
-            agenda: Mutex::new(Agenda { sleepers: BTreeMap::new(), tickets: 0, looks_again: None }),
-            earlier: Condvar::new(),
-            thread: Once::new(),
-        }
+        Self::started_by(|timer| {
+            thread::Builder::new().name("scheduler-timer".to_owned()).spawn(|| timer.run()).map(drop)
+        })
     }
 
-    fn enter(&'static self, deadline: Instant, ticket: Option<u64>, waker: Waker) -> u64 {
-        self.thread.call_once(|| {
-            thread::Builder::new()
-                .name("scheduler-timer".to_owned())
-                .spawn(|| self.run())
-                .expect("the system can start one more thread, for the timer");
-        });
+    const fn started_by(start: fn(&'static Self) -> io::Result<()>) -> Self {
+        let agenda = Agenda { sleepers: BTreeMap::new(), tickets: 0, looks_again: None, service: Service::NotStarted };
+        Self { agenda: Mutex::new(agenda), earlier: Condvar::new(), start }
+    }
 
+    /// Notes who is to be woken then. None if there is no thread for that, after a nap.
+    fn enter(&'static self, deadline: Instant, ticket: Option<u64>, waker: Waker) -> Option<u64> {
         let mut agenda = self.agenda();
+        if agenda.service != Service::Started
+            && let Err(error) = (self.start)(self)
+        {
+            let is_news = std::mem::replace(&mut agenda.service, Service::Refused) == Service::NotStarted;
+            if is_news {
+                tracing::error!(target: "apscheduler", %error, "the system starts no thread for the timer; sleeps hold their threads");
+            }
+            let nap = deadline.saturating_duration_since(instant()).min(NAP);
+            drop(self.earlier.wait_timeout(agenda, nap));
+            return None;
+        }
+        agenda.service = Service::Started;
         let ticket = ticket.unwrap_or_else(|| {
             agenda.tickets += 1;
             agenda.tickets
@@ -126,7 +150,7 @@ impl Timer {
         drop(agenda);
         // A waker may run any code when it is dropped; none of it runs under the lock.
         drop(replaced);
-        ticket
+        Some(ticket)
     }
 
     fn leave(&self, deadline: Instant, ticket: u64) {
@@ -159,7 +183,12 @@ impl Timer {
     fn wait<'a>(&self, agenda: MutexGuard<'a, Agenda>, now: Instant) -> MutexGuard<'a, Agenda> {
         match agenda.looks_again {
             None => self.earlier.wait(agenda).unwrap_or_else(PoisonError::into_inner),
-            Some(then) => self.earlier.wait_timeout(agenda, then - now).unwrap_or_else(PoisonError::into_inner).0,
+            Some(then) => {
+                self.earlier
+                    .wait_timeout(agenda, then.saturating_duration_since(now))
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0
+            }
         }
     }
 
@@ -171,12 +200,12 @@ impl Timer {
 
 /// Linux may end a thread's waits up to 50 us late, to join wake-ups; here that is half of all lateness.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn be_punctual() -> std::io::Result<()> {
+fn be_punctual() -> io::Result<()> {
     Ok(rustix::thread::set_current_timer_slack(Some(std::num::NonZeroU64::MIN))?)
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn be_punctual() -> std::io::Result<()> {
+fn be_punctual() -> io::Result<()> {
     Ok(())
 }
 
@@ -263,6 +292,18 @@ mod tests {
         while poll(&mut sound, &waker).is_pending() {
             wakes.recv_timeout(DEADLINE).expect("the timer wakes this sleep");
         }
+    }
+
+    #[test]
+    fn a_sleep_ends_where_the_system_starts_no_thread() {
+        let timer: &Timer = Box::leak(Box::new(Timer::started_by(|_| Err(io::Error::from(io::ErrorKind::WouldBlock)))));
+        let mut sleep = Sleep::on(timer, Duration::from_millis(5));
+        let (woken, wakes) = std::sync::mpsc::channel();
+        let waker = Waker::from(Arc::new(Tell(woken)));
+        while poll(&mut sleep, &waker).is_pending() {
+            wakes.try_recv().expect("it asks to be polled again");
+        }
+        assert!(sleep.deadline.unwrap() <= instant());
     }
 
     /// A timer of this test's own; the thread that it starts ends with the process.

@@ -18,6 +18,7 @@ mod listeners;
 mod listing;
 mod local;
 mod metrics;
+mod panics;
 mod pumped;
 mod runs;
 mod scheduled;

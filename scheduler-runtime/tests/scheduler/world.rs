@@ -129,6 +129,7 @@ fn what(kind: &EventKind) -> String {
     match kind {
         EventKind::SchedulerStarted => "started".to_owned(),
         EventKind::SchedulerShutdown => "shut down".to_owned(),
+        EventKind::SchedulerFailed { error } => format!("failed: {error}"),
         EventKind::SchedulerPaused => "paused".to_owned(),
         EventKind::SchedulerResumed => "resumed".to_owned(),
         EventKind::ExecutorAdded(name) => format!("executor {name} added"),

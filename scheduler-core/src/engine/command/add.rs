@@ -14,10 +14,11 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use super::{Asked, readable, replace::Replacing};
+use super::{Asked, prepare::panicked, readable, replace::Replacing};
 use crate::{
     Conflict, Error, ErrorKind, EventKind, JobRow, JobSpec, Listed, Now, StoreName,
     engine::{CallId, Engine, ExportedJob, InFlight, Reply, StoreCall, StoreReply, firing::job_ref},
+    panics::catch,
     store::{Inserted, StoreError, StoreErrorKind},
 };
 
@@ -85,7 +86,10 @@ impl Engine {
         let mut results = vec![None; items.len()];
         let mut unsent = VecDeque::with_capacity(items.len());
         for (place, item) in items.into_iter().enumerate() {
-            match prepare(self, item) {
+            // Preparing a job changes nothing of the engine but the last uid.
+            match catch(|| prepare(self, item))
+                .unwrap_or_else(|panic| Err(panicked("the job that was to be added", &panic)))
+            {
                 Ok((row, conflict)) => unsent.push_back((row, (place, conflict))),
                 Err(error) => results[place] = Some(Err(error)),
             }

@@ -19,7 +19,7 @@ use chrono::{DateTime, Utc};
 use super::{
     Asked,
     form::{check_arguments, check_trigger},
-    prepare::{contended, first_fire_time, not_json, refuse_newer, trigger_error},
+    prepare::{contended, first_fire_time, not_json, panicked, refuse_newer, trigger_error},
     replace::TRIES,
 };
 use crate::{
@@ -27,6 +27,7 @@ use crate::{
     WhenFinished,
     engine::{CallId, Change, Engine, InFlight, Reply, StoreCall, StoreReply},
     now::later,
+    panics::catch,
     plan::{due_fire_times, due_of},
     store::{StoreError, Update, Updated},
 };
@@ -64,7 +65,8 @@ impl Engine {
 
     fn try_change(&mut self, now: Now, changing: Changing, job: &JobRow) {
         let at = self.time_of(now, &changing.store);
-        match self.update_for(at, &changing.store, &changing.change, job) {
+        let update = catch(|| self.update_for(at, &changing.store, &changing.change, job));
+        match update.unwrap_or_else(|panic| Err(panicked(&format!("job `{}`", job.id), &panic))) {
             Ok(Some(update)) => {
                 let store = changing.store.clone();
                 let call = StoreCall::Update(at, Box::new(update));

@@ -164,6 +164,11 @@ pub(super) fn trigger_error(id: &JobId, error: &TriggerError) -> Error {
     Error::new(ErrorKind::Trigger, format!("job `{id}`: trigger: {error}")).with_source(error.clone())
 }
 
+/// The error of a step that panicked over a job.
+pub(super) fn panicked(what: &str, panic: &str) -> Error {
+    Error::new(ErrorKind::Panicked, format!("{what}: looking at it panicked: {panic}; nothing has been written"))
+}
+
 pub(super) fn contended(id: &JobId) -> Error {
     let message = format!("job `{id}` was changed by others {TRIES} times while this change was tried; try again");
     Error::new(ErrorKind::Busy, message)

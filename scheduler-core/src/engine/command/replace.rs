@@ -12,11 +12,12 @@ use super::{
     Asked,
     add::Inserting,
     change::{earliest, given_up_fire_times},
-    prepare::{contended, refuse_newer},
+    prepare::{contended, panicked, refuse_newer},
 };
 use crate::{
     Conflict, Error, JobBody, JobRow, JobState, Now, StoreName,
     engine::{CallId, Engine, InFlight, StoreCall, StoreReply},
+    panics::catch,
     plan::due_of,
     store::{StoreError, StoreErrorKind, Update, Updated},
 };
@@ -37,10 +38,11 @@ pub(in crate::engine) struct Replacing {
 impl Engine {
     pub(super) fn replace(&mut self, now: Now, replacing: Replacing, existing: JobRow) {
         let at = self.time_of(now, &replacing.store);
-        match replacement(at, &replacing.new, &existing) {
+        let update = catch(|| replacement(at, &replacing.new, &existing));
+        match update.unwrap_or_else(|panic| Err(panicked(&format!("job `{}`", existing.id), &panic))) {
             Ok(None) => self.added(replacing.call, replacing.place, Ok(existing)),
             Ok(Some(update)) => {
-                self.count_replacing(replacing.call, |count| count + 1);
+                self.count_replacing(replacing.call, |count| count.saturating_add(1));
                 let store = replacing.store.clone();
                 let call = StoreCall::Update(at, Box::new(update));
                 self.call_store(store, call, InFlight::Asked(Asked::Replace(replacing)));

@@ -5,6 +5,7 @@ mod firing;
 mod lease;
 mod limits;
 mod outage;
+mod panics;
 mod retry;
 pub(crate) mod script;
 mod shutdown;

@@ -37,7 +37,7 @@ pub(crate) struct Script {
     open: Vec<(OpId, StoreCall)>,
     lines: Vec<String>,
     last_call: u64,
-    last_reply: Option<Result<Reply, Error>>,
+    pub(crate) last_reply: Option<Result<Reply, Error>>,
 }
 
 /// An instant so many seconds after the beginning.

@@ -34,7 +34,7 @@ impl Spawn {
         Self::default()
     }
 
-    /// At most this many runs at once on this node, and at least one; further ones wait at the scheduler, those of a
+    /// At most this many runs at once on this node, and at least one (0 counts as 1); further ones wait at the scheduler, those of a
     /// higher priority first. Defaults to none: any number.
     #[doc(alias = "max_workers")]
     #[must_use]

@@ -46,7 +46,7 @@ impl ThreadPool {
         Self { threads: 10, name: "apscheduler".to_owned(), stack_size: None, queue: Arc::default() }
     }
 
-    /// At most this many threads, and at least one. Defaults to 10, as in APScheduler.
+    /// At most this many threads, and at least one: 0 counts as 1. Defaults to 10, as in APScheduler.
     #[doc(alias = "max_workers")]
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {

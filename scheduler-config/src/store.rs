@@ -149,7 +149,9 @@ impl StoreConfig {
                 refuse("`poll`: a mongodb store cannot do without; give a duration".to_owned())
             }
             None => match self.zero() {
-                Some(name) => refuse(format!("`{name}` is zero; give more, or leave it out for the store's own")),
+                Some(name) => refuse(format!(
+                    "`{name}` is zero or less than a millisecond; give more, or leave it out for the store's own"
+                )),
                 None => Ok(()),
             },
         }
@@ -157,11 +159,12 @@ impl StoreConfig {
 
     /// An option with which the store could not work, or would ask without a pause.
     fn zero(&self) -> Option<&'static str> {
+        let is_short = |given: Option<Duration>| given.is_some_and(|given| given < Duration::from_millis(1));
         let zeros = [
-            ("poll", self.poll == Some(Some(Duration::ZERO))),
+            ("poll", is_short(self.poll.flatten())),
             ("payload_limit", self.payload_limit == Some(0)),
             ("max_connections", self.max_connections == Some(0)),
-            ("timeout", self.timeout == Some(Duration::ZERO)),
+            ("timeout", is_short(self.timeout)),
         ];
         zeros.into_iter().find_map(|(name, is_zero)| is_zero.then_some(name))
     }

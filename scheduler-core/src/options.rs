@@ -21,14 +21,14 @@ use crate::Retry;
 #[serde(default)]
 #[non_exhaustive]
 pub struct JobOptions {
-    /// How late a fire time may be settled and still run; in seconds in the persisted form.
-    /// Defaults to none: it runs however late. APScheduler 3 drops a run that is later than one second,
+    /// How late a fire time may be settled and still run; in seconds in the persisted form. At least 1 ms: each run is a
+    /// little later than its fire time, by what the machine and the store need. Defaults to none: it runs however late. APScheduler 3 drops a run that is later than one second,
     /// which is its users' first complaint.
     #[serde(with = "seconds", skip_serializing_if = "Option::is_none")]
     pub misfire_grace_time: Option<Duration>,
     /// Which of several fire times that are due at once run. Defaults to [`Coalesce::Latest`].
     pub coalesce: Coalesce,
-    /// How many runs of the job may be running at once, counted over all nodes. Defaults to 1.
+    /// How many runs of the job may be running at once, counted over all nodes. From 1 to 4,294,967,295. Defaults to 1.
     pub max_instances: NonZeroU32,
     /// What becomes of a fire time when `max_instances` are running. Defaults to [`Overlap::Skip`].
     pub overlap: Overlap,
@@ -39,7 +39,7 @@ pub struct JobOptions {
     /// its token is cancelled, an async task that goes on is dropped, and a process is killed; a blocking task has to look
     /// at its token. However such an attempt ends, it has timed out, unless it returns normally after all, which counts.
     /// A timeout strikes whether the store answers or not, and also while the scheduler is paused or shuts down.
-    /// Defaults to none.
+    /// At least 1 ms. Defaults to none.
     #[serde(with = "seconds", skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
     /// Whether and how a failed run is repeated: it waits in the store and starts as the next attempt for the same fire
@@ -53,7 +53,7 @@ pub struct JobOptions {
     /// due for longest. Defaults to 0.
     #[serde(skip_serializing_if = "is_zero")]
     pub priority: i32,
-    /// How many ended runs the store keeps, newest first. Defaults to 100. Totals are kept for ever.
+    /// How many ended runs the store keeps, newest first; 0 keeps none of them. Defaults to 100. Totals are kept for ever.
     pub history: u32,
     /// What becomes of the job after its last fire time. Defaults to [`WhenFinished::Remove`].
     pub when_finished: WhenFinished,
@@ -77,6 +77,57 @@ impl Default for JobOptions {
             when_finished: WhenFinished::Remove,
             extra: Map::new(),
         }
+    }
+}
+
+/// The shortest time that an option may be given: below it, it would only say that no run is ever in time.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+impl JobOptions {
+    /// Whether each option is within its range.
+    ///
+    /// Asked when a job is written. What an earlier version has stored is read, whatever it is, and means what it did: with
+    /// a timeout of zero each attempt times out, with a misfire grace time of zero each fire time is missed.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use scheduler_core::JobOptions;
+    ///
+    /// let options = JobOptions { timeout: Some(Duration::ZERO), ..JobOptions::default() };
+    /// assert_eq!(options.check().unwrap_err(), "`timeout` of 0ns: at least 1ms, or none for no limit");
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The option and its range.
+    pub fn check(&self) -> Result<(), String> {
+        check_grace(self.misfire_grace_time)?;
+        check_timeout(self.timeout)?;
+        self.retry.as_ref().map_or(Ok(()), |retry| retry.check())
+    }
+}
+
+pub(crate) fn check_grace(grace: Option<Duration>) -> Result<(), String> {
+    match grace.filter(|grace| *grace < SHORTEST) {
+        Some(grace) => {
+            Err(format!("`misfire_grace_time` of {grace:?}: at least {SHORTEST:?}, or none for any lateness"))
+        }
+        None => Ok(()),
+    }
+}
+
+pub(crate) fn check_timeout(timeout: Option<Duration>) -> Result<(), String> {
+    match timeout.filter(|timeout| *timeout < SHORTEST) {
+        Some(timeout) => Err(format!("`timeout` of {timeout:?}: at least {SHORTEST:?}, or none for no limit")),
+        None => Ok(()),
+    }
+}
+
+pub(crate) fn check_max_instances(n: u32) -> Result<(), String> {
+    if n > 0 {
+        Ok(())
+    } else {
+        Err("`max_instances` of 0: at least 1; to keep a job from running, pause it".to_owned())
     }
 }
 
@@ -108,7 +159,7 @@ pub enum Coalesce {
 pub enum Overlap {
     /// It is given up and ends as [`Verdict::Skipped`](crate::Verdict::Skipped).
     Skip,
-    /// It waits for a free slot; at most this many wait, further ones are skipped.
+    /// It waits for a free slot; at most this many wait, further ones are skipped. With 0 none waits, as with `Skip`.
     Queue(u32),
     /// It runs all the same: `max_instances` does not count.
     Allow,

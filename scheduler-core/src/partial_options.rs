@@ -7,7 +7,11 @@ use serde::{
     de::{self, IntoDeserializer},
 };
 
-use crate::{Coalesce, Delivery, JobChange, JobOptions, JobSpec, Overlap, Retry, WhenFinished, duration, retry};
+use crate::{
+    Coalesce, Delivery, JobChange, JobOptions, JobSpec, Overlap, Retry, WhenFinished, duration,
+    options::{check_grace, check_max_instances, check_timeout},
+    retry,
+};
 
 /// Options of which some are given: a scheduler's job defaults, or the changes to a job.
 ///
@@ -41,17 +45,17 @@ use crate::{Coalesce, Delivery, JobChange, JobOptions, JobSpec, Overlap, Retry, 
 #[serde(default, deny_unknown_fields)]
 #[doc(alias = "job_defaults")]
 pub struct PartialOptions {
-    #[serde(with = "duration::or_none", skip_serializing_if = "Option::is_none")]
+    #[serde(with = "grace", skip_serializing_if = "Option::is_none")]
     misfire_grace_time: Option<Option<Duration>>,
     #[serde(deserialize_with = "coalesce", skip_serializing_if = "Option::is_none")]
     coalesce: Option<Coalesce>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_instances: Option<NonZeroU32>,
+    #[serde(deserialize_with = "max_instances", skip_serializing_if = "Option::is_none")]
+    max_instances: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     overlap: Option<Overlap>,
     #[serde(skip_serializing_if = "Option::is_none")]
     delivery: Option<Delivery>,
-    #[serde(with = "duration::or_none", skip_serializing_if = "Option::is_none")]
+    #[serde(with = "timeout", skip_serializing_if = "Option::is_none")]
     timeout: Option<Option<Duration>>,
     #[serde(with = "retry::or_none", skip_serializing_if = "Option::is_none")]
     retry: Option<Option<Box<Retry>>>,
@@ -76,9 +80,9 @@ impl PartialOptions {
         self
     }
 
-    /// See [`JobOptions::max_instances`]; 0 counts as 1.
+    /// See [`JobOptions::max_instances`]; 0 is an error when the job is added or the scheduler built.
     pub fn max_instances(mut self, n: u32) -> Self {
-        self.max_instances = Some(NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN));
+        self.max_instances = Some(n);
         self
     }
 
@@ -124,6 +128,25 @@ impl PartialOptions {
         self
     }
 
+    /// Whether each option that is given is within its range; see [`JobOptions`]. Asked when a job is added or changed, and
+    /// when a scheduler is built.
+    ///
+    /// ```
+    /// use scheduler_core::PartialOptions;
+    /// let error = PartialOptions::default().max_instances(0).check().unwrap_err();
+    /// assert_eq!(error, "`max_instances` of 0: at least 1; to keep a job from running, pause it");
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The option and its range.
+    pub fn check(&self) -> Result<(), String> {
+        check_grace(self.misfire_grace_time.flatten())?;
+        check_timeout(self.timeout.flatten())?;
+        self.max_instances.map_or(Ok(()), check_max_instances)?;
+        self.retry.iter().flatten().try_for_each(|retry| retry.check())
+    }
+
     /// The given options, with those that are set here in their place.
     pub fn over(&self, mut options: JobOptions) -> JobOptions {
         fn set<T: Clone>(to: &mut T, from: &Option<T>) {
@@ -133,7 +156,7 @@ impl PartialOptions {
         }
         set(&mut options.misfire_grace_time, &self.misfire_grace_time);
         set(&mut options.coalesce, &self.coalesce);
-        set(&mut options.max_instances, &self.max_instances);
+        set(&mut options.max_instances, &self.max_instances.map(|n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN)));
         set(&mut options.overlap, &self.overlap);
         set(&mut options.delivery, &self.delivery);
         set(&mut options.timeout, &self.timeout);
@@ -143,6 +166,43 @@ impl PartialOptions {
         set(&mut options.when_finished, &self.when_finished);
         options
     }
+}
+
+/// A duration, or none, within the range of its option.
+macro_rules! within_range {
+    ($name:ident, $check:ident) => {
+        mod $name {
+            use std::time::Duration;
+
+            use serde::{Deserializer, Serializer, de::Error};
+
+            use super::{duration::or_none, $check};
+
+            pub(super) fn serialize<S: Serializer>(
+                given: &Option<Option<Duration>>,
+                serializer: S,
+            ) -> Result<S::Ok, S::Error> {
+                or_none::serialize(given, serializer)
+            }
+
+            pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+                deserializer: D,
+            ) -> Result<Option<Option<Duration>>, D::Error> {
+                let given = or_none::deserialize(deserializer)?;
+                $check(given.flatten()).map_err(D::Error::custom)?;
+                Ok(given)
+            }
+        }
+    };
+}
+
+within_range!(grace, check_grace);
+within_range!(timeout, check_timeout);
+
+fn max_instances<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let n = u32::deserialize(deserializer)?;
+    check_max_instances(n).map_err(de::Error::custom)?;
+    Ok(Some(n))
 }
 
 /// A policy by its name, or as APScheduler has it.
@@ -184,7 +244,7 @@ macro_rules! option_setters {
                 self
             }
 
-            /// How many runs may be running at once, 0 counting as 1; see [`JobOptions::max_instances`].
+            /// How many runs may be running at once, at least 1; see [`JobOptions::max_instances`].
             pub fn max_instances(mut self, n: u32) -> Self {
                 self.options = self.options.max_instances(n);
                 self
@@ -292,7 +352,11 @@ mod tests {
     fn what_is_not_understood_is_refused_by_its_name() {
         let cases = [
             (json!({"max_instance": 3}), "unknown field `max_instance`, expected one of `misfire_grace_time`"),
-            (json!({"max_instances": 0}), "invalid value: integer `0`, expected a nonzero u32"),
+            (json!({"max_instances": 0}), "`max_instances` of 0: at least 1"),
+            (json!({"max_instances": -1}), "invalid value: integer `-1`, expected u32"),
+            (json!({"timeout": 0}), "`timeout` of 0ns: at least 1ms, or none for no limit"),
+            (json!({"misfire_grace_time": "0.00001s"}), "`misfire_grace_time` of 10µs: at least 1ms"),
+            (json!({"retry": {"attempts": 0}}), "invalid value: integer `0`, expected a nonzero u32"),
             (json!({"timeout": "ten minutes"}), "`ten minutes` is no duration; write it as in 1d 2h 3m 4.5s or 250ms"),
             (json!({"timeout": -1}), "-1 is not a number of seconds from 0"),
             (json!({"timeout": true}), "invalid type: boolean `true`, expected a duration"),

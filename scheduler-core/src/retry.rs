@@ -29,7 +29,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Retry {
-    attempts: NonZeroU32,
+    /// 0 counts as 1.
+    attempts: u32,
     #[serde(with = "crate::options::exact_seconds")]
     first: Duration,
     factor: f64,
@@ -43,7 +44,7 @@ impl Default for Retry {
     /// Three attempts with the defaults of the methods below.
     fn default() -> Self {
         Self {
-            attempts: NonZeroU32::MIN.saturating_add(2),
+            attempts: 3,
             first: Duration::from_secs(1),
             factor: 2.0,
             cap: Duration::from_secs(300),
@@ -54,12 +55,13 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// At most this many attempts, the first one included; 0 counts as 1.
+    /// At most this many attempts, the first one included: at least 1, which repeats nothing. 0 is an error when the job is
+    /// added.
     pub fn attempts(attempts: u32) -> Self {
-        Self { attempts: NonZeroU32::new(attempts).unwrap_or(NonZeroU32::MIN), ..Self::default() }
+        Self { attempts, ..Self::default() }
     }
 
-    /// The pause after the first failure. Defaults to 1 s.
+    /// The pause after the first failure; zero repeats at once. Defaults to 1 s.
     pub fn backoff(mut self, first: Duration) -> Self {
         self.first = first;
         self
@@ -72,13 +74,14 @@ impl Retry {
         self
     }
 
-    /// The longest pause. Defaults to five minutes.
+    /// The longest pause; also the first one if that would be longer. Zero leaves no pause. Defaults to five minutes.
     pub fn cap(mut self, longest: Duration) -> Self {
         self.cap = longest;
         self
     }
 
-    /// Which part of a pause is left out at most, from 0 to 1, so that what failed together is not repeated together.
+    /// Which part of a pause is left out at most, so that what failed together is not repeated together: from 0 to 1, what is
+    /// less counts as 0 and what is more as 1.
     /// Defaults to 0.2: a pause of 10 s lasts 8 s to 10 s.
     pub fn jitter(mut self, part: f64) -> Self {
         self.jitter = at_least(part, 0.0).min(1.0);
@@ -93,12 +96,19 @@ impl Retry {
 
     /// The most attempts, the first one included.
     pub fn most_attempts(&self) -> NonZeroU32 {
-        self.attempts
+        NonZeroU32::new(self.attempts).unwrap_or(NonZeroU32::MIN)
+    }
+
+    pub(crate) fn check(&self) -> Result<(), String> {
+        match self.attempts {
+            0 => Err("`retry` with 0 attempts: at least 1, which is the first one; give none for no retry".to_owned()),
+            _ => Ok(()),
+        }
     }
 
     /// Whether a run is repeated that has failed so often, and this time in this way.
     pub fn repeats(&self, failure: Failures, failed: u32) -> bool {
-        self.on.contains(failure) && failed < self.attempts.get()
+        self.on.contains(failure) && failed < self.attempts
     }
 
     /// The pause after the n-th failure in a row, counted from 1. `random` is any number; the same gives the same pause.
@@ -146,13 +156,14 @@ pub(crate) mod or_none {
 
     impl From<Retry> for Form {
         fn from(Retry { attempts, first, factor, cap, jitter, on }: Retry) -> Self {
+            let attempts = NonZeroU32::new(attempts).unwrap_or(NonZeroU32::MIN);
             Self { attempts, backoff: first, factor, cap, jitter, on }
         }
     }
 
     impl From<Form> for Retry {
         fn from(Form { attempts, backoff, factor, cap, jitter, on }: Form) -> Self {
-            Self { attempts, first: backoff, cap, on, ..Self::default() }.factor(factor).jitter(jitter)
+            Self { attempts: attempts.get(), first: backoff, cap, on, ..Self::default() }.factor(factor).jitter(jitter)
         }
     }
 

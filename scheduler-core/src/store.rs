@@ -249,7 +249,7 @@ pub enum Clock {
 pub enum Wakes {
     /// [`JobStore::changed`] resolves when there is one.
     Push,
-    /// [`JobStore::changed`] answers at once and has to be asked in each such period.
+    /// [`JobStore::changed`] answers at once and has to be asked in each such period. Less than 1 ms counts as that.
     Poll(Duration),
     /// Not at all: changes by others are seen when the node looks for another reason.
     Never,

@@ -2,10 +2,11 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
+use scheduler_core::PartialOptions;
 use syn::{Expr, Ident, Path, Result};
 
 use crate::{
-    arguments::{Arguments, number_of, text_of},
+    arguments::{Arguments, number_of, refused, text_of},
     schedule::duration_of,
 };
 
@@ -46,7 +47,10 @@ impl Options {
 
 fn call(name: &Ident, value: &Expr, library: &Path) -> Result<TokenStream> {
     let value = match name.to_string().as_str() {
-        "misfire_grace_time" | "timeout" => duration(value)?,
+        "misfire_grace_time" | "timeout" => duration(name, value)?,
+        "max_instances" | "retry" if number_of(value).is_some_and(|number| number.base10_digits() == "0") => {
+            return Err(refused(value, format!("`{name}` of 0: at least 1")));
+        }
         "retry" if number_of(value).is_some() => quote! { #library::Retry::attempts(#value) },
         _ => quote! { #value },
     };
@@ -54,11 +58,16 @@ fn call(name: &Ident, value: &Expr, library: &Path) -> Result<TokenStream> {
 }
 
 /// A duration as text is read now; one that is an expression is the compiler's.
-fn duration(value: &Expr) -> Result<TokenStream> {
+fn duration(option: &Ident, value: &Expr) -> Result<TokenStream> {
     let Some(text) = text_of(value) else {
         return Ok(quote! { #value });
     };
     let duration = duration_of(text)?;
+    let checked = match option.to_string().as_str() {
+        "timeout" => PartialOptions::default().timeout(duration).check(),
+        _ => PartialOptions::default().misfire_grace_time(duration).check(),
+    };
+    checked.map_err(|error| refused(text, error))?;
     let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
     Ok(quote! { ::core::time::Duration::new(#seconds, #nanos) })
 }

@@ -98,6 +98,10 @@ fn options_that_are_not_there_are_told_with_those_that_are() {
         ("crate = apscheduler", "`crate` is read by the compiler: write it as text in quotes"),
         ("timeout = \"30\"", "duration `30`: write it as in `1d 2h 3m 4.5s`, above zero"),
         ("timeout = \"0s\"", "duration `0s`: write it as in `1d 2h 3m 4.5s`, above zero"),
+        ("timeout = \"0.0005s\"", "`timeout` of 500µs: at least 1ms, or none for no limit"),
+        ("misfire_grace_time = \"0.0005s\"", "`misfire_grace_time` of 500µs: at least 1ms, or none for any lateness"),
+        ("max_instances = 0", "`max_instances` of 0: at least 1"),
+        ("retry = 0", "`retry` of 0: at least 1"),
         ("timeout = \"30s jitter 5s\"", "duration `30s jitter 5s`: write it as in `1d 2h 3m 4.5s`, above zero"),
     ] {
         assert_eq!(refused_as_task(arguments, "fn f() {}"), message, "{arguments}");

@@ -241,7 +241,7 @@ impl Builder {
         self
     }
 
-    /// Within how long wake-ups are merged once they come thick; at most 1 s. No run is ever early, and a lone one is
+    /// Within how long wake-ups are merged once they come thick; from zero, which merges none, to 1 s. No run is ever early, and a lone one is
     /// precise whatever this is. Defaults to 1 ms.
     pub fn accuracy(mut self, accuracy: Duration) -> Self {
         self.accuracy = accuracy;
@@ -249,7 +249,8 @@ impl Builder {
     }
 
     /// The most runs that this node holds at once: those that run and those that wait for an executor with a
-    /// [limit](Executor::limit). It takes no more jobs beyond that, and leaves them to other nodes. Defaults to 100,000.
+    /// [limit](Executor::limit); at least 1. It takes no more jobs beyond that, and leaves them to other nodes. Defaults to
+    /// 100,000.
     pub fn run_limit(mut self, runs: usize) -> Self {
         self.run_limit = runs;
         self
@@ -331,7 +332,7 @@ impl Builder {
             timezone: self.timezone,
             lease: self.lease,
             accuracy: self.accuracy,
-            run_limit: self.run_limit.max(1),
+            run_limit: self.run_limit,
             ..Config::new(format!("{seed:032x}"), seed)
         };
         if self.stores.iter().all(|(name, _)| *name != StoreName::default()) {
@@ -386,6 +387,12 @@ impl Builder {
         }
         if self.accuracy > COARSEST_ACCURACY {
             return config(format!("accuracy {:?}: at most {COARSEST_ACCURACY:?} are allowed", self.accuracy));
+        }
+        if self.run_limit == 0 {
+            return config("run limit 0: at least 1 is needed; to run nothing, start the scheduler paused".to_owned());
+        }
+        if let Err(error) = self.job_defaults.check() {
+            return config(format!("job defaults: {error}"));
         }
         Ok(())
     }

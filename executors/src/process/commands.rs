@@ -60,7 +60,7 @@ impl Commands {
         Self { limit, options: Options { output_limit: 64 << 10, grace: Duration::from_secs(5) } }
     }
 
-    /// At most this many programs at once, and at least one; further ones wait at the scheduler. Defaults to 10, as many as
+    /// At most this many programs at once, and at least one (0 counts as 1); further ones wait at the scheduler. Defaults to 10, as many as
     /// APScheduler's pools run.
     #[doc(alias = "max_workers")]
     #[must_use]
@@ -69,7 +69,7 @@ impl Commands {
         self
     }
 
-    /// How many bytes are kept of each of the two outputs, counted from the end. Defaults to 64 KiB, since a result is held
+    /// How many bytes are kept of each of the two outputs, counted from the end; 0 keeps nothing. Defaults to 64 KiB, since a result is held
     /// in memory. For the tasks that are made after that.
     #[must_use]
     pub fn output_limit(mut self, bytes: usize) -> Self {
@@ -77,7 +77,7 @@ impl Commands {
         self
     }
 
-    /// How long a program may go on after SIGTERM before it is killed. Defaults to five seconds. For the tasks that are made
+    /// How long a program may go on after SIGTERM before it is killed; with zero it is killed at once. Defaults to five seconds. For the tasks that are made
     /// after that.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {

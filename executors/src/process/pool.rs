@@ -77,7 +77,7 @@ impl ProcessPool {
         pool.workers(thread::available_parallelism().map_or(1, NonZeroUsize::get))
     }
 
-    /// At most this many workers, and at least one. Defaults to the number of processors: more workers would only share
+    /// At most this many workers, and at least one: 0 counts as 1. Defaults to the number of processors: more workers would only share
     /// them, and each costs the memory of a process. APScheduler has 10 on any machine.
     #[doc(alias = "max_workers")]
     #[must_use]
@@ -87,14 +87,15 @@ impl ProcessPool {
         self
     }
 
-    /// After how many runs a worker is replaced, at least one: for tasks that leave something behind. Defaults to never.
+    /// After how many runs a worker is replaced, at least one (0 counts as 1): for tasks that leave something behind. Defaults to never.
     #[doc(alias = "max_tasks_per_child")]
     #[must_use]
     pub fn runs_per_worker(self, runs: u64) -> Self {
         self.with(|options| options.runs_per_worker = Some(runs.max(1)))
     }
 
-    /// How many bytes of memory each worker may map. Defaults to no limit.
+    /// How many bytes of memory each worker may map; one that has too few to start says so when it is needed. Defaults to no
+    /// limit.
     ///
     /// What is counted is the address space, as `RLIMIT_AS` does: the program itself, stacks, and what the allocator keeps
     /// in reserve, so that a small program begins at about 100 MiB. An allocation beyond it fails, which usually aborts the worker.
@@ -105,7 +106,7 @@ impl ProcessPool {
         self.with(|options| options.memory_limit = Some(bytes))
     }
 
-    /// How long a cancelled run may go on before its worker is killed. Defaults to one second: enough to clean up, and
+    /// How long a cancelled run may go on before its worker is killed; with zero it is killed at once. Defaults to one second: enough to clean up, and
     /// little for those who wait for the slot.
     #[must_use]
     pub fn grace(self, grace: Duration) -> Self {

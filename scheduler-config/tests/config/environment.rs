@@ -70,7 +70,7 @@ fn an_error_names_the_variable() {
         (
             "APSCHEDULER_JOB_DEFAULTS__MAX_INSTANCES",
             "three",
-            "environment variable `APSCHEDULER_JOB_DEFAULTS__MAX_INSTANCES`: invalid type: string \"three\", expected a nonzero u32",
+            "environment variable `APSCHEDULER_JOB_DEFAULTS__MAX_INSTANCES`: invalid type: string \"three\", expected u32",
         ),
         (
             "APSCHEDULER_JOB_DEFAULTS__MAX_INSTANCE",

@@ -91,7 +91,10 @@ fn an_option_that_is_zero_is_refused() {
     {
         let toml = format!("[stores]\ndefault = {{ url = '{url}', {option} }}");
         let error = SchedulerConfig::from_toml(&toml).unwrap_err().to_string();
-        assert!(error.ends_with(" is zero; give more, or leave it out for the store's own"), "{error}");
+        assert!(
+            error.ends_with(" is zero or less than a millisecond; give more, or leave it out for the store's own"),
+            "{error}"
+        );
     }
 }
 

@@ -19,6 +19,9 @@ use crate::{
     store::{Clock, Hint, Hold, StoreError, StoreErrorKind, Wakes},
 };
 
+/// How often a store is asked for changes at most: a loop that does nothing else helps nobody.
+const SHORTEST_POLL: Duration = Duration::from_millis(1);
+
 impl Engine {
     /// Acts on whether the node's runs are still its own. If they may not be, they are told to stop, and most of their ends
     /// will be stale.
@@ -87,6 +90,7 @@ impl Engine {
         contact.watch.failures = 0;
         contact.watch.seen = change.seen;
         if let Wakes::Poll(period) = contact.limits.wakes {
+            let period = period.max(SHORTEST_POLL);
             contact.watch.ask_at = now.monotonic.saturating_add(period);
         }
         match change.hint {

@@ -214,6 +214,26 @@ fn handles_and_their_calls_go_between_threads() {
 }
 
 #[test]
+fn options_out_of_their_range_are_errors_of_the_last_step() {
+    let builder = || Scheduler::builder(SimulatedRuntime::starting_at(clock("10:00:00")));
+    let defaults = PartialOptions::default();
+    for (builder, error) in [
+        (builder().run_limit(0), "run limit 0: at least 1 is needed; to run nothing, start the scheduler paused"),
+        (
+            builder().job_defaults(defaults.clone().max_instances(0)),
+            "job defaults: `max_instances` of 0: at least 1; to keep a job from running, pause it",
+        ),
+        (
+            builder().job_defaults(defaults.timeout(Duration::ZERO)),
+            "job defaults: `timeout` of 0ns: at least 1ms, or none for no limit",
+        ),
+    ] {
+        let found = builder.build().unwrap_err();
+        assert_eq!((found.kind(), &*found.to_string()), (ErrorKind::Config, error));
+    }
+}
+
+#[test]
 fn a_lease_that_is_too_short_or_too_long_is_an_error_of_the_last_step() {
     let build = |lease| Scheduler::builder(SimulatedRuntime::starting_at(clock("10:00:00"))).lease(lease).build();
     let year = Duration::from_secs(365 * 86_400);

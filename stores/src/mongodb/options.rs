@@ -82,7 +82,8 @@ impl MongoDbOptions {
         self
     }
 
-    /// How often a stand-alone server is asked for changes by other nodes. Defaults to one second. A replica set tells of
+    /// How often a stand-alone server is asked for changes by other nodes. Defaults to one second; less than 1 ms
+    /// counts as that. A replica set tells of
     /// them by itself.
     pub fn poll(mut self, period: Duration) -> Self {
         self.poll = period;

@@ -19,7 +19,7 @@ use chrono::{DateTime, Utc};
 use super::{
     Asked,
     form::{check_arguments, check_trigger},
-    prepare::{contended, first_fire_time, not_json, panicked, refuse_newer, trigger_error},
+    prepare::{check_options, contended, first_fire_time, not_json, panicked, refuse_newer, trigger_error},
     replace::TRIES,
 };
 use crate::{
@@ -163,6 +163,7 @@ impl Engine {
             self.check_executor(executor)?;
             body.executor = executor.clone();
         }
+        check_options(&job.id, change.options.check())?;
         body.options = change.options.over(body.options);
         let mut changed = match &change.trigger {
             Some(trigger) => self.rescheduled(at, store, trigger, body, job)?,

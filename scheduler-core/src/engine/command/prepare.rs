@@ -26,6 +26,7 @@ impl Engine {
         let uid = self.next_uid(now);
         let id = spec.id.unwrap_or_else(|| JobId::from(uid.to_string()));
         check_id(&id)?;
+        check_options(&id, spec.options.check())?;
         let at = self.time_of(now, store);
         let trigger = spec.trigger.unwrap_or_else(|| Date::at(at).into());
         let body = JobBody {
@@ -55,6 +56,7 @@ impl Engine {
         check_id(&job.id)?;
         refuse_newer_version(&job.id, job.job.v)?;
         check_imported(&job.id, &job.job)?;
+        check_options(&job.id, job.job.options.check())?;
         self.check_body(store, &job.id, &job.job)?;
         let at = self.time_of(now, store);
         let mut body = job.job;
@@ -167,6 +169,11 @@ pub(super) fn trigger_error(id: &JobId, error: &TriggerError) -> Error {
 /// The error of a step that panicked over a job.
 pub(super) fn panicked(what: &str, panic: &str) -> Error {
     Error::new(ErrorKind::Panicked, format!("{what}: looking at it panicked: {panic}; nothing has been written"))
+}
+
+/// The error of options that are out of their range.
+pub(super) fn check_options(id: &JobId, checked: Result<(), String>) -> Result<(), Error> {
+    checked.map_err(|error| Error::new(ErrorKind::Job, format!("job `{id}`: {error}")))
 }
 
 pub(super) fn contended(id: &JobId) -> Error {

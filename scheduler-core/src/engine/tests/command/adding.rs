@@ -107,6 +107,14 @@ fn what_cannot_run_is_an_error_that_says_what_to_do() {
         (JobSpec::new("work", every(1)).id("a\0b"), ErrorKind::Job, "NUL"),
         (JobSpec::new("work", every(1)).id(long.as_str()), ErrorKind::Job, "191"),
         (JobSpec::new("work", every(1)).id("j").args(not_json()), ErrorKind::Arguments, "JSON"),
+        (JobSpec::new("work", every(1)).id("j").max_instances(0), ErrorKind::Job, "`max_instances` of 0: at least 1"),
+        (JobSpec::new("work", every(1)).id("j").timeout(std::time::Duration::ZERO), ErrorKind::Job, "`timeout` of 0ns"),
+        (
+            JobSpec::new("work", every(1)).id("j").misfire_grace_time(std::time::Duration::from_micros(1)),
+            ErrorKind::Job,
+            "`misfire_grace_time` of 1µs: at least 1ms",
+        ),
+        (JobSpec::new("work", every(1)).id("j").retry(crate::Retry::attempts(0)), ErrorKind::Job, "`retry` with 0"),
         (
             JobSpec::new("work", Interval::after_end(std::time::Duration::from_secs(1))).id("j").max_instances(2),
             ErrorKind::Job,
@@ -179,6 +187,7 @@ fn an_imported_job_that_could_not_be_read_again_is_refused() {
     assert!(
         import(&|body| drop(body.extra.insert("colour".into(), deep.clone()))).contains("in a field that is not known")
     );
+    assert!(import(&|body| body.options.timeout = Some(std::time::Duration::ZERO)).contains("`timeout` of 0ns"));
     assert_eq!(import(&|body| body.v = 0), "job `report`: its version is 0; the first is 1");
     assert_eq!(
         import(&|body| drop(body.options.extra.insert("timeout".into(), 1.into()))),

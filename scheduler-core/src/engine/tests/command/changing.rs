@@ -302,3 +302,16 @@ fn a_change_to_what_could_not_be_read_again_is_refused() {
     old.body.args = deep;
     assert!(modified(&old, JobChange::default().priority(7)).body.is_some());
 }
+
+#[test]
+fn a_change_to_an_option_out_of_its_range_is_refused_and_an_old_one_stays() {
+    let mut script = Script::new();
+    change(&mut script, Change::Modify(JobChange::default().timeout(Duration::ZERO)));
+    found(&mut script, &report(10.0));
+    assert_eq!(script.last_error().to_string(), "job `report`: `timeout` of 0ns: at least 1ms, or none for no limit");
+    // An earlier version took it.
+    let mut old = report(10.0);
+    old.body.options.timeout = Some(Duration::ZERO);
+    let update = modified(&old, JobChange::default().priority(7));
+    assert_eq!(update.body.unwrap().options.timeout, Some(Duration::ZERO));
+}

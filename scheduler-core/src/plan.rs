@@ -13,19 +13,19 @@ mod fire_times;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use fire_times::due_of;
 pub use fire_times::{FireTimes, due_fire_times};
+pub(crate) use fire_times::{JOB_STEPS, due_of};
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use self::fire_times::previous_from;
+use self::fire_times::Searches;
 use crate::{
     Coalesce, Delivery, JobState, Overlap, Run, RunId, RunState, Verdict, Wait, WhenFinished,
     now::earlier,
     store::{ClaimedJob, Move, RunChange},
-    trigger::TriggerError,
+    trigger::{TriggerError, TriggerErrorKind},
 };
 
 /// The most runs of a job that wait after a catch-up under [`Coalesce::All`], and so the most fire times that one
@@ -42,12 +42,19 @@ const JITTER_STEPS: usize = 1_000;
 ///
 /// # Errors
 ///
-/// That of the trigger, in which case nothing of the job may be moved.
+/// That of the trigger, in which case nothing of the job may be moved; [`SearchLimit`](TriggerErrorKind::SearchLimit) if it
+/// takes too much to find the fire times.
 pub fn plan(claimed: &ClaimedJob, now: DateTime<Utc>) -> Result<Move, TriggerError> {
+    plan_counting(claimed, now).0
+}
+
+/// As [`plan`]; also says how many steps the searches for fire times have taken.
+pub(crate) fn plan_counting(claimed: &ClaimedJob, now: DateTime<Utc>) -> (Result<Move, TriggerError>, u32) {
     let mut plan = Plan::new(claimed, now);
     plan.continue_waiting_runs();
-    let next = plan.fire()?;
-    Ok(plan.finish(next))
+    let next = plan.fire();
+    let steps = plan.searches.steps.taken();
+    (next.map(|next| plan.finish(next)), steps)
 }
 
 /// Where the fire times of a job stand after a firing.
@@ -66,6 +73,7 @@ enum Next {
 
 struct Plan<'a> {
     claimed: &'a ClaimedJob,
+    searches: Searches<'a>,
     now: DateTime<Utc>,
     seq: u64,
     running: usize,
@@ -85,6 +93,7 @@ impl<'a> Plan<'a> {
     fn new(claimed: &'a ClaimedJob, now: DateTime<Utc>) -> Self {
         Self {
             claimed,
+            searches: Searches::new(&claimed.job.body.trigger, now),
             now,
             seq: claimed.job.last_seq,
             running: claimed.running_count,
@@ -205,8 +214,7 @@ impl<'a> Plan<'a> {
         };
         match job.body.options.coalesce {
             Coalesce::Latest => {
-                let trigger = &job.body.trigger;
-                if let Some(before) = previous_from(trigger, due_in_time.last, due_in_time.first)? {
+                if let Some(before) = self.searches.previous_from(due_in_time.last, due_in_time.first)? {
                     self.give_up(FireTimes { first: due_in_time.first, last: before }, Verdict::Coalesced);
                 }
                 self.run(due_in_time.last);
@@ -214,7 +222,7 @@ impl<'a> Plan<'a> {
             Coalesce::Earliest => {
                 self.run(due_in_time.first);
                 if due_in_time.last > due_in_time.first
-                    && let Some(after) = job.body.trigger.next(Some(due_in_time.first), self.now)?
+                    && let Some(after) = self.searches.after(due_in_time.first)?
                 {
                     let rest = FireTimes { first: after.min(due_in_time.last), last: due_in_time.last };
                     self.give_up(rest, Verdict::Coalesced);
@@ -226,19 +234,22 @@ impl<'a> Plan<'a> {
     }
 
     /// The fire times from `first` to the latest one whose jitter has passed, too.
-    fn due_fire_times(&self, first: DateTime<Utc>) -> Result<Option<FireTimes>, TriggerError> {
+    fn due_fire_times(&mut self, first: DateTime<Utc>) -> Result<Option<FireTimes>, TriggerError> {
         if self.due_of(first) > self.now {
             return Ok(None);
         }
-        let trigger = &self.claimed.job.body.trigger;
-        let Some(mut due) = due_fire_times(trigger, first, self.now)? else {
+        let Some(mut due) = self.searches.due_fire_times(first)? else {
             return Ok(None);
         };
         for _ in 0..JITTER_STEPS {
             if self.due_of(due.last) <= self.now {
                 return Ok(Some(due));
             }
-            due.last = previous_from(trigger, due.last, first)?.unwrap_or(first);
+            // The rest of the plan wants some of its steps, too.
+            if self.searches.steps.left() < JOB_STEPS / 2 {
+                break;
+            }
+            due.last = self.searches.previous_from(due.last, first)?.unwrap_or(first);
         }
         Ok(Some(FireTimes { first, last: first }))
     }
@@ -254,38 +265,41 @@ impl<'a> Plan<'a> {
         if due.first >= cutoff {
             return Ok(Some(due));
         }
-        let first_in_time = match body.trigger.next(Some(due.first), self.now)? {
+        let first_in_time = match self.searches.after(due.first)? {
             Some(second) if second >= cutoff => Some(second),
-            Some(_) => body.trigger.next(Some(earlier(cutoff, Duration::from_micros(1))), self.now)?,
+            Some(_) => self.searches.after(earlier(cutoff, Duration::from_micros(1)))?,
             None => None,
         };
         let first_in_time = first_in_time.filter(|first| *first <= due.last);
         let last_missed = match first_in_time {
-            Some(first) => previous_from(&body.trigger, first, due.first)?.unwrap_or(due.first),
+            Some(first) => self.searches.previous_from(first, due.first)?.unwrap_or(due.first),
             None => due.last,
         };
         self.give_up(FireTimes { first: due.first, last: last_missed }, Verdict::Missed);
         Ok(first_in_time.map(|first| FireTimes { first, last: due.last }))
     }
 
-    /// Runs each fire time, in order, as far as [`CATCH_UP_LIMIT`] allows.
+    /// Runs each fire time, in order, as far as [`CATCH_UP_LIMIT`] and the steps of the plan allow.
     fn run_all(&mut self, due: FireTimes) -> Result<Next, TriggerError> {
-        let trigger = &self.claimed.job.body.trigger;
         let is_backlog = due.first != due.last || self.is_blocked || self.has_unreported;
         let mut next = Some(due.first);
         for _ in 0..CATCH_UP_LIMIT {
             let Some(fire_time) = next.filter(|next| *next <= due.last) else {
                 break;
             };
-            if self.has_slot_for_new() || !is_backlog {
-                self.run(fire_time);
-            } else if self.waiting < CATCH_UP_LIMIT {
-                self.queue(fire_time);
-            } else {
+            let is_full = !self.has_slot_for_new() && is_backlog && self.waiting >= CATCH_UP_LIMIT;
+            if is_full {
                 self.is_blocked = true;
                 return Ok(Next::Full(fire_time));
             }
-            next = trigger.next(Some(fire_time), self.now)?;
+            // First of all, since a fire time can be given its run only if the one after it is known.
+            next = match self.searches.after(fire_time) {
+                Err(error) if error.kind() == TriggerErrorKind::SearchLimit && fire_time > due.first => {
+                    return Ok(Next::At(fire_time));
+                }
+                next => next?,
+            };
+            if self.has_slot_for_new() || !is_backlog { self.run(fire_time) } else { self.queue(fire_time) }
         }
         match next {
             Some(next) if next <= due.last => Ok(Next::At(next)),
@@ -358,10 +372,9 @@ impl<'a> Plan<'a> {
         Run::new(RunId { uid: self.claimed.job.uid, seq: self.seq }, fire_time, state)
     }
 
-    fn next_after(&self, previous: Option<DateTime<Utc>>) -> Result<Next, TriggerError> {
-        let trigger = &self.claimed.job.body.trigger;
-        if !trigger.waits_for_end() {
-            return Ok(trigger.next(previous, self.now)?.map_or(Next::Exhausted, Next::At));
+    fn next_after(&mut self, previous: Option<DateTime<Utc>>) -> Result<Next, TriggerError> {
+        if !self.claimed.job.body.trigger.waits_for_end() {
+            return Ok(self.searches.next(previous)?.map_or(Next::Exhausted, Next::At));
         }
         if self.has_open_runs() {
             return Ok(Next::AfterEnd);
@@ -369,7 +382,7 @@ impl<'a> Plan<'a> {
         // A fire time or a run that this plan gives up counts as a run that ends now; otherwise the last end counts.
         let is_given_up = self.claimed.job.next_fire_time.is_some() || self.has_ended_run;
         let end = if is_given_up { self.now } else { self.claimed.job.last_end.unwrap_or(self.now) };
-        Ok(trigger.next(Some(end), self.now)?.map_or(Next::Exhausted, Next::At))
+        Ok(self.searches.after(end)?.map_or(Next::Exhausted, Next::At))
     }
 
     fn finish(mut self, next: Next) -> Move {

@@ -132,6 +132,8 @@ pub(super) struct Alarm {
     pub(super) heard: Option<DateTime<Utc>>,
     /// Whatever `at` says, not before this.
     pub(super) not_before: Duration,
+    /// Not before the engine has been told of something else, since planning has taken it for long enough.
+    pub(super) waits_its_turn: bool,
     pub(super) pause: Duration,
 }
 
@@ -249,6 +251,7 @@ impl Contact {
                 at: Some(DateTime::<Utc>::MIN_UTC),
                 heard: None,
                 not_before: Duration::ZERO,
+                waits_its_turn: false,
                 pause: FIRST_PAUSE,
             },
             beaten: Beaten::default(),

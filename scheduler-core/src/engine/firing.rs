@@ -24,7 +24,7 @@ use crate::{
     TaskName, Verdict,
     now::later,
     panics::catch,
-    plan::{due_of, plan},
+    plan::{due_of, plan_counting},
     store::{
         Adopt, Claim, Claimed, ClaimedJob, Entry, Fate, Hold, Move, Report, RunChange, RunReport, Settle,
         SettleOutcome, Settled, Turn, TurnReply,
@@ -42,6 +42,13 @@ const DECLINE_DOUBLINGS: u32 = 6;
 /// How long a run waits whose former attempt still runs on this very node, having been taken away from it meanwhile.
 const FORMER_ATTEMPT_PAUSE: Duration = Duration::from_secs(1);
 
+/// How many steps of searching the planning of one claim may take: a few milliseconds. What is not planned then is given back
+/// as due, and the next claim takes it when the engine has been told of what came meanwhile.
+const CLAIM_STEPS: u32 = 50_000;
+
+/// How many steps of a job's plan do not count: what nearly every job takes, so that a claim of many is planned at once.
+pub(super) const USUAL_STEPS: u32 = 100;
+
 /// How often declined jobs are asked for, at the most.
 const SURVEY_PERIOD: Duration = Duration::from_secs(60);
 
@@ -49,7 +56,8 @@ impl Engine {
     pub(super) fn claim_if_due(&mut self, now: Now, index: usize) {
         let contact = &self.contacts[index];
         let gives_way = contact.gives_way_until().is_some_and(|until| now.monotonic < until);
-        if self.can_claim(index) && !contact.is_firing() && !gives_way && contact.is_due(now, self.config.lease) {
+        let is_free = !contact.is_firing() && !contact.alarm.waits_its_turn && !gives_way;
+        if self.can_claim(index) && is_free && contact.is_due(now, self.config.lease) {
             let record = self.next_record(now, index);
             let claim = self.next_claim(now, index);
             self.send_turn(
@@ -155,15 +163,29 @@ impl Engine {
         }
     }
 
-    /// Plans what was claimed and sends the moves, with the next claim if there is more. What has a higher priority comes
+    /// Plans what was claimed, as far as [`CLAIM_STEPS`] allow, and sends the moves, with the next claim if there is more. What has a higher priority comes
     /// first, and so starts first.
     fn settle(&mut self, now: Now, index: usize, mut jobs: Vec<ClaimedJob>, store_now: DateTime<Utc>, more: bool) {
         jobs.sort_by_key(|job| Reverse(job.job.body.options.priority));
-        let moves = jobs.iter().map(|job| self.plan_move(now, index, job, store_now)).collect();
+        let mut steps = CLAIM_STEPS;
+        let mut is_all = true;
+        let moves = jobs.iter().map(|job| match steps {
+            0 => {
+                is_all = false;
+                stay(&job.job, job.job.due.unwrap_or(store_now))
+            }
+            _ => {
+                let (planned, taken) = self.plan_move(now, index, job, store_now);
+                steps = steps.saturating_sub(taken.saturating_sub(USUAL_STEPS));
+                planned
+            }
+        });
+        let moves = moves.collect();
         self.contacts[index].claimed.extend(jobs.into_iter().map(|job| (job.job.uid, Box::new(job))));
         let record = self.next_record(now, index);
-        let claim = (more && self.can_claim(index)).then(|| self.next_claim(now, index));
+        let claim = (more && is_all && self.can_claim(index)).then(|| self.next_claim(now, index));
         let contact = &mut self.contacts[index];
+        contact.alarm.waits_its_turn = !is_all;
         contact.sign_at = now.monotonic.saturating_add(self.config.third_of_lease());
         let settle = Settle { at: contact.time(now), owner: self.config.node.clone(), lease: self.config.lease, moves };
         self.send_turn(
@@ -173,28 +195,33 @@ impl Engine {
         );
     }
 
-    fn plan_move(&mut self, now: Now, index: usize, claimed: &ClaimedJob, store_now: DateTime<Utc>) -> Move {
+    /// Where a job goes, and how many steps it took to find out.
+    fn plan_move(&mut self, now: Now, index: usize, claimed: &ClaimedJob, store_now: DateTime<Utc>) -> (Move, u32) {
         let job = &claimed.job;
         if !self.is_taking(index) {
             // The node was paused, or gives the store up, while the claim was under way.
-            return stay(job, job.due.unwrap_or(store_now));
+            return (stay(job, job.due.unwrap_or(store_now)), 0);
         }
         if claimed.waiting.iter().any(|run| self.contacts[index].held.contains_key(&run.id)) {
-            return stay(job, later(store_now, FORMER_ATTEMPT_PAUSE));
+            return (stay(job, later(store_now, FORMER_ATTEMPT_PAUSE)), 0);
         }
         if !self.executors.contains_key(&job.body.executor) {
             let reason = format!("this node has no executor `{}`", job.body.executor);
-            return self.decline(now, index, job, store_now, reason);
+            return (self.decline(now, index, job, store_now, reason), 0);
         }
-        match catch(|| plan(claimed, store_now)) {
-            Ok(Ok(plan)) => plan,
-            Ok(Err(error)) if error.kind() == TriggerErrorKind::Unresolved => {
+        let (planned, steps) = match catch(|| plan_counting(claimed, store_now)) {
+            Ok(planned) => planned,
+            // Planning changes nothing of the engine, which goes on without this job. How long it took is not known.
+            Err(panic) => return (quarantine(job, format!("planning it panicked: {panic}")), CLAIM_STEPS),
+        };
+        let planned = match planned {
+            Ok(planned) => planned,
+            Err(error) if error.kind() == TriggerErrorKind::Unresolved => {
                 self.decline(now, index, job, store_now, error.to_string())
             }
-            Ok(Err(error)) => quarantine(job, format!("trigger: {error}")),
-            // Planning changes nothing of the engine, which goes on without this job.
-            Err(panic) => quarantine(job, format!("planning it panicked: {panic}")),
-        }
+            Err(error) => quarantine(job, format!("trigger: {error}")),
+        };
+        (planned, steps)
     }
 
     /// Leaves a job to nodes that can run it.

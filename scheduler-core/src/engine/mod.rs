@@ -180,6 +180,9 @@ impl Engine {
 
     /// Tells the engine something. What it wants done because of it is given by [`poll_effect`](Self::poll_effect).
     pub fn handle(&mut self, now: Now, input: Input) {
+        if !matches!(input, Input::Stored(..)) {
+            self.contacts.iter_mut().for_each(|contact| contact.alarm.waits_its_turn = false);
+        }
         match input {
             Input::Command(call, command) => self.on_command(now, call, command),
             Input::Stored(op, result) => self.on_stored(now, op, result),

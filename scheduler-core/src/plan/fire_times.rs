@@ -2,11 +2,18 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::{Run, RunId, RunState, Trigger, Uid, Verdict, trigger::TriggerError};
+use crate::{
+    Run, RunId, RunState, Trigger, Uid, Verdict,
+    trigger::{TriggerError, steps::Steps},
+};
 
 /// How many fire times the plan walks along where a trigger cannot say which one comes before an instant; more are left
 /// for the next claim.
 const WALK_LIMIT: usize = 10_000;
+
+/// How many steps the searches of one job's plan may take together: two searches that go as far as one does, in some ten
+/// milliseconds. A job that needs more cannot be planned, for the loop has others to look after.
+pub(crate) const JOB_STEPS: u32 = 200_000;
 
 /// The fire times of `trigger` from `first` to the latest one that is due at `now`, for a job that gives them up.
 ///
@@ -14,16 +21,13 @@ const WALK_LIMIT: usize = 10_000;
 ///
 /// # Errors
 ///
-/// That of the trigger.
+/// That of the trigger, and [`SearchLimit`](crate::trigger::TriggerErrorKind::SearchLimit) if it takes too much to find them.
 pub fn due_fire_times(
     trigger: &Trigger,
     first: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<Option<FireTimes>, TriggerError> {
-    if first > now {
-        return Ok(None);
-    }
-    Ok(Some(FireTimes { first, last: last_up_to(trigger, now, first)? }))
+    Searches::new(trigger, now).due_fire_times(first)
 }
 
 /// The fire times of a job from one to another.
@@ -62,7 +66,7 @@ impl FireTimes {
         if self.last < at {
             return Ok(Some(self));
         }
-        Ok(previous_from(trigger, at, self.first)?.map(|last| Self { last, ..self }))
+        Ok(Searches::new(trigger, at).previous_from(at, self.first)?.map(|last| Self { last, ..self }))
     }
 }
 
@@ -72,33 +76,78 @@ pub(crate) fn due_of(trigger: &Trigger, uid: Uid, fire_time: DateTime<Utc>) -> D
     fire_time.checked_add_signed(jitter).unwrap_or(fire_time)
 }
 
-/// The fire time before `at`, if that is not before `first`.
-pub(super) fn previous_from(
-    trigger: &Trigger,
-    at: DateTime<Utc>,
-    first: DateTime<Utc>,
-) -> Result<Option<DateTime<Utc>>, TriggerError> {
-    match at.checked_sub_signed(TimeDelta::microseconds(1)).filter(|_| at > first) {
-        Some(before) => last_up_to(trigger, before, first).map(Some),
-        None => Ok(None),
-    }
+/// The questions to the trigger of one job, which together may take so many steps.
+pub(super) struct Searches<'a> {
+    trigger: &'a Trigger,
+    now: DateTime<Utc>,
+    pub(super) steps: Steps,
+    /// The first answer to what comes after a fire time, and the latest: they are asked for time and again.
+    known: [Option<Known>; 2],
 }
 
-/// The last fire time at or before `at`, of those that begin with `first`.
-fn last_up_to(trigger: &Trigger, at: DateTime<Utc>, first: DateTime<Utc>) -> Result<DateTime<Utc>, TriggerError> {
-    // `first` may be a time that the trigger does not know, one that the user chose; what follows it is for `next` to say.
-    if trigger.waits_for_end() || trigger.next(Some(first), at)?.is_none_or(|second| second > at) {
-        return Ok(first);
+/// A fire time, and the one after it.
+type Known = (DateTime<Utc>, Option<DateTime<Utc>>);
+
+impl<'a> Searches<'a> {
+    pub(super) fn new(trigger: &'a Trigger, now: DateTime<Utc>) -> Self {
+        Self { trigger, now, steps: Steps::up_to(JOB_STEPS), known: [None; 2] }
     }
-    if let Some(last) = trigger.previous(at)? {
-        return Ok(last.max(first));
+
+    /// The fire time after another.
+    pub(super) fn after(&mut self, previous: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, TriggerError> {
+        if let Some((_, next)) = self.known.into_iter().flatten().find(|(asked, _)| *asked == previous) {
+            return Ok(next);
+        }
+        let next = self.trigger.next_within(Some(previous), self.now, &mut self.steps)?;
+        let place = usize::from(self.known[0].is_some());
+        self.known[place] = Some((previous, next));
+        Ok(next)
     }
-    let mut last = first;
-    for _ in 0..WALK_LIMIT {
-        match trigger.next(Some(last), at)? {
-            Some(next) if next <= at => last = next,
-            Some(_) | None => break,
+
+    /// The fire time after another, or the first one.
+    pub(super) fn next(&mut self, previous: Option<DateTime<Utc>>) -> Result<Option<DateTime<Utc>>, TriggerError> {
+        match previous {
+            Some(previous) => self.after(previous),
+            None => self.trigger.next_within(None, self.now, &mut self.steps),
         }
     }
-    Ok(last)
+
+    /// The fire times from `first` to the latest one up to now.
+    pub(super) fn due_fire_times(&mut self, first: DateTime<Utc>) -> Result<Option<FireTimes>, TriggerError> {
+        if first > self.now {
+            return Ok(None);
+        }
+        Ok(Some(FireTimes { first, last: self.last_up_to(self.now, first)? }))
+    }
+
+    /// The fire time before `at`, if that is not before `first`.
+    pub(super) fn previous_from(
+        &mut self,
+        at: DateTime<Utc>,
+        first: DateTime<Utc>,
+    ) -> Result<Option<DateTime<Utc>>, TriggerError> {
+        match at.checked_sub_signed(TimeDelta::microseconds(1)).filter(|_| at > first) {
+            Some(before) => self.last_up_to(before, first).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The last fire time at or before `at`, of those that begin with `first`.
+    fn last_up_to(&mut self, at: DateTime<Utc>, first: DateTime<Utc>) -> Result<DateTime<Utc>, TriggerError> {
+        // `first` may be a time that the trigger does not know, one that the user chose; what follows it is for `next` to say.
+        if self.trigger.waits_for_end() || self.after(first)?.is_none_or(|second| second > at) {
+            return Ok(first);
+        }
+        if let Some(last) = self.trigger.previous_within(at, &mut self.steps)? {
+            return Ok(last.max(first));
+        }
+        let mut last = first;
+        for _ in 0..WALK_LIMIT {
+            match self.after(last)? {
+                Some(next) if next <= at => last = next,
+                Some(_) | None => break,
+            }
+        }
+        Ok(last)
+    }
 }

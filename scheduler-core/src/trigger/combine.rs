@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// How much a search may cost, in fire times of its parts: some ten milliseconds. Parts that agree more rarely count as
 /// never agreeing.
-const BUDGET: u32 = 100_000;
+pub(super) const BUDGET: u32 = 100_000;
 
 /// What is left of a search.
 pub(super) struct Budget {
@@ -28,7 +28,15 @@ pub(super) enum Horizon {
 
 impl Budget {
     pub(super) fn full() -> Self {
-        Self { left: BUDGET, horizon: Horizon::None }
+        Self::of(BUDGET)
+    }
+
+    pub(super) fn of(left: u32) -> Self {
+        Self { left, horizon: Horizon::None }
+    }
+
+    pub(super) fn left(&self) -> u32 {
+        self.left
     }
 
     pub(super) fn is_past_horizon(&self, at: DateTime<Utc>) -> bool {

@@ -32,6 +32,7 @@ mod error;
 mod except;
 mod interval;
 mod jitter;
+pub(crate) mod steps;
 #[allow(clippy::arithmetic_side_effects, reason = "columns of a text")]
 mod text;
 pub(crate) mod window;
@@ -52,11 +53,12 @@ pub use interval::{First, Interval};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use combine::Budget;
+use combine::{BUDGET, Budget};
 use jitter::Jitter;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
+use steps::Steps;
 use window::Window;
 
 /// Two days before 1970, which is where cron expressions begin: no clock shows a day of 1970 earlier.
@@ -118,7 +120,9 @@ impl Trigger {
             Self::Interval(interval) => interval.next(previous, now),
             Self::Date(date) => Ok(date.next(previous)),
             Self::Custom(custom) => custom.next(previous, now),
-            Self::CalendarInterval(_) | Self::And(_) | Self::Or(_) | Self::Except(_) => self.search(previous, now),
+            Self::CalendarInterval(_) | Self::And(_) | Self::Or(_) | Self::Except(_) => {
+                self.search(previous, now, &mut Steps::of_one_search())
+            }
         }
     }
 
@@ -127,9 +131,10 @@ impl Trigger {
         &self,
         previous: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
+        steps: &mut Steps,
     ) -> Result<Option<DateTime<Utc>>, TriggerError> {
         if !self.is_bound() {
-            return self.clone().bind(previous.unwrap_or(now), Tz::UTC, "").search(previous, now);
+            return self.clone().bind(previous.unwrap_or(now), Tz::UTC, "").search(previous, now, steps);
         }
         let from = match previous {
             Some(previous) => match previous.checked_add_signed(TimeDelta::microseconds(1)) {
@@ -138,11 +143,7 @@ impl Trigger {
             },
             None => now,
         };
-        match self.at_or_after(from, &mut Budget::full()) {
-            // Parts that have never agreed never will; if they have, giving up is worth an error.
-            Err(error) if error.kind() == TriggerErrorKind::SearchLimit && previous.is_none() => Ok(None),
-            found => found,
-        }
+        self.search_after(from, previous.is_none(), steps)
     }
 
     /// The first fire time at or after an instant, a date included only if it is not past.
@@ -254,13 +255,21 @@ impl Trigger {
         }
     }
 
-    /// The next `k` fire times after an instant, or fewer if there are no more.
+    /// The next `k` fire times after an instant, or fewer if there are no more. Together they may cost as much as ten searches
+    /// that go as far as a search does.
     ///
     /// # Errors
     ///
     /// Those of [`next`](Self::next).
     pub fn next_n(&self, after: DateTime<Utc>, k: usize) -> Result<Vec<DateTime<Utc>>, TriggerError> {
-        self.fires(after).take(k).collect()
+        let mut steps = Steps::up_to(u32::try_from(k).unwrap_or(u32::MAX).saturating_mul(100).max(10 * BUDGET));
+        let (mut fires, mut found) = (self.fires(after), Vec::new());
+        while found.len() < k
+            && let Some(next) = fires.next_within(&mut steps)
+        {
+            found.push(next?);
+        }
+        Ok(found)
     }
 
     /// All fire times after an instant, one after the other; it ends with the last one or with an error.
@@ -280,9 +289,9 @@ impl Trigger {
     }
 
     /// The first fire time strictly after an instant that need not be a fire time itself.
-    fn first_after(&self, after: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, TriggerError> {
-        match self.next(None, after)? {
-            Some(first) if first <= after => self.next(Some(first.max(after)), after),
+    fn first_after(&self, after: DateTime<Utc>, steps: &mut Steps) -> Result<Option<DateTime<Utc>>, TriggerError> {
+        match self.next_within(None, after, steps)? {
+            Some(first) if first <= after => self.next_within(Some(first.max(after)), after, steps),
             first => Ok(first),
         }
     }
@@ -384,22 +393,28 @@ pub struct Fires<'a> {
     is_done: bool,
 }
 
-impl Iterator for Fires<'_> {
-    type Item = Result<DateTime<Utc>, TriggerError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
+impl Fires<'_> {
+    fn next_within(&mut self, steps: &mut Steps) -> Option<Result<DateTime<Utc>, TriggerError>> {
         if self.is_done {
             return None;
         }
         let next = match self.previous {
-            None => self.trigger.first_after(self.after),
-            Some(_) => self.trigger.next(self.previous, self.after),
+            None => self.trigger.first_after(self.after, steps),
+            Some(_) => self.trigger.next_within(self.previous, self.after, steps),
         };
         match next {
             Ok(Some(next)) => self.previous = Some(next),
             Ok(None) | Err(_) => self.is_done = true,
         }
         next.transpose()
+    }
+}
+
+impl Iterator for Fires<'_> {
+    type Item = Result<DateTime<Utc>, TriggerError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_within(&mut Steps::up_to(2 * BUDGET))
     }
 }
 

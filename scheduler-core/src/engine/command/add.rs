@@ -17,14 +17,22 @@ use std::{collections::VecDeque, sync::Arc};
 use super::{Asked, prepare::panicked, readable, replace::Replacing};
 use crate::{
     Conflict, Error, ErrorKind, EventKind, JobRow, JobSpec, Listed, Now, StoreName,
-    engine::{CallId, Engine, ExportedJob, InFlight, Reply, StoreCall, StoreReply, firing::job_ref},
+    engine::{
+        CallId, Engine, ExportedJob, InFlight, Reply, StoreCall, StoreReply,
+        firing::{USUAL_STEPS, job_ref},
+    },
     panics::catch,
     store::{Inserted, StoreError, StoreErrorKind},
+    trigger::steps::Steps,
 };
 
 /// How many replacements of one command are under way at once: more than a store has connections, and few enough that none
 /// waits for one until it gives up.
 const REPLACEMENTS: usize = 16;
+
+/// How many steps the searches for the first fire times of the jobs of one command may take, beyond those that nearly every job
+/// takes: two searches that go as far as one does.
+const CALL_STEPS: u32 = 200_000;
 
 /// A command that adds jobs, until each has its answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,9 +60,9 @@ pub(in crate::engine) struct Inserting {
 
 impl Engine {
     pub(super) fn add_jobs(&mut self, now: Now, call: CallId, store: &StoreName, specs: Vec<JobSpec>) {
-        let prepare = |engine: &mut Self, spec: JobSpec| {
+        let prepare = |engine: &mut Self, spec: JobSpec, steps: &mut Steps| {
             let conflict = spec.conflict;
-            engine.prepare(now, store, spec).map(|row| (row, conflict))
+            engine.prepare(now, store, spec, steps).map(|row| (row, conflict))
         };
         self.add(now, call, store, specs, prepare);
     }
@@ -67,8 +75,8 @@ impl Engine {
         jobs: Vec<ExportedJob>,
         conflict: Conflict,
     ) {
-        self.add(now, call, store, jobs, |engine, job| {
-            engine.prepare_import(now, store, job).map(|row| (row, conflict))
+        self.add(now, call, store, jobs, |engine, job, steps| {
+            engine.prepare_import(now, store, job, steps).map(|row| (row, conflict))
         });
     }
 
@@ -78,21 +86,28 @@ impl Engine {
         call: CallId,
         store: &StoreName,
         items: Vec<T>,
-        mut prepare: impl FnMut(&mut Self, T) -> Result<(JobRow, Conflict), Error>,
+        mut prepare: impl FnMut(&mut Self, T, &mut Steps) -> Result<(JobRow, Conflict), Error>,
     ) {
         if self.contact(store).is_none() {
             return self.reply(call, Err(self.unknown_store(store)));
         }
         let mut results = vec![None; items.len()];
         let mut unsent = VecDeque::with_capacity(items.len());
+        let mut left = CALL_STEPS;
         for (place, item) in items.into_iter().enumerate() {
+            let mut steps = Steps::up_to(left.saturating_add(USUAL_STEPS));
             // Preparing a job changes nothing of the engine but the last uid.
-            match catch(|| prepare(self, item))
-                .unwrap_or_else(|panic| Err(panicked("the job that was to be added", &panic)))
-            {
+            let prepared = catch(|| prepare(self, item, &mut steps));
+            match prepared.unwrap_or_else(|panic| Err(panicked("the job that was to be added", &panic))) {
                 Ok((row, conflict)) => unsent.push_back((row, (place, conflict))),
+                Err(error) if steps.left() == 0 && left < CALL_STEPS => {
+                    let message =
+                        format!("{error}; the jobs before it in this call took the rest: add it by a call of its own");
+                    results[place] = Some(Err(Error::new(error.kind(), message)));
+                }
                 Err(error) => results[place] = Some(Err(error)),
             }
+            left = left.saturating_sub(steps.taken().saturating_sub(USUAL_STEPS));
         }
         let (open, store, unreplaced) = (unsent.len(), store.clone(), VecDeque::new());
         self.adding.insert(call, Adding { store, results, open, unsent, unreplaced, replacing: 0 });

@@ -30,6 +30,7 @@ use crate::{
     panics::catch,
     plan::{due_fire_times, due_of},
     store::{StoreError, Update, Updated},
+    trigger::steps::Steps,
 };
 
 /// A job is being changed.
@@ -201,7 +202,7 @@ impl Engine {
         body.trigger = trigger.clone().bind(at, self.config.timezone, job.id.as_str());
         check_trigger(&job.id, &body.trigger)?;
         self.check_fit(store, &job.id, &body)?;
-        let first = first_fire_time(&job.id, &body.trigger, at)?;
+        let first = first_fire_time(&job.id, &body.trigger, at, &mut Steps::of_one_search())?;
         let is_paused = job.state == JobState::Paused;
         Ok(Changed {
             body: Some(body),

@@ -14,7 +14,7 @@ use crate::{
     plan::due_of,
     spec::{Begin, is_closure},
     store::Durability,
-    trigger::{Date, TriggerError},
+    trigger::{Date, TriggerError, steps::Steps},
 };
 
 /// The longest id, in bytes: what every database can index.
@@ -22,7 +22,13 @@ const ID_LIMIT: usize = 191;
 
 impl Engine {
     /// The row of a new job: everything that its description leaves open is settled here, once.
-    pub(super) fn prepare(&mut self, now: Now, store: &StoreName, spec: JobSpec) -> Result<JobRow, Error> {
+    pub(super) fn prepare(
+        &mut self,
+        now: Now,
+        store: &StoreName,
+        spec: JobSpec,
+        steps: &mut Steps,
+    ) -> Result<JobRow, Error> {
         let uid = self.next_uid(now);
         let id = spec.id.unwrap_or_else(|| JobId::from(uid.to_string()));
         check_id(&id)?;
@@ -42,16 +48,22 @@ impl Engine {
         self.check_body(store, &id, &body)?;
         let (state, next_fire_time) = match spec.begin {
             Begin::At(at) => (JobState::Active, Some(at)),
-            Begin::Trigger => (JobState::Active, Some(first_fire_time(&id, &body.trigger, at)?)),
+            Begin::Trigger => (JobState::Active, Some(first_fire_time(&id, &body.trigger, at, steps)?)),
             Begin::Paused => {
-                first_fire_time(&id, &body.trigger, at)?;
+                first_fire_time(&id, &body.trigger, at, steps)?;
                 (JobState::Paused, None)
             }
         };
         Ok(new_row(uid, id, body, state, next_fire_time))
     }
 
-    pub(super) fn prepare_import(&mut self, now: Now, store: &StoreName, job: ExportedJob) -> Result<JobRow, Error> {
+    pub(super) fn prepare_import(
+        &mut self,
+        now: Now,
+        store: &StoreName,
+        job: ExportedJob,
+        steps: &mut Steps,
+    ) -> Result<JobRow, Error> {
         let uid = self.next_uid(now);
         check_id(&job.id)?;
         refuse_newer_version(&job.id, job.job.v)?;
@@ -64,7 +76,7 @@ impl Engine {
         let (state, next_fire_time) = match (job.paused, job.next_fire_time) {
             (true, _) => (JobState::Paused, None),
             (false, Some(next)) => (JobState::Active, Some(crate::spec::whole_micros(next))),
-            (false, None) => (JobState::Active, Some(first_fire_time(&job.id, &body.trigger, at)?)),
+            (false, None) => (JobState::Active, Some(first_fire_time(&job.id, &body.trigger, at, steps)?)),
         };
         Ok(new_row(uid, job.id, body, state, next_fire_time))
     }
@@ -151,8 +163,13 @@ fn new_row(uid: Uid, id: JobId, body: JobBody, state: JobState, next_fire_time: 
     }
 }
 
-pub(super) fn first_fire_time(id: &JobId, trigger: &Trigger, at: DateTime<Utc>) -> Result<DateTime<Utc>, Error> {
-    match trigger.next(None, at).map_err(|error| trigger_error(id, &error))? {
+pub(super) fn first_fire_time(
+    id: &JobId,
+    trigger: &Trigger,
+    at: DateTime<Utc>,
+    steps: &mut Steps,
+) -> Result<DateTime<Utc>, Error> {
+    match trigger.next_within(None, at, steps).map_err(|error| trigger_error(id, &error))? {
         Some(first) => Ok(first),
         None => {
             let message =

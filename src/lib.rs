@@ -65,9 +65,9 @@ pub mod observability;
 pub use scheduler_core::{
     CancellationToken, Coalesce, Conflict, Delivery, Error, ErrorKind, Event, EventKind, EventMask, Executor,
     ExecutorName, Explanation, Failures, JobBody, JobChange, JobId, JobOptions, JobRef, JobRow, JobSpec, JobState,
-    JobStore, NodeId, Outcome, Overlap, PartialOptions, RawJob, Removal, Retry, Run, RunContext, RunId, RunRef,
-    RunState, Scheduled, StoreName, Task, TaskName, Totals, Trigger, Uid, Verdict, Wait, WhenFinished, explain,
-    trigger,
+    JobStore, NodeId, Outcome, Outdated, Overlap, PartialOptions, RawJob, Removal, Retry, Run, RunContext, RunId,
+    RunRef, RunState, Scheduled, StoreName, Task, TaskName, Totals, Trigger, Uid, Verdict, Version, Wait, WhenFinished,
+    WhoseClock, explain, trigger, version,
 };
 pub use scheduler_executors as executors;
 pub use scheduler_runtime::{

@@ -2,10 +2,10 @@
 
 use std::{fmt, ops, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-use crate::{ExecutorName, JobId, RunId, StoreName, TaskName, Uid};
+use crate::{ExecutorName, JobId, Outdated, RunId, StoreName, TaskName, Uid};
 
 /// Something that happened, told after the store has confirmed it.
 ///
@@ -120,6 +120,13 @@ pub enum EventKind {
         /// What this node lacks.
         reason: String,
     },
+    /// The next fire time that a job had kept was not the one that its trigger gives, and was computed anew.
+    FireTimeCorrected {
+        /// The job.
+        job: JobRef,
+        /// What was wrong with it, and the right one.
+        outdated: Outdated,
+    },
     /// A run was handed to its executor.
     RunSubmitted(RunRef),
     /// A run waits for a free slot, of its job or of its executor, or has been asked for. It may start on another node.
@@ -184,11 +191,30 @@ pub enum EventKind {
     /// A store is well again: the calls that failed have gone through. That it can be read is not enough, as one can whose
     /// disk is full, or that has become a replica.
     StoreRecovered(StoreName),
+    /// A clock was set, or stood still: the machine was suspended, or another server has taken over. Told beyond a second.
+    ///
+    /// Fire times follow the clock at once. What was computed while it was ahead is kept until the job is replaced, resumed or
+    /// rescheduled; [`explain`](mod@crate::explain) names such a job.
+    ClockStepped {
+        /// Whose clock.
+        clock: WhoseClock,
+        /// By how much; negative if it was set back.
+        by: TimeDelta,
+    },
     /// A listener panicked; it goes on being called.
     ListenerFailed {
         /// What it panicked with.
         error: String,
     },
+}
+
+/// Whose clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WhoseClock {
+    /// The wall clock of this node.
+    Node,
+    /// That of the server of a store.
+    Store(StoreName),
 }
 
 /// Why a job was removed.
@@ -219,6 +245,7 @@ impl EventKind {
             Self::JobModified(_) => EventMask::JOB_MODIFIED,
             Self::JobQuarantined { .. } => EventMask::JOB_QUARANTINED,
             Self::JobDeclined { .. } => EventMask::JOB_DECLINED,
+            Self::FireTimeCorrected { .. } => EventMask::FIRE_TIME_CORRECTED,
             Self::RunSubmitted(_) => EventMask::RUN_SUBMITTED,
             Self::RunQueued(_) => EventMask::RUN_QUEUED,
             Self::RunExecuted { .. } => EventMask::RUN_EXECUTED,
@@ -233,6 +260,7 @@ impl EventKind {
             Self::RunTakenAway(_) => EventMask::RUN_TAKEN_AWAY,
             Self::StoreFailed { .. } => EventMask::STORE_FAILED,
             Self::StoreRecovered(_) => EventMask::STORE_RECOVERED,
+            Self::ClockStepped { .. } => EventMask::CLOCK_STEPPED,
             Self::ListenerFailed { .. } => EventMask::LISTENER_FAILED,
         }
     }
@@ -317,6 +345,8 @@ masks! {
     26 STORE_RECOVERED, "The calls to a store that failed have gone through.";
     27 LISTENER_FAILED, "A listener panicked.";
     28 RUN_RETRIED, "An attempt of a run failed, and the run is repeated.";
+    29 CLOCK_STEPPED, "A clock was set.";
+    30 FIRE_TIME_CORRECTED, "A job's next fire time was computed anew, for it was not what its trigger gives.";
     33 SCHEDULER_FAILED, "The scheduler's loop has panicked and ended.";
 }
 

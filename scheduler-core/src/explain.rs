@@ -15,8 +15,9 @@ use serde::Serialize;
 
 pub use self::clocks::Change;
 use crate::{
-    Coalesce, JobId, JobRow, JobState, NodeId, Run, RunState, TaskName, Trigger, Verdict, Wait,
+    Coalesce, JobId, JobRow, JobState, NodeId, Outdated, Run, RunState, TaskName, Trigger, Verdict, Wait,
     options::{exact_seconds, seconds},
+    outdated::outdated,
     plan::due_of,
     trigger::{TriggerError, window::optional_zone},
 };
@@ -54,6 +55,9 @@ pub struct Explanation {
     pub due: Option<DateTime<Utc>>,
     /// A change of the clocks that has to do with it.
     pub clocks: Option<Change>,
+    /// What is wrong with the next fire time that the job has kept, if something is: until it is computed anew, the job
+    /// fires then, and at no time before.
+    pub outdated: Option<Outdated>,
     /// The zone of the trigger.
     #[serde(serialize_with = "optional_zone::serialize")]
     pub zone: Option<Tz>,
@@ -232,7 +236,8 @@ pub fn explain(job: &JobRow, runs: &[Run], now: DateTime<Utc>, at: DateTime<Utc>
     });
     let due = fire_time.map(|fire_time| due_of(trigger, job.uid, fire_time)).filter(|due| Some(*due) != fire_time);
     let (zone, clocks) = clocks::around(trigger, at);
-    Explanation { job: job.id.clone(), at, fire_time, answer, together, due, clocks, zone }
+    let outdated = outdated(job, now);
+    Explanation { job: job.id.clone(), at, fire_time, answer, together, due, clocks, outdated, zone }
 }
 
 struct Question<'a> {

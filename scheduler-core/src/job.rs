@@ -76,6 +76,10 @@ pub struct JobBody {
     /// How it runs.
     #[serde(default)]
     pub options: JobOptions,
+    /// The next fire time that somebody has chosen for the job, which its trigger need not know. One that has passed has no
+    /// meaning any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen_fire_time: Option<DateTime<Utc>>,
     /// Fields that a newer version wrote; they are kept as they are.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -85,6 +89,11 @@ impl JobBody {
     /// The name for people: the given one, or the task's.
     pub fn display_name(&self) -> &str {
         self.name.as_deref().unwrap_or(self.task.as_str())
+    }
+
+    /// Whether somebody has chosen this fire time, whatever the trigger says.
+    pub(crate) fn is_chosen(&self, fire_time: DateTime<Utc>) -> bool {
+        self.chosen_fire_time == Some(fire_time)
     }
 }
 

@@ -4,10 +4,11 @@
 //!
 //! 1. Waiting runs that cannot be continued end; the others start as far as slots are free. One that was asked for and finds
 //!    none is skipped, waits, or cancels its predecessors, as the overlap policy says.
-//! 2. Fire times later than the misfire grace time end as missed.
-//! 3. Of the rest, coalescing picks those that run; the others end as coalesced.
-//! 4. What has no free slot is skipped, waits, or cancels its predecessors, as the overlap policy says.
-//! 5. The job moves on to its next fire time, waits for an end, or is over.
+//! 2. A due fire time that was computed under other rules of its zone, and is too early, is computed anew: it never was one.
+//! 3. Fire times later than the misfire grace time end as missed.
+//! 4. Of the rest, coalescing picks those that run; the others end as coalesced.
+//! 5. What has no free slot is skipped, waits, or cancels its predecessors, as the overlap policy says.
+//! 6. The job moves on to its next fire time, waits for an end, or is over.
 
 mod fire_times;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use self::fire_times::Searches;
 use crate::{
     Coalesce, Delivery, JobState, Overlap, Run, RunId, RunState, Verdict, Wait, WhenFinished,
     now::earlier,
+    outdated::right_for_early,
     store::{ClaimedJob, Move, RunChange},
     trigger::{TriggerError, TriggerErrorKind},
 };
@@ -203,9 +205,12 @@ impl<'a> Plan<'a> {
         if job.state != JobState::Active {
             return Ok(Next::Untouched);
         }
-        let Some(first) = job.next_fire_time else {
+        let Some(kept) = job.next_fire_time else {
             return self.next_after(job.last_end);
         };
+        let is_due = self.due_of(kept) <= self.now;
+        let right = if is_due { right_for_early(job, kept, self.now, &mut self.searches.steps)? } else { None };
+        let first = right.unwrap_or(kept);
         let Some(due) = self.due_fire_times(first)? else {
             return Ok(Next::At(first));
         };
@@ -381,7 +386,8 @@ impl<'a> Plan<'a> {
         }
         // A fire time or a run that this plan gives up counts as a run that ends now; otherwise the last end counts.
         let is_given_up = self.claimed.job.next_fire_time.is_some() || self.has_ended_run;
-        let end = if is_given_up { self.now } else { self.claimed.job.last_end.unwrap_or(self.now) };
+        // An end that lies ahead was noted by a clock that has been put right since.
+        let end = if is_given_up { self.now } else { self.claimed.job.last_end.unwrap_or(self.now).min(self.now) };
         Ok(self.searches.after(end)?.map_or(Next::Exhausted, Next::At))
     }
 

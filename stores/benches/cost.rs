@@ -193,6 +193,7 @@ fn jobs(count: u64, first: DateTime<Utc>, spread: i64) -> Vec<JobRow> {
         trigger: Trigger::from(scheduler_core::trigger::Date::at(first)),
         executor: "default".into(),
         options: JobOptions::default(),
+        chosen_fire_time: None,
         extra: Map::new(),
     };
     let row = |n: u64| {

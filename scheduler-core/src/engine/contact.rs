@@ -33,6 +33,13 @@ pub(super) fn pause_after(failures: u32, longest: Duration) -> Duration {
 /// How long claims give way at the most, so that changes without an end keep no job from running.
 const LONGEST_WAY: Duration = Duration::from_secs(1);
 
+/// By how much a clock has been set that is so far from where it should be after some time, if that is no drift: those of
+/// machines differ by less than a thousandth, and a second is what reading two clocks on a busy machine can take.
+pub(super) fn step(by: TimeDelta, passed: Duration) -> Option<TimeDelta> {
+    let drift = Duration::from_secs(1).saturating_add(passed.checked_div(1_000).unwrap_or_default());
+    (by.abs().to_std().is_ok_and(|by| by > drift)).then_some(by)
+}
+
 /// One store, as far as the engine knows it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Contact {
@@ -40,6 +47,8 @@ pub(super) struct Contact {
     pub(super) limits: StoreLimits,
     /// What the store's clock shows, as far as its replies tell.
     pub(super) clock: Option<Reading>,
+    /// By how much that has been set, which is to be told.
+    pub(super) stepped: Option<TimeDelta>,
     pub(super) link: Link,
     /// Turns that failed and are repeated, without their claims, and when each was sent first.
     pub(super) failed: Vec<(Turn, Duration)>,
@@ -236,6 +245,7 @@ impl Contact {
             name,
             limits,
             clock: None,
+            stepped: None,
             link: Link {
                 state: LinkState::Up,
                 since: None,
@@ -293,7 +303,10 @@ impl Contact {
         let took = TimeDelta::from_std(now.monotonic.saturating_sub(sent)).unwrap_or(TimeDelta::MAX);
         let latest = store_now.checked_add_signed(took).unwrap_or(DateTime::<Utc>::MAX_UTC);
         let known = self.clock.and_then(|reading| reading.by_monotonic(now)).unwrap_or(store_now);
-        self.clock = Some(Reading { store: known.clamp(store_now, latest), node: now });
+        let store = known.clamp(store_now, latest);
+        let passed = self.clock.map_or(Duration::ZERO, |reading| now.monotonic.saturating_sub(reading.node.monotonic));
+        self.stepped = self.stepped.or_else(|| step(store.signed_duration_since(known), passed));
+        self.clock = Some(Reading { store, node: now });
     }
 
     /// Hears that a job is due at a time, which may be earlier than what is known.

@@ -20,8 +20,8 @@ use super::{
     contact::{Contact, Drain, FIRST_PAUSE, Held, Stop},
 };
 use crate::{
-    BODY_VERSION, EventKind, JobId, JobRef, JobRow, JobState, Now, Removal, Run, RunId, RunRef, RunState, StoreName,
-    TaskName, Verdict,
+    BODY_VERSION, EventKind, JobId, JobRef, JobRow, JobState, Now, Outdated, Removal, Run, RunId, RunRef, RunState,
+    StoreName, TaskName, Verdict,
     now::later,
     panics::catch,
     plan::{due_of, plan_counting},
@@ -290,6 +290,9 @@ impl Engine {
             let (store, job, reason) = (store.clone(), job.id.clone(), reason.clone());
             self.notify(now, EventKind::JobQuarantined { store, job, reason });
         }
+        if let Some(outdated) = corrected(job, planned) {
+            self.notify(now, EventKind::FireTimeCorrected { job: job_ref(store, job), outdated });
+        }
         for change in &planned.runs {
             match change {
                 RunChange::Insert(run) if run.state == RunState::Running => {
@@ -407,6 +410,17 @@ impl Contact {
         // Whoever changed or took the job has made it due as it should be.
         self.hear_change();
     }
+}
+
+/// A fire time that a move leaves behind without a run and without a verdict: it was one by other rules of its zone.
+fn corrected(job: &JobRow, planned: &Move) -> Option<Outdated> {
+    let kept = job.next_fire_time.filter(|_| planned.state == JobState::Active)?;
+    let firsts = planned.runs.iter().filter_map(|change| match change {
+        RunChange::Insert(run) => Some(run.first.unwrap_or(run.fire_time)),
+        RunChange::Start { .. } | RunChange::End { .. } | RunChange::Cancel { .. } => None,
+    });
+    let right = firsts.min().or(planned.next_fire_time)?;
+    (right > kept).then_some(Outdated::OtherZoneRules { kept, right })
 }
 
 /// Leaves a job as it is and lets the claim go.

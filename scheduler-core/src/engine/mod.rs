@@ -46,12 +46,12 @@ use chrono_tz::Tz;
 
 use self::{
     command::{Adding, Asked},
-    contact::{Beaten, Contact},
+    contact::{Beaten, Contact, step},
     shutdown::Ending,
     slots::Slots,
 };
 use crate::{
-    Event, EventKind, ExecutorName, NodeId, Now, PartialOptions, StoreName, TaskName,
+    Event, EventKind, ExecutorName, NodeId, Now, PartialOptions, StoreName, TaskName, WhoseClock,
     store::{StoreError, Turn},
 };
 
@@ -138,6 +138,8 @@ pub struct Engine {
     last_claim: u64,
     last_request: Option<DateTime<Utc>>,
     last_arrival: u64,
+    /// What the clocks said at the last input.
+    last_now: Option<Now>,
 }
 
 /// What an answer of a store is for.
@@ -175,11 +177,13 @@ impl Engine {
             last_claim: 0,
             last_request: None,
             last_arrival: 0,
+            last_now: None,
         }
     }
 
     /// Tells the engine something. What it wants done because of it is given by [`poll_effect`](Self::poll_effect).
     pub fn handle(&mut self, now: Now, input: Input) {
+        self.watch_clock(now);
         if !matches!(input, Input::Stored(..)) {
             self.contacts.iter_mut().for_each(|contact| contact.alarm.waits_its_turn = false);
         }
@@ -249,8 +253,29 @@ impl Engine {
         }
     }
 
+    /// Tells if the wall clock has been set since the last input: the monotonic one has not.
+    fn watch_clock(&mut self, now: Now) {
+        if let Some(last) = self.last_now.replace(now) {
+            let passed = now.monotonic.saturating_sub(last.monotonic);
+            if let Some(by) = step(now.utc.signed_duration_since(last.after(passed).utc), passed) {
+                self.notify(now, EventKind::ClockStepped { clock: WhoseClock::Node, by });
+            }
+        }
+    }
+
+    fn tell_of_steps(&mut self, now: Now) {
+        for index in 0..self.contacts.len() {
+            let contact = &mut self.contacts[index];
+            if let Some(by) = contact.stepped.take() {
+                let clock = WhoseClock::Store(contact.name.clone());
+                self.notify(now, EventKind::ClockStepped { clock, by });
+            }
+        }
+    }
+
     /// Sends what can be sent.
     fn advance(&mut self, now: Now) {
+        self.tell_of_steps(now);
         self.expire(now);
         self.start_waiting(now);
         for index in 0..self.contacts.len() {

@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 
 use super::{Answer, Change, Explanation};
 use crate::{
-    NodeId, Wait,
+    NodeId, Outdated, Wait,
     trigger::{Gap, Overlap},
 };
 
@@ -25,7 +25,8 @@ impl fmt::Display for Explanation {
         if let Some(due) = self.due {
             write!(f, "; with its jitter it is due at {}", self.time(due))?;
         }
-        self.clocks.map_or(Ok(()), |change| self.change(f, change))
+        self.clocks.map_or(Ok(()), |change| self.change(f, change))?;
+        self.outdated.map_or(Ok(()), |outdated| self.outdated(f, outdated))
     }
 }
 
@@ -149,6 +150,19 @@ impl Explanation {
                 write!(f, "; the clocks show that time twice, at {first} and at {second}, and the trigger fires {rule}")
             }
         }
+    }
+
+    fn outdated(&self, f: &mut fmt::Formatter<'_>, outdated: Outdated) -> fmt::Result {
+        let (kept, right, when) = match outdated {
+            Outdated::ClockWasAhead { kept, right } => (kept, right, "when the clock was ahead"),
+            Outdated::OtherZoneRules { kept, right } => (kept, right, "by other rules of the zone"),
+        };
+        let (kept, right) = (self.time(kept), self.time(right));
+        write!(
+            f,
+            "; the next fire time {kept} was computed {when}, and the trigger gives {right}: replace, resume or reschedule \
+             the job, which computes it anew"
+        )
     }
 
     fn time(&self, at: DateTime<Utc>) -> impl fmt::Display + use<> {

@@ -191,6 +191,13 @@ impl CalendarInterval {
         self
     }
 
+    /// Without the first date if it was bound after an instant, by a clock that was ahead.
+    pub(super) fn unbound_after(mut self, horizon: DateTime<Utc>) -> Self {
+        let latest = self.date_of(floor_micros(horizon));
+        self.bound_start = self.bound_start.filter(|start| *start <= latest);
+        self
+    }
+
     /// The jitter, and as far as it may go: to the end of the last date.
     pub(super) fn window(&self) -> (Jitter, Window) {
         let end = self.end.and_then(|end| end.succ_opt());

@@ -198,6 +198,22 @@ impl Except {
         self.map(Trigger::unbound)
     }
 
+    pub(super) fn unbound_after(self, horizon: DateTime<Utc>) -> Self {
+        self.map(|trigger| trigger.unbound_after(horizon))
+    }
+
+    /// Whether any of the triggers does, or the dates, which are those of a zone.
+    pub(super) fn goes_by_zone(&self) -> bool {
+        let zone = self.0.zone.or(self.0.bound_zone).filter(|_| !self.0.dates.is_empty());
+        zone.is_some_and(|zone| zone != Tz::UTC)
+            || self.0.trigger.goes_by_zone()
+            || self.0.pauses.iter().any(|pause| pause.trigger.goes_by_zone())
+    }
+
+    pub(super) fn is_recurring(&self) -> bool {
+        self.0.trigger.is_recurring()
+    }
+
     fn map(mut self, change: impl Fn(Trigger) -> Trigger) -> Self {
         self.0.trigger = change(self.0.trigger);
         for pause in &mut self.0.pauses {

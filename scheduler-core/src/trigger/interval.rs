@@ -281,6 +281,12 @@ impl Interval {
         self
     }
 
+    /// Without the anchor if it was bound after an instant, by a clock that was ahead.
+    pub(super) fn unbound_after(self, horizon: DateTime<Utc>) -> Self {
+        let latest = self.origin_from(floor_micros(horizon));
+        if self.anchor > latest { self.unbound() } else { self }
+    }
+
     pub(super) fn never_fires(&self) -> bool {
         self.origin().is_some_and(|origin| origin > self.window.end)
     }

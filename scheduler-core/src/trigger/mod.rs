@@ -255,6 +255,41 @@ impl Trigger {
         }
     }
 
+    /// Without what [`bind`](Self::bind) decided after an instant: an anchor that lies ahead is from a clock that was.
+    #[must_use]
+    pub(crate) fn unbound_after(self, horizon: DateTime<Utc>) -> Self {
+        match self {
+            Self::Interval(interval) => Self::Interval(interval.unbound_after(horizon)),
+            Self::CalendarInterval(interval) => Self::CalendarInterval(interval.unbound_after(horizon)),
+            Self::Except(except) => Self::Except(except.unbound_after(horizon)),
+            other => other.map_parts(|part| part.unbound_after(horizon)),
+        }
+    }
+
+    /// True if its fire times depend on the rules of a zone whose clocks may be set.
+    pub(crate) fn goes_by_zone(&self) -> bool {
+        match self {
+            Self::Cron(cron) => cron.zone().is_some_and(|zone| zone != Tz::UTC),
+            Self::CalendarInterval(interval) => interval.zone() != Tz::UTC,
+            Self::And(and) => and.parts().iter().any(Self::goes_by_zone),
+            Self::Or(or) => or.parts().iter().any(Self::goes_by_zone),
+            Self::Except(except) => except.goes_by_zone(),
+            Self::Interval(_) | Self::Date(_) | Self::Custom(_) => false,
+        }
+    }
+
+    /// True if its fire times follow from an instant alone, again and again: not once, and not by code of the user's, which
+    /// may go by its previous fire time.
+    pub(crate) fn is_recurring(&self) -> bool {
+        match self {
+            Self::Cron(_) | Self::Interval(_) | Self::CalendarInterval(_) => true,
+            Self::And(and) => and.parts().iter().all(Self::is_recurring),
+            Self::Or(or) => or.parts().iter().all(Self::is_recurring),
+            Self::Except(except) => except.is_recurring(),
+            Self::Date(_) | Self::Custom(_) => false,
+        }
+    }
+
     /// The next `k` fire times after an instant, or fewer if there are no more. Together they may cost as much as ten searches
     /// that go as far as a search does.
     ///

@@ -3,14 +3,14 @@
 //! | level | what |
 //! |---|---|
 //! | error | what is lost or broken until somebody acts: failed, timed out and lost runs, quarantined jobs, stores given up |
-//! | warn | what did not go as planned and may go away: failing stores, repeated runs, missed and skipped fire times, declined jobs |
+//! | warn | what did not go as planned and may go away: failing stores, repeated runs, missed and skipped fire times, declined jobs, clocks that were set |
 //! | info | the life of the scheduler, and what explains a gap: recoveries, coalesced and cancelled fire times |
 //! | debug | each job and each run |
 //! | trace | what the engine is told and wants |
 
 use std::fmt;
 
-use scheduler_core::{Event, EventKind, RunRef};
+use scheduler_core::{Event, EventKind, Outdated, RunRef, Version, WhoseClock, version};
 
 macro_rules! log {
     ($level:ident, $($what:tt)*) => { tracing::$level!(target: "apscheduler", $($what)*) };
@@ -20,7 +20,10 @@ macro_rules! log {
 pub(super) fn log(event: &Event) {
     let seq = event.seq;
     match &event.kind {
-        EventKind::SchedulerStarted => log!(info, seq, "scheduler started"),
+        EventKind::SchedulerStarted => {
+            let Version { apscheduler, tz_database, .. } = version();
+            log!(info, seq, version = apscheduler, tz_database, "scheduler started");
+        }
         EventKind::SchedulerShutdown => log!(info, seq, "scheduler shut down"),
         EventKind::SchedulerFailed { error } => {
             log!(error, seq, error, "the scheduler's loop panicked and has ended; start the process anew");
@@ -40,6 +43,26 @@ pub(super) fn log(event: &Event) {
         }
         EventKind::JobDeclined { store, job, task, reason } => {
             log!(warn, seq, %store, %job, %task, reason, "job left to other nodes");
+        }
+        EventKind::FireTimeCorrected { job, outdated } => {
+            let (store, id) = (&job.store, &job.id);
+            let (kept, right) = (outdated.kept(), outdated.right());
+            let why = match outdated {
+                Outdated::ClockWasAhead { .. } => "the clock was ahead",
+                _ => "the zone had other rules",
+            };
+            log!(warn, seq, %store, job = %id, %kept, %right, why, "next fire time computed anew");
+        }
+        EventKind::ClockStepped { clock: WhoseClock::Node, by } => {
+            log!(
+                warn,
+                seq,
+                seconds = by.as_seconds_f64(),
+                "the wall clock of this node was set, or stood still; what was computed while it was ahead stays"
+            );
+        }
+        EventKind::ClockStepped { clock: WhoseClock::Store(store), by } => {
+            log!(warn, seq, %store, seconds = by.as_seconds_f64(), "the clock of a store was set; what was computed while it was ahead stays");
         }
         EventKind::ListenerFailed { error } => log!(error, seq, error, "listener panicked"),
         EventKind::RunError { run, error, duration } => {

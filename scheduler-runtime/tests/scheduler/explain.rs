@@ -317,6 +317,7 @@ fn explanations_are_values_with_fields() {
             "together": null,
             "due": null,
             "clocks": null,
+            "outdated": null,
             "zone": null,
         })
     );

@@ -5,6 +5,7 @@ mod attempts;
 mod background;
 mod behaviour;
 mod changes;
+mod clocks;
 mod closures;
 mod documented;
 mod endings;

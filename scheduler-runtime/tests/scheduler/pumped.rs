@@ -198,7 +198,12 @@ fn it_wants_to_be_pumped_each_minute_at_least_while_a_job_waits_so_that_a_clock_
 
     assert_eq!(
         host.log.read(),
-        ["12:02:00 coalesced clock@11:01:00", "12:02:00 submitted clock@12:01:00", "12:02:00 executed clock@12:01:00",]
+        [
+            "12:02:00 clock of Node stepped 7200s",
+            "12:02:00 coalesced clock@11:01:00",
+            "12:02:00 submitted clock@12:01:00",
+            "12:02:00 executed clock@12:01:00",
+        ]
     );
 }
 

@@ -160,6 +160,10 @@ fn what(kind: &EventKind) -> String {
         EventKind::RunTakenAway(run) => format!("taken away {}", fire_time(run)),
         EventKind::StoreFailed { store, error, .. } => format!("store {store} failed: {error}"),
         EventKind::StoreRecovered(store) => format!("store {store} recovered"),
+        EventKind::FireTimeCorrected { job, outdated } => {
+            format!("corrected {}: {} to {}", job.id, outdated.kept(), outdated.right())
+        }
+        EventKind::ClockStepped { clock, by } => format!("clock of {clock:?} stepped {}s", by.as_seconds_f64()),
         EventKind::ListenerFailed { error } => format!("listener failed: {error}"),
         other => format!("{other:?}"),
     }

@@ -177,6 +177,7 @@ fn body(at: DateTime<Utc>) -> JobBody {
         trigger: trigger(at),
         executor: "default".into(),
         options: JobOptions::default(),
+        chosen_fire_time: Some(at),
         extra: Map::new(),
     }
 }

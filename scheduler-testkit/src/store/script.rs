@@ -222,6 +222,7 @@ impl Script {
             trigger: trigger(self.now),
             executor: "default".into(),
             options,
+            chosen_fire_time: None,
             extra: Map::new(),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
+use chrono::{DateTime, Utc};
 use scheduler_core::{ExecutorName, JobBody, JobOptions, TaskName, Trigger};
 use serde_json::{Map, Value};
 
@@ -19,6 +20,7 @@ pub(super) struct Shape {
 struct Rare {
     name: Option<String>,
     args: Value,
+    chosen_fire_time: Option<DateTime<Utc>>,
     extra: Map<String, Value>,
 }
 
@@ -41,7 +43,12 @@ const REMEMBERED: usize = 8;
 
 impl Definition {
     pub(super) fn new(body: &JobBody, shapes: &mut Shapes) -> Self {
-        let rare = Rare { name: body.name.clone(), args: body.args.clone(), extra: body.extra.clone() };
+        let rare = Rare {
+            name: body.name.clone(),
+            args: body.args.clone(),
+            chosen_fire_time: body.chosen_fire_time,
+            extra: body.extra.clone(),
+        };
         Self {
             shape: shapes.shared(body),
             trigger: body.trigger.clone(),
@@ -59,6 +66,7 @@ impl Definition {
             trigger: self.trigger.clone(),
             executor: self.shape.executor.clone(),
             options: self.shape.options.clone(),
+            chosen_fire_time: rare.chosen_fire_time,
             extra: rare.extra,
         }
     }

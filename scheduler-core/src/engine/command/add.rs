@@ -16,7 +16,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use super::{Asked, prepare::panicked, readable, replace::Replacing};
 use crate::{
-    Conflict, Error, ErrorKind, EventKind, JobRow, JobSpec, Listed, Now, StoreName,
+    Conflict, Error, ErrorKind, EventKind, JobRow, JobSpec, Listed, Now, Outdated, StoreName,
     engine::{
         CallId, Engine, ExportedJob, InFlight, Reply, StoreCall, StoreReply,
         firing::{USUAL_STEPS, job_ref},
@@ -232,7 +232,8 @@ impl Engine {
             }
             Conflict::Replace => match readable(existing) {
                 Ok(existing) => {
-                    let replacing = Replacing { call, store: store.clone(), place, new: Box::new(new), tries: 0 };
+                    let (store, new) = (store.clone(), Box::new(new));
+                    let replacing = Replacing { call, store, place, new, tries: 0, outdated: None };
                     if let Some(adding) = self.adding.get_mut(&call) {
                         adding.unreplaced.push_back((replacing, existing));
                     }
@@ -247,6 +248,13 @@ impl Engine {
             contact.hear_due(job.due);
         }
         self.notify(now, EventKind::JobModified(job_ref(store, job)));
+    }
+
+    /// Tells that a job's next fire time was computed anew, if it was.
+    pub(super) fn tell_corrected(&mut self, now: Now, store: &StoreName, job: &JobRow, outdated: Option<Outdated>) {
+        if let Some(outdated) = outdated {
+            self.notify(now, EventKind::FireTimeCorrected { job: job_ref(store, job), outdated });
+        }
     }
 
     pub(super) fn added(&mut self, call: CallId, place: usize, result: Result<JobRow, Error>) {

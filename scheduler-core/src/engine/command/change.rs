@@ -27,6 +27,7 @@ use crate::{
     WhenFinished,
     engine::{CallId, Change, Engine, InFlight, Reply, StoreCall, StoreReply},
     now::later,
+    outdated::{Outdated, outdated, rebound},
     panics::catch,
     plan::{due_fire_times, due_of},
     store::{StoreError, Update, Updated},
@@ -41,6 +42,8 @@ pub(in crate::engine) struct Changing {
     id: JobId,
     change: Box<Change>,
     pub(super) tries: u32,
+    /// What is wrong with the job's next fire time, and is put right with the change.
+    outdated: Option<Outdated>,
 }
 
 /// Where a change leaves a job.
@@ -61,19 +64,24 @@ enum GoesOn {
 
 impl Engine {
     pub(super) fn change(&mut self, now: Now, call: CallId, store: StoreName, change: Change, job: JobRow) {
-        self.try_change(now, Changing { call, store, id: job.id.clone(), change: Box::new(change), tries: 0 }, &job);
+        let (id, change) = (job.id.clone(), Box::new(change));
+        self.try_change(now, Changing { call, store, id, change, tries: 0, outdated: None }, &job);
     }
 
-    fn try_change(&mut self, now: Now, changing: Changing, job: &JobRow) {
+    fn try_change(&mut self, now: Now, mut changing: Changing, job: &JobRow) {
         let at = self.time_of(now, &changing.store);
-        let update = catch(|| self.update_for(at, &changing.store, &changing.change, job));
+        let update = catch(|| {
+            let outdated = outdated(job, at).filter(|_| *changing.change == Change::Resume);
+            self.update_for(at, &changing.store, &changing.change, job).map(|update| (update, outdated))
+        });
         match update.unwrap_or_else(|panic| Err(panicked(&format!("job `{}`", job.id), &panic))) {
-            Ok(Some(update)) => {
+            Ok((Some(update), outdated)) => {
+                changing.outdated = outdated;
                 let store = changing.store.clone();
                 let call = StoreCall::Update(at, Box::new(update));
                 self.call_store(store, call, InFlight::Asked(Asked::Change(changing)));
             }
-            Ok(None) => self.reply(changing.call, Ok(Reply::Job(changing.store, Box::new(job.clone())))),
+            Ok((None, _)) => self.reply(changing.call, Ok(Reply::Job(changing.store, Box::new(job.clone())))),
             Err(error) => self.reply(changing.call, Err(error)),
         }
     }
@@ -87,6 +95,7 @@ impl Engine {
         };
         match updated {
             Updated::Updated(job) => {
+                self.tell_corrected(now, &store, &job, changing.outdated);
                 self.tell_modified(now, &store, &job);
                 self.reply(call, Ok(Reply::Job(store, job)));
             }
@@ -113,7 +122,9 @@ impl Engine {
         refuse_newer(job)?;
         let is_done = match change {
             Change::Pause => job.state == JobState::Paused,
-            Change::Resume => !matches!(job.state, JobState::Paused | JobState::Quarantined(_)),
+            Change::Resume => {
+                !matches!(job.state, JobState::Paused | JobState::Quarantined(_)) && outdated(job, at).is_none()
+            }
             Change::Modify(_) | Change::Reschedule(_) => false,
         };
         if is_done {
@@ -185,6 +196,9 @@ impl Engine {
             }
             changed.state = JobState::Active;
             changed.next_fire_time = Some(next);
+            if let Some(body) = &mut changed.body {
+                body.chosen_fire_time = Some(next);
+            }
             // With another trigger, none of the old one's fire times is left to go on from.
             changed.goes_on = GoesOn::From(change.trigger.is_none().then_some(next));
         }
@@ -201,6 +215,7 @@ impl Engine {
     ) -> Result<Changed, Error> {
         body.trigger = trigger.clone().bind(at, self.config.timezone, job.id.as_str());
         check_trigger(&job.id, &body.trigger)?;
+        body.chosen_fire_time = None;
         self.check_fit(store, &job.id, &body)?;
         let first = first_fire_time(&job.id, &body.trigger, at, &mut Steps::of_one_search())?;
         let is_paused = job.state == JobState::Paused;
@@ -245,17 +260,19 @@ fn paused(at: DateTime<Utc>, job: &JobRow) -> Result<Changed, Error> {
 }
 
 fn resumed(at: DateTime<Utc>, job: &JobRow) -> Result<Changed, Error> {
-    let next = match job.next_fire_time {
+    let trigger = rebound(job, at);
+    let next = match job.next_fire_time.filter(|_| outdated(job, at).is_none()) {
         // A quarantined job goes on where it stood still, so that none of its fire times is lost.
         Some(next) => Some(next),
-        None => job.body.trigger.next(None, at).map_err(|error| trigger_error(&job.id, &error))?,
+        None => trigger.next(None, at).map_err(|error| trigger_error(&job.id, &error))?,
     };
     let state = match (next, job.body.options.when_finished) {
         (Some(_), _) => JobState::Active,
         (None, WhenFinished::Keep) => JobState::Kept,
         (None, WhenFinished::Remove) => JobState::Ending,
     };
-    Ok(Changed { body: None, state, next_fire_time: next, goes_on: GoesOn::WithAll })
+    let body = (trigger != job.body.trigger).then(|| JobBody { trigger, ..job.body.clone() });
+    Ok(Changed { body, state, next_fire_time: next, goes_on: GoesOn::WithAll })
 }
 
 /// The row for the due fire times that a change of `job` gives up: those before `goes_on_from`, or all.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::{Error, ErrorKind, JobBody, JobId, NESTING_LIMIT, Trigger, is_nested_too_deeply};
 
 /// The fields of a definition, which an unknown one must not be called.
-const BODY_FIELDS: [&str; 7] = ["v", "name", "task", "args", "trigger", "executor", "options"];
+const BODY_FIELDS: [&str; 8] = ["v", "name", "task", "args", "trigger", "executor", "options", "chosen_fire_time"];
 
 /// The fields of a definition's options.
 const OPTION_FIELDS: [&str; 10] = [
@@ -100,6 +100,7 @@ mod tests {
                 priority: 1,
                 ..JobOptions::default()
             },
+            chosen_fire_time: Some(chrono::DateTime::UNIX_EPOCH),
             extra: Map::new(),
         };
         let json = serde_json::to_value(&body).unwrap();

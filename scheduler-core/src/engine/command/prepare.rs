@@ -11,6 +11,7 @@ use crate::{
     BODY_VERSION, Delivery, Error, ErrorKind, ExecutorName, JobBody, JobId, JobOptions, JobRow, JobSpec, JobState, Now,
     StoreName, TaskName, Totals, Trigger, Uid,
     engine::{Engine, ExportedJob, contact::Contact},
+    outdated::{Outdated, outdated},
     plan::due_of,
     spec::{Begin, is_closure},
     store::Durability,
@@ -43,6 +44,10 @@ impl Engine {
             trigger: trigger.bind(at, self.config.timezone, id.as_str()),
             executor: spec.executor.unwrap_or_default(),
             options: spec.options.over(self.defaults_in(store)),
+            chosen_fire_time: match spec.begin {
+                Begin::At(at) => Some(at),
+                Begin::Trigger | Begin::Paused => None,
+            },
             extra: serde_json::Map::new(),
         };
         self.check_body(store, &id, &body)?;
@@ -78,7 +83,12 @@ impl Engine {
             (false, Some(next)) => (JobState::Active, Some(crate::spec::whole_micros(next))),
             (false, None) => (JobState::Active, Some(first_fire_time(&job.id, &body.trigger, at, steps)?)),
         };
-        Ok(new_row(uid, job.id, body, state, next_fire_time))
+        let mut row = new_row(uid, job.id, body, state, next_fire_time);
+        if let Some(Outdated::ClockWasAhead { kept, .. }) = outdated(&row, at) {
+            // Whoever imports it wants it then.
+            row.body.chosen_fire_time = Some(kept);
+        }
+        Ok(row)
     }
 
     /// Refuses what could not run, or not as it is written.

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     Conflict, Error, JobBody, JobRow, JobState, Now, StoreName,
     engine::{CallId, Engine, InFlight, StoreCall, StoreReply},
+    outdated::{Outdated, outdated, rebound},
     panics::catch,
     plan::due_of,
     store::{StoreError, StoreErrorKind, Update, Updated},
@@ -33,15 +34,21 @@ pub(in crate::engine) struct Replacing {
     pub(super) place: usize,
     pub(super) new: Box<JobRow>,
     pub(super) tries: u32,
+    /// What is wrong with the old job's next fire time, and is put right.
+    pub(super) outdated: Option<Outdated>,
 }
 
 impl Engine {
-    pub(super) fn replace(&mut self, now: Now, replacing: Replacing, existing: JobRow) {
+    pub(super) fn replace(&mut self, now: Now, mut replacing: Replacing, existing: JobRow) {
         let at = self.time_of(now, &replacing.store);
-        let update = catch(|| replacement(at, &replacing.new, &existing));
+        let update = catch(|| {
+            let outdated = outdated_if_kept(at, &replacing.new, &existing);
+            replacement(at, &replacing.new, &existing, outdated).map(|update| (update, outdated))
+        });
         match update.unwrap_or_else(|panic| Err(panicked(&format!("job `{}`", existing.id), &panic))) {
-            Ok(None) => self.added(replacing.call, replacing.place, Ok(existing)),
-            Ok(Some(update)) => {
+            Ok((None, _)) => self.added(replacing.call, replacing.place, Ok(existing)),
+            Ok((Some(update), outdated)) => {
+                replacing.outdated = outdated;
                 self.count_replacing(replacing.call, |count| count.saturating_add(1));
                 let store = replacing.store.clone();
                 let call = StoreCall::Update(at, Box::new(update));
@@ -73,6 +80,7 @@ impl Engine {
         };
         match updated {
             Updated::Updated(job) => {
+                self.tell_corrected(now, &store, &job, replacing.outdated);
                 self.tell_modified(now, &store, &job);
                 self.added(call, place, Ok(*job));
             }
@@ -91,14 +99,38 @@ impl Engine {
     }
 }
 
+/// Whether the trigger is written as it was, so that the job goes on where it is.
+fn goes_on(new: &JobRow, existing: &JobRow) -> bool {
+    let is_same_trigger = new.body.trigger.is_same_as_written(&existing.body.trigger);
+    is_same_trigger && !matches!(existing.state, JobState::Quarantined(_))
+}
+
+/// What is wrong with the next fire time that the job would keep. The one that its description names is right.
+fn outdated_if_kept(at: DateTime<Utc>, new: &JobRow, existing: &JobRow) -> Option<Outdated> {
+    let is_chosen = new.body.chosen_fire_time.is_some() && new.body.chosen_fire_time == existing.next_fire_time;
+    if is_chosen || !goes_on(new, existing) { None } else { outdated(existing, at) }
+}
+
 /// The update that puts `new` in the place of `existing`; none if it would change nothing.
-fn replacement(at: DateTime<Utc>, new: &JobRow, existing: &JobRow) -> Result<Option<Update>, Error> {
+fn replacement(
+    at: DateTime<Utc>,
+    new: &JobRow,
+    existing: &JobRow,
+    outdated: Option<Outdated>,
+) -> Result<Option<Update>, Error> {
     refuse_newer(existing)?;
     let mut body = new.body.clone();
-    let is_same_trigger = body.trigger.is_same_as_written(&existing.body.trigger);
     let mut runs = Vec::new();
-    let (state, next_fire_time, due) = if is_same_trigger && !matches!(existing.state, JobState::Quarantined(_)) {
+    let (state, next_fire_time, due) = if let Some(outdated) = outdated {
+        // Its anchor may be from the same time as its next fire time.
+        body.trigger = rebound(existing, at);
+        let right = outdated.right();
+        (existing.state.clone(), Some(right), earliest(existing.due, Some(due_of(&body.trigger, existing.uid, right))))
+    } else if goes_on(new, existing) {
         body.trigger = existing.body.trigger.clone();
+        // What somebody has chosen for the job since it was added stands.
+        let chosen = body.chosen_fire_time.filter(|chosen| Some(*chosen) == existing.next_fire_time);
+        body.chosen_fire_time = existing.body.chosen_fire_time.or(chosen);
         if is_kept_as(&body, &existing.body) {
             return Ok(None);
         }

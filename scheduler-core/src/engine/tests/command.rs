@@ -30,7 +30,7 @@ fn found(script: &mut Script, job: &JobRow) {
 }
 
 /// What the command wants written.
-fn update(script: &Script) -> Update {
+pub(super) fn update(script: &Script) -> Update {
     match script.open_call() {
         StoreCall::Update(_, update) => (**update).clone(),
         call => panic!("an update is expected, not {call:?}"),

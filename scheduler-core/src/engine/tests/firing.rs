@@ -343,10 +343,13 @@ fn the_store_decides_what_is_due_and_a_step_of_the_nodes_clock_does_not() {
         let claimed = reply.claim.as_mut().unwrap();
         (claimed.now, claimed.next_due) = (at(13.0), Some(at(20.0)));
     });
-    script.expect("→ claim");
+    script.expect(
+        "→ claim
+         → notify clock of Store(\"default\") stepped +3s",
+    );
     assert_eq!(script.next_wake().unwrap().after.as_secs(), 5, "to stay in touch, since a lease may end by then");
     script.step_clock(-3600.0);
-    script.at(12.0).expect("");
+    script.at(12.0).expect("→ notify clock of Node stepped -3600s");
     script.at(17.0).expect("→ claim");
 }
 
@@ -363,6 +366,7 @@ fn a_hint_of_the_future_by_a_stepped_clock_costs_one_claim() {
     });
     script.expect(
         "→ claim
+         → notify clock of Node stepped +3600s
          → claim",
     );
     script.at(12.0).expect("");

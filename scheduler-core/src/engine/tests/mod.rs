@@ -1,6 +1,7 @@
 //! Conversations of the engine, as transcripts: what it is told, and what it then wants done.
 
 mod budget;
+mod clock;
 mod command;
 mod firing;
 mod lease;

@@ -148,7 +148,10 @@ fn a_step_of_the_clock_by_which_leases_are_judged_takes_over_from_nobody() {
     let mut script = Script::running();
     script.stay_in_touch(20.0, 21.0);
     script.step_clock(3600.0);
-    script.at(20.5).expect("→ claim");
+    script.at(20.5).expect(
+        "→ notify clock of Node stepped +3600s
+         → claim",
+    );
     script.claimed_next([], Some(21.0));
     assert_eq!(adopts_at(&mut script, 21.0), 35.5);
 }

@@ -70,6 +70,7 @@ pub(crate) fn job(uid: u128, id: &str, trigger: Trigger, next: f64) -> ClaimedJo
         trigger,
         executor: "default".into(),
         options: JobOptions::default(),
+        chosen_fire_time: None,
         extra: serde_json::Map::new(),
     };
     let job = JobRow {

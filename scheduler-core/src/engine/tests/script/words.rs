@@ -5,7 +5,7 @@ use std::fmt::Write;
 use chrono::{DateTime, Utc};
 
 use crate::{
-    Event, EventKind, JobId, JobState, Run, RunId, RunRef, RunState, Uid, Wait,
+    Event, EventKind, JobId, JobState, Outdated, Run, RunId, RunRef, RunState, Uid, Wait,
     engine::{Effect, Reply, StoreCall},
     store::{Adopt, Entry, Move, RunChange, RunReport, Turn},
 };
@@ -105,6 +105,17 @@ impl Script {
             EventKind::RunMissed(it) => run("missed", it),
             EventKind::RunSkipped(it) => run("skipped", it),
             EventKind::RunTakenAway(it) => run("taken away", it),
+            EventKind::FireTimeCorrected { job, outdated } => {
+                let (cause, kept, right) = match outdated {
+                    Outdated::ClockWasAhead { kept, right } => ("clock was ahead", kept, right),
+                    Outdated::OtherZoneRules { kept, right } => ("other zone rules", kept, right),
+                };
+                format!("corrected {} ({cause}): {} to {}", job.id, seconds(*kept), seconds(*right))
+            }
+            EventKind::ClockStepped { clock, by } => {
+                let by = by.num_microseconds().unwrap() as f64 / 1e6;
+                format!("clock of {clock:?} stepped {by:+}s")
+            }
             EventKind::StoreRecovered(_) => "store recovered".into(),
             EventKind::StoreFailed { error, retry_in, .. } => match retry_in {
                 Some(pause) => format!("store failed, again in {pause:?}: {error}"),

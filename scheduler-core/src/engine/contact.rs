@@ -68,6 +68,9 @@ pub(super) struct Contact {
     /// Reports that have not been sent.
     pub(super) entries: VecDeque<Entry>,
     pub(super) records_in_flight: usize,
+    /// Runs whose end the store has confirmed since the latest claim was sent, which may not know of it, and the fences
+    /// under which they ran.
+    pub(super) over: BTreeMap<RunId, u64>,
     /// When the node has to give a sign of life, if it holds something.
     pub(super) sign_at: Duration,
     /// When this node takes over what lapsed nodes left, for the first time since the contact began.
@@ -272,6 +275,7 @@ impl Contact {
             covered_until: Duration::ZERO,
             entries: VecDeque::new(),
             records_in_flight: 0,
+            over: BTreeMap::new(),
             sign_at: Duration::ZERO,
             adopt_at: None,
             is_on_watch: false,

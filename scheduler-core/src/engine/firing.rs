@@ -11,17 +11,17 @@
 //!
 //! What happens after that is told in [`recording`](super::recording).
 
-use std::{cmp::Reverse, sync::Arc, time::Duration};
+use std::{cmp::Reverse, collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    Engine, SchedulerState, Start,
+    Effect, Engine, SchedulerState, Start,
     contact::{Contact, Drain, FIRST_PAUSE, Held, Stop},
 };
 use crate::{
-    BODY_VERSION, EventKind, JobId, JobRef, JobRow, JobState, Now, Outdated, Removal, Run, RunId, RunRef, RunState,
-    StoreName, TaskName, Verdict,
+    BODY_VERSION, EventKind, JobId, JobRef, JobRow, JobState, Now, Outdated, Overlap, Removal, Run, RunId, RunRef,
+    RunState, StoreName, TaskName, Verdict,
     now::later,
     panics::catch,
     plan::{due_of, plan_counting},
@@ -41,6 +41,9 @@ const DECLINE_DOUBLINGS: u32 = 6;
 
 /// How long a run waits whose former attempt still runs on this very node, having been taken away from it meanwhile.
 const FORMER_ATTEMPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// The same if that attempt has ended, and only the answer to its report is still on its way.
+const REPORT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How many steps of searching the planning of one claim may take: a few milliseconds. What is not planned then is given back
 /// as due, and the next claim takes it when the engine has been told of what came meanwhile.
@@ -88,6 +91,7 @@ impl Engine {
             contact.surveyed = Some(now.monotonic);
         }
         contact.is_claiming = true;
+        contact.over.clear();
         contact.alarm.heard = None;
         contact.alarm.not_before = now.monotonic.saturating_add(self.config.accuracy);
         contact.adopt_at = contact.adopt_at.filter(|at| *at > now.monotonic);
@@ -167,6 +171,8 @@ impl Engine {
     /// first, and so starts first.
     fn settle(&mut self, now: Now, index: usize, mut jobs: Vec<ClaimedJob>, store_now: DateTime<Utc>, more: bool) {
         jobs.sort_by_key(|job| Reverse(job.job.body.options.priority));
+        jobs.iter_mut().for_each(|job| self.contacts[index].leave_out_ended(job));
+        let unstarted = self.unstarted(&jobs);
         let mut steps = CLAIM_STEPS;
         let mut is_all = true;
         let moves = jobs.iter().map(|job| match steps {
@@ -174,6 +180,8 @@ impl Engine {
                 is_all = false;
                 stay(&job.job, job.job.due.unwrap_or(store_now))
             }
+            // It is late, not long: what it would be skipped for has not begun. The next claim sees what came of it.
+            _ if waits_for_start(job, &unstarted) => stay(&job.job, job.job.due.unwrap_or(store_now)),
             _ => {
                 let (planned, taken) = self.plan_move(now, index, job, store_now);
                 steps = steps.saturating_sub(taken.saturating_sub(USUAL_STEPS));
@@ -195,6 +203,19 @@ impl Engine {
         );
     }
 
+    /// Runs of these jobs that this node is to start and that have not been handed to their executors, since there is so
+    /// much to start.
+    fn unstarted(&self, jobs: &[ClaimedJob]) -> BTreeSet<RunId> {
+        if jobs.iter().all(|job| job.running_count == 0) {
+            return BTreeSet::new();
+        }
+        let start = |effect: &Effect| match effect {
+            Effect::Start(start) => Some(start.run),
+            _ => None,
+        };
+        self.effects.iter().filter_map(start).collect()
+    }
+
     /// Where a job goes, and how many steps it took to find out.
     fn plan_move(&mut self, now: Now, index: usize, claimed: &ClaimedJob, store_now: DateTime<Utc>) -> (Move, u32) {
         let job = &claimed.job;
@@ -202,8 +223,8 @@ impl Engine {
             // The node was paused, or gives the store up, while the claim was under way.
             return (stay(job, job.due.unwrap_or(store_now)), 0);
         }
-        if claimed.waiting.iter().any(|run| self.contacts[index].held.contains_key(&run.id)) {
-            return (stay(job, later(store_now, FORMER_ATTEMPT_PAUSE)), 0);
+        if let Some(pause) = self.contacts[index].pause_for_former_attempt(claimed) {
+            return (stay(job, later(store_now, pause)), 0);
         }
         if !self.executors.contains_key(&job.body.executor) {
             let reason = format!("this node has no executor `{}`", job.body.executor);
@@ -393,6 +414,43 @@ impl Engine {
 }
 
 impl Contact {
+    /// Leaves the runs out of what a claim says of a job that have ended here: when it was asked, the store had not heard of
+    /// that, and the slot of a run that has ended is free however long its report takes.
+    fn leave_out_ended(&self, claimed: &mut ClaimedJob) {
+        // When a fixed delay ends is told by the end that the store has.
+        let waits_for_report = claimed.job.body.trigger.waits_for_end()
+            && claimed.job.next_fire_time.is_none()
+            && claimed.waiting_count == 0;
+        if claimed.running_count == 0 || waits_for_report {
+            return;
+        }
+        let listed = claimed.running.len();
+        let unlisted = if claimed.running_count > listed { self.unsent_ends_after(claimed) } else { 0 };
+        claimed.running.retain(|run| !self.has_ended(run.id, run.fence));
+        let ended = listed.saturating_sub(claimed.running.len()).saturating_add(unlisted);
+        claimed.running_count = claimed.running_count.saturating_sub(ended);
+    }
+
+    /// Whether an attempt has ended here.
+    fn has_ended(&self, run: RunId, fence: u64) -> bool {
+        let is_here = |held: &Held| held.fence == fence && held.ended.is_some();
+        self.held.get(&run).is_some_and(|held| is_here(held)) || self.over.get(&run) == Some(&fence)
+    }
+
+    /// How many runs beyond those that a claim has listed have ended here and not been reported, so that it counts them.
+    fn unsent_ends_after(&self, claimed: &ClaimedJob) -> usize {
+        let last = claimed.running.last().map_or(0, |run| run.id.seq);
+        let of_job = self.entries.iter().filter(|entry| entry.run.uid == claimed.job.uid && entry.run.seq > last);
+        let unlisted = claimed.running_count.saturating_sub(claimed.running.len());
+        of_job.filter(|entry| self.has_ended(entry.run, entry.fence)).count().min(unlisted)
+    }
+
+    /// How long a job waits because a run that is to start again is still held here in its former attempt, if one is.
+    fn pause_for_former_attempt(&self, claimed: &ClaimedJob) -> Option<Duration> {
+        let held = claimed.waiting.iter().filter_map(|run| self.held.get(&run.id));
+        held.map(|held| if held.ended.is_some() { REPORT_PAUSE } else { FORMER_ATTEMPT_PAUSE }).max()
+    }
+
     /// Nothing of a move was written by this sending. It may have been by an earlier one whose reply was lost, and the
     /// job have gone on since: runs that it started are given back, for they would stay with a node that knows nothing
     /// of them.
@@ -421,6 +479,12 @@ fn corrected(job: &JobRow, planned: &Move) -> Option<Outdated> {
     });
     let right = firsts.min().or(planned.next_fire_time)?;
     (right > kept).then_some(Outdated::OtherZoneRules { kept, right })
+}
+
+/// Whether a run of a job is still to be started here, which further ones must not overlap.
+fn waits_for_start(claimed: &ClaimedJob, unstarted: &BTreeSet<RunId>) -> bool {
+    let may_overlap = claimed.job.body.options.overlap == Overlap::Allow;
+    !may_overlap && claimed.running.iter().any(|run| unstarted.contains(&run.id))
 }
 
 /// Leaves a job as it is and lets the claim go.

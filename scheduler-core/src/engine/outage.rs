@@ -119,6 +119,10 @@ impl Engine {
         // A node that claims no more, since it is paused or full, does not find out about claims.
         let can_claim = self.can_claim(index);
         let contact = &mut self.contacts[index];
+        // It was there, whatever has yet to go through: who stays in touch with it need not ask again at once.
+        contact.look_for_a_break(now, sent, lease);
+        contact.link.heard = Some(now);
+        contact.link.reached = contact.link.reached.max(sent);
         let Outstanding { writes, is_claim } = contact.link.outstanding;
         if contact.link.state == LinkState::Unusable || writes > 0 || is_claim && can_claim {
             return;
@@ -129,9 +133,6 @@ impl Engine {
         contact.link.failures = 0;
         contact.link.trouble = None;
         contact.link.state = LinkState::Up;
-        contact.look_for_a_break(now, sent, lease);
-        contact.link.heard = Some(now);
-        contact.link.reached = contact.link.reached.max(sent);
         contact.link.since = contact.link.since.or(Some(now.monotonic));
         if was_down {
             contact.sign_at = now.monotonic;
@@ -245,6 +246,7 @@ impl Engine {
         contact.entries.clear();
         contact.failed.clear();
         contact.link.outstanding = Outstanding::default();
+        contact.over.clear();
         contact.is_claiming = false;
         contact.records_in_flight = 0;
         self.in_flight.retain(|_, in_flight| !matches!(in_flight, InFlight::Turn { store: of, .. } if of == store));

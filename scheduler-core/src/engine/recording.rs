@@ -13,6 +13,9 @@
 //! ```
 //!
 //! A run that is repeated waits in the store, and starts by a claim like any other. Reports wait while others are on their way, so that many ends share a call; they wait for nothing else.
+//!
+//! What has ended here is over for this node at once: a claim whose answer counts it as running was asked before the store
+//! had the report, and its slot is free.
 
 use std::{collections::BTreeSet, hash::Hasher, sync::Arc, time::Duration};
 
@@ -88,6 +91,9 @@ impl Engine {
             // A run that was given back unstarted is not held under this fence, and nobody has been told of it.
             if contact.held.get(&entry.run).is_none_or(|held| held.fence != entry.fence) {
                 continue;
+            }
+            if contact.is_claiming && outcome == RecordOutcome::Done {
+                contact.over.insert(entry.run, entry.fence);
             }
             let Some(held) = contact.held.remove(&entry.run) else {
                 continue;

@@ -1,12 +1,14 @@
 //! From due to ended.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::script::{Script, at, every, job, limits, reply_to, unavailable, with_run};
 use crate::{
     Outcome, Overlap, RunState, Wait,
     engine::{Command, WakeReason},
-    store::{Clock, Declined, Fate, RecordOutcome, SettleOutcome, StoreLimits},
+    store::{ClaimedJob, Clock, Declined, Fate, RecordOutcome, SettleOutcome, StoreLimits},
     trigger::{Custom, Date, Interval, Trigger},
 };
 
@@ -104,6 +106,144 @@ fn ends_are_recorded_while_a_claim_is_under_way() {
     script.expect("→ record report#1 ok");
 }
 
+/// What a claim says of `report`, whose first run, started under fence 1, was running in the store when it was asked.
+fn as_if_running() -> ClaimedJob {
+    let mut report = with_run(job(1, "report", every(10), 10.0), 1, 0.0, RunState::Running);
+    report.job.fence = 3;
+    (report.running[0].owner, report.running[0].fence) = (Some("node-1".into()), 1);
+    report
+}
+
+#[test]
+fn a_run_that_has_ended_here_does_not_count_as_running_before_it_is_reported() {
+    let mut script = Script::running_jobs([job(1, "report", every(10), 0.0)]);
+    script.at(10.0).expect("→ life sign | claim");
+    script.finished("report#1", Outcome::Ok(json!(null)));
+    script.claimed([as_if_running()]);
+    script.expect("→ record report#1 ok | settle report: #2 +10s starts, next +20s");
+}
+
+#[test]
+fn a_run_that_has_ended_here_does_not_count_as_running_while_its_report_is_on_its_way() {
+    let mut script = Script::running_jobs([job(1, "report", every(10), 0.0)]);
+    script.finished("report#1", Outcome::Ok(json!(null)));
+    let (record, reported) = script.take_turn();
+    script.at(10.0).look();
+    script.claimed([as_if_running()]);
+    script.expect(
+        "→ record report#1 ok
+         → life sign | claim
+         → settle report: #2 +10s starts, next +20s",
+    );
+    script.applied();
+    script.answer(record, reply_to(&reported, at(10.0)));
+    script.expect(
+        "→ notify submitted report#2
+         → start report#2 attempt 1
+         → notify executed report#1",
+    );
+}
+
+#[test]
+fn a_run_that_has_ended_here_does_not_count_as_running_if_its_report_has_overtaken_the_claim() {
+    let mut script = Script::running_jobs([job(1, "report", every(10), 0.0)]);
+    script.pass(1.0).look();
+    let (claim, claimed) = script.take_turn();
+    script.finished("report#1", Outcome::Ok(json!(null)));
+    script.applied();
+    script.at(10.0);
+    let mut reply = reply_to(&claimed, at(10.0));
+    reply.claim.as_mut().unwrap().jobs = vec![as_if_running()];
+    script.answer(claim, reply);
+    script.expect(
+        "→ claim
+         → record report#1 ok
+         → notify executed report#1
+         → life sign | settle report: #2 +10s starts, next +20s",
+    );
+}
+
+#[test]
+fn a_job_whose_run_has_not_been_handed_to_its_executor_is_looked_at_again() {
+    let mut script = Script::running();
+    script.at(9.0).look();
+    script.answer_turn(|_, reply| {
+        let claimed = reply.claim.as_mut().unwrap();
+        (claimed.jobs, claimed.more) = (vec![job(1, "report", every(10), 0.0)], true);
+    });
+    // The node is so far behind that the next claim, which goes with the settle, finds the job due again.
+    script.at(10.0);
+    script.claimed([as_if_running()]);
+    script.expect(
+        "→ claim
+         → settle ?: #1 +0s starts, next +10s | claim
+         → notify submitted report#1
+         → start report#1 attempt 1
+         → settle report: next +10s",
+    );
+    script.applied();
+    script.at(10.1).expect("→ claim");
+}
+
+#[test]
+fn a_run_of_another_node_and_one_that_goes_on_here_count_as_running() {
+    let mut script = Script::running_jobs([job(1, "report", every(10), 0.0)]);
+    script.at(10.0).expect("→ life sign | claim");
+    script.claimed([as_if_running()]);
+    script.expect("→ settle report: #2 +10s skipped, next +20s");
+    script.applied();
+    script.finished("report#1", Outcome::Ok(json!(null)));
+    script.applied();
+    script.expect(
+        "→ notify skipped report#2
+         → record report#1 ok
+         → notify executed report#1",
+    );
+    // It was taken over meanwhile.
+    script.at(20.0).look();
+    let mut report = as_if_running();
+    (report.job.fence, report.job.last_seq, report.job.next_fire_time) = (5, 2, Some(at(20.0)));
+    (report.running[0].owner, report.running[0].fence) = (Some("node-2".into()), 4);
+    script.claimed([report]);
+    script.expect(
+        "→ claim
+         → settle report: #3 +20s skipped, next +30s",
+    );
+}
+
+#[test]
+fn the_end_of_a_fixed_delays_run_is_waited_for_until_the_store_has_it() {
+    let trigger = Trigger::from(Interval::after_end(Duration::from_secs(10)).starting_at(at(0.0)));
+    let delay = |next: Option<f64>| {
+        let mut delay = job(1, "report", trigger.clone(), 0.0);
+        (delay.job.next_fire_time, delay.job.fence, delay.job.last_end) = (next.map(at), 3, Some(at(-50.0)));
+        delay
+    };
+    let running = |mut claimed: ClaimedJob| {
+        claimed = with_run(claimed, 1, 0.0, RunState::Running);
+        (claimed.running[0].owner, claimed.running[0].fence) = (Some("node-1".into()), 1);
+        claimed
+    };
+    let started = || {
+        let mut script = Script::running_jobs([job(1, "report", trigger.clone(), 0.0)]);
+        script.at(6.0).expect("→ life sign");
+        script.look();
+        script.finished("report#1", Outcome::Ok(json!(null)));
+        script
+    };
+    // Nothing but that end says when it fires next.
+    let mut script = started();
+    let (_, life_sign) = script.take_turn();
+    assert!(life_sign.claim.is_none());
+    script.claimed([running(delay(None))]);
+    script.expect("→ claim\n→ settle report: blocked");
+    // A run that was asked for takes its place.
+    let mut script = started();
+    drop(script.take_turn());
+    script.claimed([with_run(running(delay(None)), 2, 6.0, RunState::Waiting(Wait::Requested))]);
+    script.expect("→ claim\n→ settle report: #2 starts, attempt 1, blocked");
+}
+
 #[test]
 fn the_last_fire_time_removes_its_job_and_tells_so() {
     let mut script = Script::running();
@@ -128,7 +268,7 @@ fn a_job_that_is_over_with_its_settle_is_told_of_at_once() {
     let mut script = Script::running();
     script.at(100.0).look();
     let mut once = job(1, "once", Date::at(at(10.0)).into(), 10.0);
-    once.job.body.options.misfire_grace_time = Some(std::time::Duration::from_secs(1));
+    once.job.body.options.misfire_grace_time = Some(Duration::from_secs(1));
     script.claimed([once]);
     script.settled(vec![SettleOutcome::Applied { job: Fate::Deleted }]);
     script.expect(

@@ -50,6 +50,14 @@ use crate::{
 /// these are the tasks themselves. Starting that many takes about a millisecond.
 const STARTS_AT_ONCE: usize = 1_000;
 
+/// How long starts may go on before others run, where they take longer than that; looked at after each so many.
+const LONGEST_TURN: Duration = Duration::from_millis(10);
+const STARTS_BETWEEN_LOOKS: usize = 32;
+
+/// How many answers of stores are taken in before others run, and before commands are: in memory, each of them may be a
+/// thousand jobs, and while there is more than can be done there is always another.
+const ANSWERS_AT_ONCE: usize = 16;
+
 /// How long the loop may outlive the runs of a runtime that is being dropped with both.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 
@@ -187,6 +195,8 @@ impl Driver {
         loop {
             while self.perform_effects() == Inbox::Busy {
                 yield_now().await;
+                // What the application asks for, too, does not wait until there is nothing left to start.
+                self.take_in_commands();
             }
             if self.engine.is_ended() || !self.wait().await {
                 break self.pulse.end();
@@ -226,22 +236,38 @@ impl Driver {
         self.engine.handle(self.runtime.now(), Input::Command(call, message.command));
     }
 
-    /// Performs what is to be done, and what comes of it. Busy if there is more after many starts.
+    /// Performs what is to be done, and what comes of it. Busy if there is more after many starts or answers.
+    ///
+    /// The ends of runs come before the answers of stores: what a claim has brought is planned by them, and a run that has
+    /// ended is not to be taken for one that is running because the scheduler is behind.
     fn perform_effects(&mut self) -> Inbox {
-        let mut starts = 0;
+        let (mut starts, mut answers) = (0, 0);
+        let begun = self.runtime.now().monotonic;
         loop {
+            self.take_in_ends();
             while let Some(effect) = self.engine.poll_effect() {
-                starts += usize::from(matches!(effect, Effect::Start(_)));
+                let is_start = matches!(effect, Effect::Start(_));
                 self.perform(effect);
-                if starts == STARTS_AT_ONCE {
+                starts += usize::from(is_start);
+                if is_start && (starts == STARTS_AT_ONCE || self.is_turn_over(starts, begun)) {
                     return Inbox::Busy;
                 }
+            }
+            // What has been started is to have had its chance before an answer is looked at that counts what is running.
+            if !self.ready.is_empty() && (starts > 0 || answers == ANSWERS_AT_ONCE) {
+                return Inbox::Busy;
             }
             let Some(completion) = self.ready.pop_front() else {
                 return Inbox::Empty;
             };
+            answers += 1;
             self.complete(completion);
         }
+    }
+
+    fn is_turn_over(&self, starts: usize, begun: Duration) -> bool {
+        starts.is_multiple_of(STARTS_BETWEEN_LOOKS)
+            && self.runtime.now().monotonic.saturating_sub(begun) >= LONGEST_TURN
     }
 
     fn perform(&mut self, effect: Effect) {

@@ -1,4 +1,10 @@
 //! Waiting: for commands, for what comes of effects, and for time to pass.
+//!
+//! ```text
+//! wake            → the ends of runs that are there, commands, then the alarm
+//! a thousand starts → the ends that are there, commands, then further starts
+//! a store answers → the ends that are there, then the answer
+//! ```
 
 use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
@@ -10,7 +16,7 @@ use super::{Completion, Driver, Message, metrics};
 /// The longest sleep: a stepped clock or a suspended machine is noticed within it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
-/// How many messages are taken in before what they lead to is done: enough to make batches, too few to be felt.
+/// How many commands are taken in before what they lead to is done: enough to make batches, too few to be felt.
 const MESSAGES_AT_ONCE: usize = 256;
 
 impl Driver {
@@ -61,31 +67,43 @@ impl Driver {
                     // Others that end in the same moment are reported in the same turn.
                     yield_now().await;
                 }
-                self.complete(completion);
+                self.take_in(completion);
             }
             First::Message(message) => self.command(message),
-            First::Timer => self.engine.handle(self.runtime.now(), Input::Wake),
+            First::Timer => {
+                self.take_in_ends();
+                self.engine.handle(self.runtime.now(), Input::Wake);
+            }
         }
-        if self.take_in_more() == Inbox::Busy {
+        self.take_in_ends();
+        if self.take_in_commands() == Inbox::Busy {
             // On a runtime of one thread, others want to run as well.
             yield_now().await;
         }
         true
     }
 
-    /// Takes in what has come meanwhile, of each kind in turn, so that neither keeps the other waiting.
-    fn take_in_more(&mut self) -> Inbox {
+    /// Takes in all that has come of effects: the ends of runs at once, the answers of stores when it is their turn. Only
+    /// what is running can end, and nothing is started meanwhile.
+    pub(super) fn take_in_ends(&mut self) {
+        while let Some(completion) = self.completions.next().now_or_never().flatten() {
+            self.take_in(completion);
+        }
+    }
+
+    fn take_in(&mut self, completion: Completion) {
+        match completion {
+            Completion::Stored(..) => self.ready.push_back(completion),
+            Completion::Finished(..) | Completion::Dropped(..) => self.complete(completion),
+        }
+    }
+
+    /// Takes in what the application has asked for meanwhile.
+    pub(super) fn take_in_commands(&mut self) -> Inbox {
         for _ in 0..MESSAGES_AT_ONCE {
-            let completion = self.completions.next().now_or_never().flatten();
-            let message = self.commands.try_recv().ok();
-            if completion.is_none() && message.is_none() {
-                return Inbox::Empty;
-            }
-            if let Some(completion) = completion {
-                self.complete(completion);
-            }
-            if let Some(message) = message {
-                self.command(message);
+            match self.commands.try_recv() {
+                Ok(message) => self.command(message),
+                Err(_) => return Inbox::Empty,
             }
         }
         Inbox::Busy

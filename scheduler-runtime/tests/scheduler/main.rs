@@ -4,6 +4,7 @@
 mod attempts;
 mod background;
 mod behaviour;
+mod behind;
 mod changes;
 mod clocks;
 mod closures;

@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Waker},
     time::Duration,
@@ -23,6 +23,7 @@ use scheduler_core::{
         Stamped, StoreError, StoreErrorKind, StoreLimits, Turn, TurnReply, Update, Updated,
     },
 };
+use scheduler_executors::Spawn;
 use scheduler_runtime::Runtime;
 use scheduler_stores::MemoryStore;
 use scheduler_testkit::SimulatedRuntime;
@@ -86,6 +87,62 @@ impl Runtime for StillRuntime {
 impl fmt::Debug for StillRuntime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("StillRuntime").field(&self.clock).finish()
+    }
+}
+
+/// A machine on which each start of a run takes a millisecond of the loop's time: the runtime of [`Toil`].
+#[derive(Debug, Clone)]
+pub(crate) struct SlowRuntime {
+    clock: SimulatedRuntime,
+    /// How long starts have taken so far, in milliseconds.
+    toil: Arc<AtomicU64>,
+}
+
+impl SlowRuntime {
+    pub(crate) fn new(clock: SimulatedRuntime) -> Self {
+        Self { clock, toil: Arc::default() }
+    }
+
+    pub(crate) fn executor(&self) -> Toil {
+        Toil(Arc::clone(&self.toil))
+    }
+
+    /// How many runs have been started.
+    pub(crate) fn starts(&self) -> u64 {
+        self.toil.load(Ordering::Relaxed)
+    }
+}
+
+impl Runtime for SlowRuntime {
+    fn now(&self) -> Now {
+        self.clock.now().after(Duration::from_millis(self.starts()))
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.clock.sleep(duration)
+    }
+
+    fn spawn(&self, future: BoxFuture<'static, ()>) {
+        self.clock.spawn(future);
+    }
+
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send + 'static>) {
+        self.clock.spawn_blocking(work);
+    }
+
+    fn block_on(&self, future: Pin<Box<dyn Future<Output = ()> + '_>>) {
+        self.clock.block_on(future);
+    }
+}
+
+/// Starts runs, which takes it a millisecond each.
+#[derive(Debug)]
+pub(crate) struct Toil(Arc<AtomicU64>);
+
+impl Executor for Toil {
+    fn start(&self, dispatch: Dispatch) -> BoxFuture<'static, Outcome> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Spawn::new().start(dispatch)
     }
 }
 

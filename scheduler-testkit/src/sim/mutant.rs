@@ -44,11 +44,13 @@ pub enum Mutant {
     NeverCancel,
     /// The limits of executors are not known.
     ForgetSlots,
+    /// The end of a run reaches its engine a second late.
+    EndsQueue,
 }
 
 impl Mutant {
     /// Each bug, without [`Sound`](Self::Sound).
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::StartAfterLease,
         Self::StartTwice,
         Self::StartNever,
@@ -68,5 +70,6 @@ impl Mutant {
         Self::RetryNever,
         Self::NeverCancel,
         Self::ForgetSlots,
+        Self::EndsQueue,
     ];
 }

@@ -4,6 +4,7 @@
 //! do and tell. It knows triggers, but neither the plan nor the engine.
 
 mod job;
+mod plan;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,7 +22,7 @@ use scheduler_core::{
     },
 };
 
-use self::job::Job;
+use self::{job::Job, plan::Shown};
 
 /// Why a promise was broken, in words.
 pub(super) type Broken = String;
@@ -37,6 +38,8 @@ pub(super) struct Oracle {
     claims: BTreeMap<NodeId, u64>,
     told: BTreeMap<NodeId, Told>,
     started: BTreeSet<(RunId, u64)>,
+    /// What claims have shown of jobs that have not been planned since, by the fence of the claim.
+    shown: BTreeMap<(Uid, u64), Shown>,
     /// Nodes that are shut down at once.
     stopping: BTreeSet<NodeId>,
 }
@@ -117,6 +120,7 @@ impl Oracle {
         if let (Some(claim), Some(claimed)) = (&turn.claim, &reply.claim) {
             self.claimed(now, claim);
             for claimed in &claimed.jobs {
+                self.shows(claimed);
                 let job = self.job(claimed.job.uid)?;
                 // One that an earlier claim left out may have been taken over long ago.
                 let was_all = std::mem::replace(&mut job.is_all_shown, claimed.waiting.len() == claimed.waiting_count);

@@ -12,7 +12,7 @@ use std::{
 };
 
 use scheduler_core::{
-    JobId, JobSpec, JobStore, RunId,
+    JobId, JobSpec, JobStore, Outcome, RunId,
     engine::{CallId, Effect, Input, OpId, Reply, Start, StoreCall, StoreReply},
     store::{JobQuery, StoreError, StoreLimits},
 };
@@ -80,6 +80,7 @@ enum Happening {
     Arrives { slot: usize, generation: u64, op: OpId, call: StoreCall, fortune: Fortune, sent: i64 },
     Answered { slot: usize, generation: u64, op: OpId, result: Box<Result<StoreReply, StoreError>>, sent: i64 },
     TaskEnds { slot: usize, generation: u64, run: RunId, attempt: u64, kind: i64 },
+    Finished { slot: usize, generation: u64, run: RunId, outcome: Outcome },
     Mishap,
     User,
     StoreIsBack,
@@ -222,6 +223,10 @@ impl World {
             Happening::TaskEnds { slot, generation, run, attempt, kind } => {
                 self.task_ends(slot, generation, run, attempt, kind)
             }
+            Happening::Finished { slot, generation, run, outcome } => match self.node(slot, generation) {
+                Some(_) => self.tell(slot, Input::Finished(run, outcome)),
+                None => Ok(()),
+            },
             Happening::Mishap => self.mishap(),
             Happening::User => self.user(),
             Happening::StoreIsBack => {
@@ -309,6 +314,8 @@ impl World {
     fn does(&mut self, slot: usize, effect: Effect) -> Result<(), Broken> {
         match effect {
             Effect::Store(op, _, call) => {
+                let node = self.nodes[slot].as_ref().expect("a node that asks is there");
+                self.oracle.plans(&node.id, &call)?;
                 self.sends(slot, op, call);
                 Ok(())
             }
@@ -393,7 +400,11 @@ impl World {
             return Err(format!("run {run} runs on {id} since {started} us and is not told to stop"));
         }
         self.oracle.stops(&id, run, fence);
-        let outcome = if kind < 0 { scheduler_core::Outcome::Cancelled } else { outcome(kind) };
+        let outcome = if kind < 0 { Outcome::Cancelled } else { outcome(kind) };
+        if self.mutant == Mutant::EndsQueue {
+            self.schedule(self.now + SECOND, Happening::Finished { slot, generation, run, outcome });
+            return Ok(());
+        }
         self.tell(slot, Input::Finished(run, outcome))
     }
 

@@ -7,6 +7,7 @@
 //! scheduler-bench store --store memory|sqlite|postgres|mysql|redis|mongodb|etcd|zookeeper|rethinkdb [--n 10000] [--nodes 1]
 //!                 [--url URL] [--spread SECONDS] [--lead SECONDS] [--idle JOBS] [--sync full|normal] [--dir /tmp]
 //! scheduler-bench executor --executor spawn|blocking|thread-pool|process-pool|commands|inline|local [--n 1000000]
+//! scheduler-bench overload [--n 100000] [--seconds 15] [--busy 2] [--threads 2] [--local 1]
 //! ```
 //!
 //! A store that is a server needs its feature, as in `cargo run --release -p scheduler-bench --features postgres -- store
@@ -17,6 +18,7 @@
 mod cron;
 mod executor;
 mod limit;
+mod overload;
 mod report;
 mod store;
 
@@ -46,8 +48,9 @@ fn main() -> ExitCode {
         }
         "store" => store::run(&flags),
         "executor" => executor::run(&flags),
+        "overload" => overload::run(&flags),
         _ => {
-            println!("scheduler-bench cron-next|cron-parse|store|executor [--flag value]..");
+            println!("scheduler-bench cron-next|cron-parse|store|executor|overload [--flag value]..");
             return ExitCode::from(2);
         }
     };

@@ -177,6 +177,16 @@ pub enum EventKind {
     RunMissed(RunRef),
     /// A fire time was given up since `max_instances` were running.
     RunSkipped(RunRef),
+    /// This node takes over a run whose node has died, or has not shown life for the time of a lease; the run is submitted next.
+    RunTakenOver(RunRef),
+    /// A run goes on 10 s after it has run into its timeout: it was told to stop and does not, as a blocking task may that never
+    /// looks at its token. It holds its slot, and its thread, until it ends.
+    RunOverran {
+        /// The run.
+        run: RunRef,
+        /// For how long it has been running.
+        duration: Duration,
+    },
     /// A run of this node is no longer its own: another node took it over after this one's lease had passed.
     RunTakenAway(RunRef),
     /// A store call failed; it is repeated.
@@ -200,6 +210,14 @@ pub enum EventKind {
         clock: WhoseClock,
         /// By how much; negative if it was set back.
         by: TimeDelta,
+    },
+    /// A listener or an inline task held the scheduler's loop up for more than a second: meanwhile nothing fired, no timeout
+    /// struck and no call was answered. Told once a minute at most.
+    LoopHeldUp {
+        /// What it was.
+        by: String,
+        /// For how long.
+        duration: Duration,
     },
     /// A listener panicked; it goes on being called.
     ListenerFailed {
@@ -258,6 +276,9 @@ impl EventKind {
             Self::RunMissed(_) => EventMask::RUN_MISSED,
             Self::RunSkipped(_) => EventMask::RUN_SKIPPED,
             Self::RunTakenAway(_) => EventMask::RUN_TAKEN_AWAY,
+            Self::RunTakenOver(_) => EventMask::RUN_TAKEN_OVER,
+            Self::RunOverran { .. } => EventMask::RUN_OVERRAN,
+            Self::LoopHeldUp { .. } => EventMask::LOOP_HELD_UP,
             Self::StoreFailed { .. } => EventMask::STORE_FAILED,
             Self::StoreRecovered(_) => EventMask::STORE_RECOVERED,
             Self::ClockStepped { .. } => EventMask::CLOCK_STEPPED,
@@ -279,7 +300,9 @@ impl EventKind {
             | Self::RunCoalesced(run)
             | Self::RunMissed(run)
             | Self::RunSkipped(run)
-            | Self::RunTakenAway(run) => Some(run),
+            | Self::RunTakenAway(run)
+            | Self::RunTakenOver(run)
+            | Self::RunOverran { run, .. } => Some(run),
             _ => None,
         }
     }
@@ -347,6 +370,9 @@ masks! {
     28 RUN_RETRIED, "An attempt of a run failed, and the run is repeated.";
     29 CLOCK_STEPPED, "A clock was set.";
     30 FIRE_TIME_CORRECTED, "A job's next fire time was computed anew, for it was not what its trigger gives.";
+    36 RUN_TAKEN_OVER, "This node takes over a run whose node has died.";
+    37 RUN_OVERRAN, "A run goes on after its timeout.";
+    38 LOOP_HELD_UP, "A listener or an inline task held the scheduler's loop up.";
     33 SCHEDULER_FAILED, "The scheduler's loop has panicked and ended.";
 }
 

@@ -61,6 +61,12 @@ const ANSWERS_AT_ONCE: usize = 16;
 /// How long the loop may outlive the runs of a runtime that is being dropped with both.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 
+/// How long the loop may be held up before that is told.
+const HELD_UP: Duration = Duration::from_secs(1);
+
+/// How long nothing is told of that after it has been: a slow listener is slow at each event.
+const HELD_UP_AGAIN: Duration = Duration::from_secs(60);
+
 /// A command on its way to the engine, with what only the driver may hold.
 #[derive(Debug)]
 pub(crate) struct Message {
@@ -139,6 +145,8 @@ pub(crate) struct Driver {
     closures: Closures,
     blocking: SpawnBlocking,
     last_call: u64,
+    /// When it was last told that the loop had been held up.
+    held_up_at: Option<Duration>,
     pulse: Arc<Pulse>,
 }
 
@@ -171,6 +179,7 @@ impl Driver {
             closures: Closures::default(),
             blocking: Arc::new(move |work| pool.spawn_blocking(work)),
             last_call: 0,
+            held_up_at: None,
             pulse,
         }
     }
@@ -354,13 +363,31 @@ impl Driver {
             args: start.args,
             blocking: Arc::clone(&self.blocking),
         };
-        match panics::catch(|| span.in_scope(|| executor.start(dispatch))) {
+        let since = self.runtime.now().monotonic;
+        let started = panics::catch(|| span.in_scope(|| executor.start(dispatch)));
+        match started {
             // A runtime that panics drops the attempt, whose report says so.
             Ok(attempt) => drop(self.spawn(Box::pin(async move {
                 let outcome = panics::contain(attempt.instrument(span)).await;
                 report.send(outcome.unwrap_or_else(Outcome::Panicked));
             }))),
             Err(panic) => report.send(Outcome::Panicked(panic)),
+        }
+        let Start { task, job, executor, .. } = start;
+        self.note_held_up(since, || format!("task `{task}` of job `{job}` on executor `{executor}`"));
+    }
+
+    /// Tells that something has held the loop up, if it took long, since then.
+    fn note_held_up(&mut self, since: Duration, by: impl FnOnce() -> String) {
+        let now = self.runtime.now().monotonic;
+        let duration = now.saturating_sub(since);
+        if duration <= HELD_UP {
+            return;
+        }
+        metrics::on_held_up(duration);
+        if self.held_up_at.is_none_or(|at| now.saturating_sub(at) >= HELD_UP_AGAIN) {
+            self.held_up_at = Some(now);
+            self.tell_engine(Command::LoopHeldUp(by(), duration));
         }
     }
 
@@ -399,7 +426,12 @@ impl Driver {
             }
             _ => {}
         }
+        let since = self.runtime.now().monotonic;
         let panics = self.listeners.tell(event);
+        if is_told_of(&event.kind) && !matches!(event.kind, EventKind::LoopHeldUp { .. }) {
+            let kind = || format!("{:?}", event.kind.mask()).replace(['{', '"', '}'], "");
+            self.note_held_up(since, || format!("a listener at {}", kind()));
+        }
         for panic in panics {
             if is_told_of(&event.kind) {
                 self.tell_engine(Command::ListenerFailed(panic));

@@ -11,7 +11,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use async_channel::{Receiver, Sender, TrySendError, WeakSender};
+use async_channel::{Receiver, Sender, WeakSender};
 use futures_channel::oneshot;
 use futures_util::Stream;
 use scheduler_core::{Event, EventKind, EventMask, engine::Command};
@@ -68,6 +68,8 @@ enum Call {
 
 struct Subscriber {
     sender: Sender<Item>,
+    /// How many items it holds at most.
+    capacity: usize,
     /// How many events the reader has not been told of since the stream was full.
     missed: Arc<AtomicU64>,
 }
@@ -81,9 +83,10 @@ impl Listeners {
     }
 
     pub(crate) fn subscribe(self: &Arc<Self>, mask: EventMask, capacity: usize) -> EventStream {
-        let (sender, receiver) = async_channel::bounded(capacity.max(1));
+        let (sender, receiver) = async_channel::unbounded();
         let missed = Arc::new(AtomicU64::new(0));
-        let id = self.insert(mask, Call::Stream(Arc::new(Subscriber { sender, missed: Arc::clone(&missed) })));
+        let subscriber = Subscriber { sender, capacity: capacity.max(1), missed: Arc::clone(&missed) };
+        let id = self.insert(mask, Call::Stream(Arc::new(subscriber)));
         EventStream { id, receiver: Box::pin(receiver), missed, listeners: Arc::clone(self) }
     }
 
@@ -145,18 +148,29 @@ impl Subscriber {
     fn tell(&self, event: &Arc<Event>) {
         // The reader may take the count as well, when it has read everything; only one of both gets it.
         let missed = self.missed.swap(0, Ordering::SeqCst);
-        if missed > 0 && self.sender.try_send(Err(Missed { count: missed })).is_err() {
+        if missed > 0 && !self.has_room_for(Err(Missed { count: missed })) {
             metrics::on_event_dropped();
             self.missed.fetch_add(missed + 1, Ordering::SeqCst);
             return;
         }
-        if let Err(TrySendError::Full(_)) = self.sender.try_send(Ok(Arc::clone(event))) {
+        if !self.has_room_for(Ok(Arc::clone(event))) {
             metrics::on_event_dropped();
             // Said once, not at each further event that the reader misses.
             if self.missed.fetch_add(1, Ordering::SeqCst) == 0 && missed == 0 {
                 tracing::warn!(target: "apscheduler", "an event stream is full; its reader is told how many events it misses");
             }
         }
+    }
+
+    /// Sends an item if the stream has room for it. The room is taken as it fills, not before.
+    fn has_room_for(&self, item: Item) -> bool {
+        // Nobody but the loop sends, so that nothing comes in between.
+        let has_room = self.sender.len() < self.capacity;
+        if has_room {
+            // A reader that has gone misses nothing.
+            drop(self.sender.try_send(item));
+        }
+        has_room
     }
 }
 

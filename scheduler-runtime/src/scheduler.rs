@@ -331,7 +331,7 @@ impl Scheduler {
         self.events_with_capacity(mask, STREAM_EVENTS)
     }
 
-    /// As [`events`](Self::events), holding this many.
+    /// As [`events`](Self::events), holding this many, at least one: 0 counts as 1. Memory is taken as the stream fills.
     pub fn events_with_capacity(&self, mask: EventMask, capacity: usize) -> EventStream {
         self.shared.listeners.subscribe(mask, capacity)
     }

@@ -39,6 +39,8 @@ struct Fields {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     clear_env: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    inherit_env: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     working_folder: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     stdin: Option<String>,
@@ -52,6 +54,7 @@ impl CommandLine {
             args: Vec::new(),
             env: BTreeMap::new(),
             clear_env: false,
+            inherit_env: None,
             working_folder: None,
             stdin: None,
         })
@@ -85,6 +88,14 @@ impl CommandLine {
         self
     }
 
+    /// Leaves out the environment of this process but for these variables. Defaults to all of it, in which there may be
+    /// passwords. Without `PATH` the program is looked for where the system looks by default.
+    #[must_use]
+    pub fn inherit_env(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.0.inherit_env = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
     /// The folder in which the program starts. Defaults to that of this process.
     #[doc(alias = "current_dir")]
     #[doc(alias = "cwd")]
@@ -115,8 +126,11 @@ impl CommandLine {
 
     pub(super) fn command(&self) -> Command {
         let mut command = Command::new(&self.0.program);
-        if self.0.clear_env {
-            command.env_clear();
+        let inherited = self.0.inherit_env.iter().flatten();
+        let inherited = inherited.filter_map(|name| Some((name, std::env::var_os(name)?)));
+        let inherited: Vec<_> = inherited.filter(|_| !self.0.clear_env).collect();
+        if self.0.clear_env || self.0.inherit_env.is_some() {
+            command.env_clear().envs(inherited);
         }
         command.args(&self.0.args).envs(&self.0.env);
         if let Some(folder) = &self.0.working_folder {
@@ -127,11 +141,12 @@ impl CommandLine {
 
     /// Says why no system could run this.
     pub(super) fn check(&self) -> Result<(), String> {
-        let Fields { program, args, env, working_folder, .. } = &self.0;
+        let Fields { program, args, env, inherit_env, working_folder, .. } = &self.0;
         if program.is_empty() {
             return Err("the program has no name".to_owned());
         }
-        if let Some(name) = env.keys().find(|name| name.is_empty() || name.contains('=')) {
+        let inherited = inherit_env.iter().flatten();
+        if let Some(name) = env.keys().chain(inherited).find(|name| name.is_empty() || name.contains(['=', '\0'])) {
             return Err(format!("{name:?} cannot be the name of a variable"));
         }
         let mut texts = args.iter().chain(env.keys()).chain(env.values()).chain(working_folder).chain([program]);

@@ -4,6 +4,7 @@ use std::{num::NonZeroUsize, time::Duration};
 
 use async_io::Timer;
 use scheduler_core::{BoxFuture, Dispatch, Executor, Outcome, RunContext, Task, TaskCall};
+use serde::{Deserialize, Deserializer, de};
 
 use super::{CommandLine, program::run};
 use crate::{Spawn, attempt::attempt_with_grace, task};
@@ -96,14 +97,41 @@ impl Commands {
         })
     }
 
-    /// A task that runs this program. The job may have a list of texts as arguments, which come after those given here.
+    /// A task that runs this program. The job may have a list of texts as arguments, which come after those given here. One
+    /// that no program can be given, since it has a NUL in it, is refused when the job is added.
+    ///
+    /// To the program, an argument of the job that begins with a hyphen is an **option**, such as `--file=/etc/passwd`: where
+    /// whoever adds jobs is not to give options, end them with `--` as the last argument here, if the program knows that.
+    ///
+    /// The program inherits the environment of this process, passwords in it included, unless
+    /// [`inherit_env`](CommandLine::inherit_env) says what it may see.
+    ///
+    /// ```
+    /// use scheduler_executors::process::{CommandLine, Commands};
+    ///
+    /// let line = CommandLine::new("gzip").args(["--keep", "--"]).inherit_env(["PATH", "LANG"]);
+    /// let gzip = Commands::new().program("gzip", line);
+    /// assert!(gzip.check(&serde_json::json!(["--help"])).is_ok()); // The name of a file to gzip.
+    /// assert!(gzip.check(&serde_json::json!(["a\0b"])).is_err());
+    /// ```
     pub fn program(&self, name: impl Into<scheduler_core::TaskName>, line: CommandLine) -> Task {
         let options = self.options;
-        let add = move |context: RunContext, args: Option<Vec<String>>| {
-            let line = line.clone().args(args.unwrap_or_default());
+        let add = move |context: RunContext, args: Option<Arguments>| {
+            let line = line.clone().args(args.map(|Arguments(args)| args).unwrap_or_default());
             async move { run(&line, options, &context.cancellation).await }
         };
         task(name, add)
+    }
+}
+
+/// Texts that a program can be given.
+struct Arguments(Vec<String>);
+
+impl<'de> Deserialize<'de> for Arguments {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let args = Vec::<String>::deserialize(deserializer)?;
+        CommandLine::new("program").args(&args).check().map_err(de::Error::custom)?;
+        Ok(Self(args))
     }
 }
 

@@ -220,6 +220,14 @@ impl Worker {
             Ok(Err(error)) => self.give_up(&format!("the worker's answer is lost: {error}")).await,
             // What the worker has not read may be what it was told after the run.
             Err(error) if is_unread(&error) && !is_told_to_stop => Attempt::Unread(self.death().await),
+            // It lives and talks, but not to its pool: whatever is said next cannot be understood either.
+            Err(error) if !is_end(&error) => {
+                let worker = self.child.id();
+                self.death().await;
+                Attempt::Died(Outcome::Crashed(format!(
+                    "its pool killed its worker, process {worker}, whose answer cannot be understood: {error}"
+                )))
+            }
             Err(_) => {
                 let death = self.death().await;
                 let limit = options.memory_limit.map(|bytes| format!("; its memory was limited to {bytes} bytes"));

@@ -61,6 +61,30 @@ fn a_program_has_the_arguments_environment_folder_and_input_of_its_job() {
 }
 
 #[test]
+fn a_program_inherits_what_it_is_to_see_and_nothing_else() {
+    let seen = || sh("echo ${HOME:-none} ${CARGO_MANIFEST_DIR:-none}").inherit_env(["CARGO_MANIFEST_DIR", "NOT_THERE"]);
+    assert_eq!(shell_of(seen()), printed(&format!("none {}\n", env!("CARGO_MANIFEST_DIR")), ""));
+    assert_eq!(shell_of(seen().clear_env()), printed("none none\n", ""));
+    let written = serde_json::to_value(seen()).unwrap();
+    assert_eq!(written["inherit_env"], json!(["CARGO_MANIFEST_DIR", "NOT_THERE"]));
+    assert_eq!(serde_json::from_value::<CommandLine>(written).unwrap(), seen());
+}
+
+fn shell_of(line: CommandLine) -> Outcome {
+    run(&Commands::new().task("shell"), line)
+}
+
+#[test]
+fn arguments_of_a_job_are_options_unless_they_are_ended() {
+    let ends = CommandLine::new("printf").args(["--", "%s "]);
+    assert_eq!(run(&Commands::new().program("say", ends), json!(["--file=x", "-v"])), printed("--file=x -v ", ""));
+    let task = Commands::new().program("say", CommandLine::new("printf").arg("%s"));
+    let refused = task.check(&json!(["a\0b"])).unwrap_err();
+    assert!(refused.ends_with("\"a\\0b\" has a NUL in it, which no program can be given"), "{refused}");
+    assert!(task.check(&json!(null)).is_ok() && task.check(&json!([])).is_ok());
+}
+
+#[test]
 fn a_program_that_fails_is_an_error_with_its_status_and_the_end_of_its_complaints() {
     assert_eq!(
         shell("echo on; echo no disk >&2; exit 3"),
@@ -109,7 +133,7 @@ fn what_no_system_could_run_is_refused_when_the_job_is_added() {
     wrong(json!({"program": "a\0b"}), "\"a\\0b\" has a NUL in it, which no program can be given");
     wrong(json!({"program": "a", "env": {"A=B": "c"}}), "\"A=B\" cannot be the name of a variable");
     wrong(json!({"program": "a", "args": [1]}), "args[0]: invalid type: integer `1`, expected a string");
-    let fields = "`program`, `args`, `env`, `clear_env`, `working_folder`, `stdin`";
+    let fields = "`program`, `args`, `env`, `clear_env`, `inherit_env`, `working_folder`, `stdin`";
     wrong(json!({"program": "a", "cwd": "/"}), &format!("cwd: unknown field `cwd`, expected one of {fields}"));
 }
 

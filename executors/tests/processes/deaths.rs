@@ -137,3 +137,16 @@ fn a_program_that_dies_leaves_no_workers_not_even_busy_ones() {
 pub(crate) fn number(file: &std::path::Path) -> Pid {
     Pid::from_raw(fs::read_to_string(file).unwrap().trim().parse().unwrap()).unwrap()
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_worker_that_the_pool_kills_for_what_it_says_is_named_with_the_reason() {
+    let pool = pool();
+    let worker = pid(&pool);
+    let text = crash(outcome(&pool, "babbles", ()));
+    assert_eq!(
+        text,
+        format!("its pool killed its worker, process {worker}, whose answer cannot be understood: this is not a frame")
+    );
+    assert_eq!(outcome(&pool, "double", 1), ok(2));
+}

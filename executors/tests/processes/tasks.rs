@@ -29,6 +29,8 @@ pub(crate) fn tasks() -> Vec<Task> {
 fn plain() -> Vec<Task> {
     vec![
         blocking("echo", |args: Value| args),
+        #[cfg(target_os = "linux")]
+        blocking("babbles", babble),
         blocking("digs", |levels: usize| (0..levels).fold(Value::Null, |inner, _| json!([inner]))),
         blocking("double", |n: u64| n * 2),
         task("waits", || async {
@@ -158,4 +160,24 @@ fn forever() {
     loop {
         thread::park_timeout(Duration::from_secs(60));
     }
+}
+
+/// Writes into each socket of the process what is no frame.
+#[cfg(target_os = "linux")]
+fn babble() -> Result<(), std::io::Error> {
+    use rustix::process::{PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+    use std::io::Write;
+
+    let process = pidfd_open(getpid(), PidfdFlags::empty())?;
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let path = entry?.path();
+        let is_socket = std::fs::read_link(&path).is_ok_and(|to| to.to_string_lossy().starts_with("socket:"));
+        let fd = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
+        if let Some(fd) = fd.filter(|_| is_socket) {
+            let mut socket = std::fs::File::from(pidfd_getfd(&process, fd, PidfdGetfdFlags::empty())?);
+            socket.write_all(&[0xFF; 64])?;
+        }
+    }
+    thread::sleep(Duration::from_secs(3_600));
+    Ok(())
 }

@@ -137,6 +137,10 @@ impl Engine {
             Command::RemoveAllJobs(store) => self.remove_all_jobs(now, call, store),
             Command::Jobs(store, query) => self.list(call, store, StoreCall::Jobs(query)),
             Command::Runs(store, query) => self.list(call, store, StoreCall::Runs(query)),
+            Command::LoopHeldUp(by, duration) => {
+                self.notify(now, EventKind::LoopHeldUp { by, duration });
+                self.reply(call, Ok(Reply::Done));
+            }
             Command::ListenerFailed(error) => {
                 self.notify(now, EventKind::ListenerFailed { error });
                 self.reply(call, Ok(Reply::Done));

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     BODY_VERSION, EventKind, JobId, JobRef, JobRow, JobState, Now, Outdated, Overlap, Removal, Run, RunId, RunRef,
-    RunState, StoreName, TaskName, Verdict,
+    RunState, StoreName, TaskName, Verdict, Wait,
     now::later,
     panics::catch,
     plan::{due_of, plan_counting},
@@ -361,6 +361,7 @@ impl Engine {
             contact.entries.push_back(Entry { run: run.id, fence, report: RunReport::Release });
             return;
         }
+        let is_taken_over = run.state == RunState::Waiting(Wait::Orphan);
         let options = &job.body.options;
         let held = Held {
             run: run_ref(store, job, run, attempt),
@@ -394,6 +395,9 @@ impl Engine {
             attempt,
             fence,
         };
+        if is_taken_over {
+            self.notify(now, EventKind::RunTakenOver(run_ref(store, job, run, attempt)));
+        }
         self.start_or_queue(now, start, options.priority, run.due);
     }
 

@@ -1,6 +1,6 @@
 //! What the engine is told: four inputs.
 
-use std::num::NonZeroUsize;
+use std::{num::NonZeroUsize, time::Duration};
 
 use chrono::{DateTime, Utc};
 
@@ -82,6 +82,8 @@ pub enum Command {
     Runs(StoreName, crate::store::RunQuery),
     /// Tells the listeners that one of them panicked.
     ListenerFailed(String),
+    /// Something held the loop up, for this long.
+    LoopHeldUp(String, Duration),
 }
 
 /// Whether a scheduler starts to claim at once.
@@ -94,6 +96,17 @@ pub enum Mode {
 }
 
 /// How a scheduler ends.
+///
+/// Either way it takes no further jobs, and gives back at once what has not started. What becomes of the runs that are running:
+///
+/// | | [`Wait`](Self::Wait) | [`Now`](Self::Now) |
+/// |---|---|---|
+/// | an async task | runs to its end | is dropped at its next `await`; the run ends as cancelled |
+/// | a blocking task | runs to its end | its token is cancelled, the run is told as cancelled, and nobody waits for it: its **thread goes on** until the function returns, or until the process ends, which cuts it off wherever it is; what comes of it is told to nobody |
+/// | a task in a worker process, a program | runs to its end | is asked to stop, and killed with the pool or after its grace |
+/// | with a timeout | it strikes also now | |
+///
+/// A blocking task that must not be cut off looks at its token, or its program ends with [`Wait`](Self::Wait).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShutdownMode {
     /// When its running runs have ended.

@@ -8,24 +8,45 @@
 //!   ← done
 //!   → notify timeout
 //! ```
+//!
+//! One that goes on all the same is told of, since it holds its slot.
+
+use std::time::Duration;
 
 use super::{
     Effect, Engine,
     contact::{Contact, Stop},
 };
-use crate::{Now, RunId, RunRef};
+use crate::{EventKind, Now, RunId, RunRef};
+
+/// How long a run that has run into its timeout may go on before that is told: longer than processes are given to end.
+const OVERRUN: Duration = Duration::from_secs(10);
 
 impl Engine {
     /// Tells the runs to stop that have taken as long as they may.
     pub(super) fn expire(&mut self, now: Now) {
+        let mut overran = Vec::new();
         for contact in &mut self.contacts {
             while let Some(run) = contact.next_expired(now) {
-                let held = contact.held.get_mut(&run).filter(|held| held.ended.is_none() && held.stop == Stop::No);
-                if let Some(held) = held {
-                    held.stop = Stop::TimedOut;
-                    self.effects.push_back(Effect::Cancel(run));
+                let Some(held) = contact.held.get_mut(&run).filter(|held| held.ended.is_none()) else { continue };
+                held.deadline = None;
+                match held.stop {
+                    Stop::No => {
+                        held.stop = Stop::TimedOut;
+                        held.deadline = now.monotonic.checked_add(OVERRUN);
+                        contact.deadlines.extend(held.deadline.map(|deadline| (deadline, run)));
+                        self.effects.push_back(Effect::Cancel(run));
+                    }
+                    Stop::TimedOut => {
+                        let duration = now.monotonic.saturating_sub(held.started);
+                        overran.push(EventKind::RunOverran { run: held.run.clone(), duration });
+                    }
+                    Stop::Asked | Stop::Lost => {}
                 }
             }
+        }
+        for event in overran {
+            self.notify(now, event);
         }
     }
 }

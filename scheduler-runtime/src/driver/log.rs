@@ -3,8 +3,8 @@
 //! | level | what |
 //! |---|---|
 //! | error | what is lost or broken until somebody acts: failed, timed out and lost runs, quarantined jobs, stores given up |
-//! | warn | what did not go as planned and may go away: failing stores, repeated runs, missed and skipped fire times, declined jobs, clocks that were set |
-//! | info | the life of the scheduler, and what explains a gap: recoveries, coalesced and cancelled fire times |
+//! | warn | what did not go as planned and may go away: failing stores, repeated runs, missed and skipped fire times, declined jobs, runs that go on after their timeout, a loop that is held up, clocks that were set |
+//! | info | the life of the scheduler, and what explains a gap: recoveries, takeovers, coalesced and cancelled fire times |
 //! | debug | each job and each run |
 //! | trace | what the engine is told and wants |
 
@@ -80,6 +80,17 @@ pub(super) fn log(event: &Event) {
         EventKind::RunLost(run) => {
             let RunRef { job, run, task, attempt, fire_time, .. } = run;
             log!(error, seq, store = %job.store, job = %job.id, %run, %task, %fire_time, attempt, "run lost");
+        }
+        EventKind::RunTakenOver(run) => {
+            let RunRef { job, run, task, attempt, fire_time, .. } = run;
+            log!(info, seq, store = %job.store, job = %job.id, %run, %task, %fire_time, attempt, "run taken over from a node that died");
+        }
+        EventKind::RunOverran { run, duration } => {
+            let RunRef { job, run, task, attempt, .. } = run;
+            log!(warn, seq, store = %job.store, job = %job.id, %run, %task, attempt, ?duration, "run goes on after its timeout: it does not heed its token");
+        }
+        EventKind::LoopHeldUp { by, duration } => {
+            log!(warn, seq, by, ?duration, "the scheduler's loop was held up; nothing fired meanwhile");
         }
         EventKind::RunTakenAway(run) => {
             let RunRef { job, run, task, attempt, fire_time, .. } = run;

@@ -22,6 +22,9 @@ const STARTED: &str = "apscheduler_runs_started_total";
 const ENDED: &str = "apscheduler_runs_ended_total";
 const RETRIED: &str = "apscheduler_runs_retried_total";
 const TAKEN_AWAY: &str = "apscheduler_runs_taken_away_total";
+const TAKEN_OVER: &str = "apscheduler_runs_taken_over_total";
+const OVERRAN: &str = "apscheduler_runs_overran_total";
+const HELD_UP: &str = "apscheduler_loop_held_up_seconds";
 const RUNNING: &str = "apscheduler_runs_running";
 const WAITING: &str = "apscheduler_runs_waiting";
 const LATENESS: &str = "apscheduler_run_lateness_seconds";
@@ -39,13 +42,21 @@ enum Kind {
 }
 
 /// Each metric, its kind, its unit and what it says.
-const DESCRIPTIONS: [(&str, Kind, Unit, &str); 14] = [
+const DESCRIPTIONS: [(&str, Kind, Unit, &str); 17] = [
     (DUE, Kind::Counter, Unit::Count, "fire times that became due and were settled by this node"),
     (CLAIMED, Kind::Counter, Unit::Count, "jobs that were due and were claimed by this node"),
     (STARTED, Kind::Counter, Unit::Count, "attempts of runs that were handed to an executor"),
     (ENDED, Kind::Counter, Unit::Count, "fire times that ended, by verdict"),
     (RETRIED, Kind::Counter, Unit::Count, "attempts that failed and are repeated"),
     (TAKEN_AWAY, Kind::Counter, Unit::Count, "runs of this node that were left to others or taken over by them"),
+    (TAKEN_OVER, Kind::Counter, Unit::Count, "runs that this node has taken over from nodes that died"),
+    (OVERRAN, Kind::Counter, Unit::Count, "runs that went on 10 s after their timeout"),
+    (
+        HELD_UP,
+        Kind::Histogram,
+        Unit::Seconds,
+        "for how long a listener or an inline task held the loop up, if more than 1 s",
+    ),
     (RUNNING, Kind::Gauge, Unit::Count, "attempts that executors have at the moment"),
     (WAITING, Kind::Gauge, Unit::Count, "runs of this node that wait until their executors have room"),
     (LATENESS, Kind::Histogram, Unit::Seconds, "from when an attempt could have started to when it did"),
@@ -87,6 +98,8 @@ pub(super) fn on_event(event: &Event) {
         EventKind::RunMissed(run) => on_end(run, Verdict::Missed, None),
         EventKind::RunSkipped(run) => on_end(run, Verdict::Skipped, None),
         EventKind::RunRetried { run, .. } => counter!(RETRIED, labels_of(run)).increment(1),
+        EventKind::RunTakenOver(run) => counter!(TAKEN_OVER, labels_of(run)).increment(1),
+        EventKind::RunOverran { run, .. } => counter!(OVERRAN, labels_of(run)).increment(1),
         EventKind::RunTakenAway(run) => counter!(TAKEN_AWAY, labels_of(run)).increment(1),
         _ => {}
     }
@@ -107,6 +120,11 @@ pub(super) fn on_idle(engine: &Engine, commands: usize) {
     for (store, runs) in engine.waiting() {
         gauge!(WAITING, vec![label("store", store)]).set(runs as f64);
     }
+}
+
+/// The loop was held up.
+pub(super) fn on_held_up(duration: Duration) {
+    histogram!(HELD_UP).record(duration);
 }
 
 /// A stream has dropped an event.

@@ -16,6 +16,8 @@ pub(super) fn on_start(_: &Start, _: impl FnOnce() -> Duration) {}
 
 pub(super) fn on_event(_: &Event) {}
 
+pub(super) fn on_held_up(_: Duration) {}
+
 pub(super) fn on_idle(_: &Engine, _: usize) {}
 
 pub(crate) fn on_event_dropped() {}

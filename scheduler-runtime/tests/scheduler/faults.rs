@@ -179,7 +179,7 @@ fn an_attempt_that_was_taken_over_is_not_taken_for_its_successor() {
     // The first node cannot reach the store for longer than its lease, then the second one cannot.
     store.go_away();
     world.advance(20);
-    assert_eq!(other.told(), ["10:00:15 submitted long@10:00:00 #2"]);
+    assert_eq!(other.told(), ["10:00:15 taken over long@10:00:00 #2", "10:00:15 submitted long@10:00:00 #2"]);
     store.come_back();
     others_store.go_away();
     world.advance(60);
@@ -196,6 +196,7 @@ fn an_attempt_that_was_taken_over_is_not_taken_for_its_successor() {
         world.told(),
         [
             "10:01:21 taken away long@10:00:00",
+            "10:01:21.550 taken over long@10:00:00 #3",
             "10:01:21.550 submitted long@10:00:00 #3",
             "10:02:21 executed long@10:00:00 #3 -> \"third attempt\"",
         ]

@@ -1,12 +1,19 @@
 //! Listening: functions with a mask, async functions, streams with numbers.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use scheduler_core::{EventKind, EventMask, JobSpec, engine::ShutdownMode, trigger::Interval};
-use scheduler_executors::task;
-use scheduler_runtime::{EventStream, Runtime};
+use scheduler_core::{BoxFuture, EventKind, EventMask, JobSpec, Now, engine::ShutdownMode, trigger::Interval};
+use scheduler_executors::{Inline, task};
+use scheduler_runtime::{EventStream, Runtime, Scheduler};
+use scheduler_testkit::SimulatedRuntime;
 
-use crate::world::{Log, World, line};
+use crate::world::{Log, World, at, block_on, line};
 
 fn clock(world: &World) {
     world.add(JobSpec::new("tick", Interval::seconds(10)).id("clock"));
@@ -187,4 +194,81 @@ fn an_event_says_when_what_and_how_long() {
     assert_eq!((run.job.uid, run.job.id.as_str(), run.job.store.as_str()), (job.uid, "nap", "default"));
     assert_eq!((run.run.seq, run.attempt, output), (1, 1, &7.into()));
     assert_eq!(*duration, Duration::from_secs(3));
+}
+
+#[test]
+fn a_stream_takes_its_room_as_it_fills() {
+    let world = World::new(|builder| builder);
+    let mut events = world.scheduler.events_with_capacity(EventMask::RUN_EXECUTED, usize::MAX);
+    clock(&world);
+
+    world.advance(10);
+
+    assert_eq!(drain(&mut events), ["6 10:00:10 executed clock@10:00:10"]);
+}
+
+/// The virtual clock, which can be put forward within a call, as if that had taken so long.
+#[derive(Debug, Clone)]
+struct Hurried {
+    clock: SimulatedRuntime,
+    seconds: Arc<AtomicU64>,
+}
+
+impl Hurried {
+    fn hold_up(&self, seconds: u64) {
+        self.seconds.fetch_add(seconds, Ordering::SeqCst);
+    }
+}
+
+impl Runtime for Hurried {
+    fn now(&self) -> Now {
+        let held_up = Duration::from_secs(self.seconds.load(Ordering::SeqCst));
+        let now = self.clock.now();
+        Now { monotonic: now.monotonic + held_up, utc: now.utc + held_up }
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.clock.sleep(duration)
+    }
+
+    fn spawn(&self, future: BoxFuture<'static, ()>) {
+        self.clock.spawn(future);
+    }
+
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send + 'static>) {
+        self.clock.spawn_blocking(work);
+    }
+
+    fn block_on(&self, future: std::pin::Pin<Box<dyn Future<Output = ()> + '_>>) {
+        self.clock.block_on(future);
+    }
+}
+
+#[test]
+fn what_holds_the_loop_up_is_told_of_once_a_minute() {
+    let runtime = Hurried { clock: at("10:00:00"), seconds: Arc::default() };
+    let (slow, slower, log) = (runtime.clone(), runtime.clone(), Log::default());
+    let told = log.clone();
+    let scheduler = Scheduler::builder(runtime.clone())
+        .accuracy(Duration::ZERO)
+        .blocking_task("compute", move || slow.hold_up(2))
+        .executor("inline", Inline::new())
+        .listener(EventMask::JOB_REMOVED, move |_| slower.hold_up(3))
+        .listener(EventMask::LOOP_HELD_UP, move |event| told.write(line(event)))
+        .build()
+        .unwrap();
+    let compute = || JobSpec::now("compute").id("heavy").executor("inline");
+    block_on(&runtime, scheduler.start()).unwrap();
+
+    // Both the task, and the listener at its end.
+    block_on(&runtime, scheduler.add_job(compute())).unwrap();
+    runtime.clock.advance(Duration::ZERO);
+    assert_eq!(log.read(), ["10:00:02 held up for 2s by task `compute` of job `heavy` on executor `inline`"]);
+
+    runtime.hold_up(60);
+    let far = JobSpec::new("compute", Interval::hours(1)).id("far");
+    block_on(&runtime, scheduler.add_job(far)).unwrap();
+    block_on(&runtime, scheduler.remove_job("far")).unwrap();
+    runtime.clock.advance(Duration::ZERO);
+    assert_eq!(log.read(), ["10:01:08 held up for 3s by a listener at JOB_REMOVED"]);
 }

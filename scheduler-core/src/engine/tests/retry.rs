@@ -88,7 +88,8 @@ fn a_takeover_is_an_attempt_that_uses_up_no_retry() {
     script.finished("report#1", error());
     script.applied();
     script.expect(
-        "→ notify submitted report#1
+        "→ notify taken over report#1
+         → notify submitted report#1
          → start report#1 attempt 3
          → record report#1 retry
          → notify retried report#1 due +1.01s: no paper",

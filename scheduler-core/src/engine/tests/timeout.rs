@@ -40,6 +40,35 @@ fn a_run_that_takes_too_long_is_told_to_stop_and_ends_as_timed_out() {
 }
 
 #[test]
+fn a_run_that_goes_on_after_its_timeout_is_told_of_once() {
+    let mut script = running(3);
+    script.at(3.01).expect("→ cancel report#1");
+    script.at(13.0).expect("→ life sign");
+    script.at(13.02).expect("→ notify overran report#1");
+    assert_ne!(script.next_wake().unwrap().reason, WakeReason::Timeout);
+    script.finished("report#1", Outcome::Error("at last".into()));
+    script.applied();
+    script.applied();
+    script.expect(
+        "→ record report#1 timeout
+         → notify timeout report#1",
+    );
+}
+
+#[test]
+fn a_run_that_heeds_its_timeout_is_not_told_of_later() {
+    let mut script = running(3);
+    script.at(3.01).expect("→ cancel report#1");
+    script.finished("report#1", Outcome::Cancelled);
+    script.applied();
+    script.expect(
+        "→ record report#1 timeout
+         → notify timeout report#1",
+    );
+    script.at(13.02).expect("");
+}
+
+#[test]
 fn a_run_that_makes_it_after_all_is_ok() {
     let mut script = running(3);
     script.at(4.0).finished("report#1", Outcome::Ok(json!("late")));

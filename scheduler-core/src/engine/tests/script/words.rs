@@ -104,6 +104,8 @@ impl Script {
             EventKind::RunCoalesced(it) => run("coalesced", it),
             EventKind::RunMissed(it) => run("missed", it),
             EventKind::RunSkipped(it) => run("skipped", it),
+            EventKind::RunTakenOver(it) => run("taken over", it),
+            EventKind::RunOverran { run: it, .. } => run("overran", it),
             EventKind::RunTakenAway(it) => run("taken away", it),
             EventKind::FireTimeCorrected { job, outdated } => {
                 let (cause, kept, right) = match outdated {

@@ -76,11 +76,41 @@ fn a_file_that_is_no_database_says_so() {
 }
 
 #[test]
-fn a_folder_that_is_not_there_says_so() {
+fn a_file_that_cannot_be_opened_says_why() {
     block_on(async {
-        let error = SqliteStore::connect("sqlite:///no/such/folder/jobs.db").await.unwrap_err();
-        assert_eq!(error.kind(), StoreErrorKind::Unavailable);
-        assert!(error.to_string().contains("check that its folder exists"), "{error}");
+        let file = File::new();
+        let folder = file.path("").parent().unwrap().display().to_string();
+        for (url, words) in [
+            ("sqlite:///no/such/folder/jobs.db".to_owned(), "its folder `/no/such/folder` does not exist; create it"),
+            (format!("sqlite://{folder}"), "it is a folder; name a file in it"),
+            (format!("{}?mode=rw", file.url()), "it does not exist; create it, or let `mode=rwc` do that"),
+            (format!("{}?mode=ro", file.url()), "it does not exist"),
+        ] {
+            let error = SqliteStore::connect(&url).await.unwrap_err();
+            assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+            assert!(error.to_string().contains(words), "{url}: {error}");
+        }
+        file.write(b"");
+        let error = SqliteStore::connect(&format!("{}/jobs.db", file.url())).await.unwrap_err();
+        assert!(error.to_string().contains("/jobs.db` is no folder"), "{error}");
+    });
+}
+
+#[test]
+fn a_url_that_names_no_sqlite_file_says_so_without_its_password() {
+    block_on(async {
+        for (url, words) in [
+            ("postgres://app:secret@db.example.com/app", "begins with `sqlite://`"),
+            ("redis://:secret@cache/0", "not with `redis://`"),
+            ("sqlite://", "no file is named"),
+            ("sqlite:", "no file is named"),
+            ("sqlite://jobs.db?mode=wo", "unknown value"),
+        ] {
+            let error = SqliteStore::connect(url).await.unwrap_err();
+            assert_eq!(error.kind(), StoreErrorKind::Incompatible, "{error}");
+            assert!(error.to_string().contains(words) && !error.to_string().contains("secret"), "{error}");
+        }
+        assert!(!std::path::Path::new("postgres:").exists());
     });
 }
 

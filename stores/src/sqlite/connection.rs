@@ -13,7 +13,7 @@ use super::{Database, options::Synchronous};
 use crate::{
     codec::{Columns, Unreadable},
     head::whole_micros,
-    sql::{Argument, Failures, Statement, Statements, Transaction},
+    sql::{Argument, Statement, Statements, Transaction},
 };
 
 /// A transaction that has the write lock from its start, so that it never fails halfway because of another process.
@@ -84,22 +84,15 @@ fn bound(statement: Statement) -> Query<'static, Sqlite, SqliteArguments> {
 }
 
 /// Sets what holds for the writing connection, or for the file.
-pub(super) async fn configure(
-    connection: &mut SqliteConnection,
-    synchronous: Synchronous,
-    failures: &Failures,
-) -> Result<(), StoreError> {
+pub(super) async fn configure(connection: &mut SqliteConnection, synchronous: Synchronous) -> Result<(), sqlx::Error> {
     let level = match synchronous {
         Synchronous::Full => "PRAGMA synchronous = FULL",
         Synchronous::Normal => "PRAGMA synchronous = NORMAL",
     };
     for pragma in [level, CACHE, TEMPORARY, CHECKPOINT] {
-        sqlx::query(pragma).execute(&mut *connection).await.map_err(|error| failures.of(error))?;
+        sqlx::query(pragma).execute(&mut *connection).await?;
     }
-    let mode: String = sqlx::query_scalar("PRAGMA journal_mode")
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(|error| failures.of(error))?;
+    let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *connection).await?;
     if mode.eq_ignore_ascii_case("wal") {
         return Ok(());
     }
@@ -110,16 +103,10 @@ pub(super) async fn configure(
         if switched.is_ok() {
             break;
         }
-        connection
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(|error| failures.of(error))?
-            .rollback()
-            .await
-            .map_err(|error| failures.of(error))?;
+        connection.begin_with("BEGIN IMMEDIATE").await?.rollback().await?;
         switched = switch_to_wal(connection).await;
     }
-    switched.map_err(|error| failures.of(error))
+    switched
 }
 
 /// 32 MiB: a busy second fits, so that its transaction is not written piecemeal.

@@ -1,14 +1,15 @@
 //! Jobs in an SQLite file, shared by the processes of one machine.
 
 mod connection;
+mod connections;
 mod failure;
+mod file;
 mod options;
 mod schema;
 mod texts;
 
 use std::{fmt, sync::Arc};
 
-use async_lock::Mutex;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use scheduler_core::{
@@ -18,10 +19,13 @@ use scheduler_core::{
         RunQuery, Settle, Settled, Stamped, StoreError, StoreLimits, Turn, TurnReply, Update, Updated, Wakes,
     },
 };
-use sqlx::{AssertSqlSafe, SqliteConnection, SqlitePool, sqlite::SqliteConnectOptions};
+use sqlx::{AssertSqlSafe, SqlitePool, sqlite::SqliteConnectOptions};
 
-use self::connection::Tx;
 pub use self::options::{SqliteOptions, Synchronous};
+use self::{
+    connection::Tx,
+    connections::{Connections, Role},
+};
 use crate::{
     codec::decode_run,
     sql::{self, Failures, Statements},
@@ -38,7 +42,7 @@ use crate::{
 /// # }
 /// ```
 ///
-/// The file and its tables are created if they are not there. Clones share their connections. It works inside of tokio
+/// The file and its tables are created if they are not there. Clones share their three connections. It works inside of tokio
 /// and without it, since SQLite runs on threads of its own here and needs no timer; a call that finds the file locked by
 /// another process waits there, by default for ten seconds. A process that is stopped, as by a debugger, in the middle of
 /// a transaction locks the others out until it goes on or is killed; that is how SQLite works.
@@ -48,6 +52,24 @@ use crate::{
 /// The file is in WAL mode, and each call that changes something is one transaction that has reached the disk when the
 /// call returns ([`Synchronous::Full`]). [`Synchronous::Normal`] is several times faster and can lose the last calls
 /// when the power fails, but not when the process dies.
+///
+/// A disk that is full or fails makes calls fail as unavailable, and they succeed again when it has room; no connection
+/// is kept on which a call has failed.
+///
+/// # Files
+///
+/// SQLite keeps what was written last in `jobs.db-wal`, with an index of that in `jobs.db-shm`. The three belong together:
+/// while the store is used, back them up by `VACUUM INTO 'backup.db'`, not by copying `jobs.db`.
+/// [`release`](JobStore::release), which a scheduler calls at the end of its shutdown, writes everything into `jobs.db` and
+/// closes the file; the next call opens it again.
+///
+/// A file that [`connect`](Self::connect) creates is readable by its owner only, and so are the other two. One that is there
+/// already stays as it is.
+///
+/// On Unix each call looks whether the three are still those that were opened, by device and inode. If the file was moved or
+/// removed, calls are unavailable until it is back; it is not created anew. If another file is in its place, one call is
+/// unavailable and says so, and the next one uses that file. If `-wal` or `-shm` was removed, what they held is written into
+/// the file, one call is unavailable, and the file is opened anew.
 ///
 /// # Tables
 ///
@@ -81,31 +103,47 @@ pub struct SqliteStore {
     database: Arc<Database>,
 }
 
-/// The three connections of a store. SQLite lets one writer in at a time, so that more would only wait for each other.
 struct Database {
     sql: Statements,
     count_change: String,
     changes: String,
     failures: Failures,
     options: SqliteOptions,
-    writer: Mutex<SqliteConnection>,
-    reader: Mutex<SqliteConnection>,
-    /// It never writes, so that what it sees changing was changed through another connection.
-    watcher: Mutex<Watcher>,
+    connections: Connections,
 }
 
-struct Watcher {
-    connection: SqliteConnection,
-    /// SQLite's own counter of changes by others, and the store's when that was read.
-    seen: Option<(i64, u64)>,
+/// Runs a verb in a transaction `tx`.
+macro_rules! transact {
+    ($store:ident, $tx:ident => $verb:expr) => {{
+        let database = &*$store.database;
+        let mut lent = database.connections.lend(Role::Writer).await?;
+        let mut $tx = Tx::begin(database, &mut lent.connection).await?;
+        let reply = $verb.await?;
+        $tx.commit().await?;
+        database.connections.give_back(lent)?;
+        reply
+    }};
+}
+
+/// Reads all rows of a statement.
+macro_rules! read {
+    ($store:ident, $statement:expr) => {{
+        let database = &*$store.database;
+        let mut lent = database.connections.lend(Role::Reader).await?;
+        let rows = connection::read(database, &mut lent.connection, $statement).await?;
+        database.connections.give_back(lent)?;
+        rows
+    }};
 }
 
 impl SqliteStore {
-    /// Opens a file, as in `sqlite://jobs.db` or `sqlite:///var/lib/app/jobs.db`.
+    /// Opens a file, as in `sqlite://jobs.db` or `sqlite:///var/lib/app/jobs.db`. If it is not there it is created, readable by
+    /// its owner only; `?mode=ro` and `?mode=rw` create nothing.
     ///
     /// # Errors
     ///
-    /// The file cannot be opened, is no database, or has tables of a newer version.
+    /// The URL is that of another database, or the file cannot be opened (each cause has its own words), is no database, or
+    /// has tables of a newer version.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         SqliteOptions::new().connect(url).await
     }
@@ -119,7 +157,8 @@ impl SqliteStore {
         SqliteOptions::new().connect_with(options).await
     }
 
-    /// Takes three connections out of an application's pool, for jobs in the file that holds its other tables.
+    /// Opens the file of an application's pool, with the options of the pool, for jobs beside the application's tables. The
+    /// connections are the store's own.
     ///
     /// # Errors
     ///
@@ -128,25 +167,16 @@ impl SqliteStore {
         SqliteOptions::new().from_pool(pool).await
     }
 
-    async fn new(
-        options: SqliteOptions,
-        failures: Failures,
-        connections: [SqliteConnection; 3],
-    ) -> Result<Self, StoreError> {
-        let [mut writer, reader, watcher] = connections;
-        connection::configure(&mut writer, options.synchronous, &failures).await?;
-        schema::prepare(&mut writer, &options.prefix, &failures).await?;
+    fn new(options: SqliteOptions, failures: Failures, connections: Connections) -> Self {
         let database = Database {
             sql: texts::statements(&options.prefix),
             count_change: texts::count_change(&options.prefix),
             changes: texts::changes(&options.prefix),
             failures,
             options,
-            writer: Mutex::new(writer),
-            reader: Mutex::new(reader),
-            watcher: Mutex::new(Watcher { connection: watcher, seen: None }),
+            connections,
         };
-        Ok(Self { database: Arc::new(database) })
+        Self { database: Arc::new(database) }
     }
 }
 
@@ -172,97 +202,60 @@ impl JobStore for SqliteStore {
     }
 
     async fn insert(&self, at: DateTime<Utc>, jobs: &[JobRow]) -> Result<Stamped<Vec<Inserted>>, StoreError> {
-        let mut writer = self.database.writer.lock().await;
-        let mut tx = Tx::begin(&self.database, &mut writer).await?;
-        let reply = sql::insert(&mut tx, at, jobs, self.database.options.payload).await?;
-        tx.commit().await?;
-        Ok(reply)
+        Ok(transact!(self, tx => sql::insert(&mut tx, at, jobs, self.database.options.payload)))
     }
 
     async fn update(&self, at: DateTime<Utc>, update: &Update) -> Result<Stamped<Updated>, StoreError> {
-        let mut writer = self.database.writer.lock().await;
-        let mut tx = Tx::begin(&self.database, &mut writer).await?;
-        let reply = sql::update(&mut tx, at, update, self.database.options.payload).await?;
-        tx.commit().await?;
-        Ok(reply)
+        Ok(transact!(self, tx => sql::update(&mut tx, at, update, self.database.options.payload)))
     }
 
     async fn cancel(&self, at: DateTime<Utc>, job: &JobId, run: RunId) -> Result<Stamped<Cancelled>, StoreError> {
-        let mut writer = self.database.writer.lock().await;
-        let mut tx = Tx::begin(&self.database, &mut writer).await?;
-        let reply = sql::cancel(&mut tx, at, job, run).await?;
-        tx.commit().await?;
-        Ok(reply)
+        Ok(transact!(self, tx => sql::cancel(&mut tx, at, job, run)))
     }
 
     async fn remove(&self, at: DateTime<Utc>, ids: &[JobId]) -> Result<Stamped<Vec<Removed>>, StoreError> {
-        let mut writer = self.database.writer.lock().await;
-        let mut tx = Tx::begin(&self.database, &mut writer).await?;
-        let reply = sql::remove(&mut tx, at, ids).await?;
-        tx.commit().await?;
-        Ok(reply)
+        Ok(transact!(self, tx => sql::remove(&mut tx, at, ids)))
     }
 
     async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<u64>, StoreError> {
-        let mut writer = self.database.writer.lock().await;
-        let mut tx = Tx::begin(&self.database, &mut writer).await?;
-        let reply = sql::remove_all(&mut tx, at, sql::BATCH).await?;
-        tx.commit().await?;
-        Ok(reply)
+        Ok(transact!(self, tx => sql::remove_all(&mut tx, at, sql::BATCH)))
     }
 
     async fn job(&self, id: &JobId) -> Result<Option<Listed>, StoreError> {
-        let mut reader = self.database.reader.lock().await;
-        let statement = sql::job(&self.database.sql, id);
-        Ok(connection::read(&self.database, &mut reader, statement).await?.first().map(sql::listed))
+        Ok(read!(self, sql::job(&self.database.sql, id)).first().map(sql::listed))
     }
 
     async fn jobs(&self, query: &JobQuery) -> Result<Vec<Listed>, StoreError> {
-        let mut reader = self.database.reader.lock().await;
-        let statement = sql::jobs(&self.database.sql, query);
-        Ok(connection::read(&self.database, &mut reader, statement).await?.iter().map(sql::listed).collect())
+        Ok(read!(self, sql::jobs(&self.database.sql, query)).iter().map(sql::listed).collect())
     }
 
     async fn runs(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
-        let mut reader = self.database.reader.lock().await;
-        let statement = sql::runs(&self.database.sql, query);
-        let rows = connection::read(&self.database, &mut reader, statement).await?;
+        let rows = read!(self, sql::runs(&self.database.sql, query));
         Ok(rows.iter().filter_map(|row| decode_run(row).ok()).collect())
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {
-        let mut writer = self.database.writer.lock().await;
-        let mut tx = Tx::begin(&self.database, &mut writer).await?;
-        let reply = sql::claim(&mut tx, claim).await?;
-        tx.commit().await?;
-        Ok(reply)
+        Ok(transact!(self, tx => sql::claim(&mut tx, claim)))
     }
 
     async fn settle(&self, settle: &Settle) -> Result<Settled, StoreError> {
-        let mut writer = self.database.writer.lock().await;
-        let mut tx = Tx::begin(&self.database, &mut writer).await?;
-        let reply = sql::settle(&mut tx, settle).await?;
-        tx.commit().await?;
-        Ok(reply)
+        Ok(transact!(self, tx => sql::settle(&mut tx, settle)))
     }
 
     async fn record(&self, record: &Record) -> Result<Recorded, StoreError> {
-        let mut writer = self.database.writer.lock().await;
-        let mut tx = Tx::begin(&self.database, &mut writer).await?;
-        let reply = sql::record(&mut tx, record).await?;
-        tx.commit().await?;
-        Ok(reply)
+        Ok(transact!(self, tx => sql::record(&mut tx, record)))
     }
 
     async fn release(&self, at: DateTime<Utc>, owner: &NodeId) -> Result<(), StoreError> {
-        let mut writer = self.database.writer.lock().await;
-        let mut tx = Tx::begin(&self.database, &mut writer).await?;
-        sql::release(&mut tx, at, owner).await?;
-        tx.commit().await
+        transact!(self, tx => sql::release(&mut tx, at, owner));
+        // Nothing may follow but the end of the process, after which the file by itself is to be whole.
+        self.database.connections.close().await;
+        Ok(())
     }
 
     async fn changed(&self, seen: u64) -> Result<Change, StoreError> {
-        let mut watcher = self.database.watcher.lock().await;
+        let connections = &self.database.connections;
+        let mut watcher = connections.lend(Role::Watcher).await?;
         let fail = |error| self.database.failures.of(error);
         let data_version: i64 =
             sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut watcher.connection).await.map_err(fail)?;
@@ -276,14 +269,11 @@ impl JobStore for SqliteStore {
                 changes
             }
         };
+        connections.give_back(watcher)?;
         Ok(Change { seen: changes, hint: (changes != seen).then_some(Hint::Resync) })
     }
 
     async fn turn(&self, turn: &Turn) -> Result<TurnReply, StoreError> {
-        let mut writer = self.database.writer.lock().await;
-        let mut tx = Tx::begin(&self.database, &mut writer).await?;
-        let reply = sql::turn(&mut tx, turn).await?;
-        tx.commit().await?;
-        Ok(reply)
+        Ok(transact!(self, tx => sql::turn(&mut tx, turn)))
     }
 }

@@ -5,7 +5,7 @@ use std::{str::FromStr, time::Duration};
 use scheduler_core::store::{StoreError, StoreErrorKind};
 use sqlx::{ConnectOptions, SqlitePool, sqlite::SqliteConnectOptions};
 
-use super::{SqliteStore, failure::failures};
+use super::{SqliteStore, connections::Connections, failure::failures, file::File};
 use crate::{name::check_name, sql::Failures};
 
 /// Options of an [`SqliteStore`].
@@ -83,59 +83,94 @@ impl SqliteOptions {
         self
     }
 
-    /// Opens a file, as in `sqlite://jobs.db`; it is created if it is not there.
+    /// Opens a file, as in `sqlite://jobs.db`. If it is not there it is created, readable by its owner only; `?mode=ro` and
+    /// `?mode=rw` create nothing.
     ///
     /// # Errors
     ///
     /// The URL is not valid, the file cannot be opened, is no database, or has tables of a newer version.
     pub async fn connect(self, url: &str) -> Result<SqliteStore, StoreError> {
-        let failures = failures(url);
-        let options = SqliteConnectOptions::from_str(url).map_err(|error| failures.of(error))?;
-        let is_mode_given = url.contains("mode=");
+        check_scheme(url)?;
+        let options = SqliteConnectOptions::from_str(url).map_err(|error| failures(url).of(error))?;
         // Ten seconds outlast a checkpoint of another process, but not a stopped one.
         let options = options.busy_timeout(Duration::from_secs(10));
-        self.connect_with(if is_mode_given { options } else { options.create_if_missing(true) }).await
+        let mode = url.split_once('?').and_then(|(_, query)| query.split('&').find_map(|it| it.strip_prefix("mode=")));
+        match mode {
+            None | Some("rwc") => self.open(options.create_if_missing(true), Creation::Private).await,
+            Some(_) => self.open(options, Creation::ByDriver).await,
+        }
     }
 
-    /// Opens a file with options of the driver.
+    /// Opens a file with options of the driver. If they let it be created, the umask of the process decides who can read
+    /// it.
     ///
     /// # Errors
     ///
     /// As [`connect`](Self::connect).
     pub async fn connect_with(self, options: SqliteConnectOptions) -> Result<SqliteStore, StoreError> {
-        // A claim's rows come in one go, instead of a change of threads for every fifty.
-        let options = options.disable_statement_logging().row_buffer_size(1_024);
-        let failures = failures(options.get_filename().display());
-        refuse_memory(&options, &failures)?;
-        let fail = |error| failures.of(error);
-        let writer = options.connect().await.map_err(fail)?;
-        let reader = options.connect().await.map_err(fail)?;
-        let watcher = options.connect().await.map_err(fail)?;
-        SqliteStore::new(self, failures, [writer, reader, watcher]).await
+        self.open(options, Creation::ByDriver).await
     }
 
-    /// Takes three connections out of a pool, which replaces them when it needs them.
+    /// Opens the file of an application's pool, with the options of the pool, for jobs beside the application's tables. The
+    /// connections are the store's own: the pool gives none away, and its `after_connect` is not called for them.
     ///
     /// # Errors
     ///
     /// As [`connect`](Self::connect).
     pub async fn from_pool(self, pool: &SqlitePool) -> Result<SqliteStore, StoreError> {
-        let options = pool.connect_options();
+        self.open(pool.connect_options().as_ref().clone(), Creation::ByDriver).await
+    }
+
+    async fn open(self, options: SqliteConnectOptions, creation: Creation) -> Result<SqliteStore, StoreError> {
         let failures = failures(options.get_filename().display());
-        refuse_memory(&options, &failures)?;
-        let fail = |error| failures.of(error);
-        let writer = pool.acquire().await.map_err(fail)?.detach();
-        let reader = pool.acquire().await.map_err(fail)?.detach();
-        let watcher = pool.acquire().await.map_err(fail)?.detach();
-        SqliteStore::new(self, failures, [writer, reader, watcher]).await
+        check_name_of_file(&options, &failures)?;
+        let file = File::new(options.get_filename());
+        if creation == Creation::Private {
+            file.create();
+        }
+        // The same file also after the process has changed its folder.
+        let options = match file.path() {
+            Some(path) => options.filename(path),
+            None => options,
+        };
+        // A claim's rows come in one go, instead of a change of threads for every fifty.
+        let options = options.disable_statement_logging().row_buffer_size(1_024);
+        let connections = Connections::open(self.clone(), options, file, failures.clone()).await?;
+        Ok(SqliteStore::new(self, failures, connections))
     }
 }
 
-fn refuse_memory(options: &SqliteConnectOptions, failures: &Failures) -> Result<(), StoreError> {
-    let name = options.get_filename().to_string_lossy();
-    if name == ":memory:" || name.contains("mode=memory") || name.starts_with("file:sqlx-in-memory") {
-        let why = "a database in memory has no second connection; use MemoryStore";
-        return Err(failures.because(StoreErrorKind::Incompatible, why));
+/// Who makes a file that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Creation {
+    /// The store, for its owner alone.
+    Private,
+    /// The driver, if its options say so.
+    ByDriver,
+}
+
+/// The URL is left out of the message, since that of another database may have a password.
+fn check_scheme(url: &str) -> Result<(), StoreError> {
+    match url.split_once("://") {
+        Some((scheme, _)) if scheme != "sqlite" => {
+            let message = format!(
+                "the URL of an sqlite file begins with `sqlite://`, as in `sqlite://jobs.db`, and not with `{scheme}://`; \
+                 for another database take its own store"
+            );
+            Err(StoreError::new(StoreErrorKind::Incompatible, message))
+        }
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+fn check_name_of_file(options: &SqliteConnectOptions, failures: &Failures) -> Result<(), StoreError> {
+    let name = options.get_filename().to_string_lossy();
+    let why = if name.is_empty() {
+        "no file is named; name one, as in `sqlite://jobs.db`"
+    } else if name == ":memory:" || name.contains("mode=memory") || name.starts_with("file:sqlx-in-memory") {
+        "a database in memory has no second connection; use MemoryStore"
+    } else {
+        return Ok(());
+    };
+    Err(failures.because(StoreErrorKind::Incompatible, why))
 }

@@ -1,6 +1,6 @@
 //! The tables, and how an older file is brought up to them.
 
-use scheduler_core::store::StoreError;
+use scheduler_core::store::{StoreError, StoreErrorKind};
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
 use crate::sql::Failures;
@@ -65,14 +65,30 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = ["CREATE TABLE {p}jobs (
     ) WITHOUT ROWID;
     INSERT INTO {p}meta (key, value) VALUES ('changes', 1);"];
 
+/// Whether a store opens its file for the first time, or after it has used it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Opening {
+    /// Tables are created if there are none.
+    First,
+    /// They have to be there: a file without them may be one that is still being copied.
+    Again,
+}
+
 /// Brings the tables up to date. Writes nothing if they are.
 pub(super) async fn prepare(
     connection: &mut SqliteConnection,
     prefix: &str,
     failures: &Failures,
+    opening: Opening,
 ) -> Result<(), StoreError> {
-    if version(connection, prefix, failures).await? == SCHEMA_VERSION {
-        return Ok(());
+    match (version(connection, prefix, failures).await?, opening) {
+        (SCHEMA_VERSION, _) => return Ok(()),
+        (0, Opening::Again) => {
+            let why = "it has no tables of this store, which it had before; put the right file in its place, or restart \
+                       the program to begin with an empty one";
+            return Err(failures.because(StoreErrorKind::Unavailable, why));
+        }
+        _ => {}
     }
     let fail = |error| failures.of(error);
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(fail)?;

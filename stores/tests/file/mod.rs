@@ -6,11 +6,21 @@
     reason = "helpers of tests, of which each file uses its part"
 )]
 
-use std::{str::FromStr, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
-use scheduler_core::JobId;
+use scheduler_core::{
+    JobId, JobStore, Uid,
+    store::{Inserted, JobQuery, StoreError},
+};
 use scheduler_stores::{SqliteOptions, SqliteStore, Synchronous};
-use scheduler_testkit::store::{Damage, StoreUnderTest};
+use scheduler_testkit::store::{Bench, Damage, StoreUnderTest};
 use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 
@@ -31,7 +41,16 @@ impl File {
 
     /// Puts bytes in the place of the file.
     pub fn write(&self, bytes: &[u8]) {
-        std::fs::write(self.folder.path().join("jobs.db"), bytes).unwrap();
+        std::fs::write(self.path(""), bytes).unwrap();
+    }
+
+    /// The file, or with `-wal` and `-shm` one of those beside it.
+    pub fn path(&self, suffix: &str) -> PathBuf {
+        self.folder.path().join(format!("jobs.db{suffix}"))
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// A store on the file. Nothing here outlives a power failure.
@@ -77,4 +96,48 @@ pub async fn setup() -> StoreUnderTest {
             let file = damaged.clone();
             async move { file.damage(id, damage).await }
         })
+}
+
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// Jobs that are far from due, in one store.
+pub struct Jobs {
+    pub store: SqliteStore,
+    pub bench: Bench,
+}
+
+impl Jobs {
+    pub fn new(store: SqliteStore) -> Self {
+        let bench = Bench::new(StoreUnderTest::new(store.clone(), store.clone()));
+        Self { store, bench }
+    }
+
+    pub async fn of(file: &File) -> Self {
+        Self::new(file.open().await)
+    }
+
+    pub async fn add(&self, id: &str) -> Result<(), StoreError> {
+        self.add_with(id, 10).await
+    }
+
+    /// Adds a job with an argument of this size.
+    pub async fn add_with(&self, id: &str, size: usize) -> Result<(), StoreError> {
+        let mut job = self.bench.job(id, self.bench.at() + chrono::TimeDelta::hours(1));
+        job.body.args = "x".repeat(size).into();
+        // Each bench counts for itself, and so does each process.
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        job.uid = Uid(u128::from(std::process::id()) << 64 | u128::from(number));
+        let added = self.store.insert(self.bench.at(), &[job]).await?;
+        assert_eq!(added.value, [Inserted::Added]);
+        Ok(())
+    }
+
+    pub async fn ids(&self) -> Vec<String> {
+        ids(&self.store).await.unwrap()
+    }
+}
+
+pub async fn ids(store: &SqliteStore) -> Result<Vec<String>, StoreError> {
+    let jobs = store.jobs(&JobQuery { after: None, limit: 1_000 }).await?;
+    Ok(jobs.iter().map(|job| job.id().to_string()).collect())
 }

@@ -4,9 +4,7 @@
 //! what it writes is gone with the process.
 
 use std::{
-    fs,
-    hash::{BuildHasher, RandomState},
-    io,
+    fs, io,
     path::{self, Path, PathBuf},
 };
 
@@ -171,7 +169,10 @@ fn inode(path: &Path) -> Option<Inode> {
 /// by then through another connection.
 #[cfg(unix)]
 fn create_private(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
+    use std::{
+        hash::{BuildHasher, RandomState},
+        os::unix::fs::OpenOptionsExt,
+    };
     let draft = beside(path, &format!("-new-{:016x}", RandomState::new().hash_one(())));
     drop(fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?);
     let linked = fs::hard_link(&draft, path);

@@ -211,7 +211,7 @@ impl fmt::Display for Spelled {
 }
 
 /// A duration in parts, with or without spaces between them.
-fn parse(text: &str) -> Option<Duration> {
+pub(crate) fn parse(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     let mut micros = (!rest.is_empty()).then_some(0u64)?;
     while !rest.is_empty() {

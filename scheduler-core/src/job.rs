@@ -8,8 +8,10 @@ use crate::{ExecutorName, JobId, JobOptions, TaskName, Totals, Trigger, Uid};
 
 /// The newest version of the persisted form that this build reads and writes.
 ///
-/// A job with a higher number is left to nodes that know it.
-pub const BODY_VERSION: u32 = 1;
+/// A job with a higher number is left to nodes that know it. A job gets the lowest number that has words for it, so that
+/// nodes of an earlier release run what they can read: 2 if a cron expression in it has what 1 did not know (a crontab
+/// with seconds, with `?`, `L-3` or `15W`; a long name such as `monday`; a step beyond the range), else 1.
+pub const BODY_VERSION: u32 = 2;
 
 /// A job as a store hands it out: its definition and how far it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,7 +58,7 @@ pub struct JobRow {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobBody {
-    /// The version of this form; [`BODY_VERSION`].
+    /// The version of this form, at most [`BODY_VERSION`] if this build can read it.
     pub v: u32,
     /// A name for people. Defaults to the task's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,6 +88,11 @@ pub struct JobBody {
 }
 
 impl JobBody {
+    /// The lowest version of the form that has words for a trigger.
+    pub(crate) fn version_for(trigger: &Trigger) -> u32 {
+        if trigger.is_newer() { 2 } else { 1 }
+    }
+
     /// The name for people: the given one, or the task's.
     pub fn display_name(&self) -> &str {
         self.name.as_deref().unwrap_or(self.task.as_str())

@@ -187,8 +187,8 @@ fn errors_name_dialect_field_column_and_what_was_meant() {
             "cron field `hour`: `22-2` at column 1: the range runs backwards; write two, separated by a comma",
         ),
         (
-            Cron::fields().day_of_week("Monday").build(),
-            "cron field `day_of_week`: `Monday` at column 1: the value must be 0 to 6 or mon to sun; write `mon`",
+            Cron::fields().day_of_week("Mond").build(),
+            "cron field `day_of_week`: `Mond` at column 1: the value must be 0 to 6 or mon to sun; write `mon`",
         ),
         (
             Cron::fields().day("3rd 0").build(),
@@ -202,7 +202,8 @@ fn errors_name_dialect_field_column_and_what_was_meant() {
             Cron::crontab("0 24 * * *"),
             "crontab field `hour`: `24` at column 3: the value must be 0 to 23; midnight is 0",
         ),
-        (Cron::crontab("*/61 * * * *"), "crontab field `minute`: `*/61` at column 1: the step must be 1 to 59"),
+        (Cron::crontab("*/0 * * * *"), "crontab field `minute`: `*/0` at column 1: the step must be 1 or more"),
+        (Cron::quartz("0 */60 * * * ?"), "quartz field `minute`: `*/60` at column 3: the step must be 1 to 59"),
         (
             Cron::crontab("0 0 * * mon#6"),
             "crontab field `day of week`: `mon#6` at column 9: after `#` comes 1 to 5, or L for the last",
@@ -213,7 +214,8 @@ fn errors_name_dialect_field_column_and_what_was_meant() {
         ),
         (
             Cron::crontab("0 0 * *"),
-            "crontab `0 0 * *`: 4 fields, but there must be 5: minute, hour, day of month, month, day of week",
+            "crontab `0 0 * *`: 4 fields, but there must be 5: minute, hour, day of month, month, day of week; or 6 with a \
+             second in front, or 7 with a second in front and a year behind",
         ),
         (
             Cron::crontab("@often"),
@@ -225,7 +227,8 @@ fn errors_name_dialect_field_column_and_what_was_meant() {
         ),
         (
             Cron::quartz("0 0 0 ? * 0"),
-            "quartz field `day of week`: `0` at column 11: the value must be 1 to 7 or sun to sat; Sunday is 1 here; use `sun`",
+            "quartz field `day of week`: `0` at column 11: the value must be 1 to 7 or sun to sat; Sunday is 1 here; use `sun`, \
+             or the crontab dialect, which has seconds too",
         ),
         (
             Cron::quartz("0 0 0 ? * ?"),
@@ -245,7 +248,8 @@ fn errors_name_dialect_field_column_and_what_was_meant() {
 
 #[test]
 fn a_description_says_when_and_how_clocks_matter() {
-    let say = |cron: Result<Cron, _>| Trigger::from(cron.unwrap()).describe();
+    let say =
+        |cron: Result<Cron, _>| Trigger::from(cron.unwrap()).bind(DateTime::UNIX_EPOCH, Tz::UTC, "job").describe();
     let civil = "it follows civil time: once in a repeated hour, and right after a gap that skips it";
     let real = "it follows real time: in both passes of a repeated hour, and not in a skipped one";
     assert_eq!(

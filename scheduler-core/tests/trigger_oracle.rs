@@ -40,6 +40,11 @@ fn crontab_expressions_fire_as_in_cronsim() {
 }
 
 #[test]
+fn crontab_expressions_with_steps_beyond_the_range_fire_as_in_cronsim() {
+    replay_all(include_str!("data/oracle/crontab_steps.jsonl"));
+}
+
+#[test]
 fn crontab_expressions_fire_around_daylight_saving_as_in_cronsim() {
     replay_all(include_str!("data/oracle/crontab_dst.jsonl"));
 }

@@ -159,7 +159,7 @@ pub fn task(arguments: TokenStream, function: TokenStream) -> TokenStream {
 ///
 /// | option | trigger |
 /// |---|---|
-/// | `cron = "0 9 * * mon-fri"` | the five fields of a crontab |
+/// | `cron = "0 9 * * mon-fri"` | the five fields of a crontab, or six with the second in front, or `@every 5m` |
 /// | `cron(day_of_week = "mon-fri", hour = 9)` | APScheduler's fields |
 /// | `quartz = "0 0 9 ? * MON-FRI"` | the six or seven fields of Quartz |
 /// | `every = "1h 30m"` | an interval; `"1h starting now"` has it begin at once |

@@ -99,7 +99,12 @@ impl Modifiers {
         let written = text.value();
         let told = |error| refused(&text, error);
         let trigger = match kind {
-            "cron" => self.cron(&text, Cron::crontab(&written).map_err(told)?)?,
+            // A crontab may say `@every 5m`, which is an interval.
+            "cron" => match Trigger::crontab(&written).map_err(told)? {
+                Trigger::Cron(cron) => self.cron(&text, cron)?,
+                Trigger::Interval(interval) => self.jittered(interval).into(),
+                other => other,
+            },
             "quartz" => self.cron(&text, Cron::quartz(&written).map_err(told)?)?,
             "every" => self.interval(&text)?,
             _ => self.date(&text)?.into(),
@@ -121,10 +126,16 @@ impl Modifiers {
     }
 
     fn interval(&mut self, text: &LitStr) -> Result<Trigger> {
-        let trigger = trigger_of(text, &format!("every {}", text.value()))?;
-        match (trigger, self.jitter.take()) {
-            (Trigger::Interval(interval), Some((_, jitter))) => Ok(interval.jitter(jitter).into()),
-            (trigger, _) => Ok(trigger),
+        match trigger_of(text, &format!("every {}", text.value()))? {
+            Trigger::Interval(interval) => Ok(self.jittered(interval).into()),
+            other => Ok(other),
+        }
+    }
+
+    fn jittered(&mut self, interval: Interval) -> Interval {
+        match self.jitter.take() {
+            Some((_, jitter)) => interval.jitter(jitter),
+            None => interval,
         }
     }
 

@@ -112,6 +112,12 @@ fn options_that_are_not_there_are_told_with_those_that_are() {
 fn a_wrong_time_is_refused_in_the_words_of_the_scheduler() {
     for (arguments, message) in [
         ("cron = \"0 25 * * *\"", "crontab field `hour`: `25` at column 3: the value must be 0 to 23"),
+        ("cron = \"TZ=UTC 0 25 * * *\"", "crontab field `hour`: `25` at column 10: the value must be 0 to 23"),
+        ("trigger = \"crontab 0 25 * * *\"", "crontab field `hour`: `25` at column 11: the value must be 0 to 23"),
+        (
+            "cron = \"@every 5m\", timezone = \"Europe/Berlin\"",
+            "`timezone` has no meaning beside this `cron`; leave it out",
+        ),
         ("cron = \"0 0 30 2 *\"", "`crontab 0 0 30 2 *` never fires: there is no such time"),
         ("cron(hour = 9, minute = \"*/60\")", "cron field `minute`: `*/60` at column 1: the step must be 1 to 59"),
         (
@@ -176,6 +182,9 @@ fn each_way_to_say_when_becomes_the_text_of_a_trigger() {
     for (arguments, text) in [
         ("cron = \"0 9 * * mon-fri\", timezone = \"Europe/Berlin\"", "crontab 0 9 * * mon-fri in Europe/Berlin"),
         ("cron = \"H 3 * * *\", jitter = \"1m\"", "crontab H 3 * * * jitter 1m"),
+        ("cron = \"0 0 1 * * 1-5\"", "crontab 0 0 1 * * 1-5"),
+        ("cron = \"TZ=Asia/Tokyo 0 9 * * monday\"", "crontab 0 9 * * monday in Asia/Tokyo"),
+        ("cron = \"@every 1h30m\", jitter = \"5s\"", "every 1h 30m jitter 5s"),
         ("cron(day_of_week = \"mon-fri\", hour = 9)", "cron day_of_week='mon-fri' hour='9'"),
         ("quartz = \"0 0 9 LW * ?\"", "quartz 0 0 9 LW * ?"),
         ("every = \"90m\", jitter = \"5s\"", "every 1h 30m jitter 5s"),

@@ -104,6 +104,15 @@ fn a_variable_changes_a_job() {
     let config = config.unwrap();
     assert_eq!(config.jobs["minutely"].trigger, Interval::minutes(5).into());
     assert_eq!(config.jobs["nightly"].trigger.to_string(), "crontab 0 3 * * *");
+    for (written, read) in [
+        ("crontab @every 1h30m", "every 1h 30m"),
+        ("crontab 0 0 1 * * 1-5", "crontab 0 0 1 * * 1-5"),
+        ("crontab TZ=Asia/Tokyo 0 9 ? * Monday", "crontab 0 9 ? * Monday in Asia/Tokyo"),
+    ] {
+        let config = SchedulerConfig::from_toml(JOBS).unwrap();
+        let config = config.with_vars([("APSCHEDULER_JOBS__MINUTELY__TRIGGER", written)]).unwrap();
+        assert_eq!(config.jobs["minutely"].trigger.to_string(), read);
+    }
 
     let wrong = SchedulerConfig::default().with_vars([("APSCHEDULER_JOBS__X", r#"{"task": "x", "trigger": "daily"}"#)]);
     assert_eq!(
@@ -122,7 +131,7 @@ fn a_job_that_is_not_understood_is_refused_by_its_id_and_the_key() {
         ("task = 'x'\ntrigger = 7", "`trigger`: 7 is neither a text such as `every 10s` nor a table with its `type`"),
         (
             "task = 'x'\ntrigger = 'crontab 0 25 * * *'",
-            "`trigger`: crontab field `hour`: `25` at column 3: the value must be 0 to 23",
+            "`trigger`: crontab field `hour`: `25` at column 11: the value must be 0 to 23",
         ),
         ("task = 'x'\ntrigger = { type = 'lunar' }", "`trigger`: unknown variant `lunar`"),
         ("task = 'x'\ntrigger = 'every 1s'\npaused = 'yes'", "`paused`: invalid type: string \"yes\""),

@@ -222,6 +222,11 @@ impl Except {
         self
     }
 
+    /// The trigger, and those of the pauses.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &Trigger> {
+        std::iter::once(&self.0.trigger).chain(self.0.pauses.iter().map(|pause| &pause.trigger))
+    }
+
     pub(super) fn custom_mut(&mut self, visit: &mut dyn FnMut(&mut Custom)) {
         self.0.trigger.custom_mut(visit);
         for pause in &mut self.0.pauses {

@@ -402,6 +402,48 @@ impl Trigger {
         }
     }
 
+    /// Says what of the trigger is easily read in another way than it is meant: a sentence each, most often none.
+    ///
+    /// These are weekdays by number in Quartz's dialect, whose Sunday is 1; day of month and day of week in a crontab, either
+    /// of which may match, where one of them always does or where Spring wants both; and steps beyond the range of a field,
+    /// as in `*/90`. For those who check what is entered; nothing of it is an error.
+    ///
+    /// ```
+    /// use scheduler_core::trigger::{Cron, Trigger};
+    ///
+    /// let pasted_from_spring = Trigger::from(Cron::quartz("0 0 1 * * 1-5")?);
+    /// assert!(pasted_from_spring.lint()[0].contains("so that this is Monday to Thursday and Sunday"));
+    /// assert!(Trigger::crontab("0 0 1 * * 1-5")?.lint().is_empty());
+    /// # Ok::<(), scheduler_core::trigger::TriggerError>(())
+    /// ```
+    pub fn lint(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        self.visit(&mut |trigger| {
+            if let Self::Cron(cron) = trigger {
+                cron.lint(&mut found);
+            }
+        });
+        found
+    }
+
+    /// True if the first version of the persisted form has no words for it.
+    pub(crate) fn is_newer(&self) -> bool {
+        let mut is_newer = false;
+        self.visit(&mut |trigger| is_newer |= matches!(trigger, Self::Cron(cron) if cron.is_newer()));
+        is_newer
+    }
+
+    /// Visits this trigger and all triggers in it.
+    fn visit<'a>(&'a self, visit: &mut dyn FnMut(&'a Self)) {
+        visit(self);
+        match self {
+            Self::And(and) => and.parts().iter().for_each(|part| part.visit(visit)),
+            Self::Or(or) => or.parts().iter().for_each(|part| part.visit(visit)),
+            Self::Except(except) => except.parts().for_each(|part| part.visit(visit)),
+            Self::Date(_) | Self::Interval(_) | Self::Cron(_) | Self::CalendarInterval(_) | Self::Custom(_) => {}
+        }
+    }
+
     /// Says in a sentence what the trigger does.
     pub fn describe(&self) -> String {
         match self {

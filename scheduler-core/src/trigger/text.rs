@@ -5,6 +5,7 @@
 //! every 1d 2h 30m after the end starting now until 2027-01-01T00:00:00Z jitter 5s
 //! calendar 1m at 09:00:00 clamp in Europe/Berlin starting on 2026-01-31 until 2027-12-31
 //! crontab 0 9 * * mon-fri in Europe/Berlin starting at 2026-01-01T00:00:00Z gap shift overlap both
+//! crontab @every 5m                     which is read as: every 5m
 //! cron day='last fri' hour='9'          quartz 0 0 9 LW * ?
 //! and(every 2h; every 3h)               or(…; …) until …
 //! except(crontab 0 9 * * *; dates 2026-12-25, 2026-12-26; during 4h of crontab 0 8 * * sun) in Europe/Berlin
@@ -14,6 +15,7 @@
 use super::{
     And, CalendarInterval, Cron, Custom, Date, Dialect, Except, First, Gap, Interval, MonthEnd, Or, Overlap, Trigger,
     TriggerError, TriggerErrorKind,
+    cron::{Source, every},
 };
 use crate::duration;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
@@ -41,15 +43,16 @@ impl FromStr for Trigger {
     type Err = TriggerError;
 
     fn from_str(text: &str) -> Result<Self, TriggerError> {
-        read(text, 0)
+        read(text, text, 0)
     }
 }
 
 /// Deeper nesting than anybody writes, and far from exhausting the stack.
 const DEEPEST: u32 = 32;
 
-fn read(text: &str, depth: u32) -> Result<Trigger, TriggerError> {
-    let mut words = Words { text, rest: text.trim() };
+/// Reads a part of a text; the columns of its errors are those of the whole.
+fn read(whole: &str, text: &str, depth: u32) -> Result<Trigger, TriggerError> {
+    let mut words = Words { whole, text, rest: text.trim() };
     if depth > DEEPEST {
         return Err(words.error("combinations are nested too deeply"));
     }
@@ -58,7 +61,7 @@ fn read(text: &str, depth: u32) -> Result<Trigger, TriggerError> {
         "every" => interval(&mut words)?.into(),
         "calendar" => calendar_interval(&mut words)?.into(),
         "cron" => cron(&mut words, Dialect::Fields)?.into(),
-        "crontab" => cron(&mut words, Dialect::Crontab)?.into(),
+        "crontab" => crontab(&mut words)?,
         "quartz" => cron(&mut words, Dialect::Quartz)?.into(),
         "and" => framed!(words, And::of(parts(&mut words, depth)?)?),
         "or" => framed!(words, Or::of(parts(&mut words, depth)?)?),
@@ -78,11 +81,17 @@ fn read(text: &str, depth: u32) -> Result<Trigger, TriggerError> {
 
 fn interval(words: &mut Words<'_>) -> Result<Interval, TriggerError> {
     let period = words.duration()?;
-    let mut interval = match words.option(&["after the end"]) {
+    let interval = match words.option(&["after the end"]) {
         Some(_) => Interval::after_end(period),
         None => Interval::every(period),
     };
-    while let Some(option) = words.option(&["starting at", "starting now", "until", "jitter"]) {
+    with_options(words, interval)
+}
+
+const INTERVAL_OPTIONS: [&str; 4] = ["starting at", "starting now", "until", "jitter"];
+
+fn with_options(words: &mut Words<'_>, mut interval: Interval) -> Result<Interval, TriggerError> {
+    while let Some(option) = words.option(&INTERVAL_OPTIONS) {
         interval = match option {
             "starting at" => interval.starting_at(words.instant()?),
             "starting now" => interval.first(First::Now),
@@ -123,15 +132,32 @@ fn calendar_interval(words: &mut Words<'_>) -> Result<CalendarInterval, TriggerE
     Ok(interval)
 }
 
+/// Cron, or the interval of `@every`.
+fn crontab(words: &mut Words<'_>) -> Result<Trigger, TriggerError> {
+    let (expression, rest) = words.before(&INTERVAL_OPTIONS);
+    match every(words.source(expression))? {
+        Some(interval) => {
+            words.rest = rest;
+            Ok(with_options(words, interval)?.into())
+        }
+        None => Ok(cron(words, Dialect::Crontab)?.into()),
+    }
+}
+
 fn cron(words: &mut Words<'_>, dialect: Dialect) -> Result<Cron, TriggerError> {
     const OPTIONS: [&str; 6] = ["in", "starting at", "until", "gap", "overlap", "jitter"];
-    let ends = OPTIONS.iter().filter_map(|option| words.rest.find(&format!(" {option} "))).min();
-    let (expression, rest) = words.rest.split_at(ends.unwrap_or(words.rest.len()));
-    words.rest = rest.trim_start();
-    let mut cron = Cron::from_text(dialect, expression)?;
+    let (expression, rest) = words.before(&OPTIONS);
+    let mut cron = Cron::from_source(dialect, words.source(expression))?;
+    words.rest = rest;
     while let Some(option) = words.option(&OPTIONS) {
         cron = match option {
-            "in" => cron.timezone(words.zone()?),
+            "in" => {
+                let zone = words.zone()?;
+                if let Some(own) = cron.zone().filter(|own| *own != zone) {
+                    return Err(words.error(&format!("it has two zones, {own} and {zone}; leave one of them out")));
+                }
+                cron.timezone(zone)
+            }
             "starting at" => cron.start(words.instant()?),
             "until" => cron.end(words.instant()?),
             "gap" => cron.gap(words.one_of(&Gap::ALL, Gap::word)?),
@@ -143,30 +169,30 @@ fn cron(words: &mut Words<'_>, dialect: Dialect) -> Result<Cron, TriggerError> {
 }
 
 fn parts(words: &mut Words<'_>, depth: u32) -> Result<Vec<Trigger>, TriggerError> {
-    words.brackets()?.into_iter().map(|part| read(part, depth + 1)).collect()
+    words.brackets()?.into_iter().map(|part| read(words.whole, part, depth + 1)).collect()
 }
 
 fn except(words: &mut Words<'_>, depth: u32) -> Result<Trigger, TriggerError> {
     let parts = words.brackets()?;
     let (trigger, exceptions) = parts.split_first().ok_or_else(|| words.error("there is no trigger in it"))?;
-    let mut except = Except::new(read(trigger, depth + 1)?)?;
+    let mut except = Except::new(read(words.whole, trigger, depth + 1)?)?;
     for exception in exceptions {
-        let mut inner = Words { text: words.text, rest: exception };
+        let mut inner = words.at(exception);
         except = match inner.word() {
             "dates" => {
                 let mut dates = Vec::new();
                 for date in inner.rest.split(',') {
-                    dates.push(Words { text: words.text, rest: date.trim() }.date()?);
+                    dates.push(words.at(date.trim()).date()?);
                 }
                 except.dates(dates)
             }
-            "times" => except.times(read(inner.rest, depth + 1)?)?,
+            "times" => except.times(read(words.whole, inner.rest, depth + 1)?)?,
             "during" => {
                 let lasting = inner.duration()?;
                 if inner.word() != "of" {
                     return Err(words.error("write a pause as in `during 4h of crontab 0 8 * * sun`"));
                 }
-                except.during(read(inner.rest, depth + 1)?, lasting)?
+                except.during(read(words.whole, inner.rest, depth + 1)?, lasting)?
             }
             _ => return Err(words.error("an exception begins with dates, times or during")),
         };
@@ -192,6 +218,8 @@ fn custom(words: &Words<'_>) -> Result<Trigger, TriggerError> {
 
 /// The text, and what of it is not read yet.
 struct Words<'a> {
+    /// All that was written, of which `text` may be a part.
+    whole: &'a str,
     text: &'a str,
     rest: &'a str,
 }
@@ -199,6 +227,24 @@ struct Words<'a> {
 impl<'a> Words<'a> {
     fn error(&self, reason: &str) -> TriggerError {
         TriggerError::new(TriggerErrorKind::Expression, format!("trigger `{}`: {reason}", self.text))
+    }
+
+    /// The same text, of which something else is not read yet.
+    fn at(&self, rest: &'a str) -> Self {
+        Self { rest, ..*self }
+    }
+
+    /// What stands before the first of some options, and the rest.
+    fn before(&self, options: &[&str]) -> (&'a str, &'a str) {
+        let ends = options.iter().filter_map(|option| self.rest.find(&format!(" {option} "))).min();
+        let (before, rest) = self.rest.split_at(ends.unwrap_or(self.rest.len()));
+        (before, rest.trim_start())
+    }
+
+    /// Where a part of the text stands in all that was written.
+    fn source(&self, part: &str) -> Source<'a> {
+        let start = part.as_ptr().addr() - self.whole.as_ptr().addr();
+        Source { text: self.whole, start, end: start + part.len() }
     }
 
     /// The first word; a bracket ends it too.

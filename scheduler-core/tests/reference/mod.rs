@@ -22,7 +22,7 @@ impl Random {
         self.next() % n
     }
 
-    fn between(&mut self, low: u32, high: u32) -> u32 {
+    pub(crate) fn between(&mut self, low: u32, high: u32) -> u32 {
         low + self.below(u64::from(high - low) + 1) as u32
     }
 

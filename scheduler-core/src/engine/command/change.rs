@@ -213,6 +213,7 @@ impl Engine {
         mut body: JobBody,
         job: &JobRow,
     ) -> Result<Changed, Error> {
+        body.v = JobBody::version_for(trigger);
         body.trigger = trigger.clone().bind(at, self.config.timezone, job.id.as_str());
         check_trigger(&job.id, &body.trigger)?;
         body.chosen_fire_time = None;

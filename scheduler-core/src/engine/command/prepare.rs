@@ -37,7 +37,7 @@ impl Engine {
         let at = self.time_of(now, store);
         let trigger = spec.trigger.unwrap_or_else(|| Date::at(at).into());
         let body = JobBody {
-            v: BODY_VERSION,
+            v: JobBody::version_for(&trigger),
             name: spec.name,
             task: spec.task,
             args: spec.args.map_err(|error| not_json(&id, &error))?,
@@ -77,6 +77,7 @@ impl Engine {
         self.check_body(store, &job.id, &job.job)?;
         let at = self.time_of(now, store);
         let mut body = job.job;
+        body.v = body.v.max(JobBody::version_for(&body.trigger));
         body.trigger = body.trigger.bind(at, self.config.timezone, job.id.as_str());
         let (state, next_fire_time) = match (job.paused, job.next_fire_time) {
             (true, _) => (JobState::Paused, None),

@@ -1,6 +1,6 @@
 //! The dialect of APScheduler: a field for each unit of time, given by name.
 
-use super::parse::{Cursor, Field, MONDAY_FIRST, MONTHS, Wrap};
+use super::parse::{Cursor, Field, MONDAY_FIRST, MONTHS, Source, Wrap, is_name, is_starred};
 use super::plan::{FIRST_YEAR, Join, LAST_YEAR, Plan, Years};
 use super::{Compiled, Cron, Dialect, Options, TriggerError, TriggerErrorKind};
 use std::fmt::{Display, Write as _};
@@ -33,10 +33,10 @@ const SECOND: usize = 7;
 /// | field | values | also |
 /// |---|---|---|
 /// | year | 1970 to 9999 | |
-/// | month | 1 to 12, jan to dec | |
+/// | month | 1 to 12, jan to dec, january to december | |
 /// | day | 1 to 31 | `last`, `1st mon` .. `5th sun`, `last fri` |
 /// | week | 1 to 53 (ISO) | |
-/// | day_of_week | 0 to 6, **0 is Monday**, mon to sun | |
+/// | day_of_week | 0 to 6, **0 is Monday**, mon to sun, monday to sunday | |
 /// | hour, minute, second | 0 to 23, 0 to 59 | |
 ///
 /// Each takes `*`, `*/n`, `a`, `a-b`, `a-b/n`, `a/n`, and a list of these. Day, week and day_of_week must all match.
@@ -133,33 +133,50 @@ impl CronFields {
                 write!(text, "{gap}{}='{}'", field.name, given.trim()).expect("writing to a string");
             }
         }
-        let plan = compile(&self.given.each_ref().map(Option::as_deref))?;
+        let mut compiled = compile(&self.given.each_ref().map(Option::as_deref))?;
         let star = |field: usize| match &self.given[field] {
-            Some(given) => given.trim_start().starts_with('*'),
+            Some(given) => is_starred(given),
             None => self.given[field + 1..].iter().any(Option::is_some),
         };
-        let follows_real_time = star(MINUTE) || star(HOUR);
-        Ok(Cron::new(Dialect::Fields, &text, Compiled { plan, follows_real_time }, self.options))
+        compiled.follows_real_time = star(MINUTE) || star(HOUR);
+        Ok(Cron::new(Dialect::Fields, &text, compiled, self.options))
     }
 
-    /// The fields of a text made by [`build`](Self::build).
-    pub(super) fn from_text(text: &str) -> Result<Self, TriggerError> {
+    /// Sets a field to a part of a longer text, to which the columns of errors then belong.
+    pub(super) fn written(self, name: &str, source: Source<'_>) -> Result<Self, TriggerError> {
+        let Source { text, start, end } = source;
+        if let Some(number) = FIELDS.iter().position(|field| field.name == name) {
+            let cursor = Cursor::new(text, (start, end), Dialect::Fields);
+            Reader { cursor }.field(number, &FIELDS[number], &mut Compiled::new(Plan::EVERY))?;
+        }
+        self.field(name, &text[start..end])
+    }
+
+    /// The fields of a text made by [`build`](Self::build), perhaps with a zone in front.
+    pub(super) fn from_source(mut source: Source<'_>) -> Result<Self, TriggerError> {
         let mut fields = Self::default();
-        let mut rest = text.trim();
-        while !rest.is_empty() {
+        fields.options.zone = source.zone_in_front(Dialect::Fields)?;
+        let (text, mut at) = (source.text, source.start);
+        loop {
+            let rest = text[at..source.end].trim_start();
+            if rest.is_empty() {
+                return Ok(fields);
+            }
+            let from = source.end - rest.len();
             let parts = rest
                 .split_once("='")
-                .and_then(|(name, rest)| rest.split_once('\'').map(|(expression, rest)| (name, expression, rest)));
-            let Some((name, expression, after)) = parts else {
+                .and_then(|(name, rest)| rest.split_once('\'').map(|(expression, _)| (name, expression.len())));
+            let Some((name, length)) = parts else {
+                let hint = if rest.starts_with('@') { "; words with `@` are for the crontab dialect" } else { "" };
                 return Err(TriggerError::new(
                     TriggerErrorKind::Expression,
-                    format!("cron: `{rest}`: write fields as in hour='9' minute='*/5'"),
+                    format!("cron: `{}`: write fields as in hour='9' minute='*/5'{hint}", rest.trim_end()),
                 ));
             };
-            fields = fields.field(name.trim(), expression)?;
-            rest = after.trim_start();
+            let start = from + name.len() + "='".len();
+            fields = fields.written(name.trim(), Source { text, start, end: start + length })?;
+            at = start + length + 1;
         }
-        Ok(fields)
     }
 }
 
@@ -169,22 +186,25 @@ pub(super) fn given(text: &str) -> impl Iterator<Item = (&str, &str)> {
     std::iter::from_fn(move || Some((pieces.next()?.trim().trim_end_matches('='), pieces.next()?)))
 }
 
-fn compile(given: &[Option<&str>; 8]) -> Result<Plan, TriggerError> {
+fn compile(given: &[Option<&str>; 8]) -> Result<Compiled, TriggerError> {
     let Some(least) = given.iter().rposition(Option::is_some) else {
         return Err(TriggerError::new(
             TriggerErrorKind::Expression,
             "cron: no field is given; give at least one, such as second='*' for every second",
         ));
     };
-    let mut plan = Plan::EVERY;
+    let mut compiled = Compiled::new(Plan::EVERY);
     for (number, field) in FIELDS.iter().enumerate() {
         match given[number] {
-            Some(text) => Reader::new(text).field(number, field, &mut plan)?,
-            None if number > least => minimum(number, &mut plan),
+            Some(text) => {
+                let cursor = Cursor::new(text, (0, text.len()), Dialect::Fields);
+                Reader { cursor }.field(number, field, &mut compiled)?;
+            }
+            None if number > least => minimum(number, &mut compiled.plan),
             None => {}
         }
     }
-    Ok(plan)
+    Ok(compiled)
 }
 
 /// What a field that is not given, below the least significant given one, matches.
@@ -203,12 +223,9 @@ struct Reader<'a> {
     cursor: Cursor<'a>,
 }
 
-impl<'a> Reader<'a> {
-    fn new(text: &'a str) -> Self {
-        Self { cursor: Cursor { text, start: 0, at: 0, end: text.len(), dialect: Dialect::Fields } }
-    }
-
-    fn field(mut self, number: usize, field: &Field, plan: &mut Plan) -> Result<(), TriggerError> {
+impl Reader<'_> {
+    fn field(mut self, number: usize, field: &Field, compiled: &mut Compiled) -> Result<(), TriggerError> {
+        let plan = &mut compiled.plan;
         let mut mask = 0u64;
         let mut years = Years::default();
         if number == DAY {
@@ -218,7 +235,7 @@ impl<'a> Reader<'a> {
             self.cursor.skip_spaces();
             if number != DAY || !self.special_day(field, plan)? {
                 self.cursor.range(field, Wrap::No, |range| match number {
-                    YEAR => years.0.push((range.first as u16, range.last as u16, range.step as u16)),
+                    YEAR => years.add(range),
                     _ => mask |= range.mask(),
                 })?;
             }
@@ -228,8 +245,7 @@ impl<'a> Reader<'a> {
             }
         }
         match number {
-            YEAR if years.is_any() => {}
-            YEAR => plan.years = Some(Box::new(years)),
+            YEAR => plan.years = years.boxed(),
             MONTH => plan.month = mask as u16,
             DAY => plan.day = mask as u32,
             WEEK if mask != FULL_WEEKS => {
@@ -244,6 +260,7 @@ impl<'a> Reader<'a> {
             MINUTE => plan.minute = mask,
             _ => plan.second = mask,
         }
+        compiled.is_newer |= self.cursor.is_newer;
         Ok(())
     }
 
@@ -260,10 +277,11 @@ impl<'a> Reader<'a> {
             plan.before_last |= 1;
             return Ok(true);
         }
-        let Some(weekday) = MONDAY_FIRST.iter().position(|day| day.eq_ignore_ascii_case(name)) else {
+        let Some(weekday) = MONDAY_FIRST.iter().position(|day| is_name(name, day)) else {
             return Err(self.cursor.error(field, format_args!("`{word}` is followed by a weekday, mon to sun")));
         };
         self.cursor.at += name.len();
+        self.cursor.is_newer |= name.len() > 3;
         plan.nth |= 1 << (8 * (which + 1) + weekday);
         Ok(true)
     }

@@ -7,9 +7,11 @@ mod changes;
 mod crontab;
 #[allow(clippy::arithmetic_side_effects, reason = "masks and their bits")]
 mod describe;
+mod every;
 #[allow(clippy::arithmetic_side_effects, reason = "columns and masks")]
 mod fields;
 mod hints;
+mod lint;
 #[allow(
     clippy::arithmetic_side_effects,
     reason = "seconds of the years that chrono can hold, far from the ends of i64"
@@ -29,7 +31,9 @@ mod schedule;
 mod spread;
 
 pub use changes::{Gap, Overlap};
+pub(super) use every::every;
 pub use fields::CronFields;
+pub(super) use parse::Source;
 
 use super::jitter::Jitter;
 use super::window::{Window, readable};
@@ -58,8 +62,8 @@ use std::sync::Arc;
 ///
 /// # When clocks are changed
 ///
-/// By default ([`Gap::Auto`], [`Overlap::Auto`]), an expression whose minute or hour begins with `*` follows real time:
-/// it fires in both passes of a repeated hour and not at all in a skipped one. Any other fires once for each civil time
+/// By default ([`Gap::Auto`], [`Overlap::Auto`]), an expression whose minute or hour begins with `*` (or with `0/1`, which
+/// says the same) follows real time: it fires in both passes of a repeated hour and not at all in a skipped one. Any other fires once for each civil time
 /// that it names: at the first pass of a repeated hour, and right after a gap, once however many of its times fell into
 /// it. This is what Debian's cron does. [`gap`](Self::gap) and [`overlap`](Self::overlap) choose otherwise.
 ///
@@ -75,6 +79,7 @@ struct Inner {
     text: Box<str>,
     dialect: Dialect,
     follows_real_time: bool,
+    is_newer: bool,
     options: Options,
     /// The zone bound at add, if none is written.
     bound_zone: Option<Tz>,
@@ -86,6 +91,14 @@ struct Inner {
 struct Compiled {
     plan: Plan,
     follows_real_time: bool,
+    /// Whether it says something that the first version of the persisted form did not know.
+    is_newer: bool,
+}
+
+impl Compiled {
+    fn new(plan: Plan) -> Self {
+        Self { plan, follows_real_time: false, is_newer: false }
+    }
 }
 
 /// How an expression is written.
@@ -102,7 +115,7 @@ struct Compiled {
 pub enum Dialect {
     /// Named fields, as in APScheduler.
     Fields,
-    /// Five fields, as in Debian's cron.
+    /// Five fields, as in Debian's cron; perhaps a second in front, then perhaps a year behind.
     Crontab,
     /// Six or seven fields, as in Quartz.
     Quartz,
@@ -140,9 +153,21 @@ impl Cron {
     /// Reads a crontab expression: minute, hour, day of month, month, day of week.
     ///
     /// The rules are those of Debian's cron: a fire time matches the day of the month **or** the weekday, unless one of
-    /// them begins with `*`; Sunday is 0 or 7. Beyond it there are ranges that run past the end (`fri-mon`, `22-2/2`), `L`
-    /// (the last day), `LW` (the last day from Monday to Friday), `5#2` (the second Friday), `5L` (the last one), `H`
-    /// (drawn from the job's id; `H/15`, `H(0-29)`), `@hourly` to `@yearly`, and a zone in front (`CRON_TZ=Asia/Tokyo`).
+    /// them begins with `*` or `?`; Sunday is 0 or 7. Six fields have the second in front, as in Spring and croner, seven
+    /// the year behind as well; the weekdays have the same numbers then. Beyond Debian's there are
+    ///
+    /// - names of months and weekdays, short or long: `jan`, `Monday`;
+    /// - ranges that run past the end: `fri-mon`, `22-2/2`;
+    /// - steps beyond the range, which leave the first value, as in cronsim: `0 9 */100,1-7 * mon` is the first Monday of
+    ///   each month, for the day begins with `*`, and so both must match;
+    /// - `?` for any day or weekday;
+    /// - `L` (the last day), `L-3` (three days before it), `15W` (the day from Monday to Friday that is nearest to the 15th),
+    ///   `LW` (the last one), `5#2` (the second Friday), `5L` (the last one);
+    /// - `H`, drawn from the job's id: `H/15`, `H(0-29)`;
+    /// - `@hourly` to `@yearly`;
+    /// - a zone in front: `CRON_TZ=Asia/Tokyo` or `TZ=Asia/Tokyo`.
+    ///
+    /// `@every 5m` is an interval and no cron; [`Trigger::crontab`](super::Trigger::crontab) reads both.
     ///
     /// ```
     /// use chrono::{TimeZone, Utc};
@@ -152,6 +177,10 @@ impl Cron {
     /// let now = Utc.with_ymd_and_hms(2026, 1, 1, 0, 0, 0).unwrap();
     /// let days: Vec<_> = trigger.next_n(now, 3)?.iter().map(|at| at.date_naive().to_string()).collect();
     /// assert_eq!(days, ["2026-01-01", "2026-01-02", "2026-01-09"]);
+    ///
+    /// // Pasted from Spring: 1 is Monday.
+    /// let workdays = Trigger::from(Cron::crontab("0 0 1 * * 1-5")?);
+    /// assert_eq!(workdays.next(None, now)?.unwrap().to_string(), "2026-01-01 01:00:00 UTC");
     /// # Ok::<(), scheduler_core::trigger::TriggerError>(())
     /// ```
     ///
@@ -160,19 +189,7 @@ impl Cron {
     /// [`Expression`](TriggerErrorKind::Expression); the text names field, column, reason and often what was meant.
     #[doc(alias = "from_crontab")]
     pub fn crontab(expression: &str) -> Result<Self, TriggerError> {
-        let mut text = expression.trim();
-        let mut options = Options::default();
-        if let Some(rest) = text.strip_prefix("CRON_TZ=") {
-            let (zone, rest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-            options.zone = Some(zone.parse().map_err(|_| {
-                TriggerError::new(
-                    TriggerErrorKind::Expression,
-                    format!("crontab `{expression}`: `{zone}` at column 9: not a name of the tz database"),
-                )
-            })?);
-            text = rest.trim_start();
-        }
-        Self::compile(Dialect::Crontab, text, options)
+        Self::read(Dialect::Crontab, Source::all(expression), Options::default())
     }
 
     /// Reads a crontab expression and says which numbers the weekdays have in it.
@@ -193,20 +210,31 @@ impl Cron {
         if weekdays == Weekdays::Crontab {
             return Self::crontab(expression);
         }
-        let given: Vec<_> = expression.split_whitespace().collect();
-        let [minute, hour, day, month, day_of_week] = given[..] else {
+        let mut source = Source::all(expression);
+        let zone = source.zone_in_front(Dialect::Crontab)?;
+        let (places, count) = source.fields();
+        if count != 5 {
             return Err(TriggerError::new(
                 TriggerErrorKind::Expression,
-                format!("crontab `{expression}`: {} fields, but there must be 5", given.len()),
+                format!("crontab `{}`: {count} fields, but there must be 5", source.expression()),
             ));
-        };
-        Self::fields().minute(minute).hour(hour).day(day).month(month).day_of_week(day_of_week).build()
+        }
+        let mut fields = Self::fields();
+        fields.options.zone = zone;
+        for (name, (start, end)) in ["minute", "hour", "day", "month", "day_of_week"].into_iter().zip(places) {
+            fields = fields.written(name, Source { text: expression, start, end })?;
+        }
+        fields.build()
     }
 
     /// Reads a Quartz expression: second, minute, hour, day of month, month, day of week, and perhaps year.
     ///
-    /// Sunday is 1 and Saturday 7. There are `?` (no matter), `L`, `L-3`, `LW`, `L-3W`, `15W`, `6L`, `FRI#2`, ranges that
-    /// run past the end, and `H` as in [`crontab`](Self::crontab). Quartz itself wants a `?` for the day of the month or
+    /// **Sunday is 1 and Saturday 7**, which only Quartz and its kin have; in most other schedulers whose expressions begin
+    /// with the second (Spring, croner, tokio-cron-scheduler) Sunday is 0, and [`crontab`](Self::crontab) reads those.
+    /// [`Trigger::describe`](super::Trigger::describe) and [`Trigger::lint`](super::Trigger::lint) say which days numbers mean.
+    ///
+    /// There are `?` (no matter), `L`, `L-3`, `LW`, `L-3W`, `15W`, `6L`, `FRI#2`, ranges that
+    /// run past the end, and `H`, long names and a zone in front as in [`crontab`](Self::crontab). Quartz itself wants a `?` for the day of the month or
     /// the weekday; here both may be given, and then both must match.
     ///
     /// ```
@@ -223,26 +251,32 @@ impl Cron {
     ///
     /// As for [`crontab`](Self::crontab).
     pub fn quartz(expression: &str) -> Result<Self, TriggerError> {
-        Self::compile(Dialect::Quartz, expression.trim(), Options::default())
+        Self::read(Dialect::Quartz, Source::all(expression), Options::default())
     }
 
-    /// Reads an expression without its options.
-    pub(super) fn from_text(dialect: Dialect, text: &str) -> Result<Self, TriggerError> {
+    /// Reads an expression with a zone in front, if there is one; other options are given.
+    pub(super) fn from_source(dialect: Dialect, source: Source<'_>) -> Result<Self, TriggerError> {
         match dialect {
-            Dialect::Fields => CronFields::from_text(text)?.build(),
-            Dialect::Crontab => Self::crontab(text),
-            Dialect::Quartz => Self::quartz(text),
+            Dialect::Fields => CronFields::from_source(source)?.build(),
+            _ => Self::read(dialect, source, Options::default()),
         }
     }
 
-    fn compile(dialect: Dialect, text: &str, options: Options) -> Result<Self, TriggerError> {
-        Ok(Self::new(dialect, text, compiled(dialect, text, "")?, options))
+    fn read(dialect: Dialect, mut source: Source<'_>, mut options: Options) -> Result<Self, TriggerError> {
+        if let Some(zone) = source.zone_in_front(dialect)? {
+            if options.zone.is_some_and(|other| other != zone) {
+                return Err(second_zone(dialect, source.expression(), zone));
+            }
+            options.zone = Some(zone);
+        }
+        let compiled = compiled(dialect, source, Some(""))?;
+        Ok(Self::new(dialect, source.expression(), compiled, options))
     }
 
     fn new(dialect: Dialect, text: &str, compiled: Compiled, options: Options) -> Self {
-        let Compiled { plan, follows_real_time } = compiled;
+        let Compiled { plan, follows_real_time, is_newer } = compiled;
         let (text, bound_zone, bound_text) = (text.into(), None, None);
-        Self(Arc::new(Inner { plan, text, dialect, follows_real_time, options, bound_zone, bound_text }))
+        Self(Arc::new(Inner { plan, text, dialect, follows_real_time, is_newer, options, bound_zone, bound_text }))
     }
 
     fn options(&mut self) -> &mut Options {
@@ -259,9 +293,14 @@ impl Cron {
         self.0.dialect
     }
 
-    /// True if the expression follows real time where clocks are changed: its minute or hour begins with `*`.
+    /// True if the expression follows real time where clocks are changed: its minute or hour begins with `*` or `0/1`.
     pub fn follows_real_time(&self) -> bool {
         self.0.follows_real_time
+    }
+
+    /// True if the expression says something that the first version of the persisted form did not know.
+    pub(super) fn is_newer(&self) -> bool {
+        self.0.is_newer
     }
 
     pub(super) fn window(&self) -> (Jitter, Window) {
@@ -273,7 +312,8 @@ impl Cron {
             Arc::make_mut(&mut self.0).bound_zone = Some(zone);
         }
         if self.0.bound_text.is_none() && self.has_hash() {
-            let text = spread::resolve(&self.0.text, self.0.dialect, job).expect("an expression that was read before");
+            let resolved = spread::resolve(&self.0.text, self.0.dialect, job);
+            let (text, _) = resolved.expect("an expression that was read before");
             self.bind_text(&text).expect("an expression that was made from a valid one");
         }
         self
@@ -284,7 +324,7 @@ impl Cron {
     }
 
     fn bind_text(&mut self, text: &str) -> Result<(), TriggerError> {
-        let compiled = compiled(self.0.dialect, text, "")?;
+        let compiled = compiled(self.0.dialect, Source::all(text), Some(""))?;
         let inner = Arc::make_mut(&mut self.0);
         inner.plan = compiled.plan;
         inner.bound_text = Some(text.into());
@@ -296,7 +336,8 @@ impl Cron {
             let inner = Arc::make_mut(&mut self.0);
             inner.bound_zone = None;
             if inner.bound_text.take().is_some() {
-                inner.plan = compiled(inner.dialect, &inner.text, "").expect("an expression that was read before").plan;
+                let written = compiled(inner.dialect, Source::all(&inner.text), Some(""));
+                inner.plan = written.expect("an expression that was read before").plan;
             }
         }
         self
@@ -307,10 +348,17 @@ impl Cron {
     }
 }
 
-/// Compiles an expression of text; each `H` becomes what this job gets.
-fn compiled(dialect: Dialect, text: &str, job: &str) -> Result<Compiled, TriggerError> {
-    let compile = if dialect == Dialect::Quartz { quartz::compile } else { crontab::compile };
-    if spread::is_in(text) { compile(&spread::resolve(text, dialect, job)?) } else { compile(text) }
+/// Compiles an expression of text; each `H` becomes what this job gets, or nothing without one.
+fn compiled(dialect: Dialect, source: Source<'_>, job: Option<&str>) -> Result<Compiled, TriggerError> {
+    if dialect == Dialect::Quartz { quartz::compile(source, job) } else { crontab::compile(source, job) }
+}
+
+#[cold]
+fn second_zone(dialect: Dialect, expression: &str, zone: Tz) -> TriggerError {
+    let title = dialect.title();
+    let message =
+        format!("{title} `{expression}`: its own zone, {zone}, is not the one beside it; leave one of them out");
+    TriggerError::new(TriggerErrorKind::Expression, message)
 }
 
 impl fmt::Debug for Cron {

@@ -1,6 +1,7 @@
 //! What the dialects share in reading a field: numbers, names, ranges, steps, and errors that point.
 
 use super::{Dialect, TriggerError, TriggerErrorKind};
+use chrono_tz::Tz;
 use std::fmt;
 
 /// What a field may hold.
@@ -9,16 +10,101 @@ pub(super) struct Field {
     pub(super) name: &'static str,
     pub(super) min: u32,
     pub(super) max: u32,
-    /// Three letters each, in order.
+    /// In order; three letters of each are enough.
     pub(super) names: &'static [&'static str],
     /// The value of the first name.
     pub(super) first_name: u32,
 }
 
-pub(super) const MONTHS: &[&str] =
-    &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
-pub(super) const SUNDAY_FIRST: &[&str] = &["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
-pub(super) const MONDAY_FIRST: &[&str] = &["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+pub(super) const MONTHS: &[&str] = &[
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+];
+pub(super) const SUNDAY_FIRST: &[&str] =
+    &["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
+pub(super) const MONDAY_FIRST: &[&str] =
+    &["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+
+/// What somebody wrote, and where in it the expression stands: columns count from the beginning of all of it.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::trigger) struct Source<'a> {
+    pub(in crate::trigger) text: &'a str,
+    pub(in crate::trigger) start: usize,
+    pub(in crate::trigger) end: usize,
+}
+
+impl<'a> Source<'a> {
+    pub(in crate::trigger) fn all(text: &'a str) -> Self {
+        Self { text, start: 0, end: text.len() }
+    }
+
+    /// The expression.
+    pub(super) fn expression(self) -> &'a str {
+        self.text[self.start..self.end].trim()
+    }
+
+    /// Takes a zone in front: `CRON_TZ=Asia/Tokyo` as in cronie, or `TZ=Asia/Tokyo` as in Go's cron.
+    pub(super) fn zone_in_front(&mut self, dialect: Dialect) -> Result<Option<Tz>, TriggerError> {
+        let written = &self.text[self.start..self.end];
+        let trimmed = written.trim_start();
+        let Some(prefix) = ["CRON_TZ=", "TZ="].into_iter().find(|prefix| trimmed.starts_with(prefix)) else {
+            return Ok(None);
+        };
+        let from = self.start + (written.len() - trimmed.len()) + prefix.len();
+        let length = self.text[from..self.end].find(char::is_whitespace).unwrap_or(self.end - from);
+        let zone = &self.text[from..from + length];
+        let read = zone.parse().map_err(|_| {
+            let (title, expression, column) = (dialect.title(), self.expression(), self.column(from));
+            let message = format!("{title} `{expression}`: `{zone}` at column {column}: not a name of the tz database");
+            TriggerError::new(TriggerErrorKind::Expression, message)
+        })?;
+        self.start = from + length;
+        Ok(Some(read))
+    }
+
+    fn column(self, at: usize) -> usize {
+        self.text[..at].chars().count() + 1
+    }
+
+    /// Where each field begins and ends, and how many there are; more than seven are only counted.
+    #[inline]
+    pub(super) fn fields(self) -> ([(usize, usize); 7], usize) {
+        let (bytes, mut found, mut count, mut at) = (self.text.as_bytes(), [(0, 0); 7], 0, self.start);
+        loop {
+            while at < self.end && bytes[at].is_ascii_whitespace() {
+                at += 1;
+            }
+            if at == self.end {
+                return (found, count);
+            }
+            let start = at;
+            while at < self.end && !bytes[at].is_ascii_whitespace() {
+                at += 1;
+            }
+            if let Some(place) = found.get_mut(count) {
+                *place = (start, at);
+            }
+            count += 1;
+        }
+    }
+}
+
+/// True if a minute or hour says "each": it begins with `*`, or with `0/1`, which says the same.
+pub(super) fn is_starred(field: &str) -> bool {
+    let field = field.trim_start();
+    field.starts_with('*')
+        || field.strip_prefix("0/1").is_some_and(|rest| rest.is_empty() || rest.starts_with([',', ' ']))
+}
 
 /// A range of values with a step, as written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,9 +147,16 @@ pub(super) struct Cursor<'a> {
     pub(super) at: usize,
     pub(super) end: usize,
     pub(super) dialect: Dialect,
+    /// Whether something was read that the first version of the persisted form did not know.
+    pub(super) is_newer: bool,
 }
 
 impl<'a> Cursor<'a> {
+    #[inline]
+    pub(super) fn new(text: &'a str, (start, end): (usize, usize), dialect: Dialect) -> Self {
+        Self { text, start, at: start, end, dialect, is_newer: false }
+    }
+
     #[inline]
     pub(super) fn peek(&self) -> u8 {
         if self.at < self.end { self.text.as_bytes()[self.at] } else { 0 }
@@ -157,15 +250,20 @@ impl<'a> Cursor<'a> {
         (self.at > start).then_some(value)
     }
 
+    /// `mon`, `Monday`, and the `fri` of `friL`.
     fn name(&mut self, field: &Field) -> Option<u32> {
-        let word = self.text.as_bytes().get(self.at..self.end.min(self.at + 3))?;
-        let position = field.names.iter().position(|name| name.as_bytes().eq_ignore_ascii_case(word))?;
-        let after = self.text.as_bytes()[..self.end].get(self.at + 3);
-        // A longer word is a mistake, but for the `L` of `friL`, which the dialects look at themselves.
-        if after.is_some_and(|byte| byte.is_ascii_alphanumeric() && !byte.eq_ignore_ascii_case(&b'l')) {
-            return None;
-        }
-        self.at += 3;
+        let word = self.word();
+        let find = |word: &str| field.names.iter().position(|name| is_name(word, name));
+        let (position, length) = match find(word) {
+            Some(position) => (position, word.len()),
+            // The `L` behind a name is the dialects' business.
+            None => {
+                let shorter = word.strip_suffix(['L', 'l'])?;
+                (find(shorter)?, shorter.len())
+            }
+        };
+        self.at += length;
+        self.is_newer |= length > 3;
         Some(field.first_name + position as u32)
     }
 
@@ -173,8 +271,7 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(super) fn range(&mut self, field: &Field, wrap: Wrap, mut take: impl FnMut(Range)) -> Result<(), TriggerError> {
         if self.eat(b'*') {
-            let step = self.step(field, field.max - field.min)?;
-            take(Range { first: field.min, last: field.max, step });
+            take(self.all(field)?);
             return Ok(());
         }
         let first = self.value(field)?;
@@ -203,6 +300,13 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
+    /// All values of a field, with the step that follows.
+    #[inline]
+    pub(super) fn all(&mut self, field: &Field) -> Result<Range, TriggerError> {
+        let step = self.step(field, field.max - field.min)?;
+        Ok(Range { first: field.min, last: field.max, step })
+    }
+
     /// What follows a term: true for the end of the field, false for a comma.
     #[inline]
     pub(super) fn ends(&mut self, field: &Field) -> Result<bool, TriggerError> {
@@ -212,12 +316,45 @@ impl<'a> Cursor<'a> {
         if self.eat(b',') {
             return Ok(false);
         }
-        Err(self.error(field, "there is more than a value; separate values by commas"))
+        let term = self.term().1;
+        let reason = match self.dialect {
+            Dialect::Fields => super::hints::refused(self.dialect, field, term),
+            Dialect::Crontab | Dialect::Quartz => None,
+        };
+        Err(match reason {
+            Some(reason) => self.error(field, reason),
+            None => self.error(field, super::hints::more(term, self.peek(), field)),
+        })
+    }
+
+    /// `/n`; 1 without a slash. `length` is how far the range goes beyond its first value.
+    ///
+    /// A longer step leaves the first value alone: always in a crontab, as in cronsim, which makes `*/100,1-7` the first
+    /// week and yet starred; in Quartz up to the size of the field; in APScheduler's fields it is an error.
+    #[inline]
+    pub(super) fn step(&mut self, field: &Field, length: u32) -> Result<u32, TriggerError> {
+        if self.peek() != b'/' {
+            return Ok(1);
+        }
+        let longest = match self.dialect {
+            Dialect::Fields => return self.step_within(field, length),
+            Dialect::Crontab => u32::MAX,
+            Dialect::Quartz => field.max,
+        };
+        self.at += 1;
+        match self.number() {
+            Some(step) if step >= 1 && step <= length => Ok(step),
+            Some(step) if step >= 1 && step <= longest => {
+                self.is_newer = true;
+                Ok(length + 1)
+            }
+            _ if longest == u32::MAX => Err(self.error(field, "the step must be 1 or more")),
+            _ => Err(self.error(field, format_args!("the step must be 1 to {longest}"))),
+        }
     }
 
     /// `/n` with a step that lets the range have a second value; 1 without a slash.
-    #[inline]
-    pub(super) fn step(&mut self, field: &Field, length: u32) -> Result<u32, TriggerError> {
+    pub(super) fn step_within(&mut self, field: &Field, length: u32) -> Result<u32, TriggerError> {
         if !self.eat(b'/') {
             return Ok(1);
         }
@@ -230,16 +367,15 @@ impl<'a> Cursor<'a> {
 
     #[cold]
     pub(super) fn bad_value(&self, field: &Field) -> TriggerError {
-        let word = self.word();
-        let range = Allowed(field);
+        let (word, term, range) = (self.word(), self.term().1, Allowed(field));
+        if let Some(hint) = super::hints::refused(self.dialect, field, term) {
+            return self.error(field, hint);
+        }
         if word.is_empty() {
             return match self.peek() {
-                0 | b',' if self.term().1.is_empty() => {
-                    self.error(field, format_args!("a value is missing; write {range}"))
-                }
+                0 | b',' if term.is_empty() => self.error(field, format_args!("a value is missing; write {range}")),
                 0 | b',' => self.error(field, format_args!("a value is missing at the end; write {range}")),
                 b'-' => self.error(field, format_args!("a range needs a value on each side, {range}")),
-                b'?' => self.error(field, "`?` is for Quartz expressions; write `*`"),
                 _ => self.error(field, format_args!("write {range}")),
             };
         }
@@ -250,6 +386,13 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// `mon` and `Monday` for `monday`, and the usual longer forms: `tues`, `thur`, `thurs`, `sept`.
+pub(super) fn is_name(word: &str, name: &str) -> bool {
+    let is_start = name.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+    let is_usual = || ["tues", "thur", "thurs", "sept"].iter().any(|usual| usual.eq_ignore_ascii_case(word));
+    is_start && (word.len() == 3 || word.len() == name.len() || is_usual())
+}
+
 /// `0 to 6 or mon to sun`.
 struct Allowed<'a>(&'a Field);
 
@@ -257,7 +400,7 @@ impl fmt::Display for Allowed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} to {}", self.0.min, self.0.max)?;
         match (self.0.names.first(), self.0.names.last()) {
-            (Some(first), Some(last)) => write!(f, " or {first} to {last}"),
+            (Some(first), Some(last)) => write!(f, " or {} to {}", &first[..3], &last[..3]),
             _ => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
 //! The persisted form of a cron trigger.
 
-use super::{Cron, CronFields, Dialect, Gap, Options, Overlap, TriggerError, TriggerErrorKind, fields};
+use super::{Cron, CronFields, Dialect, Gap, Options, Overlap, Source, TriggerError, TriggerErrorKind, fields};
 use crate::trigger::jitter::Jitter;
 use crate::trigger::window::{Window, is_default, optional_time, optional_zone};
 use chrono::{DateTime, Utc};
@@ -111,7 +111,7 @@ impl TryFrom<Form> for Cron {
                         format!("{}: there is no `expression`", dialect.title()),
                     )
                 })?;
-                Self::compile(dialect, expression.trim(), options)?
+                Self::read(dialect, Source::all(&expression), options)?
             }
         };
         if let Some(text) = &form.bound.expression {

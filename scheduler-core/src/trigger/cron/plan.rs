@@ -4,6 +4,7 @@
 //! or minutes. Whatever the dialect, whatever the zone: both are dealt with before and after.
 
 use super::calendar::{self, Civil, Date, LAST_DAY, days, month_length, weekday};
+use super::parse::Range;
 
 const DAY: i64 = 86_400;
 pub(super) const FIRST_YEAR: u32 = 1970;
@@ -61,6 +62,15 @@ impl Years {
         self.0.contains(&(FIRST_YEAR as u16, LAST_YEAR as u16, 1))
     }
 
+    pub(super) fn add(&mut self, range: Range) {
+        self.0.push((range.first as u16, range.last as u16, range.step as u16));
+    }
+
+    /// As a plan has them: none for any.
+    pub(super) fn boxed(self) -> Option<Box<Self>> {
+        (!self.is_any()).then(|| Box::new(self))
+    }
+
     fn at_or_after(&self, year: u32) -> Option<u32> {
         let next = |&(first, last, step): &(u16, u16, u16)| {
             let (first, last, step) = (u32::from(first), u32::from(last), u32::from(step));
@@ -97,6 +107,16 @@ impl Plan {
         weekday: 0x7f,
         join: Join::Plain,
     };
+
+    /// True if the day of the month is no condition, whatever else is said of it.
+    pub(super) fn has_any_day(&self) -> bool {
+        self.day == Self::EVERY.day
+    }
+
+    /// True if the weekday is no condition, whatever else is said of it.
+    pub(super) fn has_any_weekday(&self) -> bool {
+        self.weekday == Self::EVERY.weekday
+    }
 
     /// The first matching civil second at or after one.
     pub(super) fn at_or_after(&self, civil: i64) -> Option<i64> {

@@ -1,8 +1,9 @@
 //! Six or seven fields, as Quartz has them: second, minute, hour, day of month, month, day of week, and perhaps year.
 
-use super::crontab::{monday_first, nth_weekday};
-use super::parse::{Cursor, Field, MONTHS, SUNDAY_FIRST, Wrap};
+use super::crontab::{monday_first, nth_weekday, special_day};
+use super::parse::{Cursor, Field, MONTHS, SUNDAY_FIRST, Source, Wrap, is_starred};
 use super::plan::{FIRST_YEAR, Join, LAST_YEAR, Plan, Years};
+use super::spread::Drawn;
 use super::{Compiled, Dialect, TriggerError, TriggerErrorKind};
 
 pub(super) const FIELDS: [Field; 7] = [
@@ -15,123 +16,103 @@ pub(super) const FIELDS: [Field; 7] = [
     Field { name: "year", min: FIRST_YEAR, max: LAST_YEAR, names: &[], first_name: 0 },
 ];
 
-pub(super) fn compile(text: &str) -> Result<Compiled, TriggerError> {
-    let mut plan = Plan::EVERY;
-    let (mut stars, mut questions, mut count, mut at) = (0u8, 0u8, 0, 0);
-    let bytes = text.as_bytes();
-    loop {
-        while at < bytes.len() && bytes[at].is_ascii_whitespace() {
-            at += 1;
-        }
-        if at == bytes.len() {
-            break;
-        }
-        let start = at;
-        while at < bytes.len() && !bytes[at].is_ascii_whitespace() {
-            at += 1;
-        }
-        if count < 7 {
-            stars |= u8::from(bytes[start] == b'*') << count;
-            let question = matches!(count, 3 | 5) && bytes[start] == b'?' && at == start + 1;
-            questions |= u8::from(question) << count;
-            let cursor = Cursor { text, start, at: start, end: at, dialect: Dialect::Quartz };
-            if questions == 0b101000 {
-                return Err(
-                    cursor.error(&FIELDS[5], "`?` may stand in one of day of month and day of week, not in both")
-                );
-            }
-            if !question {
-                read(cursor, count, &mut plan)?;
-            }
-        }
-        count += 1;
-    }
+const MINUTE: usize = 1;
+const HOUR: usize = 2;
+const DAY: usize = 3;
+pub(super) const DAY_OF_WEEK: usize = 5;
+const YEAR: usize = 6;
+
+pub(super) fn compile(source: Source<'_>, job: Option<&str>) -> Result<Compiled, TriggerError> {
+    let (places, count) = source.fields();
     if !(6..=7).contains(&count) {
-        return Err(wrong_count(text, count));
+        return Err(wrong_count(source.expression(), count));
     }
+    let mut compiled = Compiled::new(Plan::EVERY);
+    let mut has_question = false;
+    for (number, &place) in places[..count].iter().enumerate() {
+        let text = &source.text[place.0..place.1];
+        if matches!(number, MINUTE | HOUR) {
+            compiled.follows_real_time |= is_starred(text);
+        }
+        let cursor = Cursor::new(source.text, place, Dialect::Quartz);
+        if !matches!(number, DAY | DAY_OF_WEEK) || text != "?" {
+            read(cursor, number, job, &mut compiled)?;
+        } else if has_question {
+            return Err(
+                cursor.error(&FIELDS[number], "`?` may stand in one of day of month and day of week, not in both")
+            );
+        } else {
+            has_question = true;
+        }
+    }
+    let plan = &mut compiled.plan;
     let days = plan.before_last | plan.nearest | plan.nearest_before_last;
     if plan.nth | u64::from(days) != 0 {
         plan.join = Join::Both;
     }
-    Ok(Compiled { plan, follows_real_time: stars & 0b110 != 0 })
+    Ok(compiled)
 }
 
-fn read(mut cursor: Cursor<'_>, number: usize, plan: &mut Plan) -> Result<(), TriggerError> {
-    let field = &FIELDS[number];
-    let mut mask = 0u64;
-    let mut years = Years::default();
+fn read(mut cursor: Cursor<'_>, number: usize, job: Option<&str>, compiled: &mut Compiled) -> Result<(), TriggerError> {
+    let (field, plan) = (&FIELDS[number], &mut compiled.plan);
+    let (mut mask, mut years, mut is_newer) = (0u64, Years::default(), false);
     loop {
-        let special = match number {
-            3 => special_day(&mut cursor, field, plan)?,
-            // An `L` by itself is the last day of the week, Saturday.
-            5 if cursor.word().eq_ignore_ascii_case("l") => {
-                cursor.at += 1;
-                mask |= 1 << 7;
-                true
+        if let Some(drawn) = Drawn::read(&mut cursor, field, number)? {
+            mask |= job.map_or(0, |job| drawn.range(job).mask());
+        } else if number == YEAR {
+            cursor.range(field, Wrap::No, |range| years.add(range))?;
+        } else {
+            let special = match number {
+                DAY => {
+                    // The first version knew these words in Quartz's dialect.
+                    let special = special_day(&mut cursor, field, plan)?;
+                    cursor.is_newer &= !special;
+                    special
+                }
+                // An `L` by itself is the last day of the week, Saturday.
+                DAY_OF_WEEK if cursor.word().eq_ignore_ascii_case("l") => {
+                    cursor.at += 1;
+                    mask |= 1 << 7;
+                    true
+                }
+                DAY_OF_WEEK => nth_weekday(&mut cursor, field, |sunday_is_1| (sunday_is_1 + 5) % 7, plan)?,
+                _ => false,
+            };
+            if !special {
+                cursor.range(field, Wrap::After(field.max - field.min + 1), |range| mask |= range.mask())?;
             }
-            5 => nth_weekday(&mut cursor, field, |sunday_is_1| (sunday_is_1 + 5) % 7, plan)?,
-            _ => false,
-        };
-        if number == 6 {
-            cursor.range(field, Wrap::No, |range| {
-                years.0.push((range.first as u16, range.last as u16, range.step as u16));
-            })?;
-        } else if !special {
-            cursor.range(field, Wrap::After(field.max - field.min + 1), |range| mask |= range.mask())?;
         }
+        is_newer |= cursor.is_newer;
         if cursor.ends(field)? {
             break;
         }
     }
     match number {
         0 => plan.second = mask,
-        1 => plan.minute = mask,
-        2 => plan.hour = mask as u32,
-        3 => plan.day = mask as u32,
+        MINUTE => plan.minute = mask,
+        HOUR => plan.hour = mask as u32,
+        DAY => plan.day = mask as u32,
         4 => plan.month = mask as u16,
-        5 => plan.weekday = monday_first(mask >> 1),
-        _ if years.is_any() => {}
-        _ => plan.years = Some(Box::new(years)),
+        DAY_OF_WEEK => plan.weekday = monday_first(mask >> 1),
+        _ => plan.years = years.boxed(),
     }
+    compiled.is_newer |= is_newer;
     Ok(())
-}
-
-/// `L`, `L-3`, `LW`, `L-3W`, `15W`; the cursor stays where it is if it is something else.
-fn special_day(cursor: &mut Cursor<'_>, field: &Field, plan: &mut Plan) -> Result<bool, TriggerError> {
-    let start = cursor.at;
-    if cursor.eat_letter(b'L') {
-        let back = match cursor.eat(b'-') {
-            true => match cursor.number() {
-                Some(back @ 1..=30) => back,
-                _ => return Err(cursor.error(field, "after `L-` comes 1 to 30, the days before the last")),
-            },
-            false => 0,
-        };
-        if cursor.eat_letter(b'W') {
-            plan.nearest_before_last |= 1 << back;
-        } else {
-            plan.before_last |= 1 << back;
-        }
-        return Ok(true);
-    }
-    if let Some(day @ 1..=31) = cursor.number()
-        && cursor.eat_letter(b'W')
-    {
-        plan.nearest |= 1 << day;
-        return Ok(true);
-    }
-    cursor.at = start;
-    Ok(false)
 }
 
 #[cold]
 fn wrong_count(text: &str, count: usize) -> TriggerError {
-    let hint = if count == 5 { "; for five fields use the crontab dialect" } else { "" };
+    let hint = match count {
+        _ if text.starts_with('@') => "; words with `@` are for the crontab dialect",
+        5 => "; for five fields use the crontab dialect",
+        _ => "",
+    };
     TriggerError::new(
         TriggerErrorKind::Expression,
         format!(
-            "quartz `{text}`: {count} fields, but there must be 6 or 7: second, minute, hour, day of month, month, \
-             day of week, and perhaps year{hint}"
+            "quartz `{text}`: {count} field{}, but there must be 6 or 7: second, minute, hour, day of month, month, \
+             day of week, and perhaps year{hint}",
+            if count == 1 { "" } else { "s" }
         ),
     )
 }

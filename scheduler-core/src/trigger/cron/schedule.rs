@@ -1,7 +1,7 @@
 //! Schedules of the `cron` crate as triggers.
 
 use super::plan::{Plan, Years};
-use super::{Cron, Dialect, Options, compiled};
+use super::{Cron, Dialect, Options, Source, compiled};
 use ::cron::{Schedule, TimeUnitSpec};
 
 /// Takes over a schedule: the same civil times, with the daylight-saving rules of this crate.
@@ -23,11 +23,12 @@ impl From<&Schedule> for Cron {
     fn from(schedule: &Schedule) -> Self {
         let (plan, written_out) = (plan(schedule), written_out(schedule));
         let source = schedule.source().trim();
-        let text = match compiled(Dialect::Quartz, source, "") {
-            Ok(alike) if alike.plan == plan => source,
+        // What only newer nodes read is written out too, so that nodes of an earlier version can read it as well.
+        let text = match compiled(Dialect::Quartz, Source::all(source), Some("")) {
+            Ok(alike) if alike.plan == plan && !alike.is_newer => source,
             _ => &written_out,
         };
-        Self::compile(Dialect::Quartz, text, Options::default())
+        Self::read(Dialect::Quartz, Source::all(text), Options::default())
             .expect("the values of a schedule are within their ranges")
     }
 }

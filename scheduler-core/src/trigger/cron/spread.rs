@@ -1,97 +1,128 @@
 //! `H`: a value drawn from the job's id, so that many jobs of one expression do not fire together.
 
-use super::parse::{Cursor, Field};
+use super::parse::{Cursor, Field, Range, Source};
 use super::{Dialect, TriggerError, crontab, quartz};
 use siphasher::sip::SipHasher13;
 use std::fmt::Write as _;
 use std::hash::Hasher;
 
-/// True if an expression may hold an `H`: only then the rest of this file is needed.
+/// `H`, `H/15`, `H(0-29)` or `H(0-29)/10`: from which values one is drawn.
+///
+/// Days of the month are drawn from 1 to 28, which every month has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Drawn {
+    /// The field's place in the table of its dialect.
+    pub(super) number: usize,
+    pub(super) first: u32,
+    pub(super) last: u32,
+    pub(super) step: Option<u32>,
+}
+
+impl Drawn {
+    /// What stands at the cursor, if it is an `H`.
+    #[inline]
+    pub(super) fn read(cursor: &mut Cursor<'_>, field: &Field, number: usize) -> Result<Option<Self>, TriggerError> {
+        if !cursor.peek().eq_ignore_ascii_case(&b'H') || !is_hash(&cursor.text[cursor.at..cursor.end]) {
+            return Ok(None);
+        }
+        cursor.at += 1;
+        let (mut first, mut last) = match field.name {
+            "year" => return Err(cursor.error(field, "`H` cannot stand for a year")),
+            "day of month" => (1, 28),
+            // 0 and 7 are both Sunday in a crontab.
+            "day of week" => (field.min, field.min + 6),
+            _ => (field.min, field.max),
+        };
+        if cursor.eat(b'(') {
+            first = cursor.value(field)?;
+            if !cursor.eat(b'-') {
+                return Err(cursor.error(field, "a range in brackets is written as in H(0-29)"));
+            }
+            last = cursor.value(field)?;
+            if !cursor.eat(b')') || last < first {
+                return Err(cursor.error(field, "a range in brackets is written as in H(0-29)"));
+            }
+        }
+        let step = match cursor.peek() {
+            b'/' => Some(cursor.step_within(field, last - first)?),
+            _ => None,
+        };
+        // What follows must not change the meaning of what is drawn.
+        match cursor.is_done() || cursor.peek() == b',' {
+            true => Ok(Some(Self { number, first, last, step })),
+            false => Err(cursor.error(field, "write `H` as in H, H/15, H(0-29) or H(0-29)/10")),
+        }
+    }
+
+    /// What a job gets.
+    pub(super) fn range(self, job: &str) -> Range {
+        let mut hasher = SipHasher13::new();
+        hasher.write(job.as_bytes());
+        hasher.write(&[0xff, self.number as u8]);
+        let hash = hasher.finish();
+        let below = |n: u32| ((u128::from(hash) * u128::from(n)) >> 64) as u32;
+        let Self { first, last, .. } = self;
+        match self.step {
+            Some(step) => Range { first: first + below(step), last, step },
+            None => {
+                let value = first + below(last - first + 1);
+                Range { first: value, last: value, step: 1 }
+            }
+        }
+    }
+}
+
+/// True if an expression holds an `H`.
 pub(super) fn is_in(text: &str) -> bool {
     text.bytes().any(|byte| matches!(byte, b'H' | b'h')) && terms(text).any(|(from, _)| is_hash(&text[from..]))
 }
 
-/// The expression with each `H`, `H/15`, `H(0-29)` and `H(0-29)/10` replaced by what the job gets.
-///
-/// Days of the month are drawn from 1 to 28, which every month has.
-pub(super) fn resolve(text: &str, dialect: Dialect, job: &str) -> Result<String, TriggerError> {
-    let fields: &[Field] = if dialect == Dialect::Quartz { &quartz::FIELDS } else { &crontab::FIELDS };
+/// The expression with each `H` replaced by what the job gets, and the draws.
+pub(super) fn resolve(text: &str, dialect: Dialect, job: &str) -> Result<(String, Vec<Drawn>), TriggerError> {
     let mut resolved = String::with_capacity(text.len() + 8);
-    let mut copied = 0;
-    for (from, number) in terms(text) {
-        if !is_hash(&text[from..]) {
-            continue;
-        }
-        resolved.push_str(&text[copied..from]);
+    let (mut draws, mut copied) = (Vec::new(), 0);
+    let count = Source::all(text).fields().1;
+    for (from, place) in terms(text) {
         let end = text[from..].find(char::is_whitespace).map_or(text.len(), |length| from + length);
-        let mut cursor = Cursor { text, start: from, at: from + 1, end, dialect };
-        if let Some(field) = fields.get(number) {
-            draw(&mut cursor, field, number, job, &mut resolved)?;
+        let Some((number, field)) = field(dialect, count, place) else { continue };
+        let mut cursor = Cursor::new(text, (from, end), dialect);
+        let Some(drawn) = Drawn::read(&mut cursor, field, number)? else { continue };
+        resolved.push_str(&text[copied..from]);
+        let Range { first, last, step } = drawn.range(job);
+        match step < last - first + 1 && drawn.step.is_some() {
+            true => write!(resolved, "{first}-{last}/{step}"),
+            false => write!(resolved, "{first}"),
         }
+        .expect("writing to a string");
+        draws.push(drawn);
         copied = cursor.at;
     }
     resolved.push_str(&text[copied..]);
-    Ok(resolved)
+    Ok((resolved, draws))
 }
 
-fn draw(
-    cursor: &mut Cursor<'_>,
-    field: &Field,
-    number: usize,
-    job: &str,
-    out: &mut String,
-) -> Result<(), TriggerError> {
-    let (mut first, mut last) = match field.name {
-        "year" => return Err(cursor.error(field, "`H` cannot stand for a year")),
-        "day of month" => (1, 28),
-        // 0 and 7 are both Sunday in a crontab.
-        "day of week" => (field.min, field.min + 6),
-        _ => (field.min, field.max),
+/// The field at a place of an expression of so many fields, with its number in the table.
+pub(super) fn field(dialect: Dialect, count: usize, place: usize) -> Option<(usize, &'static Field)> {
+    let (number, fields): (_, &'static [Field]) = match dialect {
+        Dialect::Quartz => (place, &quartz::FIELDS),
+        _ => (*crontab::order(count)?.get(place)?, &crontab::FIELDS),
     };
-    if cursor.eat(b'(') {
-        first = cursor.value(field)?;
-        if !cursor.eat(b'-') {
-            return Err(cursor.error(field, "a range in brackets is written as in H(0-29)"));
-        }
-        last = cursor.value(field)?;
-        if !cursor.eat(b')') || last < first {
-            return Err(cursor.error(field, "a range in brackets is written as in H(0-29)"));
-        }
-    }
-    let mut hasher = SipHasher13::new();
-    hasher.write(job.as_bytes());
-    hasher.write(&[0xff, number as u8]);
-    let hash = hasher.finish();
-    let below = |n: u32| ((u128::from(hash) * u128::from(n)) >> 64) as u32;
-    let written = match cursor.peek() {
-        b'/' => {
-            let step = cursor.step(field, last - first)?;
-            let start = first + below(step);
-            if start + step <= last { write!(out, "{start}-{last}/{step}") } else { write!(out, "{start}") }
-        }
-        _ => write!(out, "{}", first + below(last - first + 1)),
-    };
-    written.expect("writing to a string");
-    // What follows must not change the meaning of what was drawn.
-    match cursor.is_done() || cursor.peek() == b',' {
-        true => Ok(()),
-        false => Err(cursor.error(field, "write `H` as in H, H/15, H(0-29) or H(0-29)/10")),
-    }
+    Some((number, fields.get(number)?))
 }
 
-/// Where each term of each field begins, with the number of the field.
+/// Where each term of each field begins, with the place of the field.
 fn terms(text: &str) -> impl Iterator<Item = (usize, usize)> {
-    let mut number = 0;
+    let mut place = 0;
     let mut before = b' ';
     let mut started = false;
     text.bytes().enumerate().filter_map(move |(at, byte)| {
         let begins = !byte.is_ascii_whitespace() && (before.is_ascii_whitespace() || before == b',');
         if begins && before.is_ascii_whitespace() {
-            number += usize::from(started);
+            place += usize::from(started);
             started = true;
         }
         before = byte;
-        begins.then_some((at, number))
+        begins.then_some((at, place))
     })
 }
 

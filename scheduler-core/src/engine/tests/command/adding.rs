@@ -433,8 +433,53 @@ fn an_exported_job_comes_back_as_it_was() {
         script.expect(expected);
     }
     let mut newer = exported(false, None);
-    newer.job.v = 2;
+    newer.job.v = BODY_VERSION + 1;
     let mut script = Script::new();
     script.command(Command::ImportJobs("default".into(), vec![newer], Conflict::Error));
-    script.expect("→ reply NewerVersion: job `report` has version 2, and this scheduler reads 1; update it first");
+    script.expect("→ reply NewerVersion: job `report` has version 3, and this scheduler reads 2; update it first");
+}
+
+fn inserted(script: &Script) -> JobRow {
+    match script.open_call() {
+        StoreCall::Insert(_, jobs) => jobs[0].clone(),
+        call => panic!("an insert is expected, not {call:?}"),
+    }
+}
+
+#[test]
+fn a_job_has_the_lowest_version_that_has_words_for_its_trigger() {
+    // So that in a rolling deploy nodes of the release before run what they can read, and leave the rest alone.
+    let crontab = |text: &str| Trigger::from(Cron::crontab(text).unwrap());
+    for (trigger, v) in [
+        (every(10), 1),
+        (crontab("*/5 8-18 LW * mon#1"), 1),
+        (crontab("CRON_TZ=Asia/Tokyo H 9 * * *"), 1),
+        (Cron::quartz("0 0 0 L-3,15W * ?").unwrap().into(), 1),
+        (Cron::fields().day("last fri").hour("9").build().unwrap().into(), 1),
+        (crontab("0 */5 8-18 * * mon"), 2),
+        (crontab("0 9 ? * mon"), 2),
+        (crontab("0 9 L-3 * *"), 2),
+        (crontab("0 9 15W * *"), 2),
+        (crontab("0 9 */100,1-7 * mon"), 2),
+        (crontab("0 9 * * monday"), 2),
+        (Cron::quartz("0 30/30 * * * ?").unwrap().into(), 2),
+        (Cron::fields().day_of_week("monday").build().unwrap().into(), 2),
+        ("except(or(every 1h; crontab 0 0 9 * * *); dates 2026-12-25)".parse().unwrap(), 2),
+        ("except(every 1h; during 1h of crontab 0 9 ? * *)".parse().unwrap(), 2),
+    ] {
+        let mut script = Script::new();
+        script.add(JobSpec::new("work", trigger.clone()).id("report"));
+        assert_eq!(inserted(&script).body.v, v, "{trigger}");
+        // The same for a job that comes with another version, and for one that is rescheduled.
+        let exported = ExportedJob {
+            id: "report".into(),
+            paused: true,
+            next_fire_time: None,
+            job: crate::JobBody { trigger: trigger.clone(), ..report(0.0).body },
+        };
+        let mut script = Script::new();
+        script.command(Command::ImportJobs("default".into(), vec![exported], Conflict::Error));
+        assert_eq!(inserted(&script).body.v, v, "{trigger}");
+        assert_eq!(replaced(report(10.0), trigger).unwrap().body.unwrap().v, v);
+    }
 }

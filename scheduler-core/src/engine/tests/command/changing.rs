@@ -206,7 +206,12 @@ fn modifying_changes_what_is_given_and_keeps_the_rest() {
 
 #[test]
 fn another_trigger_gives_up_what_is_due_and_begins_from_now() {
+    let seconds: crate::Trigger = "crontab */7 * * * * *".parse().unwrap();
+    let update = modified(&report(10.0), JobChange::default().trigger(seconds));
+    assert_eq!(update.body.unwrap().v, 2);
+
     let update = modified(&report(10.0), JobChange::default().trigger(every(7)));
+    assert_eq!(update.body.as_ref().unwrap().v, 1);
     assert_eq!(update.next_fire_time, Some(at(28.0)));
     assert_eq!((update.runs[0].first, update.runs[0].fire_time), (Some(at(10.0)), at(20.0)));
     // Even if a next fire time is given with it that the old trigger knew.

@@ -17,5 +17,6 @@ fuzz_target!(|text: &str| {
         let trigger = Trigger::from(cron);
         assert_eq!(trigger.to_string().parse::<Trigger>().as_ref(), Ok(&trigger));
         trigger.describe();
+        trigger.lint();
     }
 });

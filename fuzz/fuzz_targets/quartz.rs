@@ -10,7 +10,9 @@ fuzz_target!(|text: &str| {
         let trigger = Trigger::from(cron);
         assert_eq!(trigger.to_string().parse::<Trigger>().as_ref(), Ok(&trigger));
         trigger.describe();
+        trigger.lint();
         let bound = trigger.clone().bind(DateTime::UNIX_EPOCH, chrono_tz::UTC, text);
         assert!(bound.is_same_as_written(&trigger));
+        bound.describe();
     }
 });

@@ -118,10 +118,12 @@ proptest! {
     }
 
     #[test]
-    fn no_text_makes_a_panic(text in "[ *?,/#LWHhlw0-9a-z()@;:='\"\\-]{0,40}|.{0,30}") {
-        let _ = Cron::crontab(&text);
-        let _ = Cron::quartz(&text);
-        let _ = text.parse::<Trigger>();
+    fn no_text_makes_a_panic(text in "[ *?,/#LWHhlw0-9a-z()@;:='\"\\-]{0,40}|(TZ=UTC )?([0-9*?LWH#/,~+-]{1,7} ){5,7}|.{0,30}") {
+        for read in [Trigger::crontab(&text), Cron::quartz(&text).map(Trigger::from), text.parse::<Trigger>()] {
+            let Ok(trigger) = read else { continue };
+            let (written, _, _) = (trigger.to_string(), trigger.describe(), trigger.lint());
+            prop_assert_eq!(written.parse::<Trigger>(), Ok(trigger));
+        }
         for field in ["year", "month", "day", "week", "day_of_week", "hour", "minute", "second"] {
             let _ = Cron::fields().field(field, &text).unwrap().build();
         }

@@ -7,7 +7,9 @@ use std::{any::type_name, fmt, marker::PhantomData};
 
 use scheduler_core::RunContext;
 use serde::de::DeserializeOwned;
+use serde_ignored::Path;
 use serde_json::{Map, Value};
+use serde_path_to_error::Track;
 
 /// A list of parameters that the function behind a task may have.
 ///
@@ -33,11 +35,11 @@ pub trait Parameters: 'static {
     /// What the task takes, and what is wrong with the arguments.
     fn read(context: RunContext, args: &Value) -> Result<Self::Values, String>;
 
-    /// Says whether arguments would be understood.
+    /// Says whether arguments would be understood, and nothing in them be passed over.
     ///
     /// # Errors
     ///
-    /// Those of [`read`](Self::read).
+    /// Those of [`read`](Self::read), and the fields that are not known.
     fn check(args: &Value) -> Result<(), String>;
 }
 
@@ -64,9 +66,32 @@ pub struct Context(());
 
 /// The job's arguments, read as `A`.
 ///
+/// When a job is added or changed, a field that `A` does not know is an error, since it may be a misspelt one; a field of `A`
+/// with `#[serde(flatten)]` and a map takes all that have no other place. (What serde reads by way of a buffer, enums that are
+/// untagged or tagged within and what is flattened, it does not tell of.) At a run such a field is passed over, so that a
+/// release can run the jobs of the next one.
+///
 /// ```
 /// use scheduler_executors::parameters::{Args, Parameters};
-/// assert!(Args::<u32>::check(&serde_json::json!(7)).is_ok());
+/// use serde::Deserialize;
+/// use serde_json::{Map, Value, json};
+///
+/// #[derive(Deserialize)]
+/// struct Report {
+///     to: Option<String>,
+/// }
+///
+/// #[derive(Deserialize)]
+/// struct Open {
+///     to: Option<String>,
+///     #[serde(flatten)]
+///     others: Map<String, Value>,
+/// }
+///
+/// assert!(Args::<Report>::check(&json!({"to": "ann"})).is_ok());
+/// let error = Args::<Report>::check(&json!({"too": "ann"})).unwrap_err();
+/// assert!(error.starts_with("the task takes `Report`, which has no `too`; "), "{error}");
+/// assert!(Args::<Open>::check(&json!({"too": "ann"})).is_ok());
 /// ```
 #[derive(Debug)]
 pub struct Args<A>(PhantomData<fn() -> A>);
@@ -108,11 +133,11 @@ impl<A: DeserializeOwned + Send + 'static> Parameters for Args<A> {
     type Values = (A,);
 
     fn read(_: RunContext, args: &Value) -> Result<(A,), String> {
-        typed(args).map(|args| (args,))
+        typed(args, &mut |_| {}).map(|args| (args,))
     }
 
     fn check(args: &Value) -> Result<(), String> {
-        typed::<A>(args).map(drop)
+        wholly_known::<A>(args)
     }
 }
 
@@ -120,11 +145,11 @@ impl<A: DeserializeOwned + Send + 'static> Parameters for ContextAndArgs<A> {
     type Values = (RunContext, A);
 
     fn read(context: RunContext, args: &Value) -> Result<(RunContext, A), String> {
-        typed(args).map(|args| (context, args))
+        typed(args, &mut |_| {}).map(|args| (context, args))
     }
 
     fn check(args: &Value) -> Result<(), String> {
-        typed::<A>(args).map(drop)
+        wholly_known::<A>(args)
     }
 }
 
@@ -138,10 +163,28 @@ fn nothing(args: &Value) -> Result<(), String> {
     if is_empty { Ok(()) } else { Err(format!("the task takes no arguments, but the job has {}", Excerpt(args))) }
 }
 
-fn typed<A: DeserializeOwned>(args: &Value) -> Result<A, String> {
-    let error = match serde_path_to_error::deserialize(args) {
+/// Whether the type reads the arguments and knows each of their fields: one that it passes over is a misspelt one. Asked when
+/// a job is added or changed, not at its runs: those of a job of a later release may have fields that this one does not know.
+fn wholly_known<A: DeserializeOwned>(args: &Value) -> Result<(), String> {
+    let mut unknown = Vec::new();
+    typed::<A>(args, &mut |path| unknown.push(format!("`{path}`")))?;
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let (name, unknown) = (short_name::<A>(), unknown.join(", "));
+    Err(format!(
+        "the task takes `{name}`, which has no {unknown}; correct or leave out what is not known, or let a field with \
+         `#[serde(flatten)]` take it"
+    ))
+}
+
+/// Reads arguments; tells of what the type passes over.
+fn typed<A: DeserializeOwned>(args: &Value, on_ignored: &mut dyn FnMut(Path<'_>)) -> Result<A, String> {
+    let mut track = Track::new();
+    let read = serde_path_to_error::Deserializer::new(args, &mut track);
+    let error = match serde_ignored::deserialize(read, |path| on_ignored(path)) {
         Ok(args) => return Ok(args),
-        Err(error) => error,
+        Err(error) => serde_path_to_error::Error::new(track.path(), error),
     };
     if !args.is_null() {
         return Err(format!("the task takes `{}`, which these arguments are not: {error}", short_name::<A>()));

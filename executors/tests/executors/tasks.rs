@@ -177,3 +177,34 @@ fn a_registry_refuses_a_second_task_of_the_same_name_and_keeps_the_first() {
     tasks.add(blocking("a", || 3).renamed("c")).unwrap();
     assert_eq!(tasks.into_iter().count(), 3);
 }
+
+#[derive(Debug, Deserialize)]
+struct Letter {
+    #[expect(dead_code, reason = "it is there to be read")]
+    to: Option<String>,
+    #[expect(dead_code, reason = "it is there to be read")]
+    #[serde(default)]
+    lines: Vec<Line>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Line {
+    #[expect(dead_code, reason = "it is there to be read")]
+    text: String,
+}
+
+#[test]
+fn a_field_that_the_task_does_not_know_is_refused_when_the_job_is_added_and_passed_over_at_a_run() {
+    let task = blocking("send", |_: Letter| "sent");
+    let args = json!({"too": "ann", "lines": [{"text": "dear"}, {"text": "ann", "colour": "red"}]});
+
+    let refused = task.check(&args).unwrap_err();
+
+    assert_eq!(
+        refused,
+        "the task takes `Letter`, which has no `lines.1.colour`, `too`; correct or leave out what is not known, or let a \
+         field with `#[serde(flatten)]` take it"
+    );
+    assert!(task.check(&json!({"to": "ann"})).is_ok() && task.check(&json!(null)).is_ok());
+    assert_eq!(block_on(Inline::new().start(dispatch(&task, args))), ok("sent"));
+}

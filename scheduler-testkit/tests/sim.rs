@@ -9,7 +9,7 @@ use scheduler_testkit::sim::{Mutant, Report, Simulation, Trace, Violation};
 const SEEDS: u64 = 1_000;
 
 /// Within how many seeds each bug has to be found.
-const SEEDS_FOR_MUTANTS: u64 = 300;
+const SEEDS_FOR_MUTANTS: u64 = 1_000;
 
 fn simulate(seed: u64, mutant: Mutant, trace: Trace) -> Result<Report, Violation> {
     Simulation::new(seed, Arc::new(MemoryStore::new())).mutant(mutant).trace(trace).run()

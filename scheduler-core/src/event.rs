@@ -195,7 +195,7 @@ pub enum EventKind {
         store: StoreName,
         /// The error.
         error: String,
-        /// When it is repeated; none if the store is not used any more.
+        /// When it is repeated; none if it is not, since the store refuses an item for good or is given up.
         retry_in: Option<Duration>,
     },
     /// A store is well again: the calls that failed have gone through. That it can be read is not enough, as one can whose

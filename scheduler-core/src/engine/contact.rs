@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Delivery, JobId, Now, Outcome, Retry, RunId, RunRef, StoreName, Uid,
-    store::{ClaimedJob, Clock, Entry, StoreError, StoreLimits, Turn, Wakes},
+    store::{ClaimedJob, Clock, Entry, StoreError, StoreErrorKind, StoreLimits, Turn, Wakes},
 };
 
 /// The pause after a first failure, and after a claim that took nothing though something was due. It doubles.
@@ -119,6 +119,8 @@ pub(super) struct Outstanding {
 pub(super) struct Trouble {
     pub(super) since: DateTime<Utc>,
     pub(super) error: String,
+    /// Whether it is that the store is not what it should be.
+    pub(super) is_incompatible: bool,
 }
 
 /// What the store's clock showed at a moment of the node's.
@@ -132,7 +134,6 @@ pub(super) struct Reading {
 pub(super) enum LinkState {
     Up,
     Down { retry_at: Duration },
-    Unusable,
 }
 
 /// When to claim next.
@@ -236,9 +237,15 @@ impl Reading {
 }
 
 impl Link {
+    /// Whether the store has said that it is not what it should be, and nothing else since.
+    pub(super) fn is_incompatible(&self) -> bool {
+        self.trouble.as_ref().is_some_and(|trouble| trouble.is_incompatible)
+    }
+
     pub(super) fn note_trouble(&mut self, now: Now, error: &StoreError) {
         let since = self.trouble.take().map_or(now.utc, |trouble| trouble.since);
-        self.trouble = Some(Trouble { since, error: error.to_string() });
+        let is_incompatible = error.kind() == StoreErrorKind::Incompatible;
+        self.trouble = Some(Trouble { since, error: error.to_string(), is_incompatible });
     }
 }
 
@@ -339,7 +346,7 @@ impl Contact {
                 self.sign_at = now.monotonic;
                 true
             }
-            LinkState::Down { .. } | LinkState::Unusable => false,
+            LinkState::Down { .. } => false,
         }
     }
 
@@ -408,7 +415,6 @@ impl Contact {
         // A run has to stop in time whatever its store does.
         let timeout = self.deadlines.first().and_then(|(at, _)| wake(until(*at), WakeReason::Timeout));
         let of_store = match self.link.state {
-            LinkState::Unusable => None,
             LinkState::Down { retry_at } => wake(until(retry_at), WakeReason::Retry),
             LinkState::Up => self.next_wake_of_store(now, claiming, is_watching),
         };

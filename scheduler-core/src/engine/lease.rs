@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     EventKind, Now, RunId, StoreName,
-    store::{Clock, Hint, Hold, StoreError, StoreErrorKind, Wakes},
+    store::{Clock, Hint, Hold, StoreError, Wakes},
 };
 
 /// How often a store is asked for changes at most: a loop that does nothing else helps nobody.
@@ -117,9 +117,6 @@ impl Engine {
         let Some(contact) = self.contact(store) else {
             return;
         };
-        if error.kind() == StoreErrorKind::Incompatible {
-            return self.on_store_failed(now, store, error);
-        }
         let retry_in = super::contact::pause_after(contact.watch.failures, longest);
         let is_news = contact.watch.failures == 0 && contact.link.state == LinkState::Up;
         contact.watch.failures = contact.watch.failures.saturating_add(1);

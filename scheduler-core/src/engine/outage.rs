@@ -12,6 +12,10 @@
 //! The store has recovered when what failed has gone through, not when it answers just anything: of one whose disk is full
 //! the reads succeed all along.
 //!
+//! A store that says that it is not what it should be (its tables are gone, a page of it is damaged, its schema is newer) is
+//! treated no differently, but for longer pauses in the end: it may be whole again in a second, as after the restore of a
+//! backup, and what this node holds stays held until its lease has passed.
+//!
 //! A claim is not repeated, since its permission to take over from lapsed nodes may not hold any more; what it took, if
 //! it was applied, is this node's own and is taken again.
 
@@ -26,6 +30,10 @@ use crate::{
     EventKind, JobState, Now, RunId, StoreName,
     store::{Entry, Record, RunReport, Settle, StoreError, StoreErrorKind, Turn},
 };
+
+/// The longest pause before a store is looked at again that is not what it should be. It waits for people, as a rule, and each
+/// look is an event.
+const LONGEST_PAUSE_OF_ANOTHER: Duration = Duration::from_secs(60);
 
 impl Engine {
     /// Keeps count of what has failed and has not gone through since.
@@ -71,7 +79,6 @@ impl Engine {
         let again = Turn { claim: None, ..turn.clone() };
         match error.kind() {
             _ if is_refusal(&error, &again) => self.on_rejected(now, store, again, sent, &error),
-            StoreErrorKind::Incompatible => self.on_store_failed(now, store, &error),
             _ => {
                 if again != Turn::default() {
                     contact.failed.push((again, sent));
@@ -83,23 +90,18 @@ impl Engine {
 
     /// Notes a failed call and pauses, unless a pause has begun already.
     pub(super) fn on_store_failed(&mut self, now: Now, store: &StoreName, error: &StoreError) {
-        let longest = self.longest_pause();
+        let longest = match error.kind() {
+            StoreErrorKind::Incompatible => LONGEST_PAUSE_OF_ANOTHER,
+            _ => self.longest_pause(),
+        };
         let Some(contact) = self.contact(store) else {
             return;
         };
         contact.link.since = None;
         contact.link.note_trouble(now, error);
-        let retry_in = match error.kind() {
-            StoreErrorKind::Incompatible => {
-                contact.link.state = LinkState::Unusable;
-                None
-            }
-            _ if contact.link.state == LinkState::Up => Some(contact.pause(now, longest)),
-            _ => return,
-        };
-        self.notify(now, EventKind::StoreFailed { store: store.clone(), error: error.to_string(), retry_in });
-        if retry_in.is_none() {
-            self.abandon(now, store);
+        if contact.link.state == LinkState::Up {
+            let retry_in = Some(contact.pause(now, longest));
+            self.notify(now, EventKind::StoreFailed { store: store.clone(), error: error.to_string(), retry_in });
         }
     }
 
@@ -124,7 +126,7 @@ impl Engine {
         contact.link.heard = Some(now);
         contact.link.reached = contact.link.reached.max(sent);
         let Outstanding { writes, is_claim } = contact.link.outstanding;
-        if contact.link.state == LinkState::Unusable || writes > 0 || is_claim && can_claim {
+        if writes > 0 || is_claim && can_claim {
             return;
         }
         contact.link.outstanding.is_claim = false;
@@ -227,7 +229,7 @@ impl Engine {
         }
     }
 
-    /// Gives up what is held in a store that cannot be used any more; its runs are told to stop.
+    /// Gives up what is held in a store that is given up itself; its runs are told to stop.
     pub(super) fn abandon(&mut self, now: Now, store: &StoreName) {
         let Some(contact) = self.contact(store) else {
             return;

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::{
     CallId, Engine, InFlight, OpId, Reply, SchedulerState, ShutdownMode, StoreCall, StoreReply, Wake, WakeReason,
-    contact::{Drain, LinkState, Stop},
+    contact::{Drain, Stop},
 };
 use crate::{
     Error, ErrorKind, EventKind, Now, Outcome, RunId, StoreName,
@@ -87,7 +87,11 @@ impl Engine {
             return;
         };
         match contact.drain {
-            _ if contact.link.state == LinkState::Unusable => self.on_drained(now, store),
+            // It would be waited for in vain; what is held there is free when its lease ends.
+            Drain::Draining { .. } if contact.link.is_incompatible() && contact.running().next().is_none() => {
+                self.abandon(now, store);
+                self.on_drained(now, store);
+            }
             Drain::Draining { until: Some(until) } | Drain::Releasing { until } if until <= now.monotonic => {
                 self.give_up(now, store);
             }

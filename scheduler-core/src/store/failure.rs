@@ -75,7 +75,9 @@ pub enum StoreErrorKind {
     /// The store refuses an item for good, and nothing of the call was written. The engine sends the items singly and
     /// quarantines the job at fault.
     Rejected,
-    /// The store has a schema that this version cannot use. The engine stops using it.
+    /// The store is not what it should be: it has a schema that this version cannot use, its tables are gone, a page of it is
+    /// damaged. The engine repeats the same call, with pauses that grow to a minute: after the restore of a backup it may be
+    /// whole again in a second.
     Incompatible,
     /// The store cannot be written to.
     ReadOnly,

@@ -9,7 +9,7 @@ use crate::{
     NodeId, Now, StoreName,
     engine::{
         Engine, InFlight, SchedulerState,
-        contact::{Contact, LinkState, Stop, Trouble},
+        contact::{Contact, Stop, Trouble},
     },
     now::earlier,
 };
@@ -69,11 +69,12 @@ pub enum StoreLink {
         /// The latest error.
         error: String,
     },
-    /// It has a schema that this version cannot use, and is not used any more.
+    /// It is not what it should be: its tables are gone, a page of it is damaged, or its schema is one that this version cannot
+    /// use. It is looked at again with pauses that grow to a minute.
     Unusable {
         /// Since when, by the node's clock.
         since: DateTime<Utc>,
-        /// The error.
+        /// The latest error.
         error: String,
     },
 }
@@ -119,10 +120,10 @@ impl Engine {
     }
 
     fn link_of(&self, contact: &Contact, now: Now) -> StoreLink {
-        if let Some(Trouble { since, error }) = contact.link.trouble.clone() {
-            return match contact.link.state {
-                LinkState::Unusable => StoreLink::Unusable { since, error },
-                LinkState::Up | LinkState::Down { .. } => StoreLink::Down { since, error },
+        if let Some(Trouble { since, error, is_incompatible }) = contact.link.trouble.clone() {
+            return match is_incompatible {
+                true => StoreLink::Unusable { since, error },
+                false => StoreLink::Down { since, error },
             };
         }
         let turns = self.in_flight.values().filter_map(|in_flight| match in_flight {

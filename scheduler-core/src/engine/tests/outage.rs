@@ -6,7 +6,7 @@ use super::script::{Script, at, every, job, limits, reply_to, unavailable};
 use crate::{
     Outcome, Uid,
     engine::{Command, Input, StoreReply, WakeReason},
-    store::{Adopt, Change, Hint, RecordOutcome, SettleOutcome, StoreError, StoreErrorKind, StoreLimits, Wakes},
+    store::{Adopt, Change, Hint, Hold, RecordOutcome, SettleOutcome, StoreError, StoreErrorKind, StoreLimits, Wakes},
 };
 
 fn rejected(why: &str) -> StoreError {
@@ -270,18 +270,66 @@ fn a_refused_claim_pauses_instead_of_spinning() {
     assert_eq!(script.next_wake().unwrap().after.as_millis(), 50);
 }
 
+fn tables_are_gone() -> StoreError {
+    StoreError::new(StoreErrorKind::Incompatible, "its tables are not those of this store")
+}
+
 #[test]
-fn an_incompatible_store_is_not_used_any_more_and_its_runs_are_told_to_stop() {
+fn a_store_whose_tables_are_gone_for_a_second_is_used_again_and_nobody_has_taken_its_runs() {
     let mut script = Script::running_jobs([job(1, "report", every(10), 0.0)]);
-    script.at(10.0).turn_fails(StoreError::new(StoreErrorKind::Incompatible, "schema 9 is newer than 1"));
+    script.at(10.0).turn_fails(tables_are_gone());
     script.expect(
         "→ life sign | claim
-         → notify store failed for good: schema 9 is newer than 1
-         → cancel report#1
-         → notify taken away report#1",
+         → notify store failed, again in 50ms: its tables are not those of this store",
     );
-    assert_eq!(script.next_wake(), None);
-    script.at(100.0).expect("");
+    script.at(10.05).expect("→ life sign\n→ life sign | claim");
+    script.turn_fails(tables_are_gone());
+    script.turn_fails(tables_are_gone());
+    script.finished("report#1", Outcome::Ok(json!(null)));
+    script.expect("→ notify store failed, again in 100ms: its tables are not those of this store");
+    script.at(10.15);
+    while script.has_turn() {
+        script.applied();
+    }
+    script.expect(
+        "→ life sign
+         → life sign
+         → record report#1 ok | claim
+         → notify store recovered
+         → notify executed report#1",
+    );
+}
+
+#[test]
+fn a_store_that_stays_another_is_looked_at_each_minute_in_the_end() {
+    let mut script = Script::running();
+    script.at(1.0).look();
+    let mut pauses = Vec::new();
+    for _ in 0..14 {
+        script.turn_fails(tables_are_gone());
+        let pause = script.next_wake().unwrap().after;
+        pauses.push(pause.as_millis());
+        script.pass(pause.as_secs_f64()).handle_wake();
+    }
+    assert_eq!(pauses[..4], [50, 100, 200, 400]);
+    assert_eq!(pauses[11..], [60_000, 60_000, 60_000]);
+}
+
+#[test]
+fn what_is_held_in_a_store_that_stays_another_is_lost_when_its_lease_has_passed() {
+    let mut script = Script::running_jobs([job(1, "report", every(10), 0.0)]);
+    script.at(10.0);
+    while script.next_wake().is_some_and(|wake| wake.after.as_secs() < 10) {
+        while script.has_turn() {
+            script.turn_fails(tables_are_gone());
+        }
+        let pause = script.next_wake().unwrap().after;
+        script.pass(pause.as_secs_f64()).handle_wake();
+    }
+    assert_eq!(script.count("cancel") + script.count("taken away"), 0);
+    // Another node has taken it over.
+    script.recorded(|recorded| recorded.hold = Hold::Lost);
+    assert_eq!(script.count("→ cancel report#1"), 1);
 }
 
 #[test]

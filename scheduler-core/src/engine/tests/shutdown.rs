@@ -246,7 +246,7 @@ fn an_unusable_store_can_be_removed() {
     script.command(Command::RemoveStore("default".into()));
     script.expect(
         "→ claim
-         → notify store failed for good: schema 9 is newer than 1
+         → notify store failed, again in 50ms: schema 9 is newer than 1
          → notify StoreRemoved(\"default\")
          → reply done",
     );

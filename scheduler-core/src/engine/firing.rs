@@ -52,6 +52,10 @@ const CLAIM_STEPS: u32 = 50_000;
 /// How many steps of a job's plan do not count: what nearly every job takes, so that a claim of many is planned at once.
 pub(super) const USUAL_STEPS: u32 = 100;
 
+/// How long the next claim waits after one whose jobs were changed before they were settled. It does not grow: changes
+/// without an end, on whichever nodes, leave gaps, and the job is to be claimed in one of the next.
+const CHANGED_PAUSE: Duration = Duration::from_millis(5);
+
 /// How often declined jobs are asked for, at the most.
 const SURVEY_PERIOD: Duration = Duration::from_secs(60);
 
@@ -279,6 +283,9 @@ impl Engine {
         let is_starting = is_lease_held && contact.drain == Drain::No;
         if settled.outcomes.iter().any(|outcome| matches!(outcome, SettleOutcome::Applied { .. })) {
             contact.alarm.pause = FIRST_PAUSE;
+        } else if settled.outcomes.contains(&SettleOutcome::Changed) {
+            // Each of them means that a change got through. A pause that grew would leave the job to whoever changes it.
+            contact.alarm.not_before = now.monotonic.saturating_add(CHANGED_PAUSE);
         } else {
             contact.back_off(now);
         }

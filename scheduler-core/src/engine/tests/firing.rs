@@ -281,7 +281,7 @@ fn a_job_that_is_over_with_its_settle_is_told_of_at_once() {
 
 #[test]
 fn a_lost_race_starts_nothing_gives_back_what_may_have_started_and_looks_again_after_a_pause() {
-    for outcome in [SettleOutcome::Changed, SettleOutcome::Taken, SettleOutcome::Gone] {
+    for (outcome, pause) in [(SettleOutcome::Changed, 5), (SettleOutcome::Taken, 50), (SettleOutcome::Gone, 50)] {
         let mut script = Script::running();
         script.at(10.0).look();
         script.claimed([job(1, "report", every(10), 10.0)]);
@@ -293,9 +293,24 @@ fn a_lost_race_starts_nothing_gives_back_what_may_have_started_and_looks_again_a
         );
         script.recorded(|recorded| recorded.outcomes = vec![RecordOutcome::Gone]);
         script.expect("");
-        assert_eq!(script.next_wake().unwrap().after.as_millis(), 50);
+        assert_eq!(script.next_wake().unwrap().after.as_millis(), pause);
         script.at(10.05).expect("→ claim");
     }
+}
+
+#[test]
+fn a_job_that_is_changed_again_and_again_is_claimed_again_and_again_without_a_growing_pause() {
+    let mut script = Script::running();
+    script.at(10.0).look();
+    for _ in 0..20 {
+        script.claimed([job(1, "report", every(10), 10.0)]);
+        script.settled(vec![SettleOutcome::Changed]);
+        script.recorded(|recorded| recorded.outcomes = vec![RecordOutcome::Gone]);
+        script.pass(0.005).handle_wake();
+    }
+    script.claimed([job(1, "report", every(10), 10.0)]);
+    script.applied();
+    assert_eq!(script.started(), "report#1");
 }
 
 #[test]

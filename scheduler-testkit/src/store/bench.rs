@@ -10,7 +10,7 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_core::{
-    BODY_VERSION, JobBody, JobId, JobOptions, JobRow, JobState, JobStore, Listed, Run, Totals, Trigger, Uid,
+    JobBody, JobId, JobOptions, JobRow, JobState, JobStore, Listed, Run, Totals, Trigger, Uid,
     store::{Clock, Inserted, RunQuery},
     trigger::Date,
 };
@@ -170,7 +170,7 @@ pub struct CannotDamage;
 
 fn body(at: DateTime<Utc>) -> JobBody {
     JobBody {
-        v: BODY_VERSION,
+        v: 1,
         name: Some("a job of the suite".to_owned()),
         task: "task".into(),
         args: json!({ "to": "ann", "n": 1 }),

@@ -73,7 +73,7 @@ impl Database {
     async fn damage(&self, id: JobId, damage: Damage) {
         let set = match damage {
             Damage::Body => r#"body = '{"v": 1, "task"'"#,
-            Damage::Version => r#"v = 0, body = replace(replace(body, '"v":1', '"v":0'), '"v":2', '"v":0')"#,
+            Damage::Version => r#"v = 0, body = replace(body, '"v":1', '"v":0')"#,
             Damage::State => "state = 'sleeping'",
             Damage::Uid => "uid = 'not a uid'",
         };

@@ -182,7 +182,7 @@ fn wholly_known<A: DeserializeOwned>(args: &Value) -> Result<(), String> {
 fn typed<A: DeserializeOwned>(args: &Value, on_ignored: &mut dyn FnMut(Path<'_>)) -> Result<A, String> {
     let mut track = Track::new();
     let read = serde_path_to_error::Deserializer::new(args, &mut track);
-    let error = match serde_ignored::deserialize(read, |path| on_ignored(path)) {
+    let error = match serde_ignored::deserialize(read, on_ignored) {
         Ok(args) => return Ok(args),
         Err(error) => serde_path_to_error::Error::new(track.path(), error),
     };

@@ -178,6 +178,8 @@ fn babble() -> Result<(), std::io::Error> {
             socket.write_all(&[0xFF; 64])?;
         }
     }
-    thread::sleep(Duration::from_secs(3_600));
-    Ok(())
+    // Until the pool has read it.
+    loop {
+        thread::park();
+    }
 }

@@ -427,3 +427,76 @@ fn a_command_channel_that_is_full_says_so() {
          task?",
     );
 }
+
+/// Waits until all of these jobs have been told of as quarantined, and says why.
+async fn quarantined(events: &mut EventStream, jobs: &[&str]) -> Vec<String> {
+    let mut reasons = vec![None; jobs.len()];
+    while reasons.contains(&None) {
+        if let EventKind::JobQuarantined { job, reason, .. } = &next(events).await.kind {
+            let at = jobs.iter().position(|id| *job == *id).unwrap_or_else(|| panic!("{job}: {reason}"));
+            reasons[at] = Some(reason.clone());
+        }
+    }
+    reasons.into_iter().flatten().collect()
+}
+
+/// Waits until a job has run so often.
+async fn runs(events: &mut EventStream, id: &str, mut times: usize) {
+    while times > 0 {
+        if let EventKind::RunExecuted { run, .. } = &next(events).await.kind {
+            times -= usize::from(run.job.id == *id);
+        }
+    }
+}
+
+#[tokio::test]
+async fn rows_at_the_ends_of_what_numbers_and_texts_can_hold_harm_nobody_now_or_at_the_next_start() {
+    let file = File::new();
+    let scheduler = builder().store("default", file.open().await).build().unwrap();
+    let mut events =
+        scheduler.events(EventMask::RUN_EXECUTED | EventMask::JOB_QUARANTINED | EventMask::SCHEDULER_FAILED);
+    scheduler.start().await.unwrap();
+    scheduler.add_job(JobSpec::new("tick", Interval::every(Duration::from_millis(50))).id("clock")).await.unwrap();
+    for id in ["end", "attempts", "counts", "large"] {
+        scheduler.add_job(tick(id)).await.unwrap();
+    }
+    runs(&mut events, "clock", 1).await;
+
+    let end = r#"{"v":1,"task":"tick","trigger":{"type":"except","trigger":{"type":"date",
+        "at":"+262142-12-31T23:59:59.999999Z"},"dates":["2026-12-25"],"timezone":"Asia/Tokyo"}}"#;
+    file.damage(&format!("UPDATE scheduler_jobs SET body = '{end}', due = 0 WHERE id = 'end'")).await;
+    file.damage(
+        "INSERT INTO scheduler_runs (uid, seq, fire_time, state, wait, attempt, takeovers, due, fence, cancel_requested) \
+         SELECT uid, 7, 0, 'waiting', 'retry', 4294967295, 0, 0, 1, 0 FROM scheduler_jobs WHERE id = 'attempts'",
+    )
+    .await;
+    file.damage("UPDATE scheduler_jobs SET last_seq = 7, due = 0 WHERE id = 'attempts'").await;
+    file.damage("UPDATE scheduler_jobs SET fence = 9223372036854775807, due = 0 WHERE id = 'counts'").await;
+    file.damage(
+        "UPDATE scheduler_jobs SET body = replace(hex(zeroblob(17 * 512 * 1024)), '0', ' ') || body, due = 0 \
+         WHERE id = 'large'",
+    )
+    .await;
+    scheduler.wakeup().await.unwrap();
+
+    let reasons = quarantined(&mut events, &["counts", "large"]).await;
+    assert_eq!(
+        reasons,
+        [
+            "the column `fence` is 9223372036854775807, which cannot grow any more",
+            "the body has more than the 16777216 bytes that are read of one",
+        ]
+    );
+    runs(&mut events, "clock", 3).await;
+    assert!(scheduler.health().await.is_live());
+    assert_eq!(scheduler.shutdown(ShutdownMode::Wait).await, Ok(()));
+
+    let again = builder().store("default", file.open().await).build().unwrap();
+    let mut events = again.events(EventMask::RUN_EXECUTED | EventMask::JOB_QUARANTINED | EventMask::SCHEDULER_FAILED);
+    again.start().await.unwrap();
+    runs(&mut events, "clock", 3).await;
+    assert_eq!(again.unreadable_jobs().await.unwrap().len(), 2);
+    assert_eq!(again.shutdown(ShutdownMode::Wait).await, Ok(()));
+    let size: i64 = file.read("SELECT length(body) FROM scheduler_jobs WHERE id = 'large'").await;
+    assert!(size > 17 << 20, "it is kept as it was");
+}

@@ -1,4 +1,5 @@
-//! Any row of a job from anywhere, with its runs, at any time: what is asked of it, planned and explained never panics.
+//! Any row of a job from anywhere, with its runs, at any time: what is asked of it, planned, explained, settled and recorded
+//! never panics.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -13,4 +14,5 @@ fuzz_target!(|bytes: &[u8]| {
     let Some(claimed) = draw.claimed() else { return };
     drawn::ask(&claimed.job.body.trigger, now, at);
     drawn::decide(&claimed, now, at, Verdict::Coalesced);
+    let _ = drawn::drive(claimed, &mut draw);
 });

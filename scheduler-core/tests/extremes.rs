@@ -5,7 +5,7 @@
 mod drawn;
 
 use chrono::{DateTime, Utc};
-use drawn::{Draw, ask, decide};
+use drawn::{Draw, ask, decide, drive};
 use proptest::prelude::*;
 use scheduler_core::{Trigger, Verdict};
 
@@ -22,6 +22,14 @@ proptest! {
         let (at, other) = (draw.time(), draw.time());
         if let Some(row) = draw.row() {
             ask(&row.body.trigger, at, other);
+        }
+    }
+
+    #[test]
+    fn no_claimed_job_makes_an_engine_panic_that_settles_it_and_records_its_end(bytes in bytes(600)) {
+        let mut draw = Draw(&bytes);
+        if let Some(claimed) = draw.claimed() {
+            drive(claimed, &mut draw);
         }
     }
 
@@ -45,4 +53,21 @@ fn an_exception_at_the_end_of_time_is_none() {
     assert_eq!(last, "+262142-12-31T23:59:59.999999Z".parse::<DateTime<Utc>>().unwrap());
     assert_eq!(trigger.next(Some(last), now).unwrap(), None);
     assert_eq!(trigger.previous(DateTime::<Utc>::MAX_UTC).unwrap(), Some(last));
+}
+
+#[test]
+fn many_of_the_drawn_jobs_run_and_end() {
+    let mut number = 7_u64;
+    let mut next = || {
+        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (number >> 56) as u8
+    };
+    let ended: usize = (0..600)
+        .map(|_| {
+            let bytes: Vec<u8> = (0..600).map(|_| next()).collect();
+            let mut draw = Draw(&bytes);
+            draw.claimed().map_or(0, |claimed| drive(claimed, &mut draw))
+        })
+        .sum();
+    assert!(ended > 20, "{ended}");
 }

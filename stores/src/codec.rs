@@ -3,7 +3,11 @@
 //! Nothing here knows a database. What cannot be read becomes a reason, never an error, so that one broken row does not
 //! stop the others.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use scheduler_core::{
@@ -58,6 +62,14 @@ pub(crate) const RUN: [&str; 18] = [
     "duration",
     "error",
 ];
+
+/// The largest definition that is read, in bytes. Whatever a store is told to take, it takes no more, and a larger one that is
+/// there all the same is quarantined like any other that nobody can read: it would keep the jobs beside it waiting. It is
+/// the same for all nodes, so that none puts aside what another has written.
+pub(crate) const READ_LIMIT: usize = 16 << 20;
+
+/// How far counts go that grow by one at a time. Those beyond it were written by somebody else, and could not grow.
+const COUNT_LIMIT: u64 = i64::MAX as u64 / 2;
 
 /// A row as a database hands it out.
 pub(crate) trait Columns {
@@ -126,7 +138,7 @@ pub(crate) fn decode_job(row: &impl Columns) -> (StoredHead, Result<JobRow, RawJ
     } else if v < 1 {
         reader.note(format!("version {v} is none; the first is 1"));
     }
-    let body = match serde_json::from_slice::<JobBody>(&body_bytes) {
+    let body = match read_body(&body_bytes) {
         Ok(body) => {
             if i64::from(body.v) != v || body.task != *task {
                 let (of, in_body) =
@@ -135,8 +147,8 @@ pub(crate) fn decode_job(row: &impl Columns) -> (StoredHead, Result<JobRow, RawJ
             }
             Some(body)
         }
-        Err(error) => {
-            reader.note(format!("the body is not that of a job: {error}"));
+        Err(problem) => {
+            reader.note(problem);
             None
         }
     };
@@ -150,6 +162,18 @@ pub(crate) fn decode_job(row: &impl Columns) -> (StoredHead, Result<JobRow, RawJ
         }),
     };
     (stored, decoded)
+}
+
+/// Reads a definition, which anybody may have written.
+fn read_body(bytes: &[u8]) -> Result<JobBody, String> {
+    if bytes.len() > READ_LIMIT {
+        return Err(format!("the body has more than the {READ_LIMIT} bytes that are read of one"));
+    }
+    // A panic here would be one of each claim.
+    match catch_unwind(AssertUnwindSafe(|| serde_json::from_slice::<JobBody>(bytes))) {
+        Ok(body) => body.map_err(|error| format!("the body is not that of a job: {error}")),
+        Err(_) => Err("reading the body panicked".to_owned()),
+    }
 }
 
 /// A job from its parts.
@@ -251,10 +275,10 @@ impl<R: Columns> Reader<'_, R> {
             last_end: self.time("last_end"),
             blocked: self.integer("blocked").is_some_and(|it| it != 0),
             nudged: self.integer("nudged").is_some_and(|it| it != 0),
-            revision: self.number("revision").unwrap_or_default(),
-            fence: self.number("fence").unwrap_or_default(),
-            settled_fence: self.number("settled_fence").unwrap_or_default(),
-            last_seq: self.number("last_seq").unwrap_or_default(),
+            revision: self.counter("revision"),
+            fence: self.counter("fence"),
+            settled_fence: self.counter("settled_fence"),
+            last_seq: self.counter("last_seq"),
             held: match (self.text("owner"), self.time("claim_until")) {
                 (Some(owner), Some(until)) => Some(Held { owner: owner.into(), until }),
                 _ => None,
@@ -319,6 +343,14 @@ impl<R: Columns> Reader<'_, R> {
             self.note(format!("the column `{name}` is {integer}, which is out of range"));
         }
         number
+    }
+
+    fn counter(&mut self, name: &str) -> u64 {
+        let count = self.number(name).unwrap_or_default();
+        if count > COUNT_LIMIT {
+            self.note(format!("the column `{name}` is {count}, which cannot grow any more"));
+        }
+        count
     }
 
     fn time(&mut self, name: &str) -> Option<DateTime<Utc>> {

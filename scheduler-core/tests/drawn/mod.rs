@@ -7,10 +7,14 @@ use std::{fmt::Display, time::Duration};
 use chrono::{DateTime, Utc};
 use chrono_tz::TZ_VARIANTS;
 use scheduler_core::{
-    JobRow, Run, RunId, RunState, Trigger, Uid, Verdict, Wait,
+    JobRow, Now, Outcome, Run, RunId, RunState, Trigger, Uid, Verdict, Wait,
+    engine::{CallId, Command, Config, Effect, Engine, Input, Mode, StoreCall, StoreReply},
     explain::explain,
     plan::plan,
-    store::{CLAIMED_RUNS, ClaimedJob},
+    store::{
+        CLAIMED_RUNS, Claimed, ClaimedJob, Clock, Durability, Fate, Hold, RecordOutcome, Recorded, SettleOutcome,
+        Settled, StoreLimits, TurnReply, Wakes,
+    },
 };
 use serde_json::{Value, json};
 
@@ -174,12 +178,17 @@ impl Draw<'_> {
 
     fn options_json(&mut self) -> Value {
         let mut options = json!({});
-        let seconds = |draw: &mut Self| {
+        let seconds = |draw: &mut Self| -> Value {
             let number = draw.number() as f64;
             draw.pick(&[number / 1e6, number, 0.0, 1e300]).into()
         };
         self.maybe(&mut options, "misfire_grace_time", seconds);
         self.maybe(&mut options, "timeout", seconds);
+        self.maybe(&mut options, "retry", |draw| {
+            let (first, cap) = (seconds(draw), seconds(draw));
+            let factor: f64 = draw.pick(&[0.0, -1.0, 2.0, 1e308]);
+            json!({"attempts": draw.small().max(1), "first": first, "cap": cap, "factor": factor})
+        });
         self.maybe(&mut options, "coalesce", |draw| draw.pick(&["earliest", "latest", "all"]).into());
         self.maybe(&mut options, "max_instances", |draw| draw.small().max(1).into());
         self.maybe(&mut options, "overlap", |draw| {
@@ -282,6 +291,68 @@ pub(crate) fn decide(claimed: &ClaimedJob, now: DateTime<Utc>, at: DateTime<Utc>
             let _ = serde_json::to_string(&explanation);
         }
     }
+}
+
+/// Has an engine claim a job, settle it, run what is to run, and record how that has failed. Gives how many ends it has
+/// recorded.
+pub(crate) fn drive(claimed: ClaimedJob, draw: &mut Draw<'_>) -> usize {
+    let mut ended = 0;
+    let mut now = Now { utc: draw.time(), monotonic: Duration::from_micros(draw.number()) };
+    let mut engine = Engine::new(Config::new("node", 7));
+    let limits = StoreLimits {
+        payload: 1 << 20,
+        batch: 100,
+        clock: draw.pick(&[Clock::Server, Clock::Caller]),
+        wakes: Wakes::Never,
+        durability: Durability::Durable,
+    };
+    let commands = [
+        Command::AddStore("default".into(), limits),
+        Command::AddExecutor("default".into(), None),
+        Command::AddTasks(vec!["tick".into()]),
+        Command::Start(Mode::Running),
+    ];
+    for (call, command) in (1..).zip(commands) {
+        engine.handle(now, Input::Command(CallId(call), command));
+    }
+    let mut unclaimed = Some(claimed);
+    for _ in 0..8 {
+        while let Some(effect) = engine.poll_effect() {
+            let input = match effect {
+                Effect::Store(op, _, StoreCall::Turn(turn)) => {
+                    let store_now = draw.time();
+                    ended += turn.record.as_ref().map_or(0, |record| record.entries.len());
+                    let jobs = if turn.claim.is_some() { unclaimed.take() } else { None };
+                    let claim =
+                        || Claimed { jobs: jobs.into_iter().collect(), ..Claimed::nothing(store_now, Some(store_now)) };
+                    let reply = TurnReply {
+                        record: turn.record.as_ref().map(|record| Recorded {
+                            now: store_now,
+                            outcomes: vec![RecordOutcome::Done; record.entries.len()],
+                            cancel: Vec::new(),
+                            hold: Hold::Kept,
+                            deleted: Vec::new(),
+                            next_due: Some(store_now),
+                        }),
+                        settle: turn.settle.as_ref().map(|settle| Settled {
+                            now: store_now,
+                            outcomes: vec![SettleOutcome::Applied { job: Fate::Stays }; settle.moves.len()],
+                            next_due: None,
+                        }),
+                        claim: turn.claim.is_some().then(claim),
+                    };
+                    Input::Stored(op, Ok(StoreReply::Turn(Box::new(reply))))
+                }
+                Effect::Start(start) => Input::Finished(start.run, Outcome::Error("it fails".to_owned())),
+                _ => continue,
+            };
+            engine.handle(now, input);
+        }
+        let _ = (engine.next_wake(now), engine.health(now));
+        now = Now { utc: draw.time(), ..now.after(Duration::from_micros(draw.number())) };
+        engine.handle(now, Input::Wake);
+    }
+    ended
 }
 
 fn shown(what: &impl Display) {

@@ -6,7 +6,7 @@ use scheduler_core::store::{StoreError, StoreErrorKind};
 use tonic::transport::{Channel, Endpoint};
 
 use super::{EtcdStore, client::Client, failure::Failures, key::unescaped};
-use crate::private_tokio::PrivateTokio;
+use crate::{codec::READ_LIMIT, private_tokio::PrivateTokio};
 
 /// Options of an [`EtcdStore`].
 ///
@@ -72,7 +72,7 @@ impl EtcdOptions {
     /// is quoted, which can double it, and its open runs have to fit, too. More needs a larger `--max-request-bytes` of
     /// the servers.
     pub fn payload_limit(mut self, bytes: usize) -> Self {
-        self.payload = bytes;
+        self.payload = bytes.min(READ_LIMIT);
         self
     }
 

@@ -6,7 +6,7 @@ use ::mongodb::{Client, options::ClientOptions};
 use scheduler_core::store::{Clock, StoreError};
 
 use super::{MongoDbStore, failure::Failures, server::Server};
-use crate::{name::check_name, private_tokio::PrivateTokio};
+use crate::{codec::READ_LIMIT, name::check_name, private_tokio::PrivateTokio};
 
 /// Options of a [`MongoDbStore`].
 ///
@@ -78,7 +78,7 @@ impl MongoDbOptions {
     /// The largest definition of a job in bytes of JSON. Defaults to 1 MiB, since it is read at each firing, and since a
     /// document, which has 16 MiB at most, has the job's open runs too.
     pub fn payload_limit(mut self, bytes: usize) -> Self {
-        self.payload = bytes;
+        self.payload = bytes.min(READ_LIMIT);
         self
     }
 

@@ -6,7 +6,7 @@ use scheduler_core::store::{Clock, StoreError, StoreErrorKind};
 use sqlx::{ConnectOptions, MySqlPool, mysql::MySqlConnectOptions};
 
 use super::{MySqlStore, failure::failures};
-use crate::name::check_name;
+use crate::{codec::READ_LIMIT, name::check_name};
 
 /// Options of a [`MySqlStore`].
 ///
@@ -76,9 +76,9 @@ impl MySqlOptions {
     }
 
     /// The largest body in bytes of JSON. Defaults to 1 MiB, since a body is read at each firing. It is never more than a
-    /// quarter of the server's `max_allowed_packet`.
+    /// quarter of the server's `max_allowed_packet`, nor than 16 MiB, for a larger one is not read.
     pub fn payload_limit(mut self, bytes: usize) -> Self {
-        self.payload = bytes;
+        self.payload = bytes.min(READ_LIMIT);
         self
     }
 

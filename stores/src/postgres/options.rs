@@ -6,7 +6,7 @@ use scheduler_core::store::{Clock, StoreError, StoreErrorKind};
 use sqlx::{ConnectOptions, PgPool, postgres::PgConnectOptions};
 
 use super::{PostgresStore, failure::failures};
-use crate::name::check_name;
+use crate::{codec::READ_LIMIT, name::check_name};
 
 /// What the server's own names begin with.
 const RESERVED: Option<&str> = Some("pg_");
@@ -84,9 +84,10 @@ impl PostgresOptions {
         self
     }
 
-    /// The largest body in bytes of JSON. Defaults to 1 MiB, since a body is read at each firing.
+    /// The largest body in bytes of JSON. Defaults to 1 MiB, since a body is read at each firing; at most 16 MiB, for a larger
+    /// one is not read.
     pub fn payload_limit(mut self, bytes: usize) -> Self {
-        self.payload = bytes;
+        self.payload = bytes.min(READ_LIMIT);
         self
     }
 

@@ -3,6 +3,7 @@
 use scheduler_core::store::{Clock, StoreError, StoreErrorKind};
 
 use super::{RedisStore, failure::Failures};
+use crate::codec::READ_LIMIT;
 
 /// Options of a [`RedisStore`].
 ///
@@ -56,9 +57,10 @@ impl RedisOptions {
         self
     }
 
-    /// The largest body in bytes of JSON. Defaults to 1 MiB, since a body is read at each firing.
+    /// The largest body in bytes of JSON. Defaults to 1 MiB, since a body is read at each firing; at most 16 MiB, for a larger
+    /// one is not read.
     pub fn payload_limit(mut self, bytes: usize) -> Self {
-        self.payload = bytes;
+        self.payload = bytes.min(READ_LIMIT);
         self
     }
 

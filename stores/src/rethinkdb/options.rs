@@ -6,6 +6,7 @@ use scheduler_core::store::{Clock, StoreError, StoreErrorKind};
 use unreql::cmd::connect;
 
 use super::RethinkDbStore;
+use crate::codec::READ_LIMIT;
 
 /// Options of a [`RethinkDbStore`].
 ///
@@ -65,9 +66,10 @@ impl RethinkDbOptions {
         self
     }
 
-    /// The largest body in bytes of JSON. Defaults to 1 MiB, since a body is read at each firing.
+    /// The largest body in bytes of JSON. Defaults to 1 MiB, since a body is read at each firing; at most 16 MiB, for a larger
+    /// one is not read.
     pub fn payload_limit(mut self, bytes: usize) -> Self {
-        self.payload = bytes;
+        self.payload = bytes.min(READ_LIMIT);
         self
     }
 

@@ -4,7 +4,10 @@
 
 use std::sync::Arc;
 
-use crate::codec::{DEFINITION, HEAD, RUN};
+use crate::codec::{DEFINITION, HEAD, READ_LIMIT, RUN};
+
+/// How much is read of why a run has failed, in characters; what is written is far shorter.
+const ERROR_LIMIT: usize = 64 << 10;
 
 /// A statement's text, cheap to clone and the key of the cache of prepared statements.
 pub(crate) type Text = Arc<str>;
@@ -153,13 +156,25 @@ impl Lists {
         };
         let head = format!("{key}, history, uid, id, {}", join(&HEAD));
         let inserted = inserted();
+        let body = format!("substr(body, 1, {})", READ_LIMIT + 1);
+        let of_run = |column| match column {
+            "error" => format!("substr(r.error, 1, {ERROR_LIMIT})"),
+            _ => format!("r.{column}"),
+        };
         Self(vec![
             ("{p}", prefix.to_owned()),
             ("{heads}", join(&HEAD)),
             ("{runs}", join(&RUN)),
-            ("{job}", format!("{head}, {}", join(&DEFINITION))),
+            // What is too large is cut off, and is no JSON then; so much is read of what comes over the line, too.
+            (
+                "{job}",
+                format!(
+                    "{head}, {}",
+                    join(&DEFINITION.map(|column| if column == "body" { body.as_str() } else { column }))
+                ),
+            ),
             ("{head}", head),
-            ("{run}", join(&RUN.map(|column| format!("r.{column}")).each_ref().map(String::as_str))),
+            ("{run}", join(&RUN.map(of_run).each_ref().map(String::as_str))),
             ("{inserted}", join(&inserted)),
             ("{insert_values}", values(&inserted)),
             ("{run_values}", values(&RUN)),

@@ -6,7 +6,7 @@ use scheduler_core::store::{StoreError, StoreErrorKind};
 use sqlx::{ConnectOptions, SqlitePool, sqlite::SqliteConnectOptions};
 
 use super::{SqliteStore, connections::Connections, failure::failures, file::File};
-use crate::{name::check_name, sql::Failures};
+use crate::{codec::READ_LIMIT, name::check_name, sql::Failures};
 
 /// Options of an [`SqliteStore`].
 ///
@@ -77,9 +77,10 @@ impl SqliteOptions {
         self
     }
 
-    /// The largest body in bytes of JSON. Defaults to 1 MiB, since a body is read at each firing.
+    /// The largest body in bytes of JSON. Defaults to 1 MiB, since a body is read at each firing; at most 16 MiB, for a larger
+    /// one is not read.
     pub fn payload_limit(mut self, bytes: usize) -> Self {
-        self.payload = bytes;
+        self.payload = bytes.min(READ_LIMIT);
         self
     }
 

@@ -5,6 +5,8 @@ local HEAD = {
     "state", "reason", "next_fire_time", "due", "last_end", "blocked", "nudged", "revision", "fence", "settled_fence",
     "last_seq", "owner", "claim_until", "totals",
 }
+-- The largest definition that is read, as `codec::READ_LIMIT`.
+local READ_LIMIT = 16777216
 -- Where they begin in a row, and where one of them is.
 local BEFORE_HEAD, FENCE = 4, 13
 -- Those of a row that are numbers, and those of them that count.
@@ -28,9 +30,16 @@ function Job.load(uid)
     return Job.of(uid, db("HMGET", Key.job(uid), unpack(HEAD_ROW)))
 end
 
+-- Reads the cells of a row. Of a definition that is too large only so much is read, as `codec::READ_LIMIT` says.
+function Job.cells(uid)
+    local row = db("HMGET", Key.job(uid), unpack(JOB_ROW))
+    if row[19] and #row[19] > READ_LIMIT then row[19] = string.sub(row[19], 1, READ_LIMIT + 1) end
+    return row
+end
+
 -- The job with its definition, or none.
 function Job.load_all(uid)
-    return Job.of(uid, db("HMGET", Key.job(uid), unpack(JOB_ROW)))
+    return Job.of(uid, Job.cells(uid))
 end
 
 function Job.of(uid, row)

@@ -148,7 +148,7 @@ end
 
 -- The row of a live job under the id by which it was found.
 function Verb.row(id, uid)
-    local row = db("HMGET", Key.job(uid), unpack(JOB_ROW))
+    local row = Job.cells(uid)
     row[3], row[4] = uid, id
     return row
 end

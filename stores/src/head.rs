@@ -6,7 +6,9 @@
 mod record;
 mod settle;
 
-use chrono::{DateTime, SubsecRound, Utc};
+use std::time::Duration;
+
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use scheduler_core::{
     BODY_VERSION, JobId, JobRow, JobState, NodeId, Run, RunState, Totals, Verdict, Wait,
     store::{Cancelled, Fate, Hint, StoreError, StoreErrorKind, Update},
@@ -93,7 +95,7 @@ impl Head {
 
     /// Claims the job.
     pub(crate) fn claim(&mut self, owner: &NodeId, until: DateTime<Utc>) {
-        self.fence += 1;
+        self.fence = grown(self.fence);
         self.nudged = false;
         self.held = Some(Held { owner: owner.clone(), until });
     }
@@ -108,13 +110,13 @@ impl Head {
         same_body: bool,
         now: DateTime<Utc>,
     ) -> UpdateStep {
-        if self.revision == update.revision + 1 && same_body && self.has_taken(runs, update) {
+        if self.revision == grown(update.revision) && same_body && self.has_taken(runs, update) {
             return UpdateStep::Repeated;
         }
         if self.revision != update.revision || self.fence != update.fence {
             return UpdateStep::Conflict;
         }
-        self.revision += 1;
+        self.revision = grown(self.revision);
         self.held = None;
         self.state = kept(&update.state);
         self.next_fire_time = update.next_fire_time.map(whole_micros);
@@ -170,7 +172,7 @@ impl Head {
             run.owner.clone().map(Hint::Cancel)
         } else {
             // Whoever has claimed the job has seen a run that may start.
-            self.revision += 1;
+            self.revision = grown(self.revision);
             self.held = None;
             self.make_due(now);
             self.due.map(Hint::Due)
@@ -187,7 +189,7 @@ impl Head {
             self.end_run(runs, run, Verdict::Cancelled, None, now);
         }
         self.state = JobState::Removed;
-        self.revision += 1;
+        self.revision = grown(self.revision);
         self.held = None;
         self.next_fire_time = None;
         self.due = None;
@@ -199,7 +201,7 @@ impl Head {
     pub(crate) fn take_from_node(&mut self, runs: &mut impl Runs, mut run: Run, wait: Wait, now: DateTime<Utc>) {
         run.state = RunState::Waiting(wait);
         if wait == Wait::Orphan {
-            run.takeovers += 1;
+            run.takeovers = run.takeovers.saturating_add(1);
             run.due = now;
         }
         runs.put(run);
@@ -232,7 +234,7 @@ impl Head {
         run.first = run.first.map(whole_micros);
         run.due = whole_micros(run.due);
         run.started = run.started.map(whole_micros);
-        run.duration = run.duration.map(|it| std::time::Duration::from_micros(it.as_micros() as u64));
+        run.duration = run.duration.map(|it| Duration::from_micros(it.as_micros() as u64));
         run.error = run.error.map(bounded);
         if !run.is_open() {
             run.ended = Some(run.ended.map_or(now, whole_micros));
@@ -284,6 +286,17 @@ const JOB_ID_LIMIT: usize = 191;
 /// Whether the history of a job is to be pruned, now that this run has ended: seldom, so that it costs little a run.
 pub(crate) fn is_time_to_prune(ended: &Run) -> bool {
     ended.id.seq.is_multiple_of(16)
+}
+
+/// A count and one more, as far as databases count. A row beyond that is put aside, and can still be removed.
+fn grown(count: u64) -> u64 {
+    count.saturating_add(1).min(i64::MAX as u64)
+}
+
+/// When a lease ends, or a claim; the end of the calendar if that is earlier.
+pub(crate) fn lease_end(now: DateTime<Utc>, lease: Duration) -> DateTime<Utc> {
+    let lease = TimeDelta::from_std(lease).ok();
+    whole_micros(lease.and_then(|lease| now.checked_add_signed(lease)).unwrap_or(DateTime::<Utc>::MAX_UTC))
 }
 
 /// The earlier of two times that may be none.

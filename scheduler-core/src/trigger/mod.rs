@@ -227,6 +227,11 @@ impl Trigger {
         }
     }
 
+    /// True if it takes next to nothing to say when it fires.
+    pub(crate) fn is_simple(&self) -> bool {
+        matches!(self, Self::Date(_) | Self::Interval(_) | Self::Cron(_))
+    }
+
     /// Changes the parts of an `and` or `or`.
     fn map_parts(mut self, change: impl Fn(Self) -> Self) -> Self {
         let parts = match &mut self {

@@ -12,6 +12,7 @@ use super::{
     change::{Call, ROUNDS},
     shelf::{HoldKind, Node},
 };
+use crate::head::lease_end;
 
 /// The node that makes a call.
 ///
@@ -51,7 +52,7 @@ impl<'a> Caller<'a> {
 
     /// Makes the node's lease last that long at least.
     pub(super) async fn renew(&mut self, lease: Duration) -> Result<(), StoreError> {
-        let until = self.call.now + lease;
+        let until = lease_end(self.call.now, lease);
         let renewed = |node: &Node| Some(Node { lease_until: node.lease_until.max(Some(until)), ..node.clone() });
         self.write(renewed).await.map(drop)
     }
@@ -62,7 +63,7 @@ impl<'a> Caller<'a> {
         lease: Duration,
         seq: u64,
     ) -> Result<Result<(), Overtaken>, StoreError> {
-        let until = self.call.now + lease;
+        let until = lease_end(self.call.now, lease);
         let claiming = |node: &Node| {
             let is_first = node.version == 0 || seq > node.last_claim_seq;
             let lease_until = node.lease_until.max(Some(until));
@@ -76,7 +77,7 @@ impl<'a> Caller<'a> {
         if self.node.is_none() && !self.holds(HoldKind::Run).await? {
             return Ok(Hold::Lost);
         }
-        let until = self.call.now + lease;
+        let until = lease_end(self.call.now, lease);
         let holding = |node: &Node| {
             let is_taken_over = node.version > 0 && node.lease_until.is_none();
             (!is_taken_over).then(|| Node { lease_until: node.lease_until.max(Some(until)), ..node.clone() })

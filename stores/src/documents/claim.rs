@@ -17,7 +17,7 @@ use super::{
     sheet::Sheet,
     shelf::Document,
 };
-use crate::head::{Runs, earlier};
+use crate::head::{Runs, earlier, lease_end};
 
 /// What became of a due document.
 #[derive(Debug)]
@@ -109,12 +109,12 @@ fn take_sheet(sheet: &mut Sheet, fence: u64, claim: &Claim, now: DateTime<Utc>) 
         }
     };
     let head = &sheet.stored.head;
-    let until = now + claim.lease;
+    let until = lease_end(now, claim.lease);
     if head.fence != fence
         && let Some(held) = head.held.as_ref().filter(|held| held.owner == claim.owner)
     {
         // Either this call has written it and somebody else has changed it then, or a later one of the node was faster.
-        let is_this_call = head.fence == fence + 1 && held.until == until;
+        let is_this_call = head.fence.checked_sub(1) == Some(fence) && held.until == until;
         return if is_this_call { Looked::Taken(Box::new(claimed(sheet, job))) } else { Looked::Left };
     }
     let index = sheet.document().index();

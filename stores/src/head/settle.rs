@@ -6,7 +6,7 @@ use scheduler_core::{
     store::{Fate, Move, RunChange, SettleOutcome},
 };
 
-use super::{Head, Runs, kept, whole_micros};
+use super::{Head, Runs, grown, kept, whole_micros};
 
 /// The nodes whose running runs a move asks to stop.
 pub(crate) type Asked = Vec<NodeId>;
@@ -35,7 +35,7 @@ impl Head {
         }
         self.settled_fence = to.fence;
         // An update that was decided before this move must not undo it.
-        self.fence += 1;
+        self.fence = grown(self.fence);
         self.held = None;
         // Its id may belong to another job by now.
         if self.state.is_live() || !to.state.is_live() {
@@ -60,7 +60,7 @@ impl Head {
         let mut seq = self.last_seq;
         changes.iter().all(|change| match change {
             RunChange::Insert(run) => {
-                seq += 1;
+                seq = grown(seq);
                 run.id.seq == seq
             }
             RunChange::Start { seq, .. } | RunChange::End { seq, .. } => {

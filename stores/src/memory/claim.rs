@@ -11,7 +11,7 @@ use super::{
     index::{Node, Slot, Table},
     shape::Shape,
 };
-use crate::head::{Runs, earlier, whole_micros};
+use crate::head::{Runs, earlier, lease_end, whole_micros};
 
 /// What a claim does with the jobs that are due.
 #[derive(Debug, Default)]
@@ -32,11 +32,11 @@ impl Table {
         let are_runs_left = self.adopt(claim, now);
         let selection = self.select(claim, now);
         for slot in &selection.take {
-            self.edit(*slot, |head, _| head.claim(&claim.owner, now + claim.lease));
+            self.edit(*slot, |head, _| head.claim(&claim.owner, lease_end(now, claim.lease)));
         }
         if self.claims.contains_key(&claim.owner) || self.running.is_any_of(&claim.owner) {
             let known = self.nodes.get(&claim.owner).and_then(|node| node.lease_until);
-            let node = Node { lease_until: known.max(Some(now + claim.lease)), last_claim_seq: claim.seq };
+            let node = Node { lease_until: known.max(Some(lease_end(now, claim.lease))), last_claim_seq: claim.seq };
             self.nodes.insert(claim.owner.clone(), node);
         }
         let more = are_runs_left || selection.left_out.is_some();

@@ -16,7 +16,7 @@ use super::{
     index::{Node, Slot, Table},
     shape::Definition,
 };
-use crate::head::{Runs, UpdateStep, check_id, earlier, whole_micros};
+use crate::head::{Runs, UpdateStep, check_id, earlier, lease_end, whole_micros};
 
 impl Table {
     pub(super) fn insert(&mut self, at: DateTime<Utc>, jobs: &[JobRow]) -> Result<Stamped<Vec<Inserted>>, StoreError> {
@@ -215,9 +215,9 @@ impl Table {
     fn renew(&mut self, owner: &NodeId, now: DateTime<Utc>, lease: Duration) {
         if let Some(node) = self.nodes.get_mut(owner) {
             // A call that was delayed must not take back what a later one has been told.
-            node.lease_until = node.lease_until.max(Some(now + lease));
+            node.lease_until = node.lease_until.max(Some(lease_end(now, lease)));
         } else if self.running.is_any_of(owner) {
-            let node = Node { lease_until: Some(now + lease), last_claim_seq: 0 };
+            let node = Node { lease_until: Some(lease_end(now, lease)), last_claim_seq: 0 };
             self.nodes.insert(owner.clone(), node);
         }
     }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     codec::{Columns, StoredHead, decode_job, decode_run},
-    head::{earlier, whole_micros},
+    head::{earlier, lease_end},
 };
 
 /// The due jobs that the node can take, and those that nobody can read.
@@ -32,7 +32,7 @@ struct Selection {
 
 pub(crate) async fn claim(tx: &mut impl Transaction, claim: &Claim) -> Result<Claimed, StoreError> {
     let now = tx.now(claim.at);
-    let until = whole_micros(now + claim.lease);
+    let until = lease_end(now, claim.lease);
     let own = nodes::node(tx, &claim.owner).await?;
     if own.is_some_and(|node| claim.seq <= node.last_claim_seq) {
         // Not the caller's latest claim: it takes nothing, but must not let its caller sleep either.
@@ -111,7 +111,7 @@ impl Selection {
         more: bool,
     ) -> Claimed {
         let jobs = self.jobs.into_iter().map(|(_, mut job)| {
-            job.fence += 1;
+            job.fence = job.fence.saturating_add(1);
             let mut running = self.running.remove(&job.uid).unwrap_or_default();
             let mut waiting = self.waiting.remove(&job.uid).unwrap_or_default();
             let (running_count, waiting_count) = (running.len(), waiting.len());

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     codec::decode_run,
-    head::{Runs, whole_micros},
+    head::{Runs, lease_end},
 };
 
 /// A node's row.
@@ -101,7 +101,7 @@ pub(super) async fn renew(
     now: DateTime<Utc>,
     lease: Duration,
 ) -> Result<(), StoreError> {
-    let until = whole_micros(now + lease);
+    let until = lease_end(now, lease);
     tx.run(query(&tx.sql().renew_node).text(owner.to_string()).time(Some(until))).await?;
     Ok(())
 }

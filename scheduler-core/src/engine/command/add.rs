@@ -117,7 +117,12 @@ impl Engine {
     /// Sends what is next of a command: replacements, or else a batch. Replies if it is answered.
     pub(super) fn add_next(&mut self, now: Now, call: CallId) {
         while let Some((replacing, existing)) = self.next_replacement(call) {
+            let may_search = !existing.body.trigger.is_simple();
             self.replace(now, replacing, existing);
+            // One whose search for the fire times that it gives up may take long is alone; the store's answer leads to the next.
+            if may_search && self.adding.get(&call).is_some_and(|adding| adding.replacing > 0) {
+                return;
+            }
         }
         self.insert_next(now, call);
         self.reply_if_added(call);

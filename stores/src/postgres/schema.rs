@@ -3,6 +3,7 @@
 use scheduler_core::store::{StoreError, StoreErrorKind};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
+use super::connection::BEGIN;
 use crate::sql::Failures;
 
 /// The newest schema that this build knows.
@@ -76,11 +77,13 @@ pub(super) async fn prepare(
     if version(connection, prefix, failures).await? == SCHEMA_VERSION {
         return Ok(());
     }
-    let mut transaction = connection.begin().await.map_err(|error| failures.of(error))?;
-    // Nodes that start at once wait for each other, and only the first one finds something to do.
-    let name = format!("apscheduler {} {prefix}", schema.unwrap_or_default());
-    let lock = sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))").bind(name);
-    lock.execute(&mut *transaction).await.map_err(|error| failures.of(error))?;
+    let mut transaction = connection.begin_with(BEGIN).await.map_err(|error| failures.of(error))?;
+    // Nodes that start at once wait for each other, and only the first one finds something to do: one lock for all tables of
+    // the database, since a schema can be named or come from the search path, and the one that earlier versions take.
+    for name in ["apscheduler".to_owned(), format!("apscheduler {} {prefix}", schema.unwrap_or_default())] {
+        let lock = sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))").bind(name);
+        lock.execute(&mut *transaction).await.map_err(|error| failures.of(error))?;
+    }
     if let Some(schema) = schema {
         run(&mut transaction, format!("CREATE SCHEMA IF NOT EXISTS {schema}"), failures).await?;
     }

@@ -7,7 +7,47 @@ use scheduler_core::{
 use scheduler_stores::PostgresOptions;
 use scheduler_testkit::store::{Bench, StoreUnderTest, block_on};
 
-use crate::{server, sql_servers::database::Database};
+use crate::{
+    server,
+    sql_servers::database::{Database, connection, run},
+};
+
+/// What administrators set for a whole database or a user, against which the store has to hold.
+const DEFAULTS: [&str; 6] = [
+    "default_transaction_isolation = 'serializable'",
+    "default_transaction_read_only = on",
+    "default_transaction_deferrable = on",
+    "standard_conforming_strings = off",
+    "timezone = 'Asia/Kathmandu'",
+    "datestyle = 'SQL, DMY'",
+];
+
+#[test]
+fn nodes_that_start_together_on_a_database_with_other_defaults_all_start_and_work() {
+    block_on(async {
+        let mut admin = connection().await;
+        let name = server::prefix();
+        run(&mut admin, &format!("CREATE DATABASE {name}")).await;
+        for default in DEFAULTS {
+            run(&mut admin, &format!("ALTER DATABASE {name} SET {default}")).await;
+        }
+        let url = server::url("postgres");
+        let url = format!("{}/{name}", url.rsplit_once('/').unwrap().0);
+        for round in 0..3 {
+            let open = || PostgresOptions::new().table_prefix(&format!("r{round}_")).unwrap();
+            let stores: Vec<_> = std::thread::scope(|scope| {
+                let handles: Vec<_> = (0..6).map(|_| scope.spawn(|| block_on(open().connect(&url)))).collect();
+                handles.into_iter().map(|handle| handle.join().unwrap()).collect()
+            });
+            let stores: Vec<_> = stores.into_iter().map(Result::unwrap).collect();
+            let bench = Bench::new(StoreUnderTest::new(stores[0].clone(), stores[1].clone()));
+            bench.due_job("report").await;
+            bench.a().start("report").await;
+            bench.store().changed(0).await.unwrap();
+        }
+        run(&mut admin, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
+    });
+}
 
 #[test]
 fn schedulers_with_other_prefixes_share_a_schema_without_meeting() {

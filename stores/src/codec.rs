@@ -11,7 +11,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use scheduler_core::{
-    BODY_VERSION, JobBody, JobId, JobRow, JobState, RawJob, Run, RunId, RunState, Totals, Uid, Verdict, Wait,
+    BODY_VERSION, JobBody, JobId, JobRow, JobState, NodeId, RawJob, Run, RunId, RunState, Totals, Uid, Verdict, Wait,
     store::{StoreError, StoreErrorKind},
 };
 use serde_json::Value;
@@ -77,6 +77,10 @@ pub(crate) trait Columns {
     fn integer(&self, at: usize) -> Result<Option<i64>, Unreadable>;
     /// A text, valid or not.
     fn bytes(&self, at: usize) -> Result<Option<Vec<u8>>, Unreadable>;
+    /// A node by its name as it is written.
+    fn node(name: String) -> NodeId {
+        name.into()
+    }
     /// The database's own name for a row, a number or a text; none where it is the uid.
     fn key(&self, _at: usize) -> Result<Option<Value>, Unreadable> {
         Ok(None)
@@ -280,7 +284,7 @@ impl<R: Columns> Reader<'_, R> {
             settled_fence: self.counter("settled_fence"),
             last_seq: self.counter("last_seq"),
             held: match (self.text("owner"), self.time("claim_until")) {
-                (Some(owner), Some(until)) => Some(Held { owner: owner.into(), until }),
+                (Some(owner), Some(until)) => Some(Held { owner: R::node(owner), until }),
                 _ => None,
             },
             totals: self.totals(),
@@ -297,7 +301,7 @@ impl<R: Columns> Reader<'_, R> {
             attempt: self.number("attempt").unwrap_or(1),
             takeovers: self.number("takeovers").unwrap_or_default(),
             due: self.time("due").unwrap_or(fire_time),
-            owner: self.text("owner").map(Into::into),
+            owner: self.text("owner").map(R::node),
             fence: self.number("fence").unwrap_or_default(),
             cancel_requested: self.integer("cancel_requested").is_some_and(|it| it != 0),
             started: self.time("started"),

@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use scheduler_core::{
-    JobRow, JobState, NESTING_LIMIT, TaskName, Verdict,
-    store::{Claim, Removed, RunReport, Update, Updated},
+    JobRow, JobState, NESTING_LIMIT, RunState, TaskName, Verdict,
+    store::{Claim, JobQuery, RecordOutcome, Removed, RunReport, Update, Updated},
 };
 use serde_json::{Map, json};
 
@@ -27,6 +27,10 @@ const NAMES: [&str; 14] = [
     "return redis.call('FLUSHALL')",
     "/../jobs",
 ];
+
+/// Texts that one database or another takes for equal: they differ in blanks, case, accents or how they are composed.
+const ALIKE: [&str; 12] =
+    [" ", "  ", "\t", "n", "N", "n ", " n", "n\u{a0}", "\u{f1}", "n\u{303}", "\u{d1}", "\u{ff4e}"];
 
 /// Arguments come back as they were given: characters that databases dislike, numbers at the edges, the deepest nesting that
 /// a scheduler takes.
@@ -105,6 +109,56 @@ pub async fn hostile_task_names_are_kept_apart(bench: &Bench) {
         let taken: BTreeSet<_> = claimed.jobs.into_iter().map(|it| it.job.body.task).collect();
         assert_eq!(taken, tasks);
         bench.a().release().await;
+    }
+}
+
+/// Ids and tasks that only look alike are different jobs, in a claim, a listing and a removal.
+pub async fn ids_and_tasks_that_look_alike_are_others(bench: &Bench) {
+    let now = bench.now().await;
+    for name in ALIKE {
+        let mut job = bench.job(name, now);
+        job.body.task = name.into();
+        job.body.executor = name.into();
+        bench.add(&job).await;
+    }
+    for name in ALIKE {
+        let call = Claim { tasks: Arc::new(BTreeSet::from([name.into()])), ..bench.a().claim_call() };
+        let claimed = bench.a().send(&call).await;
+        let taken: Vec<_> = claimed.jobs.iter().map(|it| (it.job.id.as_str(), it.job.body.executor.as_str())).collect();
+        assert_eq!(taken, [(name, name)]);
+        bench.a().release().await;
+    }
+    for (n, name) in ALIKE.iter().enumerate() {
+        let removed = bench.store().remove(bench.at(), &[(*name).into()]).await.unwrap().value;
+        assert_eq!(removed.len(), 1);
+        let left = bench.store().jobs(&JobQuery { after: None, limit: 99 }).await.unwrap();
+        assert_eq!(left.len(), ALIKE.len() - n - 1, "after {name:?}");
+    }
+}
+
+/// Nodes whose names only look alike are others: each has its claims, runs and lease, and gives up its own.
+pub async fn nodes_that_look_alike_are_others(bench: &Bench) {
+    let nodes = ALIKE.map(|name| bench.a().renamed(name));
+    let mut started = Vec::new();
+    for (n, node) in nodes.iter().enumerate() {
+        bench.due_job(&format!("job-{n}")).await;
+        started.push(node.start(&format!("job-{n}")).await);
+    }
+    bench.due_job("claimed").await;
+    nodes[3].claim_one("claimed").await;
+    for (n, node) in nodes.iter().enumerate() {
+        for (other, run) in started.iter().enumerate().filter(|(other, _)| *other != n) {
+            let outcome = node.end(run, Verdict::Ok).await;
+            assert_ne!(outcome, RecordOutcome::Done, "{:?} ended a run of {:?}", ALIKE[n], ALIKE[other]);
+        }
+        assert_eq!(node.claim().await.jobs.len(), usize::from(n == 3), "{:?}", ALIKE[n]);
+    }
+    for (n, node) in nodes.iter().enumerate().rev() {
+        node.release().await;
+        for (other, run) in started[..n].iter().enumerate() {
+            let state = &bench.runs(run.uid()).await[0].state;
+            assert_eq!(*state, RunState::Running, "{:?} gave up a run of {:?}", ALIKE[n], ALIKE[other]);
+        }
     }
 }
 

@@ -140,6 +140,8 @@ macro_rules! store_conformance {
             hostile: hostile_arguments_are_kept
                 a_body_at_the_limit_is_kept_whole
                 hostile_task_names_are_kept_apart
+                ids_and_tasks_that_look_alike_are_others
+                nodes_that_look_alike_are_others
                 hostile_messages_are_kept
                 broken_rows_of_hostile_ids_are_removed;
             at_once: an_id_added_by_many_belongs_to_one

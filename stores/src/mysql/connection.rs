@@ -1,7 +1,10 @@
 //! A connection: how it is set up, its transaction, and the rows that come from it.
 
 use chrono::{DateTime, Utc};
-use scheduler_core::store::{Clock, Hint, StoreError, StoreErrorKind};
+use scheduler_core::{
+    NodeId,
+    store::{Clock, Hint, StoreError, StoreErrorKind},
+};
 use serde_json::Value;
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Executor, MySql, MySqlConnection, Row,
@@ -17,16 +20,20 @@ use super::{
 use crate::{
     codec::{Columns, Unreadable},
     head::whole_micros,
-    sql::{ANSWER_TIMEOUT, Argument, Lent, ROOM, Statement, Statements, Transaction, within},
+    sql::{ANSWER_TIMEOUT, Argument, Lent, ROOM, Statement, Statements, Transaction, node_name, within},
 };
 
 /// What holds for each connection, whatever the server's defaults are: values that do not fit are errors, each statement
-/// sees what is committed, and nobody waits for long. A transaction about which the server hears nothing, since its process
-/// is stopped or its machine gone, ends before those that wait for its rows give up. MySQL (`!80000`) has no time for that
-/// but the one after which any connection ends, and MariaDB alone (`M!`) has one for statements.
-const SETTINGS: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = 5 \
+/// sees what is committed, may write, and is a transaction of its own outside of one, a transaction ends with its `COMMIT`,
+/// all rows are found, none twice in a unique index, and nobody waits for long. A transaction about which the server hears
+/// nothing, since its process is stopped or its machine gone, ends before those that wait for its rows give up. MySQL
+/// (`!80000`) has no time for that but the one after which any connection ends, and MariaDB alone (`M!`) has one for
+/// statements.
+const SETTINGS: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = 5, \
+    autocommit = 1, completion_type = 0, unique_checks = 1, foreign_key_checks = 1, sql_safe_updates = 0, \
+    sql_big_selects = 1, sql_select_limit = 18446744073709551615 \
     /*!80000 , wait_timeout = 4 */ /*M!100600 , max_statement_time = 10, idle_transaction_timeout = 4 */; \
-    SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
+    SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE";
 
 /// Begins a transaction and asks for the time, whatever the time zone is.
 const BEGIN: &str = "START TRANSACTION; SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))";
@@ -34,8 +41,13 @@ const BEGIN: &str = "START TRANSACTION; SELECT TIMESTAMPDIFF(MICROSECOND, '1970-
 /// Opens a connection.
 pub(super) async fn open(options: MySqlConnectOptions) -> Result<MySqlConnection, sqlx::Error> {
     let mut connection = options.connect().await?;
-    connection.execute(sqlx::raw_sql(SETTINGS)).await?;
+    set_up(&mut connection).await?;
     Ok(connection)
+}
+
+async fn set_up(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
+    connection.execute(sqlx::raw_sql(SETTINGS)).await?;
+    Ok(())
 }
 
 /// A transaction on a connection of its own. If it is dropped before its end, the connection is closed, and the server
@@ -189,6 +201,10 @@ fn bound(database: &Database, statement: Statement) -> Result<Query<'static, MyS
 }
 
 impl Columns for MySqlRow {
+    fn node(name: String) -> NodeId {
+        node_name::read(name)
+    }
+
     fn integer(&self, at: usize) -> Result<Option<i64>, Unreadable> {
         self.try_get(at).map_err(|_| Unreadable)
     }
@@ -200,5 +216,42 @@ impl Columns for MySqlRow {
     fn key(&self, at: usize) -> Result<Option<Value>, Unreadable> {
         let text: Option<String> = self.try_get(at).map_err(|_| Unreadable)?;
         Ok(text.map(Value::from))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::str::FromStr;
+
+    use sqlx::{ConnectOptions, Executor, Row, mysql::MySqlConnectOptions};
+
+    use super::set_up;
+    use crate::sql::server::url;
+
+    #[test]
+    fn a_connection_relies_on_no_default_of_the_server() {
+        async_io::block_on(async {
+            let mut connection = MySqlConnectOptions::from_str(&url("mysql")).unwrap().connect().await.unwrap();
+            let spoil = "SET SESSION sql_mode = 'ANSI_QUOTES,PAD_CHAR_TO_FULL_LENGTH', autocommit = 0, \
+                completion_type = 2, unique_checks = 0, sql_safe_updates = 1, sql_big_selects = 0, sql_select_limit = 1; \
+                SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY";
+            connection.execute(sqlx::raw_sql(spoil)).await.unwrap();
+
+            set_up(&mut connection).await.unwrap();
+
+            let asked = "SELECT CONCAT_WS(' ', @@sql_mode, @@autocommit + 0, @@completion_type, @@unique_checks + 0, \
+                @@sql_safe_updates + 0, @@sql_big_selects + 0, @@sql_select_limit)";
+            let row = connection.fetch_one(sqlx::raw_sql(asked)).await.unwrap();
+            let expected = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION 1 NO_CHAIN 1 0 1 18446744073709551615";
+            assert_eq!(row.get::<String, _>(0), expected);
+            let server = connection.fetch_one("SELECT VERSION()").await.unwrap().get::<String, _>(0);
+            let [isolation, read_only] = match server.contains("MariaDB") {
+                true => ["tx_isolation", "tx_read_only"],
+                false => ["transaction_isolation", "transaction_read_only"],
+            };
+            let asked = format!("SELECT CONCAT(@@{isolation}, ' ', @@{read_only} + 0)");
+            let row = connection.fetch_one(sqlx::raw_sql(sqlx::AssertSqlSafe(asked))).await.unwrap();
+            assert_eq!(row.get::<String, _>(0), "READ-COMMITTED 0");
+        });
     }
 }

@@ -20,6 +20,12 @@ pub(super) fn is_lost(error: &sqlx::Error) -> bool {
     number(error).is_none_or(|number| matches!(number, 1053 | 1158..=1161 | 1317 | 1927 | 4031))
 }
 
+/// Whether a change of the tables that the store can do without has failed because the user may not, because the table is
+/// busy, or because another node was faster.
+pub(super) fn may_go_without(error: &sqlx::Error) -> bool {
+    matches!(number(error), Some(1044 | 1091 | 1142 | 1205 | 1227 | 3940))
+}
+
 /// By the server's own number, since its SQLSTATE is mostly the same (the lists of errors in both manuals).
 fn judge(error: &sqlx::Error) -> (StoreErrorKind, &'static str) {
     use StoreErrorKind::{Incompatible, ReadOnly, Rejected, TooLarge, Unavailable};

@@ -3,6 +3,7 @@
 use scheduler_core::store::{StoreError, StoreErrorKind};
 use sqlx::{AssertSqlSafe, MySqlConnection};
 
+use super::failure::may_go_without;
 use crate::sql::Failures;
 
 /// The newest schema that this build knows.
@@ -44,7 +45,7 @@ const MIGRATIONS: [&[&str]; SCHEMA_VERSION as usize] = [&[
         UNIQUE KEY live (live_id),
         KEY due_first (due, uid),
         KEY owned (owner),
-        CHECK (id <> '')
+        CONSTRAINT {p}jobs_id CHECK (OCTET_LENGTH(id) > 0)
     ) {options}",
     "CREATE TABLE IF NOT EXISTS {p}runs (
         uid VARCHAR(32) NOT NULL,
@@ -93,7 +94,7 @@ pub(super) async fn prepare(
     failures: &Failures,
 ) -> Result<(), StoreError> {
     if version(connection, prefix, failures).await? == SCHEMA_VERSION {
-        return Ok(());
+        return allow_blank_ids(connection, prefix, failures).await;
     }
     // Nodes that start at once wait for each other, and only the first one finds something to do. If this ends early,
     // the connection is closed, and the lock is free.
@@ -108,6 +109,35 @@ pub(super) async fn prepare(
     let stamp = format!("REPLACE INTO {prefix}meta (`key`, value) VALUES ('schema', {SCHEMA_VERSION})");
     run(connection, stamp, failures).await?;
     run(connection, "DO RELEASE_ALL_LOCKS()".to_owned(), failures).await
+}
+
+/// Takes away the check that version 0.1 has made, for which an id of blanks is empty. Nothing else is changed, so that the
+/// schema is the same for a node of that version beside this one. A user who may not change tables goes on without.
+async fn allow_blank_ids(
+    connection: &mut MySqlConnection,
+    prefix: &str,
+    failures: &Failures,
+) -> Result<(), StoreError> {
+    let table = format!("{prefix}jobs");
+    let checks: Vec<String> = sqlx::query_scalar(
+        "SELECT CAST(constraint_name AS CHAR) FROM information_schema.table_constraints \
+        WHERE table_schema = DATABASE() AND table_name = ? AND constraint_type = 'CHECK' AND constraint_name <> ?",
+    )
+    .bind(&table)
+    .bind(format!("{prefix}jobs_id"))
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(|error| failures.of(error))?;
+    for check in checks {
+        // Whoever keeps the table busy is not waited for; the next start tries again.
+        let drop = format!("SET SESSION lock_wait_timeout = 2; ALTER TABLE {table} DROP CONSTRAINT `{check}`");
+        match sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *connection).await {
+            Ok(_) => {}
+            Err(error) if may_go_without(&error) => {}
+            Err(error) => return Err(failures.of(error)),
+        }
+    }
+    Ok(())
 }
 
 fn filled(step: &str, prefix: &str) -> String {

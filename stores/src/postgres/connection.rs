@@ -1,7 +1,10 @@
 //! A connection: how it is set up, its transaction, and the rows that come from it.
 
 use chrono::{DateTime, Utc};
-use scheduler_core::store::{Clock, Hint, StoreError};
+use scheduler_core::{
+    NodeId,
+    store::{Clock, Hint, StoreError},
+};
 use serde_json::Value;
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Executor, PgConnection, Postgres, Row,
@@ -16,12 +19,14 @@ use super::{
 use crate::{
     codec::{Columns, Unreadable},
     head::whole_micros,
-    sql::{ANSWER_TIMEOUT, Argument, Lent, Statement, Statements, Transaction, within},
+    sql::{ANSWER_TIMEOUT, Argument, Lent, Statement, Statements, Transaction, node_name, within},
 };
 
-/// How long the server waits for a row that someone else has locked, and works on a statement. A transaction about which it
-/// hears nothing, since its process is stopped or its machine gone, ends before those that wait for its rows give up.
-const SETTINGS: &str = "SET lock_timeout = '5s'; SET statement_timeout = '10s'; \
+/// What holds for each connection, whatever is set for its database and its user: each statement sees what is committed, and
+/// may write. How long the server waits for a row that someone else has locked, and works on a statement. A transaction about
+/// which it hears nothing, since its process is stopped or its machine gone, ends before those that wait for its rows give up.
+const SETTINGS: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE; \
+    SET standard_conforming_strings = on; SET lock_timeout = '5s'; SET statement_timeout = '10s'; \
     SET idle_in_transaction_session_timeout = '4s'; \
     SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off";
 
@@ -115,11 +120,15 @@ impl Transaction for Tx<'_> {
     }
 }
 
+/// Begins a transaction of which each statement sees what is committed by then: what waits for a lock has to see what the
+/// last holder has written.
+pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
 /// Begins a transaction and asks for the time in one round trip.
 async fn begin(connection: &mut PgConnection) -> Result<DateTime<Utc>, sqlx::Error> {
-    const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
+    const BEGIN_AND_NOW: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
         SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
-    let row = sqlx::raw_sql(BEGIN).fetch_all(connection).await?;
+    let row = sqlx::raw_sql(BEGIN_AND_NOW).fetch_all(connection).await?;
     let micros: i64 = row.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
     DateTime::from_timestamp_micros(micros).ok_or_else(|| sqlx::Error::Protocol(format!("{micros} is no time")))
 }
@@ -150,6 +159,10 @@ fn bound(statement: Statement) -> Query<'static, Postgres, PgArguments> {
 }
 
 impl Columns for PgRow {
+    fn node(name: String) -> NodeId {
+        node_name::read(name)
+    }
+
     fn integer(&self, at: usize) -> Result<Option<i64>, Unreadable> {
         self.try_get(at).map_err(|_| Unreadable)
     }

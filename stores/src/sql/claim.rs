@@ -44,9 +44,9 @@ pub(crate) async fn claim(tx: &mut impl Transaction, claim: &Claim) -> Result<Cl
     quarantine(tx, &selection.broken).await?;
     if !selection.jobs.is_empty() {
         let keys = selection.jobs.iter().map(|(stored, _)| stored.key.clone());
-        tx.run(query(&tx.sql().claim).text(claim.owner.to_string()).time(Some(until)).list(keys)).await?;
+        tx.run(query(&tx.sql().claim).node(&claim.owner).time(Some(until)).list(keys)).await?;
     }
-    let node = query(&tx.sql().write_node).text(claim.owner.to_string()).time(Some(until));
+    let node = query(&tx.sql().write_node).node(&claim.owner).time(Some(until));
     tx.run(node.count(claim.seq).time(Some(now))).await?;
     let more = are_runs_left || selection.left_out.is_some();
     let next_due = if more { earlier(Some(now), selection.left_out) } else { next_due(tx, claim, now, until).await? };
@@ -55,7 +55,7 @@ pub(crate) async fn claim(tx: &mut impl Transaction, claim: &Claim) -> Result<Cl
 }
 
 async fn select(tx: &mut impl Transaction, claim: &Claim, now: DateTime<Utc>) -> Result<Selection, StoreError> {
-    let due = able(&tx.sql().due, claim, now).text(claim.owner.to_string()).time(claim.lapsed_by(now));
+    let due = able(&tx.sql().due, claim, now).node(&claim.owner).time(claim.lapsed_by(now));
     let rows = tx.all(due.count(claim.limit.saturating_add(1))).await?;
     let mut selection = Selection::default();
     for (at, row) in rows.iter().enumerate() {
@@ -142,7 +142,7 @@ async fn next_due(
     now: DateTime<Utc>,
     until: DateTime<Utc>,
 ) -> Result<Option<DateTime<Utc>>, StoreError> {
-    let next = able(&tx.sql().next, claim, now).text(claim.owner.to_string()).time(Some(until));
+    let next = able(&tx.sql().next, claim, now).node(&claim.owner).time(Some(until));
     let row = tx.first(next).await?;
     Ok(row.and_then(|row| (0..3).filter_map(|at| time(&row, at)).min()))
 }

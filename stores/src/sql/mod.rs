@@ -8,6 +8,7 @@ mod batch;
 mod claim;
 mod failure;
 mod listing;
+pub(crate) mod node_name;
 mod nodes;
 #[cfg(feature = "sql-servers")]
 mod pool;
@@ -23,7 +24,10 @@ mod verbs;
 use std::future::Future;
 
 use chrono::{DateTime, Utc};
-use scheduler_core::store::{Hint, StoreError};
+use scheduler_core::{
+    NodeId,
+    store::{Hint, StoreError},
+};
 use serde_json::Value;
 
 #[cfg(feature = "postgres")]
@@ -141,6 +145,11 @@ impl Statement {
     fn text(mut self, text: impl Into<String>) -> Self {
         self.arguments.push(Argument::Text(text.into()));
         self
+    }
+
+    /// The name of a node.
+    fn node(self, id: &NodeId) -> Self {
+        self.text(node_name::written(id))
     }
 
     /// A list as one argument, in JSON.

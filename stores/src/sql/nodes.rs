@@ -13,7 +13,7 @@ use scheduler_core::{
 use super::{
     Statement, Transaction,
     batch::{Batch, Lock},
-    number, query, text, time,
+    node_name, number, query, text, time,
 };
 use crate::{
     codec::decode_run,
@@ -36,7 +36,7 @@ pub(super) struct Taken {
 
 /// The row of a node, which nobody else changes from now on.
 pub(super) async fn node(tx: &mut impl Transaction, id: &NodeId) -> Result<Option<Node>, StoreError> {
-    let row = tx.first(query(&tx.sql().node).text(id.to_string())).await?;
+    let row = tx.first(query(&tx.sql().node).node(id)).await?;
     Ok(row.map(|row| Node { lease_until: time(&row, 0), last_claim_seq: number(&row, 1) }))
 }
 
@@ -46,17 +46,17 @@ pub(super) async fn adopt(tx: &mut impl Transaction, claim: &Claim, now: DateTim
     let Some(lapsed_by) = claim.lapsed_by(now) else {
         return Ok(false);
     };
-    let lapsed = tx.all(query(&tx.sql().lapsed).text(claim.owner.to_string()).time(Some(lapsed_by))).await?;
+    let lapsed = tx.all(query(&tx.sql().lapsed).node(&claim.owner).time(Some(lapsed_by))).await?;
     let mut free = claim.limit;
     for row in &lapsed {
-        let id = NodeId::from(text(row, 0));
+        let id = node_name::read(text(row, 0));
         let taken = take_from_node(tx, &id, Wait::Orphan, Lock::Free, free, now).await?;
         free -= taken.runs;
         if !taken.are_runs_left {
-            tx.run(query(&tx.sql().delete_node).text(id.to_string())).await?;
+            tx.run(query(&tx.sql().delete_node).node(&id)).await?;
         } else {
             if taken.runs > 0 {
-                tx.run(query(&tx.sql().take_node).text(id.to_string())).await?;
+                tx.run(query(&tx.sql().take_node).node(&id)).await?;
             }
             return Ok(true);
         }
@@ -102,7 +102,7 @@ pub(super) async fn renew(
     lease: Duration,
 ) -> Result<(), StoreError> {
     let until = lease_end(now, lease);
-    tx.run(query(&tx.sql().renew_node).text(owner.to_string()).time(Some(until))).await?;
+    tx.run(query(&tx.sql().renew_node).node(owner).time(Some(until))).await?;
     Ok(())
 }
 
@@ -130,5 +130,5 @@ async fn has_runs(tx: &mut impl Transaction, node: &NodeId) -> Result<bool, Stor
 }
 
 fn running(tx: &impl Transaction, node: &NodeId, limit: usize) -> Statement {
-    query(&tx.sql().running).text(node.to_string()).count(limit)
+    query(&tx.sql().running).node(node).count(limit)
 }

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use scheduler_core::{JobBody, JobState, Run, RunState};
 use serde_json::Value;
 
+use super::node_name;
 use crate::{codec::encode_totals, head::Head};
 
 /// One JSON array of arrays.
@@ -72,7 +73,7 @@ impl Rows {
         self.integer(head.fence);
         self.integer(head.settled_fence);
         self.integer(head.last_seq);
-        self.optional(head.held.as_ref().map(|held| held.owner.as_str()), Self::word);
+        self.optional(head.held.as_ref().map(|held| node_name::written(&held.owner)), |row, name| row.word(&name));
         self.time(head.held.as_ref().map(|held| held.until));
         self.word(&encode_totals(&head.totals));
     }
@@ -104,7 +105,7 @@ impl Rows {
         self.integer(run.attempt);
         self.integer(run.takeovers);
         self.time(Some(run.due));
-        self.optional(run.owner.as_ref().map(|owner| owner.as_str()), Self::word);
+        self.optional(run.owner.as_ref().map(node_name::written), |row, name| row.word(&name));
         self.integer(run.fence);
         self.integer(u8::from(run.cancel_requested));
         self.time(run.started);

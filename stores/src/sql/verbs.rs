@@ -323,16 +323,16 @@ async fn record_in(tx: &mut impl Transaction, batch: &mut Batch, record: &Record
     }
     batch.write(tx).await?;
     let hold = hold(tx, &record.owner, now, record.lease).await?;
-    let asked = tx.all(query(&tx.sql().asked).text(record.owner.to_string())).await?;
+    let asked = tx.all(query(&tx.sql().asked).node(&record.owner)).await?;
     let asked = asked.iter().filter_map(|row| Some(RunId { uid: text(row, 0).parse().ok()?, seq: number(row, 1) }));
     Ok(Recorded { now, outcomes, cancel: asked.collect(), hold, deleted, next_due })
 }
 
 pub(crate) async fn release(tx: &mut impl Transaction, at: DateTime<Utc>, owner: &NodeId) -> Result<(), StoreError> {
     let now = tx.now(at);
-    let unclaimed = tx.run(query(&tx.sql().unclaim).text(owner.to_string()).time(Some(now))).await?;
+    let unclaimed = tx.run(query(&tx.sql().unclaim).node(owner).time(Some(now))).await?;
     let released = take_from_node(tx, owner, Wait::Released, Lock::Wait, usize::MAX, now).await?;
-    let gone = tx.run(query(&tx.sql().delete_node).text(owner.to_string())).await?;
+    let gone = tx.run(query(&tx.sql().delete_node).node(owner)).await?;
     if unclaimed > 0 || released.runs > 0 || gone > 0 {
         tx.tell(Hint::Resync);
     }

@@ -1,7 +1,10 @@
 //! One connection: its transaction, and the rows that come from it.
 
 use chrono::{DateTime, Utc};
-use scheduler_core::store::{Hint, StoreError};
+use scheduler_core::{
+    NodeId,
+    store::{Hint, StoreError},
+};
 use serde_json::Value;
 use sqlx::{
     AssertSqlSafe, Connection, Row, Sqlite, SqliteConnection,
@@ -13,7 +16,7 @@ use super::{Database, options::Synchronous};
 use crate::{
     codec::{Columns, Unreadable},
     head::whole_micros,
-    sql::{Argument, Statement, Statements, Transaction},
+    sql::{Argument, Statement, Statements, Transaction, node_name},
 };
 
 /// A transaction that has the write lock from its start, so that it never fails halfway because of another process.
@@ -125,6 +128,10 @@ async fn switch_to_wal(connection: &mut SqliteConnection) -> Result<(), sqlx::Er
 }
 
 impl Columns for SqliteRow {
+    fn node(name: String) -> NodeId {
+        node_name::read(name)
+    }
+
     fn integer(&self, at: usize) -> Result<Option<i64>, Unreadable> {
         self.try_get(at).map_err(|_| Unreadable)
     }

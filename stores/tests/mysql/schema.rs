@@ -83,3 +83,26 @@ fn polling_can_be_turned_off() {
         assert_eq!(store.limits().wakes, Wakes::Never);
     });
 }
+
+/// The sample is what version 0.1 left on MariaDB, and has to be opened by each later one.
+#[test]
+fn what_an_earlier_version_left_is_opened_and_goes_on() {
+    block_on(async {
+        let database = Database::new(Clock::Server);
+        database.run(include_str!("schema-1.sql")).await;
+        let bench = Bench::new(database.clone().setup().await);
+        let listed = bench.store().jobs(&JobQuery { after: None, limit: 9 }).await.unwrap();
+        let ids: Vec<&str> = listed.iter().map(|job| job.id().as_str()).collect();
+        assert_eq!(ids, ["claimed", "ended", "runs", "waits"]);
+        let adopted = bench.a().adopt().await;
+        let mut ids: Vec<&str> = adopted.jobs.iter().map(|it| it.job.id.as_str()).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, ["claimed", "runs", "waits"], "{adopted:?}");
+
+        bench.due_job(" ").await;
+        bench.b().claim_one(" ").await;
+        bench.due_job("  ").await;
+        let second = database.open().await;
+        assert_eq!(second.jobs(&JobQuery { after: None, limit: 9 }).await.unwrap().len(), 6);
+    });
+}

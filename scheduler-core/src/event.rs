@@ -219,6 +219,13 @@ pub enum EventKind {
         /// For how long.
         duration: Duration,
     },
+    /// The server of a store that has been added is set up so that it may lose jobs.
+    StoreWarning {
+        /// The store.
+        store: StoreName,
+        /// What may be lost, and what to change.
+        warning: String,
+    },
     /// A listener panicked; it goes on being called.
     ListenerFailed {
         /// What it panicked with.
@@ -282,6 +289,7 @@ impl EventKind {
             Self::StoreFailed { .. } => EventMask::STORE_FAILED,
             Self::StoreRecovered(_) => EventMask::STORE_RECOVERED,
             Self::ClockStepped { .. } => EventMask::CLOCK_STEPPED,
+            Self::StoreWarning { .. } => EventMask::STORE_WARNING,
             Self::ListenerFailed { .. } => EventMask::LISTENER_FAILED,
         }
     }
@@ -374,6 +382,7 @@ masks! {
     37 RUN_OVERRAN, "A run goes on after its timeout.";
     38 LOOP_HELD_UP, "A listener or an inline task held the scheduler's loop up.";
     33 SCHEDULER_FAILED, "The scheduler's loop has panicked and ended.";
+    34 STORE_WARNING, "The server of a store may lose jobs.";
 }
 
 impl EventMask {

@@ -39,6 +39,13 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     /// What the store can do and how it behaves. Constant over its life.
     fn limits(&self) -> StoreLimits;
 
+    /// What was amiss with the server when the store connected, and what to change: a cache that evicts jobs, for one. The
+    /// scheduler that takes the store tells each in its log and as a
+    /// [`StoreWarning`](crate::EventKind::StoreWarning). Defaults to nothing.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Adds jobs, each by itself. A job whose id belongs to another live job is a conflict, also with an earlier one of
     /// the same call; one whose uid is there already was added by this call before. An id that is empty, longer than 191
     /// bytes or has a NUL is rejected, and with it the call.
@@ -152,6 +159,10 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
 impl<S: JobStore + ?Sized> JobStore for Arc<S> {
     fn limits(&self) -> StoreLimits {
         (**self).limits()
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        (**self).warnings()
     }
 
     async fn insert(&self, at: DateTime<Utc>, jobs: &[JobRow]) -> Result<Stamped<Vec<Inserted>>, StoreError> {

@@ -232,8 +232,13 @@ impl Driver {
     pub(crate) fn command(&mut self, message: Message) {
         self.last_call += 1;
         let call = CallId(self.last_call);
+        let mut warnings = Vec::new();
         let part = match (message.attachment, &message.command) {
-            (Attachment::Store(store), Command::AddStore(name, _)) => Part::Store(name.clone(), store),
+            (Attachment::Store(store), Command::AddStore(name, _)) => {
+                warnings
+                    .extend(store.warnings().into_iter().map(|warning| Command::StoreWarned(name.clone(), warning)));
+                Part::Store(name.clone(), store)
+            }
             (Attachment::Executor(executor), Command::AddExecutor(name, _)) => Part::Executor(name.clone(), executor),
             (Attachment::Closures(closures), Command::AddJobs(store, _)) => {
                 self.add_closures(call, store.clone(), closures);
@@ -243,6 +248,7 @@ impl Driver {
         };
         self.calls.insert(call, Call { reply: message.reply, part });
         self.engine.handle(self.runtime.now(), Input::Command(call, message.command));
+        warnings.into_iter().for_each(|warning| self.tell_engine(warning));
     }
 
     /// Performs what is to be done, and what comes of it. Busy if there is more after many starts or answers.

@@ -141,6 +141,10 @@ impl Engine {
                 self.notify(now, EventKind::LoopHeldUp { by, duration });
                 self.reply(call, Ok(Reply::Done));
             }
+            Command::StoreWarned(store, warning) => {
+                self.notify(now, EventKind::StoreWarning { store, warning });
+                self.reply(call, Ok(Reply::Done));
+            }
             Command::ListenerFailed(error) => {
                 self.notify(now, EventKind::ListenerFailed { error });
                 self.reply(call, Ok(Reply::Done));

@@ -80,6 +80,8 @@ pub enum Command {
     Jobs(StoreName, crate::store::JobQuery),
     /// Lists a page of a job's runs.
     Runs(StoreName, crate::store::RunQuery),
+    /// Tells the listeners what is amiss with a store that is added.
+    StoreWarned(StoreName, String),
     /// Tells the listeners that one of them panicked.
     ListenerFailed(String),
     /// Something held the loop up, for this long.

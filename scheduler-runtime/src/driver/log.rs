@@ -64,6 +64,7 @@ pub(super) fn log(event: &Event) {
         EventKind::ClockStepped { clock: WhoseClock::Store(store), by } => {
             log!(warn, seq, %store, seconds = by.as_seconds_f64(), "the clock of a store was set; what was computed while it was ahead stays");
         }
+        EventKind::StoreWarning { store, warning } => log!(warn, seq, %store, warning, "store may lose jobs"),
         EventKind::ListenerFailed { error } => log!(error, seq, error, "listener panicked"),
         EventKind::RunError { run, error, duration } => {
             let RunRef { job, run, task, attempt, .. } = run;

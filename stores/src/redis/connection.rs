@@ -2,11 +2,11 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use redis::{AsyncConnectionConfig, Client, Value, aio::MultiplexedConnection};
+use redis::{AsyncConnectionConfig, Client, InfoDict, Value, aio::MultiplexedConnection};
 use scheduler_core::store::StoreError;
 use tokio::{sync::Mutex, time::timeout};
 
-use super::{failure::Failures, options::RedisOptions, script::Invocation};
+use super::{failure::Failures, options::RedisOptions, script::Invocation, setup::Setup};
 use crate::private_tokio::PrivateTokio;
 
 /// How long connecting may take.
@@ -78,6 +78,19 @@ impl Link {
                 Err(self.failures.of(error))
             }
         }
+    }
+
+    /// What the server says of itself, if it does so.
+    pub(super) async fn setup(self: &Arc<Self>) -> Setup {
+        let link = Arc::clone(self);
+        let asking = async move {
+            let (mut connection, _) = link.connection().await.ok()?;
+            let info = redis::cmd("INFO").query_async::<InfoDict>(&mut connection).await.ok();
+            let save =
+                redis::cmd("CONFIG").arg("GET").arg("save").query_async::<(String, String)>(&mut connection).await;
+            Some(Setup::new(info, save.ok().map(|(_, save)| save)))
+        };
+        self.threads.run(async { timeout(CONNECT, asking).await }).await.ok().flatten().unwrap_or_default()
     }
 
     async fn connection(&self) -> Result<(MultiplexedConnection, u64), StoreError> {

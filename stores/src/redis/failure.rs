@@ -60,6 +60,11 @@ pub(super) struct Misread(pub(super) &'static str);
 fn judge(error: &RedisError) -> (StoreErrorKind, &'static str) {
     use StoreErrorKind::{Incompatible, ReadOnly, Unavailable};
     match error.code() {
+        // Some messages of the server begin with no code of their own.
+        Some("ERR") if error.detail().is_some_and(|text| text.contains("max number of clients")) => {
+            (Unavailable, "it has no connection left; raise `maxclients`, or close what nobody uses")
+        }
+        Some("NOSCRIPT") => (Unavailable, "it forgets its scripts at once; the call will be repeated"),
         Some("READONLY") => (ReadOnly, "it is a replica and read-only; connect to its master"),
         Some("OOM") => (Unavailable, "its memory is full; raise `maxmemory` or free some"),
         Some("MISCONF") => (Unavailable, "it cannot write to its disk and therefore takes nothing; free some space"),
@@ -84,6 +89,9 @@ fn judge(error: &RedisError) -> (StoreErrorKind, &'static str) {
         ),
         _ => match error.kind() {
             ErrorKind::AuthenticationFailed => (Unavailable, "it does not let this user in; check name and password"),
+            ErrorKind::InvalidClientConfig if error.to_string().contains("TLS") => {
+                (Incompatible, "the URL asks for an encrypted connection; build with the feature `tls`")
+            }
             ErrorKind::InvalidClientConfig => (Incompatible, "the client's options are not valid"),
             ErrorKind::Io => (Unavailable, "it cannot be reached"),
             _ => (Unavailable, "the call failed"),
@@ -144,7 +152,8 @@ mod tests {
                 "key prefix",
             ),
             ("SCHEMA 7 1", Incompatible, "newer schema"),
-            ("ERR max number of clients reached", Unavailable, "the call failed"),
+            ("ERR max number of clients reached", Unavailable, "maxclients"),
+            ("ERR unknown command", Unavailable, "the call failed"),
         ] {
             let value = parse_redis_value(format!("-{answer}\r\n").as_bytes()).unwrap();
             let error = failures.of(value.extract_error().unwrap_err());

@@ -8,6 +8,7 @@ mod listing;
 mod options;
 mod reply;
 mod script;
+mod setup;
 mod verbs;
 mod watch;
 
@@ -60,7 +61,9 @@ use self::{connection::Link, watch::Watch};
 ///
 /// What is lost is lost as whole calls: an end that is forgotten makes a run be taken over and run again, an insert that is
 /// forgotten never runs. A replica that takes over has the same gap, since replication does not wait. `maxmemory-policy`
-/// has to be `noeviction`, the default: the others delete jobs. If the memory is full, calls are `Unavailable` and nothing
+/// has to be `noeviction`, the default: the others delete jobs. A server that evicts, or keeps nothing on a disk, is told of
+/// when the scheduler takes the store, in the log and as a [`StoreWarning`](scheduler_core::EventKind::StoreWarning); one that
+/// lets nobody ask (`INFO`) is not. If the memory is full, calls are `Unavailable` and nothing
 /// is half-written.
 ///
 /// # Keys
@@ -107,6 +110,7 @@ use self::{connection::Link, watch::Watch};
 pub struct RedisStore {
     link: Arc<Link>,
     watch: Arc<Watch>,
+    warnings: Arc<[String]>,
 }
 
 impl RedisStore {
@@ -137,8 +141,9 @@ impl RedisStore {
     async fn new(options: RedisOptions, client: redis::Client) -> Result<Self, StoreError> {
         let link = Arc::new(Link::new(options, client)?);
         verbs::prepare(&link).await?;
+        let warnings = link.warnings().await.into();
         let watch = Arc::new(Watch::new(Arc::clone(&link)));
-        Ok(Self { link, watch })
+        Ok(Self { link, watch, warnings })
     }
 }
 
@@ -161,6 +166,10 @@ impl JobStore for RedisStore {
             wakes: Wakes::Push,
             durability: Durability::Durable,
         }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.warnings.to_vec()
     }
 
     async fn insert(&self, at: DateTime<Utc>, jobs: &[JobRow]) -> Result<Stamped<Vec<Inserted>>, StoreError> {

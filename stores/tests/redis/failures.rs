@@ -144,3 +144,48 @@ fn a_user_without_rights_says_so() {
         assert!(message.contains("name and password") && !message.contains("secret"), "{message}");
     });
 }
+
+/// A server of its own, on a socket in a folder that goes with it.
+struct Server(std::process::Child, tempfile::TempDir);
+
+impl Server {
+    fn start(settings: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = std::process::Command::new("redis-server");
+        command.args(["--port", "0", "--unixsocket", "s", "--dir"]).arg(folder.path()).args(settings);
+        let server = Self(command.stdout(std::process::Stdio::null()).spawn().unwrap(), folder);
+        while std::os::unix::net::UnixStream::connect(server.1.path().join("s")).is_err() {
+            std::thread::yield_now();
+        }
+        server
+    }
+
+    async fn warnings(&self) -> Vec<String> {
+        let url = format!("redis+unix://{}", self.1.path().join("s").display());
+        RedisStore::connect(&url).await.unwrap().warnings()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_server_that_evicts_or_keeps_nothing_is_told_of() {
+    block_on(async {
+        let evicts = ["--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru"];
+        let cache = Server::start(&[&evicts[..], &["--save", "", "--appendonly", "no"]].concat());
+        let warnings = cache.warnings().await;
+        assert_eq!(warnings.len(), 2, "{warnings:?}");
+        assert!(warnings[0].contains("noeviction") && warnings[1].contains("appendonly yes"), "{warnings:?}");
+
+        // As services forbid it. What can be known without is told.
+        let managed = Server::start(&[&evicts[..], &["--rename-command", "CONFIG", ""]].concat());
+        assert_eq!(managed.warnings().await.len(), 1);
+        let sound = Server::start(&["--appendonly", "yes", "--save", ""]);
+        assert_eq!(sound.warnings().await, [""; 0]);
+    });
+}

@@ -75,6 +75,15 @@ fn judge_code(code: i32) -> (StoreErrorKind, &'static str) {
             (StoreErrorKind::TooLarge, "a document would be larger than the 16 MiB that the server takes")
         }
         121 => (StoreErrorKind::Rejected, "a document breaks a rule of the collection"),
+        11_600 | 91 | 189 | 10_058 | 10_107 | 11_602 | 13_435 | 13_436 => {
+            (StoreErrorKind::Unavailable, "it stops, or another server becomes the primary; the call will be repeated")
+        }
+        14_031 => (StoreErrorKind::Unavailable, "its disk is full; free some space"),
+        50 | 262 => (StoreErrorKind::Unavailable, "it took too long; the call will be repeated"),
+        64 => {
+            (StoreErrorKind::Unavailable, "a majority of the servers has not confirmed it in time; it will be repeated")
+        }
+        59 | 115 | 303 => (StoreErrorKind::Incompatible, "it does not know a command of this store; use 5.0 or newer"),
         _ => (StoreErrorKind::Unavailable, "the call failed"),
     }
 }

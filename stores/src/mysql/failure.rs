@@ -3,7 +3,7 @@
 use scheduler_core::store::StoreErrorKind;
 use sqlx::mysql::MySqlDatabaseError;
 
-use crate::sql::Failures;
+use crate::sql::{Failures, judge_tls};
 
 /// Failures at a server, which `place` names.
 pub(super) fn failures(place: String) -> Failures {
@@ -35,7 +35,8 @@ fn judge(error: &sqlx::Error) -> (StoreErrorKind, &'static str) {
             return (Incompatible, "it wants an encrypted connection to log in; build with the feature `tls`");
         }
         sqlx::Error::Configuration(_) => return (Incompatible, "the options are not valid"),
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) => return (Unavailable, "the connection failed"),
+        sqlx::Error::Tls(_) => return judge_tls(error),
+        sqlx::Error::Io(_) => return (Unavailable, "the connection failed"),
         _ => number(error).unwrap_or_default(),
     };
     match number {
@@ -44,7 +45,18 @@ fn judge(error: &sqlx::Error) -> (StoreErrorKind, &'static str) {
         1317 | 1969 | 3024 => (Unavailable, "a statement took too long; the call will be repeated"),
         1040 | 1203 | 1226 => (Unavailable, "it has no connection left; allow it more, or the stores fewer"),
         1021 | 1114 => (Unavailable, "its disk is full; free some space"),
-        1045 | 1698 | 1862 => (Unavailable, "it refuses the user; check the name and the password"),
+        1045 | 1130 | 1698 | 1820 | 1862 => (Unavailable, "it refuses the user; check the name and the password"),
+        1129 => (Unavailable, "it has locked this host out after many failures; run `mariadb-admin flush-hosts` there"),
+        1461 => (Unavailable, "it keeps too many prepared statements; raise `max_prepared_stmt_count`"),
+        1053 => (Unavailable, "it shuts down; the call will be repeated"),
+        1034 | 1035 | 1194 | 1195 | 1712 => (Unavailable, "its tables are damaged; see its log"),
+        3159 => {
+            (Incompatible, "it wants an encrypted connection; build with the feature `tls`, and ask for one in the URL")
+        }
+        1243 | 1295 => (
+            Incompatible,
+            "its statements and sessions are mixed up; let the proxy in between keep each connection to one session",
+        ),
         1049 => (Unavailable, "the database is not there; create it"),
         1290 | 1792 | 1836 => (ReadOnly, "it takes no writes; connect to the primary server"),
         1044 | 1142 | 1143 | 1227 | 1370 => {
@@ -52,8 +64,12 @@ fn judge(error: &sqlx::Error) -> (StoreErrorKind, &'static str) {
         }
         1153 | 1301 => (TooLarge, "an item is larger than `max_allowed_packet` lets through; raise it on the server"),
         1665 => (Incompatible, "its `binlog_format` is STATEMENT, which cannot keep up with many writers; take ROW"),
-        1046 | 1054 | 1064 | 1146 | 1176 | 1305 => {
-            (Incompatible, "its tables are not those of this store, or it is too old; see the versions in the docs")
+        1046 => (Incompatible, "the url names no database; add one, as in `mysql://user:password@host:3306/database`"),
+        1054 | 1136 | 1146 | 1176 | 1364 => {
+            (Incompatible, "its tables are not those of this store; use another table prefix")
+        }
+        1064 | 1193 | 1231 | 1235 | 1305 => {
+            (Incompatible, "it does not know a statement of this store; take MariaDB 10.6 or MySQL 8.0, or newer")
         }
         1048 | 1062 | 1264 | 1265 | 1366 | 1406 | 3140 | 3141 | 3819 | 4025 | 4038 => {
             (Rejected, "an item breaks a rule of the tables")
@@ -64,4 +80,44 @@ fn judge(error: &sqlx::Error) -> (StoreErrorKind, &'static str) {
 
 fn number(error: &sqlx::Error) -> Option<u16> {
     Some(error.as_database_error()?.try_downcast_ref::<MySqlDatabaseError>()?.number())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::str::FromStr;
+
+    use scheduler_core::store::StoreErrorKind::{self, Incompatible, ReadOnly, Rejected, Unavailable};
+    use sqlx::{ConnectOptions, Executor, mysql::MySqlConnectOptions};
+
+    use super::judge;
+    use crate::sql::server::url;
+
+    /// Raised by the server itself, under each number.
+    #[test]
+    fn advice_goes_by_the_exact_number() {
+        let cases: [(u16, StoreErrorKind, &str); 12] = [
+            (1046, Incompatible, "names no database"),
+            (1146, Incompatible, "another table prefix"),
+            (1064, Incompatible, "MariaDB 10.6"),
+            (1193, Incompatible, "MariaDB 10.6"),
+            (1461, Unavailable, "max_prepared_stmt_count"),
+            (3159, Incompatible, "feature `tls`"),
+            (1243, Incompatible, "proxy"),
+            (1142, ReadOnly, "lacks a privilege"),
+            (1129, Unavailable, "flush-hosts"),
+            (1114, Unavailable, "disk is full"),
+            (4025, Rejected, "breaks a rule"),
+            (1105, Unavailable, "the call failed"),
+        ];
+        async_io::block_on(async {
+            let mut connection = MySqlConnectOptions::from_str(&url("mysql")).unwrap().connect().await.unwrap();
+            for (number, kind, advice) in cases {
+                let signal =
+                    format!("SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = {number}, MESSAGE_TEXT = 'as it may be'");
+                let error = connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(signal))).await.unwrap_err();
+                let judged = judge(&error);
+                assert!(judged.0 == kind && judged.1.contains(advice), "{number}: {judged:?}");
+            }
+        });
+    }
 }

@@ -83,7 +83,9 @@ use crate::{
 /// COMMIT;
 /// ```
 ///
-/// Names of nodes have at most 255 characters. A row that cannot be read is never deleted: it is listed as it is, and set
+/// Names of nodes have at most 255 characters; one that ends in a blank is written with a mark (U+001F) behind it, since texts
+/// that differ in blanks at their ends are equal to the server. When the tables are those of version 0.1, a check is taken
+/// away for which an id of blanks is empty; that needs the privilege `ALTER`, without which it stays. A row that cannot be read is never deleted: it is listed as it is, and set
 /// to `state` `quarantined` with a `reason` when it would be due.
 #[derive(Clone)]
 #[doc(alias = "SQLAlchemyJobStore")]

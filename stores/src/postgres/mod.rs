@@ -32,7 +32,9 @@ use crate::sql::{self, Failures, Pool, Statements, job_store, within};
 ///
 /// The tables are created if they are not there. Clones share their connections, which are opened when they are needed
 /// and work in every runtime, and without one. Tested with PostgreSQL 15; it uses nothing that is newer than 12.
-/// A connection keeps its settings, prepared statements and channel, so that a pooler in between has to pool by session.
+/// A connection keeps its settings, prepared statements and channel, so that a pooler in between has to pool by session:
+/// PgBouncer with `pool_mode = session` and `ignore_startup_parameters = extra_float_digits`. What a store relies on, such as
+/// the isolation level, it sets on each connection, whatever the defaults of the database and the user are.
 ///
 /// # Nodes
 ///

@@ -5,6 +5,18 @@ use scheduler_core::store::{StoreError, StoreErrorKind};
 /// What an error of the driver means, and what can be done about it.
 pub(crate) type Judge = fn(&sqlx::Error) -> (StoreErrorKind, &'static str);
 
+/// Of an encrypted connection: that none can be had in this build is not a failure that passes.
+#[cfg(feature = "sql-servers")]
+pub(crate) fn judge_tls(error: &sqlx::Error) -> (StoreErrorKind, &'static str) {
+    if error.to_string().contains("built without TLS") {
+        return (
+            StoreErrorKind::Incompatible,
+            "the URL asks for an encrypted connection; build with the feature `tls`",
+        );
+    }
+    (StoreErrorKind::Unavailable, "no encrypted connection came about; check the server's certificate and its name")
+}
+
 /// Turns the driver's errors into a store's, with the name of the place.
 #[derive(Debug, Clone)]
 pub(crate) struct Failures {

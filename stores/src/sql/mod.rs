@@ -43,6 +43,7 @@ pub(crate) use self::{
 };
 #[cfg(feature = "sql-servers")]
 pub(crate) use self::{
+    failure::judge_tls,
     pool::{ANSWER_TIMEOUT, Lent, Pool, within},
     statements::Kind,
     store::job_store,

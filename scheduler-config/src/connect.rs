@@ -222,8 +222,9 @@ async fn rethinkdb(config: &StoreConfig) -> Result<Arc<dyn JobStore>, StoreError
 
 /// Stores leave passwords out of their messages; what their drivers say of a URL that is not well-formed may not.
 fn without_secrets(url: &str, error: StoreError) -> StoreError {
-    let url = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let secrets: Vec<&str> = secrets(url).into_iter().map(|at| &url[at]).filter(|secret| !secret.is_empty()).collect();
+    let (scheme, url) = url.split_once("://").unwrap_or(("", url));
+    let secrets = secrets(scheme, url).into_iter().map(|at| &url[at]).filter(|secret| !secret.is_empty());
+    let secrets: Vec<&str> = secrets.collect();
     let is_told = |text: &str| secrets.iter().any(|secret| text.contains(secret));
     if !is_told(&format!("{error:?} {error}")) {
         return error;

@@ -154,7 +154,7 @@ pub(crate) fn shown(text: &str) -> String {
         let (before, url) = rest.split_at(at + 3);
         let (url, after) = url.split_at(url.find([' ', '\n', '"', '\'', '`']).unwrap_or(url.len()));
         shown.push_str(before);
-        hide(url, &mut shown);
+        hide(before, url, &mut shown);
         rest = after;
     }
     shown + rest
@@ -164,14 +164,14 @@ pub(crate) fn shown(text: &str) -> String {
 fn shown_url(text: &str) -> String {
     let (before, url) = text.split_at(text.find("://").map_or(0, |at| at + 3));
     let mut shown = before.to_owned();
-    hide(url, &mut shown);
+    hide(before, url, &mut shown);
     shown
 }
 
-/// Writes what follows `://` in a URL, without its secrets.
-fn hide(url: &str, shown: &mut String) {
+/// Writes what follows `://` in a URL, without its secrets; `before` ends in the scheme.
+fn hide(before: &str, url: &str, shown: &mut String) {
     let mut from = 0;
-    for secret in secrets(url) {
+    for secret in secrets(before, url) {
         shown.push_str(&url[from..secret.start]);
         shown.push_str("***");
         from = secret.end;
@@ -179,28 +179,47 @@ fn hide(url: &str, shown: &mut String) {
     shown.push_str(&url[from..]);
 }
 
-/// Where the secrets are in what follows `://` in a URL: the password, and parameters that sound like one.
-pub(crate) fn secrets(url: &str) -> Vec<std::ops::Range<usize>> {
+/// Where the secrets are in what follows `://` in a URL: the password, and parameters that sound like one. A login of one word
+/// is a name, but with Redis, where hosting services hand out a token to be written there.
+pub(crate) fn secrets(before: &str, url: &str) -> Vec<std::ops::Range<usize>> {
     let mut secrets = Vec::new();
     let query = url.find('?').unwrap_or(url.len());
     // A password with a question mark that should have been written as `%3F` is one all the same.
     let login = url[..query].rfind('@').or_else(|| url.rfind('@'));
-    if let Some((at, colon)) = login.and_then(|at| Some((at, url[..at].find(':')?))) {
-        secrets.push(colon + 1..at);
+    if let Some(at) = login {
+        match url[..at].find(':') {
+            Some(colon) => secrets.push(colon + 1..at),
+            None if is_of_redis(before) => secrets.push(0..at),
+            None => {}
+        }
     }
     let mut from = query.max(login.unwrap_or(0));
     while from < url.len() {
         from += 1;
         let end = url[from..].find('&').map_or(url.len(), |length| from + length);
         if let Some((name, _)) = url[from..end].split_once('=') {
-            let is_secret = ["pass", "pwd", "secret", "token"].iter().any(|it| name.to_lowercase().contains(it));
-            if is_secret {
+            if sounds_secret(&name.to_lowercase()) {
                 secrets.push(from + name.len() + 1..end);
             }
         }
         from = end;
     }
     secrets
+}
+
+/// Whether a text ends in a scheme of Redis.
+fn is_of_redis(before: &str) -> bool {
+    let before = before.trim_end_matches("://").to_lowercase();
+    let scheme = before.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '+').next().unwrap_or_default();
+    scheme.starts_with("redis") || scheme.starts_with("valkey")
+}
+
+/// Whether the value of a parameter with this name, in small letters, is not for everybody.
+fn sounds_secret(name: &str) -> bool {
+    // The properties of MongoDB's ways to log in can have the token of a session.
+    const PARTS: [&str; 9] =
+        ["pass", "pwd", "secret", "token", "apikey", "api_key", "access_key", "credential", "authmechanismproperties"];
+    PARTS.iter().any(|part| name.contains(part)) || ["auth", "key", "sig", "signature", "jwt"].contains(&name)
 }
 
 #[cfg(test)]
@@ -217,6 +236,15 @@ mod tests {
             ),
             ("redis://:secret@db", "redis://:***@db"),
             ("redis://:sec?ret@db/0", "redis://:***@db/0"),
+            ("redis://sometoken@db:6380/0", "redis://***@db:6380/0"),
+            ("url = rediss://sometoken@db and", "url = rediss://***@db and"),
+            ("valkeys://sometoken@db?auth=sometoken", "valkeys://***@db?auth=***"),
+            ("redis://db/0?Auth=sometoken&db=1", "redis://db/0?Auth=***&db=1"),
+            ("postgres://app@db/app?auth_token=x&sslkey=/etc/k", "postgres://app@db/app?auth_token=***&sslkey=/etc/k"),
+            (
+                "mongodb://db/?authSource=admin&authMechanismProperties=AWS_SESSION_TOKEN:abc",
+                "mongodb://db/?authSource=admin&authMechanismProperties=***",
+            ),
             ("mongodb://a:b@one,two/?authToken=x", "mongodb://a:***@one,two/?authToken=***"),
             ("redis+unix:///run/redis.sock?pass=secret", "redis+unix:///run/redis.sock?pass=***"),
             ("sqlite://a@b.db", "sqlite://a@b.db"),

@@ -111,7 +111,8 @@ impl PostgresOptions {
                 "postgres url: it does not begin with `postgres://`, as in `postgres://user:password@host/database`";
             return Err(StoreError::new(StoreErrorKind::Incompatible, message));
         }
-        let options = PgConnectOptions::from_str(url).map_err(|error| failures("postgres url".to_owned()).of(error))?;
+        let options =
+            PgConnectOptions::from_str(&known(url)).map_err(|error| failures("postgres url".to_owned()).of(error))?;
         self.connect_with(options).await
     }
 
@@ -136,5 +137,49 @@ impl PostgresOptions {
     /// As [`connect`](Self::connect).
     pub async fn from_pool(self, pool: &PgPool) -> Result<PostgresStore, StoreError> {
         self.connect_with(pool.connect_options().as_ref().clone()).await
+    }
+}
+
+/// The URL without the parameters that the driver does not know: it would write their values, which may be tokens, to the log.
+fn known(url: &str) -> String {
+    const KNOWN: [&str; 18] = [
+        "sslmode",
+        "ssl-mode",
+        "sslrootcert",
+        "ssl-root-cert",
+        "ssl-ca",
+        "sslcert",
+        "ssl-cert",
+        "sslkey",
+        "ssl-key",
+        "statement-cache-capacity",
+        "host",
+        "hostaddr",
+        "port",
+        "dbname",
+        "user",
+        "password",
+        "application_name",
+        "options",
+    ];
+    let Some((head, query)) = url.split_once('?') else { return url.to_owned() };
+    let is_known = |pair: &&str| {
+        let name = pair.split('=').next().unwrap_or_default();
+        KNOWN.contains(&name) || name.starts_with("options[") || name.starts_with("options%5B")
+    };
+    let query: Vec<&str> = query.split('&').filter(is_known).collect();
+    format!("{head}?{}", query.join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::known;
+
+    #[test]
+    fn the_driver_sees_no_parameter_that_it_would_log() {
+        let url = "postgres://ann:secret@db/app?sslmode=require&auth=token&options[search_path]=jobs&token=token";
+        assert_eq!(known(url), "postgres://ann:secret@db/app?sslmode=require&options[search_path]=jobs");
+        assert_eq!(known("postgres://db/app?auth=token"), "postgres://db/app?");
+        assert_eq!(known("postgres://db/app"), "postgres://db/app");
     }
 }

@@ -318,7 +318,7 @@ async fn a_row_that_cannot_be_read_is_put_aside_listed_and_kept_until_somebody_r
     assert!(error.to_string().ends_with("; repair its row or remove it"), "{error}");
     let mut text = Vec::new();
     scheduler.print_jobs(&mut text).await.unwrap();
-    assert!(String::from_utf8(text).unwrap().contains("    broken (unreadable: "));
+    assert!(String::from_utf8(text).unwrap().contains("    broken: unreadable: "));
     assert_eq!(scheduler.export_jobs().await.unwrap().len(), 1);
     let again = scheduler.add_job(tick("broken").on_conflict(Conflict::Replace)).await.unwrap_err();
     assert_eq!(again.kind(), ErrorKind::Quarantined);

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use apscheduler::prelude::*;
+use apscheduler::{executors, prelude::*};
 
 /// How long a test waits for another thread before it fails.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -35,6 +35,29 @@ fn jobs_in_async_code(runtime: Arc<dyn Runtime>) -> Result<usize, String> {
     scheduler.shutdown(ShutdownMode::Wait).unwrap();
     answer
 }
+
+/// What becomes of an async task that calls a blocking function of its own scheduler.
+fn jobs_in_an_async_task(runtime: Arc<dyn Runtime>) -> String {
+    let scheduler = Arc::new(Scheduler::builder_on(runtime).background().unwrap());
+    let (told, tells) = mpsc::channel();
+    scheduler.add_listener(EventMask::RUN_ERROR, move |event| {
+        let EventKind::RunError { error, .. } = &event.kind else { unreachable!("by the mask") };
+        told.send(error.clone()).unwrap();
+    });
+    let own = Arc::clone(&scheduler);
+    let count = move || {
+        let own = Arc::clone(&own);
+        async move { own.jobs().unwrap().len() }
+    };
+    scheduler.add_task(executors::task("count", count)).unwrap();
+    scheduler.start().unwrap();
+    scheduler.add_job(JobSpec::now("count").id("counting")).unwrap();
+    let error = tells.recv_timeout(DEADLINE).unwrap();
+    scheduler.shutdown(ShutdownMode::Wait).unwrap();
+    error
+}
+
+const IN_AN_ASYNC_TASK: &str = "an async task of job `counting` called a blocking function of its own scheduler";
 
 /// Building a scheduler and pumping it in async code, where nothing may wait.
 fn pump_in_async_code(runtime: Arc<dyn Runtime>) {
@@ -62,6 +85,12 @@ mod tokio {
     }
 
     #[test]
+    fn a_blocking_call_in_an_async_task_of_its_own_scheduler_fails_and_says_what_to_do() {
+        let error = jobs_in_an_async_task(Arc::new(TokioRuntime::new().unwrap()));
+        assert!(error.contains(IN_AN_ASYNC_TASK), "{error}");
+    }
+
+    #[test]
     fn a_pump_in_async_code_does_as_elsewhere() {
         pump_in_async_code(Arc::new(TokioRuntime::new().unwrap()));
     }
@@ -74,6 +103,12 @@ mod thread {
     fn a_blocking_call_in_async_code_panics_and_says_what_to_do() {
         let message = jobs_in_async_code(Arc::new(ThreadRuntime::new().unwrap())).unwrap_err();
         assert!(message.contains("called from async code: await the future there"), "{message}");
+    }
+
+    #[test]
+    fn a_blocking_call_in_an_async_task_of_its_own_scheduler_fails_and_says_what_to_do() {
+        let error = jobs_in_an_async_task(Arc::new(ThreadRuntime::new().unwrap()));
+        assert!(error.contains(IN_AN_ASYNC_TASK), "{error}");
     }
 
     #[test]
@@ -91,6 +126,12 @@ mod smol {
     }
 
     #[test]
+    fn a_blocking_call_in_an_async_task_of_its_own_scheduler_fails_and_says_what_to_do() {
+        let error = jobs_in_an_async_task(Arc::new(SmolRuntime));
+        assert!(error.contains(IN_AN_ASYNC_TASK), "{error}");
+    }
+
+    #[test]
     fn a_pump_in_async_code_does_as_elsewhere() {
         pump_in_async_code(Arc::new(SmolRuntime));
     }
@@ -102,6 +143,12 @@ mod async_std {
     #[test]
     fn a_blocking_call_in_async_code_holds_up_its_thread_until_the_loop_has_answered() {
         assert_eq!(jobs_in_async_code(Arc::new(AsyncStdRuntime)), Ok(0));
+    }
+
+    #[test]
+    fn a_blocking_call_in_an_async_task_of_its_own_scheduler_fails_and_says_what_to_do() {
+        let error = jobs_in_an_async_task(Arc::new(AsyncStdRuntime));
+        assert!(error.contains(IN_AN_ASYNC_TASK), "{error}");
     }
 
     #[test]

@@ -111,6 +111,8 @@ pub enum ErrorKind {
     /// The scheduler has not been started.
     #[doc(alias = "SchedulerNotRunningError")]
     NotRunning,
+    /// A task was to wait for the end of its own run, which would never come.
+    OwnRun,
     /// Code panicked: that of a custom trigger, or the scheduler's own, which is a bug of it. Nothing has been written. If it was
     /// the loop that panicked, it has ended, and with it the scheduler.
     Panicked,

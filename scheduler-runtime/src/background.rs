@@ -14,14 +14,14 @@ use std::{
 use chrono::{DateTime, TimeZone};
 use scheduler_core::{
     Conflict, Error, ErrorKind, Event, EventMask, Executor, ExecutorName, Explanation, JobChange, JobId, JobSpec,
-    JobStore, RawJob, Run, RunId, StoreName, Task, TaskName, Trigger,
+    JobStore, NodeId, RawJob, Run, RunId, StoreName, Task, TaskName, Trigger,
     engine::{ExportedJob, SchedulerState, ShutdownMode},
     trigger::CustomTrigger,
 };
 
 pub(crate) use self::calls::blocking_calls;
 pub use self::job::BlockingJob;
-use crate::{Builder, EventStream, Health, Job, ListenerId, Scheduler, runtime::Runtime};
+use crate::{Builder, EventStream, Health, Job, ListenerId, Scheduler, own_run, runtime::Runtime};
 
 /// A scheduler whose loop has a thread of its own, for code that is not async. Its calls block, from any thread.
 ///
@@ -51,8 +51,8 @@ use crate::{Builder, EventStream, Health, Job, ListenerId, Scheduler, runtime::R
 ///
 /// # Panics
 ///
-/// Its calls panic where the runtime's `block_on` does, which is inside async code, and in listeners and inline tasks,
-/// which run on the scheduler's own thread and would wait for themselves: those await the [`handle`](Self::handle)
+/// Its calls panic where the runtime's `block_on` does, which is inside async code, in its own async tasks on any runtime, and
+/// in listeners and inline tasks, which run on the scheduler's own thread and would wait for themselves: those await the [`handle`](Self::handle)
 /// elsewhere, or [`begin_shutdown`](Self::begin_shutdown).
 #[doc(alias = "BackgroundScheduler")]
 pub struct Background {
@@ -94,6 +94,7 @@ pub struct Blocking {
 struct Host {
     runtime: Arc<dyn Runtime>,
     thread: ThreadId,
+    node: NodeId,
 }
 
 impl Background {
@@ -108,7 +109,7 @@ impl Background {
                 let message = format!("the operating system starts no thread for the scheduler: {error}");
                 Error::new(ErrorKind::Config, message).with_source(error)
             })?;
-        let host = Arc::new(Host { runtime, thread: thread.thread().id() });
+        let host = Arc::new(Host { runtime, thread: thread.thread().id(), node: scheduler.node().clone() });
         Ok(Self { scheduler, host, thread: Mutex::new(Some(thread)) })
     }
 
@@ -141,6 +142,7 @@ impl Background {
     ///
     /// Those of [`Scheduler::shutdown`].
     pub fn shutdown(&self, mode: ShutdownMode) -> Result<(), Error> {
+        self.scheduler.refuse_own_shutdown(mode)?;
         self.block(self.scheduler.shutdown(mode))?;
         self.wait();
         Ok(())
@@ -215,6 +217,13 @@ impl Host {
             "a listener or inline task runs on the scheduler's own thread and cannot wait for it: use its handle \
              elsewhere, or begin_shutdown"
         );
+        // A runtime that polls on one thread would never get to the calls of a store that this one waits for.
+        if let Some(job) = own_run::polled_job(&self.node) {
+            panic!(
+                "an async task of job `{job}` called a blocking function of its own scheduler, which may wait for its thread: \
+                 await the scheduler's handle instead, or make it a blocking task"
+            );
+        }
         block_on(&*self.runtime, call)
     }
 }

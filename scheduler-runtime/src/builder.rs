@@ -342,6 +342,7 @@ impl Builder {
             self.executors.insert(0, (ExecutorName::default(), Arc::new(Spawn::new())));
         }
         let registry = Arc::new(self.registry);
+        let node = config.node.clone();
         metrics::describe();
         let pulse = Arc::new(Pulse::new(self.runtime.now()));
         let (sender, commands) = async_channel::bounded(COMMANDS);
@@ -365,7 +366,7 @@ impl Builder {
         for (name, store) in self.stores {
             tell(&mut driver, Command::AddStore(name, store.limits()), Attachment::Store(store));
         }
-        Ok((Scheduler::new(sender, self.runtime, registry, self.listeners, pulse), driver))
+        Ok((Scheduler::new(node, sender, self.runtime, registry, self.listeners, pulse), driver))
     }
 
     fn check(&mut self) -> Result<(), Error> {

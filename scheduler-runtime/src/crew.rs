@@ -25,7 +25,7 @@ use tracing::{Instrument, Span};
 use self::runtime::{Arrival, LocalExecutor, LocalRuntime};
 pub use self::task::LocalTaskFn;
 pub(crate) use self::task::{LocalCall, call, stand_in};
-use crate::{Builder, Scheduler, runtime::Runtime};
+use crate::{Builder, Scheduler, own_run::OwnRun, runtime::Runtime};
 
 /// The name of the executor that runs tasks on the scheduler's own thread.
 const EXECUTOR: &str = "local";
@@ -178,13 +178,17 @@ async fn attempt(call: Option<LocalCall>, dispatch: Dispatch) -> Outcome {
     let token = dispatch.context.cancellation.clone();
     match call {
         Some(_) if token.is_cancelled() => Outcome::Cancelled,
-        Some(call) => until_stopped(call(dispatch.context, dispatch.args), token).await,
+        Some(call) => {
+            let context = dispatch.context.clone();
+            let body = OwnRun::of(&context).future_within(|| call(dispatch.context, dispatch.args));
+            until_stopped(body, token).await
+        }
         None => Spawn::new().start(dispatch).await,
     }
 }
 
 /// Polls a task to its end, or drops it when it is told to stop.
-async fn until_stopped(body: LocalBoxFuture<'static, Outcome>, token: CancellationToken) -> Outcome {
+async fn until_stopped(body: impl Future<Output = Outcome> + Unpin, token: CancellationToken) -> Outcome {
     // The body first, and once more at the end, since it may have been told just after it was polled: one that ends by
     // itself when it is told to stop keeps its outcome.
     match select(body, pin!(token.cancelled())).await {

@@ -42,6 +42,7 @@ use self::{
 use crate::{
     health::Pulse,
     listen::{Listeners, is_told_of, log_panic},
+    own_run::OwnRun,
     registry::Registry,
     runtime::{Runtime, SystemClock},
 };
@@ -363,9 +364,11 @@ impl Driver {
             let missing = format!("task `{}` or executor `{}` has been removed here", start.task, start.executor);
             return report.send(Outcome::Error(missing));
         };
+        let context = context_of(&start, self.engine.node().clone(), token);
+        let own = OwnRun::of(&context);
         let dispatch = Dispatch {
-            task: span::within(&span, task),
-            context: context_of(&start, self.engine.node().clone(), token),
+            task: own.within(span::within(&span, task)),
+            context,
             args: start.args,
             blocking: Arc::clone(&self.blocking),
         };
@@ -374,7 +377,7 @@ impl Driver {
         match started {
             // A runtime that panics drops the attempt, whose report says so.
             Ok(attempt) => drop(self.spawn(Box::pin(async move {
-                let outcome = panics::contain(attempt.instrument(span)).await;
+                let outcome = panics::contain(own.on_runtime(attempt).instrument(span)).await;
                 report.send(outcome.unwrap_or_else(Outcome::Panicked));
             }))),
             Err(panic) => report.send(Outcome::Panicked(panic)),

@@ -307,7 +307,8 @@ impl Scheduler {
         }
     }
 
-    /// Writes a list of all jobs for people, store by store.
+    /// Writes a list of all jobs for people, store by store: a line each, with the id, the name, the trigger and the next fire
+    /// time.
     ///
     /// # Errors
     ///
@@ -330,10 +331,10 @@ impl Scheduler {
                 text.push_str("    No scheduled jobs\n");
             }
             for job in jobs {
-                let _ = writeln!(text, "    {job}");
+                let _ = writeln!(text, "    {}: {job}", job.id);
             }
             for raw in unreadable {
-                let _ = writeln!(text, "    {} (unreadable: {})", raw.id, raw.reason);
+                let _ = writeln!(text, "    {}: unreadable: {}", raw.id, raw.reason);
             }
         }
         out.write_all(text.as_bytes()).map_err(|error| {

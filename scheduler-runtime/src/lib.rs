@@ -21,6 +21,7 @@ mod job;
 mod jobs;
 mod listen;
 mod local;
+mod own_run;
 mod pumped;
 mod registry;
 pub mod runtime;

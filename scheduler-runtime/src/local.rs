@@ -142,6 +142,7 @@ impl Local {
     ///
     /// Those of [`Scheduler::shutdown`].
     pub fn shutdown(&self, mode: ShutdownMode) -> Result<(), Error> {
+        self.scheduler.refuse_own_shutdown(mode)?;
         self.block(self.scheduler.shutdown(mode))
     }
 

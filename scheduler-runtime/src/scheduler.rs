@@ -6,7 +6,7 @@ use async_channel::{Sender, TrySendError};
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
 use scheduler_core::{
-    Error, ErrorKind, Event, EventMask, Executor, ExecutorName, JobStore, StoreName, Task, TaskName,
+    Error, ErrorKind, Event, EventMask, Executor, ExecutorName, JobStore, NodeId, StoreName, Task, TaskName,
     engine::{Command, Mode, Reply, SchedulerState, ShutdownMode},
     trigger::CustomTrigger,
 };
@@ -16,6 +16,7 @@ use crate::{
     driver::{Attachment, Message, gone},
     health::Pulse,
     listen::{Listeners, STREAM_EVENTS, listen},
+    own_run,
     registry::Registry,
     runtime::Runtime,
 };
@@ -66,6 +67,7 @@ pub struct Scheduler {
 
 #[derive(Debug)]
 struct Shared {
+    node: NodeId,
     commands: Sender<Message>,
     runtime: Arc<dyn Runtime>,
     registry: Arc<Registry>,
@@ -85,13 +87,14 @@ impl Scheduler {
     }
 
     pub(crate) fn new(
+        node: NodeId,
         commands: Sender<Message>,
         runtime: Arc<dyn Runtime>,
         registry: Arc<Registry>,
         listeners: Arc<Listeners>,
         pulse: Arc<Pulse>,
     ) -> Self {
-        Self { shared: Arc::new(Shared { commands, runtime, registry, listeners, pulse }), scope: None }
+        Self { shared: Arc::new(Shared { node, commands, runtime, registry, listeners, pulse }), scope: None }
     }
 
     /// A handle that adds, finds, lists and removes jobs in one store only, also if their description names another one.
@@ -143,16 +146,17 @@ impl Scheduler {
     /// Ends the scheduler, as the mode says: after its running runs, or cancelling them. What has not started is given back.
     /// Jobs stay in their stores. Does nothing if it has shut down. Goes on if the call is dropped.
     ///
-    /// A task that awaits this with [`ShutdownMode::Wait`] waits for its own end, for ever; see
-    /// [`begin_shutdown`](Self::begin_shutdown).
+    /// A task of this scheduler that calls it with [`ShutdownMode::Wait`] would wait for its own end: that is an error, and
+    /// nothing happens. It calls [`begin_shutdown`](Self::begin_shutdown), or spawns this without waiting for that.
     ///
     /// A store that does not answer is waited for one lease at most; what was held there is free when the lease ends.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Busy`] if the loop does not take the command. If the loop has ended otherwise, so that nothing was waited for
+    /// [`ErrorKind::OwnRun`] if a task would wait for itself. [`ErrorKind::Busy`] if the loop does not take the command. If the loop has ended otherwise, so that nothing was waited for
     /// and nothing given back: [`ErrorKind::Panicked`] if by a panic, [`ErrorKind::ShutDown`] if with its runtime.
     pub async fn shutdown(&self, mode: ShutdownMode) -> Result<(), Error> {
+        self.refuse_own_shutdown(mode)?;
         self.unless_ended(self.done(Command::Shutdown(mode)).await)
     }
 
@@ -162,7 +166,7 @@ impl Scheduler {
     ///
     /// # Errors
     ///
-    /// Those of [`shutdown`](Self::shutdown).
+    /// Those of [`shutdown`](Self::shutdown), but for [`ErrorKind::OwnRun`].
     pub fn begin_shutdown(&self, mode: ShutdownMode) -> Result<(), Error> {
         self.unless_ended(self.post(Command::Shutdown(mode)))
     }
@@ -272,10 +276,13 @@ impl Scheduler {
     ///
     /// # Errors
     ///
+    /// [`ErrorKind::OwnRun`] if a run of one of its jobs calls this, which would wait for its own end;
     /// [`ErrorKind::UnknownStore`]; [`ErrorKind::ShutDown`].
     #[doc(alias = "remove_jobstore")]
     pub async fn remove_store(&self, name: impl Into<StoreName>) -> Result<(), Error> {
-        self.done(Command::RemoveStore(name.into())).await
+        let name = name.into();
+        self.refuse_own_removal(&name)?;
+        self.done(Command::RemoveStore(name)).await
     }
 
     /// Adds an executor.
@@ -334,6 +341,23 @@ impl Scheduler {
     /// As [`events`](Self::events), holding this many, at least one: 0 counts as 1. Memory is taken as the stream fills.
     pub fn events_with_capacity(&self, mask: EventMask, capacity: usize) -> EventStream {
         self.shared.listeners.subscribe(mask, capacity)
+    }
+
+    pub(crate) fn node(&self) -> &NodeId {
+        &self.shared.node
+    }
+
+    /// Refuses to let a task of this scheduler wait for its own end.
+    pub(crate) fn refuse_own_shutdown(&self, mode: ShutdownMode) -> Result<(), Error> {
+        match mode {
+            ShutdownMode::Wait => own_run::refuse_to_wait(&self.shared.node, None),
+            ShutdownMode::Now => Ok(()),
+        }
+    }
+
+    /// The same for a task of a job in this store.
+    pub(crate) fn refuse_own_removal(&self, store: &StoreName) -> Result<(), Error> {
+        own_run::refuse_to_wait(&self.shared.node, Some(store))
     }
 
     pub(crate) fn scope(&self) -> Option<&StoreName> {

@@ -263,6 +263,8 @@ macro_rules! blocking_calls {
             /// Those of [`Scheduler::remove_store`].
             #[doc(alias = "remove_jobstore")]
             pub fn remove_store(&self, name: impl Into<StoreName>) -> Result<(), Error> {
+                let name = name.into();
+                self.scheduler.refuse_own_removal(&name)?;
                 self.block(self.scheduler.remove_store(name))
             }
 

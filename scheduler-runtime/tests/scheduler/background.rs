@@ -89,7 +89,9 @@ fn each_operation_has_a_blocking_form() {
     let mut text = Vec::new();
     scheduler.print_jobs(&mut text).unwrap();
     assert!(
-        String::from_utf8(text).unwrap().starts_with("Store default:\n    first (trigger: every 2h, next fire time: ")
+        String::from_utf8(text)
+            .unwrap()
+            .starts_with("Store default:\n    one: first (trigger: every 2h, next fire time: ")
     );
 
     two.remove().unwrap();

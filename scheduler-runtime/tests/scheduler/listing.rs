@@ -57,9 +57,9 @@ fn the_printed_list_is_for_people() {
     assert_eq!(
         String::from_utf8(text).unwrap(),
         "Store default:\n    \
-             tick (trigger: every 10s, next fire time: 2026-11-21 10:00:10 UTC)\n    \
-             Late one (trigger: every 30s, next fire time: 2026-11-21 10:00:30 UTC)\n    \
-             tick (trigger: crontab 30 2 * * *, paused)\n\
+             early: tick (trigger: every 10s, next fire time: 2026-11-21 10:00:10 UTC)\n    \
+             late: Late one (trigger: every 30s, next fire time: 2026-11-21 10:00:30 UTC)\n    \
+             stopped: tick (trigger: crontab 30 2 * * *, paused)\n\
          Store other:\n    \
              No scheduled jobs\n"
     );

@@ -123,7 +123,7 @@ impl Engine {
                 std::sync::Arc::make_mut(&mut self.tasks).retain(|task| !tasks.contains(task));
                 // Jobs of a task that was there are told of once more, as left to others.
                 if !tasks.iter().all(is_closure) {
-                    self.contacts.iter_mut().for_each(|contact| contact.surveyed = None);
+                    self.contacts.iter_mut().for_each(|contact| contact.survey.forget_last());
                 }
                 self.reply(call, Ok(Reply::Done));
             }

@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{
     CallId, Wake, WakeReason,
     slots::{Place, Queues},
+    survey::Survey,
 };
 use crate::{
     Delivery, JobId, Now, Outcome, Retry, RunId, RunRef, StoreName, Uid,
@@ -78,8 +79,8 @@ pub(super) struct Contact {
     /// Whether there may soon be something of other nodes to take over, for which the contact must not be broken.
     pub(super) is_on_watch: bool,
     pub(super) watch: Watch,
-    /// When declined jobs were asked for last.
-    pub(super) surveyed: Option<Duration>,
+    /// When claims ask for the jobs that this node declines.
+    pub(super) survey: Survey,
     /// Jobs that this node has declined, and how often.
     pub(super) declined: BTreeMap<JobId, u32>,
     pub(super) drain: Drain,
@@ -287,7 +288,7 @@ impl Contact {
             adopt_at: None,
             is_on_watch: false,
             watch: Watch::default(),
-            surveyed: None,
+            survey: Survey::default(),
             declined: BTreeMap::new(),
             drain: Drain::No,
             removal: None,
@@ -301,7 +302,7 @@ impl Contact {
     }
 
     /// The latest that the store's time can be, if one of the node's clocks stood still, as it may in a suspended machine.
-    fn latest_time(&self, now: Now) -> DateTime<Utc> {
+    pub(super) fn latest_time(&self, now: Now) -> DateTime<Utc> {
         self.time(now).max(self.clock.and_then(|reading| reading.by_wall(now)).unwrap_or(now.utc))
     }
 
@@ -359,7 +360,7 @@ impl Contact {
     pub(super) fn is_due(&self, now: Now, lease: Duration) -> bool {
         let is_alarm =
             self.alarm.at.is_some_and(|at| at <= self.latest_time(now)) && self.alarm.not_before <= now.monotonic;
-        is_alarm || self.looks_at(lease).is_some_and(|at| at <= now.monotonic)
+        is_alarm || self.looks_at(now, lease).is_some_and(|at| at <= now.monotonic)
     }
 
     /// Notes since when changes have been tried anew.
@@ -373,9 +374,9 @@ impl Contact {
         self.beaten.since.map(|since| since.saturating_add(LONGEST_WAY))
     }
 
-    /// When to look at the store whatever is due: to take over, or to stay in touch for that.
-    fn looks_at(&self, lease: Duration) -> Option<Duration> {
-        self.adopt_at.into_iter().chain(self.touch_at(lease)).min()
+    /// When to look at the store whatever is due: to take over, to stay in touch for that, or for jobs that no node can run.
+    fn looks_at(&self, now: Now, lease: Duration) -> Option<Duration> {
+        self.adopt_at.into_iter().chain(self.touch_at(lease)).chain(self.survey_at(now)).min()
     }
 
     /// Whether the node has anything in the store that others must leave alone.
@@ -433,7 +434,7 @@ impl Contact {
                 let after = at.signed_duration_since(self.latest_time(now)).to_std().unwrap_or(Duration::ZERO);
                 after.max(until(self.alarm.not_before))
             });
-            let after = alarm.into_iter().chain(self.looks_at(lease).map(until)).min();
+            let after = alarm.into_iter().chain(self.looks_at(now, lease).map(until)).min();
             let way = self.gives_way_until().map_or(Duration::ZERO, until);
             wakes[0] = after.and_then(|after| wake(after.max(way), WakeReason::Due));
         }

@@ -26,8 +26,8 @@ use crate::{
     panics::catch,
     plan::{due_of, plan_counting},
     store::{
-        Adopt, Claim, Claimed, ClaimedJob, Entry, Fate, Hold, Move, Report, RunChange, RunReport, Settle,
-        SettleOutcome, Settled, Turn, TurnReply,
+        Adopt, Claim, Claimed, ClaimedJob, Entry, Fate, Hold, Move, RunChange, RunReport, Settle, SettleOutcome,
+        Settled, Turn, TurnReply,
     },
     trigger::TriggerErrorKind,
 };
@@ -55,9 +55,6 @@ pub(super) const USUAL_STEPS: u32 = 100;
 /// How long the next claim waits after one whose jobs were changed before they were settled. It does not grow: changes
 /// without an end, on whichever nodes, leave gaps, and the job is to be claimed in one of the next.
 const CHANGED_PAUSE: Duration = Duration::from_millis(5);
-
-/// How often declined jobs are asked for, at the most.
-const SURVEY_PERIOD: Duration = Duration::from_secs(60);
 
 impl Engine {
     pub(super) fn claim_if_due(&mut self, now: Now, index: usize) {
@@ -90,10 +87,7 @@ impl Engine {
         // One count for all stores and all times that one is added: a store may remember this node from an earlier time.
         self.last_claim = self.last_claim.saturating_add(1);
         let contact = &mut self.contacts[index];
-        let is_survey_due = contact.surveyed.is_none_or(|at| now.monotonic >= at.saturating_add(SURVEY_PERIOD));
-        if is_survey_due {
-            contact.surveyed = Some(now.monotonic);
-        }
+        let declined = contact.survey(now);
         contact.is_claiming = true;
         contact.over.clear();
         contact.alarm.heard = None;
@@ -108,7 +102,7 @@ impl Engine {
             tasks: Arc::clone(&self.tasks),
             max_v: BODY_VERSION,
             adopt: if contact.may_adopt(now, lease) { Adopt::LapsedBy(contact.time(now)) } else { Adopt::Nothing },
-            declined: if is_survey_due { Report::Declined } else { Report::Nothing },
+            declined,
         }
     }
 
@@ -139,6 +133,7 @@ impl Engine {
         };
         let contact = &mut self.contacts[index];
         contact.is_claiming = false;
+        contact.survey.explain(&claimed.jobs);
         contact.hear_time(now, sent, claimed.now);
         // A claim that holds something renews the lease.
         contact.sign_at = contact.sign_at.max(sent.saturating_add(third));

@@ -93,6 +93,9 @@ impl Engine {
             let period = period.max(SHORTEST_POLL);
             contact.watch.ask_at = now.monotonic.saturating_add(period);
         }
+        if let Some(hint) = &change.hint {
+            contact.hear_of_others(now, hint);
+        }
         match change.hint {
             Some(Hint::Due(due)) => contact.hear_due(Some(due)),
             Some(Hint::Cancel(of)) if of == node => contact.sign_at = now.monotonic,

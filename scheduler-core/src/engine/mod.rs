@@ -27,6 +27,7 @@ mod outage;
 mod recording;
 mod shutdown;
 mod slots;
+mod survey;
 #[cfg(test)]
 pub(crate) mod tests;
 mod timeout;

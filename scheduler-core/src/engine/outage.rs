@@ -75,6 +75,7 @@ impl Engine {
         if turn.claim.is_some() {
             contact.is_claiming = false;
             contact.hear_change();
+            contact.survey.forget_last();
         }
         let again = Turn { claim: None, ..turn.clone() };
         match error.kind() {

@@ -99,6 +99,26 @@ fn stores_and_executors_come_and_go() {
     assert_eq!(error.to_string(), "there is no executor `inline`; the scheduler has `default`");
 }
 
+/// As by a web process of the next release, which adds jobs and runs none.
+#[test]
+fn a_job_for_a_task_that_no_running_node_knows_is_told_of_when_it_is_due() {
+    let store = MemoryStore::new();
+    let world = World::new(|builder| builder.store("default", store.clone()));
+    world.advance(10);
+    let web =
+        Scheduler::builder(world.runtime.clone()).store("default", store).task("next", || async {}).build().unwrap();
+    world.wait(web.add_job(JobSpec::now("next").id("at once"))).unwrap();
+    world.wait(web.add_job(JobSpec::new("next", Interval::seconds(90)).id("later"))).unwrap();
+    world.advance(120);
+    assert_eq!(
+        world.told(),
+        [
+            "10:00:15 declined at once: this node has no task `next`",
+            "10:01:45 declined later: this node has no task `next`",
+        ]
+    );
+}
+
 #[test]
 fn a_task_that_is_removed_leaves_its_jobs_to_others_and_one_that_is_added_takes_them_up() {
     let world = World::new(|builder| builder);

@@ -11,4 +11,5 @@ mod panics;
 mod retry;
 pub(crate) mod script;
 mod shutdown;
+mod survey;
 mod timeout;

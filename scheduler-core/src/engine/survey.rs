@@ -1,0 +1,112 @@
+//! When a claim asks for the due jobs that this node leaves to others, so that somebody hears of a job that no node can run.
+//!
+//! Each claim could ask, which would cost a query each. It asks
+//!
+//! - if none has asked for a minute;
+//! - some seconds after a job was due that another node or program has added or changed, as the store has told: by then a node
+//!   that can run it has taken it;
+//! - some seconds after a change of which the store does not tell when it makes a job due, and then again after pauses that
+//!   double, for a day.
+//!
+//! The first rule makes no claim; the others do, and in a quiet store there are none of them.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::contact::Contact;
+use crate::{
+    Now,
+    store::{ClaimedJob, Durability, Hint, Report},
+};
+
+/// How often claims ask that go out anyway.
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// The shortest time between two that ask, however much others change; and how long other nodes have for taking a job.
+const SHORTEST: Duration = Duration::from_secs(5);
+
+/// The same for the store's clock.
+const TAKEN_WITHIN: TimeDelta = TimeDelta::seconds(5);
+
+/// The longest pause.
+const LONGEST: Duration = Duration::from_secs(86_400);
+
+/// The most times at which jobs of others are due that are kept; with more, the next ones are found by asking again.
+const MOST: usize = 32;
+
+/// When claims ask for declined jobs.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Survey {
+    /// When one asked last.
+    last: Option<Duration>,
+    /// When jobs are due that others have added or changed, by the store's clock.
+    dues: BTreeSet<DateTime<Utc>>,
+    /// When to ask again after a change, and the pause after that.
+    again: Option<(Duration, Duration)>,
+}
+
+impl Survey {
+    /// What was heard of does not count any more: the next claim asks.
+    pub(super) fn forget_last(&mut self) {
+        self.last = None;
+    }
+
+    /// Jobs were taken that are due then: whoever told of that time meant one of them, and there is nothing to ask.
+    pub(super) fn explain(&mut self, jobs: &[ClaimedJob]) {
+        for due in jobs.iter().filter_map(|claimed| claimed.job.due) {
+            self.dues.remove(&due);
+        }
+    }
+
+    fn not_before(&self) -> Duration {
+        self.last.map_or(Duration::ZERO, |last| last.saturating_add(SHORTEST))
+    }
+}
+
+impl Contact {
+    /// Hears that others have changed something.
+    pub(super) fn hear_of_others(&mut self, now: Now, hint: &Hint) {
+        match hint {
+            Hint::Due(due) if self.survey.dues.len() < MOST => {
+                self.survey.dues.insert(*due);
+            }
+            // What a store within this process does not tell, this node has done itself.
+            Hint::Resync if self.limits.durability == Durability::Volatile => {}
+            Hint::Due(_) | Hint::Resync => {
+                let soon = now.monotonic.saturating_add(SHORTEST);
+                let at = self.survey.again.map_or(soon, |(at, _)| at.min(soon));
+                self.survey.again = Some((at, SHORTEST.saturating_mul(2)));
+            }
+            Hint::Cancel(_) => {}
+        }
+    }
+
+    /// Until when the next claim that asks can wait, if one is to be sent for that; counted monotonically.
+    pub(super) fn survey_at(&self, now: Now) -> Option<Duration> {
+        let until = |due: &DateTime<Utc>| {
+            let taken_by = due.checked_add_signed(TAKEN_WITHIN).unwrap_or(*due);
+            let wait = taken_by.signed_duration_since(self.latest_time(now)).to_std().unwrap_or_default();
+            now.monotonic.saturating_add(wait)
+        };
+        let due = self.survey.dues.first().map(until);
+        let again = self.survey.again.map(|(at, _)| at);
+        due.into_iter().chain(again).min().map(|at| at.max(self.survey.not_before()))
+    }
+
+    /// Whether the claim that is being sent asks; notes it if so.
+    pub(super) fn survey(&mut self, now: Now) -> Report {
+        let is_time = self.survey.last.is_none_or(|last| now.monotonic >= last.saturating_add(PERIOD));
+        if !is_time && self.survey_at(now).is_none_or(|at| at > now.monotonic) {
+            return Report::Nothing;
+        }
+        let store_now = self.latest_time(now);
+        self.survey.last = Some(now.monotonic);
+        self.survey.dues.retain(|due| due.checked_add_signed(TAKEN_WITHIN).is_some_and(|by| by > store_now));
+        if let Some((_, pause)) = self.survey.again.filter(|(at, _)| *at <= now.monotonic) {
+            let next = (now.monotonic.saturating_add(pause), pause.saturating_mul(2));
+            self.survey.again = (pause <= LONGEST).then_some(next);
+        }
+        Report::Declined
+    }
+}

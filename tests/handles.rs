@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use apscheduler::{executors, prelude::*};
+use apscheduler::prelude::*;
 
 /// How long a test waits for another thread before it fails.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -49,7 +49,7 @@ fn jobs_in_an_async_task(runtime: Arc<dyn Runtime>) -> String {
         let own = Arc::clone(&own);
         async move { own.jobs().unwrap().len() }
     };
-    scheduler.add_task(executors::task("count", count)).unwrap();
+    scheduler.add_task(task("count", count)).unwrap();
     scheduler.start().unwrap();
     scheduler.add_job(JobSpec::now("count").id("counting")).unwrap();
     let error = tells.recv_timeout(DEADLINE).unwrap();

@@ -90,7 +90,7 @@ fn a_local_scheduler_that_is_behind_skips_nothing() {
     assert!(added.iter().all(Result::is_ok));
     scheduler.start().unwrap();
 
-    let clock = simulated.clone();
+    let clock = simulated;
     scheduler.block_on(async move { clock.sleep(Duration::from_secs(10)).await });
 
     verdicts.are_of_one_that_is_behind(&runtime);

@@ -108,7 +108,7 @@ fn a_loop_that_panics_tells_of_its_end_and_nothing_says_that_all_is_well() {
 fn a_program_that_is_its_scheduler_ends_with_the_panic_as_an_error() {
     let runtime = BrokenClock::new(ThreadRuntime::new().unwrap());
     let scheduler = Scheduler::builder(runtime.clone()).task("tick", || async {}).blocking().unwrap();
-    let broken = runtime.clone();
+    let broken = runtime;
     scheduler.add_listener(EventMask::SCHEDULER_STARTED, move |_| broken.break_once());
 
     let error = scheduler.start().unwrap_err();
@@ -136,7 +136,7 @@ fn a_background_scheduler_whose_loop_panics_says_so_when_it_is_shut_down() {
 fn a_local_scheduler_whose_loop_panics_ends_its_run_with_an_error() {
     let runtime = BrokenClock::new(ThreadRuntime::new().unwrap());
     let scheduler = Scheduler::builder(runtime.clone()).local().unwrap();
-    let broken = runtime.clone();
+    let broken = runtime;
     scheduler.add_listener(EventMask::SCHEDULER_STARTED, move |_| broken.break_once());
 
     assert_eq!(scheduler.run().unwrap_err().kind(), ErrorKind::Panicked);

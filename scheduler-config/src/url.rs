@@ -197,10 +197,10 @@ pub(crate) fn secrets(before: &str, url: &str) -> Vec<std::ops::Range<usize>> {
     while from < url.len() {
         from += 1;
         let end = url[from..].find('&').map_or(url.len(), |length| from + length);
-        if let Some((name, _)) = url[from..end].split_once('=') {
-            if sounds_secret(&name.to_lowercase()) {
-                secrets.push(from + name.len() + 1..end);
-            }
+        if let Some((name, _)) = url[from..end].split_once('=')
+            && sounds_secret(&name.to_lowercase())
+        {
+            secrets.push(from + name.len() + 1..end);
         }
         from = end;
     }

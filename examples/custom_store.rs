@@ -27,8 +27,8 @@ use chrono::{DateTime, Utc};
 use scheduler_core::{
     Listed,
     store::{
-        Cancelled, Change, Claim, Claimed, Durability, Inserted, JobQuery, Record, Recorded, Removed, RunQuery, Settle,
-        Settled, Stamped, StoreError, StoreErrorKind, StoreLimits, Update, Updated,
+        Cancelled, Change, Claim, Claimed, Durability, Inserted, JobQuery, Record, Recorded, Removed, RemovedAll,
+        RunQuery, Settle, Settled, Stamped, StoreError, StoreErrorKind, StoreLimits, Update, Updated,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -166,7 +166,7 @@ impl JobStore for JournalStore {
         self.memory.remove(at, ids).await
     }
 
-    async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<u64>, StoreError> {
+    async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<RemovedAll>, StoreError> {
         let _written = self.write(Call::RemoveAll(at)).await?;
         self.memory.remove_all(at).await
     }

@@ -9,7 +9,8 @@ use crate::{ExecutorName, JobId, Outdated, RunId, StoreName, TaskName, Uid};
 
 /// Something that happened, told after the store has confirmed it.
 ///
-/// Events of one run come in order: submitted first, its end last; a run that is repeated is submitted anew. `seq` counts from 1 without gaps, so that a listener
+/// Events of one run come in order: submitted first, its end last; a run that is repeated is submitted anew. Whatever ends a
+/// run is told by the node that ends it, which need not be the one that has told of the run before. `seq` counts from 1 without gaps, so that a listener
 /// can tell whether it missed one.
 #[derive(Debug, Clone, PartialEq)]
 #[doc(alias = "SchedulerEvent")]
@@ -169,7 +170,7 @@ pub enum EventKind {
         /// When the next attempt may start, by the store's clock.
         due: DateTime<Utc>,
     },
-    /// A run was cancelled, before or after it started.
+    /// A run was cancelled, before or after it started; also one that waited when its job was removed.
     RunCancelled(RunRef),
     /// A run's node died, and the run is not repeated.
     RunLost(RunRef),

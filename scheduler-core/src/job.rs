@@ -24,13 +24,13 @@ pub struct JobRow {
     pub body: JobBody,
     /// Whether the job is active, paused or over.
     pub state: JobState,
-    /// The next nominal fire time; every earlier one has its verdict. None if paused, exhausted or waiting for the end
-    /// of a run.
+    /// The next nominal fire time; every earlier one has its verdict. None if paused, waiting for the end of a run, or
+    /// [over with its last run](Self::is_ending).
     #[doc(alias = "next_run_time")]
     pub next_fire_time: Option<DateTime<Utc>>,
     /// When a claim shall look at the job next: the fire time with its jitter, a retry, a freed slot.
     pub due: Option<DateTime<Utc>>,
-    /// When the latest run of the job ended.
+    /// When the latest run of the job ended, or when the job had its last fire time.
     pub last_end: Option<DateTime<Utc>>,
     /// Whether the job waits for the end of a run.
     pub blocked: bool,
@@ -42,6 +42,19 @@ pub struct JobRow {
     pub last_seq: u64,
     /// How many fire times ended in each way.
     pub totals: Totals,
+}
+
+impl JobRow {
+    /// Whether the job has had its last fire time and goes when its last run has ended.
+    ///
+    /// Until then, through retries too, it is a job like any other: [`Active`](JobState::Active), listed, its id taken. It
+    /// can be paused, modified, removed and run now, and with another trigger or another next fire time it goes on.
+    pub fn is_ending(&self) -> bool {
+        // A row that somebody else has written waits, without a next fire time, for the first claim, which computes it.
+        let has_fired = self.last_seq > 0;
+        let is_exhausted = self.next_fire_time.is_none() && !self.body.trigger.waits_for_end();
+        self.state == JobState::Active && is_exhausted && has_fired
+    }
 }
 
 /// What a job is: the persisted, versioned JSON form.
@@ -107,11 +120,12 @@ impl JobBody {
 /// Whether a job is active, paused or over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum JobState {
-    /// It fires.
+    /// It fires, or has had its last fire time and goes when its last run has ended: see [`JobRow::is_ending`].
     Active,
     /// It keeps its place and does not fire until it is resumed.
     Paused,
-    /// It has no further fire time and goes when its last run has ended. Hidden from listings.
+    /// It is over and hidden. A move gives this state to a job that has no further fire time; while it has an open run, stores
+    /// keep such a job as active. Earlier versions kept it as ending, hidden and its id free.
     Ending,
     /// It was removed and goes when its last run has ended. Hidden from listings.
     Removed,

@@ -206,7 +206,7 @@ impl<'a> Plan<'a> {
             return Ok(Next::Untouched);
         }
         let Some(kept) = job.next_fire_time else {
-            return self.next_after(job.last_end);
+            return if job.is_ending() { Ok(Next::Exhausted) } else { self.next_after(job.last_end) };
         };
         let is_due = self.due_of(kept) <= self.now;
         let right = if is_due { right_for_early(job, kept, self.now, &mut self.searches.steps)? } else { None };

@@ -72,12 +72,12 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     /// up, a claim is voided, and the job is due now, so that the next claim ends the run. Asking once more does nothing.
     async fn cancel(&self, at: DateTime<Utc>, job: &JobId, run: RunId) -> Result<Stamped<Cancelled>, StoreError>;
 
-    /// Removes live jobs by id. Waiting runs end as cancelled; a running one stays and ends normally, and the job, hidden
+    /// Removes live jobs by id. Waiting runs end as cancelled, and are handed out so that it can be told; a running one stays and ends normally, and the job, hidden
     /// from then on, goes with the last of them. Runs that end go with their job.
     async fn remove(&self, at: DateTime<Utc>, ids: &[JobId]) -> Result<Stamped<Vec<Removed>>, StoreError>;
 
     /// Removes all live jobs as [`remove`](Self::remove) does and says how many there were.
-    async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<u64>, StoreError>;
+    async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<RemovedAll>, StoreError>;
 
     /// The live job with this id, decodable or not.
     async fn job(&self, id: &JobId) -> Result<Option<Listed>, StoreError>;
@@ -109,8 +109,13 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     /// A move is applied if the job's `revision`, `fence` and owner are those of the claim, and was applied if the job's
     /// last move had this fence; after another node's move it is [`SettleOutcome::Taken`] either way. It counts `fence` up, so that an update decided before it is a conflict. If a run of the job has
     /// ended or been put off since the claim, `due` becomes now if the move leaves the job blocked, and else the `due` of
-    /// its first waiting run at the latest. `next_fire_time` never moves back. A job that is ending or removed stays so,
-    /// since its id may belong to another one by now, and is deleted when it has no open run.
+    /// its first waiting run at the latest. `next_fire_time` never moves back.
+    ///
+    /// A move to [`JobState::Ending`](crate::JobState::Ending) leaves the job active, without a next fire time and with now
+    /// as its `last_end`: it is live while it has an open run. An active job without a next fire time that is neither due nor
+    /// blocked is over when it has no open run, which makes it ending. One that is ending or removed stays so, since its id
+    /// may belong to another job by now, and is deleted when it has no open run. Earlier versions have left jobs with open
+    /// runs as ending.
     ///
     /// A run that is not as the claim showed it (to be started or ended, but not waiting; inserted, but not with the next
     /// number) makes the move [`SettleOutcome::Changed`].
@@ -121,8 +126,9 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     ///
     /// An entry counts if the run is running under this owner and fence, or the same entry was taken before. Ending or
     /// putting off a run sets the job's `last_end` and, if the job is blocked and unclaimed, makes it due now. Putting off
-    /// makes the job due at the run's `due` at the latest, now if the run has been asked to stop; a retry in a removed job ends the run as error instead. Prunes the job's history.
-    /// A job left ending or removed with no open run is deleted.
+    /// makes the job due at the run's `due` at the latest, now if the run has been asked to stop; a retry in a removed job ends the run as error instead, which is
+    /// [`Ended`](RecordOutcome::Ended). Prunes the job's history.
+    /// A job that is over with the last of its open runs, as [`settle`](Self::settle) says, is deleted.
     async fn record(&self, record: &Record) -> Result<Recorded, StoreError>;
 
     /// Gives up everything a node holds: claims, runs that are still running (they wait as
@@ -181,7 +187,7 @@ impl<S: JobStore + ?Sized> JobStore for Arc<S> {
         (**self).remove(at, ids).await
     }
 
-    async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<u64>, StoreError> {
+    async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<RemovedAll>, StoreError> {
         (**self).remove_all(at).await
     }
 

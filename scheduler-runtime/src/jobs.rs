@@ -192,7 +192,8 @@ impl Scheduler {
     /// [`run_job_now`](Self::run_job_now); running ones end. Fire times that are due and
     /// have not been settled end as cancelled.
     ///
-    /// Does nothing if the job is paused.
+    /// Does nothing if the job is paused. A job that [is over with its last run](scheduler_core::JobRow::is_ending) is kept
+    /// while it is paused: its run does not go on to a further attempt before the job is resumed.
     ///
     /// # Errors
     ///
@@ -204,7 +205,8 @@ impl Scheduler {
 
     /// Moves the job to the trigger's next fire time after now and lets it run again.
     ///
-    /// Does nothing if the job is not paused. A trigger without a further fire time finishes the job.
+    /// Does nothing if the job is not paused. A one-shot whose time has passed fires, unless it has had its run before. A
+    /// trigger without a further fire time finishes the job, when its last open run has ended.
     ///
     /// # Errors
     ///
@@ -247,7 +249,7 @@ impl Scheduler {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::NotFound`] if no live job has this id; one that waits only for the end of its last run is not.
+    /// - [`ErrorKind::NotFound`] if no job has this id.
     /// - [`ErrorKind::Quarantined`] until the job is repaired; [`ErrorKind::NewerVersion`].
     /// - [`ErrorKind::Busy`] if others kept changing the job meanwhile.
     /// - The store's own. After [`ErrorKind::StoreUnavailable`] the run may be there all the same; [`runs`](Self::runs) tells.
@@ -268,7 +270,7 @@ impl Scheduler {
     /// ([`Wakes`](scheduler_core::store::Wakes)), with its next life sign otherwise, which is after a third of the lease at
     /// the latest. A run that ends in another way before it has heard has that verdict; one that fails is not retried.
     ///
-    /// The job need not be live: the run of a one-shot, or of a job that was removed while it ran, can be stopped as well.
+    /// The run of a job that was removed while it ran can be stopped as well.
     ///
     /// ```
     /// # async fn example(scheduler: scheduler_runtime::Scheduler) -> Result<(), Box<dyn std::error::Error>> {
@@ -286,7 +288,9 @@ impl Scheduler {
         self.done(Command::CancelRun(self.scope().cloned(), id.into(), run)).await
     }
 
-    /// Removes a job. Waiting runs are cancelled, running ones end.
+    /// Removes a job. Its id is free at once. Waiting runs, queued ones and those that are to be repeated, end as cancelled,
+    /// with an event [`RunCancelled`](scheduler_core::EventKind::RunCancelled) each on this scheduler; running ones go on to
+    /// their end, without a further attempt.
     ///
     /// # Errors
     ///
@@ -295,7 +299,7 @@ impl Scheduler {
         self.done(Command::RemoveJob(self.scope().cloned(), id.into())).await
     }
 
-    /// Removes all jobs and says how many there were.
+    /// Removes all jobs, each as [`remove_job`](Self::remove_job) does, and says how many there were.
     ///
     /// # Errors
     ///
@@ -345,7 +349,7 @@ impl Scheduler {
     /// All jobs in their exported form, which is JSON when serialised: to keep them elsewhere, or to move them to another
     /// store or scheduler with [`import_jobs`](Self::import_jobs). Their history stays behind.
     ///
-    /// Closures and quarantined jobs are left out; [`unreadable_jobs`](Self::unreadable_jobs) has what cannot be read.
+    /// Closures, quarantined jobs, and jobs that have had their last fire time are left out; [`unreadable_jobs`](Self::unreadable_jobs) has what cannot be read.
     ///
     /// ```
     /// # async fn example(scheduler: scheduler_runtime::Scheduler) -> Result<(), Box<dyn std::error::Error>> {
@@ -368,7 +372,8 @@ impl Scheduler {
     pub async fn export_jobs(&self) -> Result<Vec<ExportedJob>, Error> {
         let jobs = self.jobs().await?;
         let is_exportable = |job: &&Job| {
-            matches!(job.state, JobState::Active | JobState::Paused) && !job.body.task.as_str().starts_with("closure#")
+            let goes_on = matches!(job.state, JobState::Active | JobState::Paused) && !job.is_ending();
+            goes_on && !job.body.task.as_str().starts_with("closure#")
         };
         Ok(jobs.iter().filter(is_exportable).map(exported).collect())
     }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use scheduler_core::{
-    BODY_VERSION, JobId, JobRow, JobState, NodeId, Run, RunState, Totals, Verdict, Wait,
-    store::{Cancelled, Fate, Hint, StoreError, StoreErrorKind, Update},
+    BODY_VERSION, JobId, JobRow, JobState, NodeId, Run, RunState, TaskName, Totals, Uid, Verdict, Wait,
+    store::{Cancelled, CancelledRun, Fate, Hint, Removed, RemovedAll, StoreError, StoreErrorKind, Update},
 };
 
 /// What the verbs change of a job: its row without the definition.
@@ -59,6 +59,24 @@ pub(crate) enum UpdateStep {
     Repeated,
     /// Something else has touched the job; nothing is written.
     Conflict,
+}
+
+/// The open runs of a job that is removed.
+#[derive(Debug)]
+pub(crate) struct RunsOfRemoved {
+    /// How many are running.
+    pub(crate) running: usize,
+    /// Those that waited, as they ended.
+    pub(crate) cancelled: Vec<Run>,
+}
+
+impl RunsOfRemoved {
+    /// What became of the job.
+    pub(crate) fn outcome(self, uid: Option<Uid>, job: &JobId, task: &TaskName) -> Removed {
+        let cancelled =
+            self.cancelled.into_iter().map(|run| CancelledRun { job: job.clone(), task: task.clone(), run });
+        Removed::Removed { uid, running: self.running, cancelled: cancelled.collect() }
+    }
 }
 
 impl Head {
@@ -181,10 +199,11 @@ impl Head {
         (Cancelled::Asked, hint)
     }
 
-    /// Removes the job: its waiting runs end, its running ones stay and are counted.
-    pub(crate) fn remove(&mut self, runs: &mut impl Runs, now: DateTime<Utc>) -> usize {
+    /// Removes the job: its waiting runs end, its running ones stay.
+    pub(crate) fn remove(&mut self, runs: &mut impl Runs, now: DateTime<Utc>) -> RunsOfRemoved {
         let open: Vec<Run> = runs.open().cloned().collect();
         let (running, waiting): (Vec<Run>, Vec<Run>) = open.into_iter().partition(|run| run.state == RunState::Running);
+        let cancelled: Vec<u64> = waiting.iter().map(|run| run.id.seq).collect();
         for run in waiting {
             self.end_run(runs, run, Verdict::Cancelled, None, now);
         }
@@ -194,7 +213,8 @@ impl Head {
         self.next_fire_time = None;
         self.due = None;
         self.blocked = false;
-        running.len()
+        let cancelled = cancelled.into_iter().filter_map(|seq| runs.run(seq).cloned()).collect();
+        RunsOfRemoved { running: running.len(), cancelled }
     }
 
     /// Takes a running run from its node: it waits for another one, at once.
@@ -207,6 +227,23 @@ impl Head {
         runs.put(run);
         self.nudged = true;
         self.make_due(now);
+    }
+
+    /// The job has had its last fire time. While it has an open run it is listed, and its id is taken, so that it stays
+    /// active.
+    fn exhaust(&mut self, now: DateTime<Utc>) {
+        self.state = JobState::Active;
+        self.next_fire_time = None;
+        // A node of an earlier version asks the trigger for the fire time after this one: there is none.
+        self.last_end = self.last_end.max(Some(now));
+    }
+
+    /// Ends a job that has had its last fire time and waits for nothing, once it has no open run.
+    fn end_with_last_run(&mut self, runs: &impl Runs) {
+        let is_exhausted = self.state == JobState::Active && self.next_fire_time.is_none();
+        if is_exhausted && self.due.is_none() && !self.blocked && runs.open().next().is_none() {
+            self.state = JobState::Ending;
+        }
     }
 
     /// Whether the job is over and has no open run, so that it is to be deleted.
@@ -261,6 +298,18 @@ impl Head {
         self.last_end = Some(now);
         runs.put(run);
     }
+}
+
+/// What became of all jobs, of what became of each.
+pub(crate) fn all_removed(removed: impl IntoIterator<Item = Removed>) -> RemovedAll {
+    let mut all = RemovedAll::default();
+    for outcome in removed {
+        if let Removed::Removed { mut cancelled, .. } = outcome {
+            all.count += 1;
+            all.cancelled.append(&mut cancelled);
+        }
+    }
+    all
 }
 
 /// Why a row of a newer version is not read.

@@ -35,6 +35,7 @@ pub(super) enum Asked {
     Replace(replace::Replacing),
     Read(query::Reading),
     Change(change::Changing),
+    Recall(change::Recalling),
     Remove(query::Removing),
     RemoveAll(query::RemovingAll),
     Request(run::Requesting),
@@ -50,6 +51,7 @@ impl Asked {
             Self::Replace(replacing) => &replacing.store,
             Self::Read(reading) => &reading.store,
             Self::Change(changing) => &changing.store,
+            Self::Recall(recalling) => &recalling.changing.store,
             Self::Remove(removing) => &removing.store,
             Self::RemoveAll(removing) => &removing.store,
             Self::Request(requesting) => &requesting.store,
@@ -63,6 +65,7 @@ impl Asked {
         match self {
             Self::Replace(replacing) => replacing.tries > 0,
             Self::Change(changing) => changing.tries > 0,
+            Self::Recall(recalling) => recalling.changing.tries > 0,
             Self::Request(requesting) => requesting.tries > 0,
             Self::Insert(_)
             | Self::Read(_)
@@ -158,6 +161,7 @@ impl Engine {
             Asked::Replace(replacing) => self.on_replaced(now, replacing, result),
             Asked::Read(reading) => self.on_read(now, reading, result),
             Asked::Change(changing) => self.on_changed_job(now, changing, result),
+            Asked::Recall(recalling) => self.on_recalled(now, recalling, result),
             Asked::Remove(removing) => self.on_removed(now, removing, result),
             Asked::RemoveAll(removing) => self.on_removed_all(now, removing, result),
             Asked::Request(requesting) => self.on_requested(now, requesting, result),

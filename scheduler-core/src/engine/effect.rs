@@ -9,7 +9,9 @@ use serde_json::Value;
 use super::{CallId, Health, OpId};
 use crate::{
     Error, Event, ExecutorName, JobId, JobRow, Listed, NodeId, Run, RunId, StoreName, TaskName,
-    store::{Cancelled, Change, Inserted, JobQuery, Removed, RunQuery, Stamped, Turn, TurnReply, Update, Updated},
+    store::{
+        Cancelled, Change, Inserted, JobQuery, Removed, RemovedAll, RunQuery, Stamped, Turn, TurnReply, Update, Updated,
+    },
 };
 
 /// What the engine wants done.
@@ -94,7 +96,7 @@ pub enum StoreReply {
     /// To a remove.
     Remove(Stamped<Vec<Removed>>),
     /// To a removal of all.
-    RemoveAll(Stamped<u64>),
+    RemoveAll(Stamped<RemovedAll>),
     /// To a read.
     Job(Option<Box<Listed>>),
     /// To a listing of jobs.

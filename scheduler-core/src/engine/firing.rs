@@ -146,8 +146,10 @@ impl Engine {
         } else if claimed.jobs.is_empty() {
             contact.back_off(now);
             // What is due may be what a dead node left, which this node may take over once it has been here long enough.
+            // While a call that has failed is still to be repeated, it may not, however long it has been: the pause counts.
             if claim.adopt == Adopt::Nothing {
-                contact.adopt_at = contact.link.since.map(|since| since.saturating_add(lease));
+                let since = contact.link.since.map(|since| since.saturating_add(lease));
+                contact.adopt_at = since.filter(|at| *at > now.monotonic);
             }
         }
         for raw in claimed.quarantined {

@@ -101,16 +101,18 @@ impl Engine {
             if held.is_removed {
                 removed.insert(held.run.job.uid);
             }
-            let (is_removed, job) = (held.is_removed, held.run.job.uid);
-            let is_over = || is_removed || recorded.deleted.iter().any(|(uid, _)| *uid == job);
-            let kind = match (outcome, held.ended) {
-                (RecordOutcome::Done, Some((outcome, duration))) => match (&entry.report, failure_of(&outcome)) {
+            let (is_removed, is_written, is_ended) =
+                (held.is_removed, outcome.is_written(), outcome == RecordOutcome::Ended);
+            let kind = match held.ended {
+                Some((outcome, duration)) if is_written => match (&entry.report, failure_of(&outcome)) {
                     (RunReport::End { verdict: Verdict::Lost, .. }, _) => EventKind::RunLost(held.run),
                     (RunReport::End { .. }, _) => event_of(held.run, outcome, duration),
-                    // In a job that was removed meanwhile, nothing is repeated.
-                    (RunReport::Retry { .. }, Some((_, error))) if is_over() => {
+                    // In a job that was removed before, nothing is repeated.
+                    (RunReport::Retry { .. }, Some((_, error))) if is_ended => {
                         EventKind::RunError { run: held.run, error, duration }
                     }
+                    // This node has removed the job since, and has told of the end of what waited.
+                    (RunReport::Retry { .. }, Some(_)) if is_removed => continue,
                     (RunReport::Retry { due, .. }, Some((_, error))) => {
                         EventKind::RunRetried { run: held.run, error, duration, due: *due }
                     }

@@ -441,6 +441,21 @@ fn a_fixed_delay_ends_with_its_window() {
 }
 
 #[test]
+fn a_job_that_has_had_its_last_fire_time_does_not_fire_again() {
+    // A one-shot whose node died has no end to go by, and its trigger would name its time once more.
+    let mut once = with_run(with_trigger(Date::at(at(10.0)), 10.0, |_| {}), 1, 10.0, ORPHAN);
+    (once.job.next_fire_time, once.job.last_seq) = (None, 1);
+    assert!(once.job.is_ending());
+    check(once.clone(), 30.0, "#1 starts, attempt 2, ending");
+    (once.waiting, once.waiting_count) = (Vec::new(), 0);
+    check(once.clone(), 30.0, "ending");
+    // A row that somebody else has written has no fire time yet.
+    once.job.last_seq = 0;
+    assert!(!once.job.is_ending());
+    check(once, 9.0, "next +10s");
+}
+
+#[test]
 fn jitter_delays_a_run_and_neither_its_fire_time_nor_the_next() {
     let trigger = Interval::seconds(10).starting_at(at(0.0)).jitter(Duration::from_secs(5));
     let claimed = with_trigger(trigger.clone(), 10.0, grace(0));

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{JobBody, JobId, JobRow, JobState, Listed, NodeId, Run, Uid};
+use crate::{JobBody, JobId, JobRow, JobState, Listed, NodeId, Run, TaskName, Uid};
 
 /// What became of a job that was to be added.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,7 +59,7 @@ pub enum Cancelled {
 }
 
 /// What became of a job that was to be removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Removed {
     /// It is gone, but for runs that are still running.
     Removed {
@@ -67,6 +67,8 @@ pub enum Removed {
         uid: Option<Uid>,
         /// How many those are.
         running: usize,
+        /// The runs that waited, and have ended as cancelled.
+        cancelled: Vec<CancelledRun>,
     },
     /// No live job has this id.
     Gone,
@@ -74,12 +76,32 @@ pub enum Removed {
 
 impl Removed {
     /// How many runs of the job go on; none if there was no such job.
-    pub fn running(self) -> Option<usize> {
+    pub fn running(&self) -> Option<usize> {
         match self {
-            Self::Removed { running, .. } => Some(running),
+            Self::Removed { running, .. } => Some(*running),
             Self::Gone => None,
         }
     }
+}
+
+/// What became of all live jobs of a store.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RemovedAll {
+    /// How many there were.
+    pub count: u64,
+    /// Their runs that waited, and have ended as cancelled.
+    pub cancelled: Vec<CancelledRun>,
+}
+
+/// A run that waited and has ended as cancelled, since its job was removed: whoever was told of it is told of its end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CancelledRun {
+    /// The id of its job.
+    pub job: JobId,
+    /// The task of its job; empty if the job's row does not say.
+    pub task: TaskName,
+    /// The run, as it ended.
+    pub run: Run,
 }
 
 /// Which page of the live jobs is wanted, in the order of their ids by bytes.

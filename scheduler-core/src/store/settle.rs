@@ -175,10 +175,20 @@ pub struct Recorded {
 pub enum RecordOutcome {
     /// It is written, by this call or by its first sending.
     Done,
+    /// A retry is written as the run's end, an error, by this call or by its first sending: its job has been removed, and
+    /// nothing of it is repeated.
+    Ended,
     /// Another node has the run, or ended it.
     Stale,
     /// The run is not there.
     Gone,
+}
+
+impl RecordOutcome {
+    /// Whether the report was taken.
+    pub fn is_written(self) -> bool {
+        matches!(self, Self::Done | Self::Ended)
+    }
 }
 
 /// Whether a node's runs are still its own.

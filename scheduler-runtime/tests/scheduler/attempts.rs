@@ -122,6 +122,7 @@ fn a_retry_waits_while_its_job_is_paused_and_goes_with_it_when_it_is_removed() {
             "10:01:00 modified report",
             "10:01:00 submitted report@10:00:00 #2",
             "10:01:00 retried report@10:00:00 #2 at 10:01:20: not at 2",
+            "10:01:00 cancelled report@10:00:00 #2",
             "10:01:00 removed report",
         ]
     );

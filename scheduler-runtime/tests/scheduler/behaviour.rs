@@ -264,7 +264,7 @@ fn a_run_lets_its_removed_job_end() {
     end(&world, &hand);
 
     let told = world.told();
-    assert_eq!(told.first().unwrap(), "10:00:10 removed long");
+    assert_eq!(told[..2], ["10:00:10 cancelled long@10:00:10", "10:00:10 removed long"]);
     assert_eq!(told.last().unwrap(), "10:01:10 executed long@10:00:00");
     assert_eq!(hand.count(), 0);
 }

@@ -28,4 +28,5 @@ mod scheduled;
 mod spans;
 mod stage;
 mod triggers;
+mod until_over;
 mod world;

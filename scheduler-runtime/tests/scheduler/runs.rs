@@ -270,7 +270,7 @@ fn the_run_of_a_one_shot_or_of_a_removed_job_is_cancelled_too() {
     let removed = world.add(JobSpec::new("tick", Interval::seconds(10).first(First::Now)).id("removed"));
     world.advance(0);
     world.wait(removed.remove()).unwrap();
-    assert!(world.wait(once.refresh()).unwrap_err().is_not_found());
+    assert!(world.wait(removed.refresh()).unwrap_err().is_not_found());
 
     for job in [&once, &removed] {
         world.wait(job.cancel_run(RunId { uid: job.uid, seq: 1 })).unwrap();

@@ -19,8 +19,8 @@ use futures_channel::oneshot;
 use scheduler_core::{
     BoxFuture, Dispatch, Executor, JobId, JobRow, JobStore, Listed, NodeId, Now, Outcome, Run, RunContext, RunId,
     store::{
-        Cancelled, Change, Claim, Claimed, Inserted, JobQuery, Record, Recorded, Removed, RunQuery, Settle, Settled,
-        Stamped, StoreError, StoreErrorKind, StoreLimits, Turn, TurnReply, Update, Updated,
+        Cancelled, Change, Claim, Claimed, Inserted, JobQuery, Record, Recorded, Removed, RemovedAll, RunQuery, Settle,
+        Settled, Stamped, StoreError, StoreErrorKind, StoreLimits, Turn, TurnReply, Update, Updated,
     },
 };
 use scheduler_executors::Spawn;
@@ -286,7 +286,7 @@ impl JobStore for FaultyStore {
         self.answering().await?.remove(at, ids).await
     }
 
-    async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<u64>, StoreError> {
+    async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<RemovedAll>, StoreError> {
         self.answering().await?.remove_all(at).await
     }
 

@@ -17,8 +17,8 @@ use scheduler_core::{
     Event, EventKind, JobId, NodeId, RunId, RunRef, RunState, Uid, Verdict, Wait,
     engine::{Start, StoreCall, StoreReply},
     store::{
-        Cancelled, Claim, Fate, Hold, Inserted, Record, RecordOutcome, Recorded, Removed, RunReport, Settle,
-        SettleOutcome, Settled, Turn, TurnReply, Updated,
+        Cancelled, Claim, Fate, Hold, Inserted, Record, Recorded, Removed, RunReport, Settle, SettleOutcome, Settled,
+        Turn, TurnReply, Updated,
     },
 };
 
@@ -81,6 +81,11 @@ impl Oracle {
             (StoreCall::Insert(_, rows), StoreReply::Insert(outcomes)) => {
                 for (row, outcome) in rows.iter().zip(&outcomes.value) {
                     if *outcome == Inserted::Added {
+                        let is_taken = |job: &Job| job.id == row.id && job.uid() != row.uid && !job.is_over();
+                        if let Some(holder) = self.jobs.values().find(|job| is_taken(job)) {
+                            let open = holder.open_runs().count();
+                            return Err(format!("id {} is added beside a job of {open} open runs", row.id));
+                        }
                         self.jobs.entry(row.uid).or_insert_with(|| Job::new(row));
                     }
                 }
@@ -95,8 +100,8 @@ impl Oracle {
             }
             (StoreCall::Remove(..), StoreReply::Remove(outcomes)) => {
                 for outcome in &outcomes.value {
-                    if let Removed::Removed { uid: Some(uid), .. } = outcome {
-                        self.job(*uid)?.removed();
+                    if let Removed::Removed { uid: Some(uid), cancelled, .. } = outcome {
+                        self.job(*uid)?.removed(cancelled.iter().map(|it| it.run.id.seq))?;
                     }
                 }
             }
@@ -145,7 +150,7 @@ impl Oracle {
 
     fn recorded(&mut self, now: DateTime<Utc>, record: &Record, recorded: &Recorded) -> Result<(), Broken> {
         for (entry, outcome) in record.entries.iter().zip(&recorded.outcomes) {
-            if *outcome != RecordOutcome::Done {
+            if !outcome.is_written() {
                 continue;
             }
             let is_stopping = self.stopping.contains(&record.owner);

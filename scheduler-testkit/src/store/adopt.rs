@@ -1,7 +1,7 @@
 //! Promises of [`JobStore::claim`](scheduler_core::JobStore::claim) about nodes that have died.
 
 use scheduler_core::{
-    JobState, RunState, Verdict, Wait,
+    RunState, Verdict, Wait,
     store::{Adopt, Claim, Hold, RecordOutcome, RunChange, RunReport, SettleOutcome},
 };
 
@@ -28,19 +28,6 @@ pub async fn a_run_whose_node_died_is_taken_over(bench: &Bench) {
     let run = &bench.runs(started.uid()).await[0];
     assert_eq!((run.state, run.attempt, run.takeovers), (RunState::Running, 2, 1));
     assert_eq!((run.owner.clone(), run.fence), (Some(bench.b().id), job.job.fence));
-}
-
-/// A one-shot whose node died after its job was over still has its task and arguments.
-pub async fn an_orphan_of_a_job_that_is_over_knows_its_task(bench: &Bench) {
-    let job = bench.due_job("one-shot").await;
-    bench.a().start_and("one-shot", |to| to.state = JobState::Ending).await;
-    assert_eq!(bench.find("one-shot").await, None);
-    bench.advance(LEASE).await;
-
-    let claimed = bench.b().adopt().await;
-
-    assert_eq!((&claimed.jobs[0].job.body, &claimed.jobs[0].job.state), (&job.body, &JobState::Ending));
-    assert_eq!(claimed.jobs[0].waiting_count, 1);
 }
 
 /// A claim that does not adopt takes nothing from a node whose lease has passed.

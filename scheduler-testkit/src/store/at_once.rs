@@ -97,7 +97,7 @@ pub async fn an_end_and_a_takeover_exclude_each_other(bench: &Bench) {
         match outcome {
             RecordOutcome::Done => assert_eq!((orphans, run.verdict()), (0, Some(Verdict::Ok))),
             RecordOutcome::Stale => assert_eq!((orphans, run.is_open(), run.takeovers), (1, true, 1)),
-            RecordOutcome::Gone => panic!("the run is there: {run:?}"),
+            RecordOutcome::Ended | RecordOutcome::Gone => panic!("the run is there: {run:?}"),
         }
         bench.store().remove(bench.at(), &[id.as_str().into()]).await.unwrap();
         bench.b().release().await;
@@ -118,7 +118,7 @@ pub async fn a_removal_and_a_move_exclude_each_other(bench: &Bench) {
         let (outcome, removed) = both(|| block_on(bench.a().settle_one(&to)), remove);
 
         let running = matches!(outcome, SettleOutcome::Applied { .. }) as usize;
-        assert_eq!(removed, Removed::Removed { uid: Some(job.uid), running }, "{outcome:?}");
+        assert_eq!(removed, Removed::Removed { uid: Some(job.uid), running, cancelled: vec![] }, "{outcome:?}");
         assert_eq!(bench.find(&id).await, None);
         bench.a().release().await;
     }

@@ -172,8 +172,8 @@ pub async fn a_run_that_is_not_there_is_gone(bench: &Bench) {
     assert!(!bench.runs(started.uid()).await[0].cancel_requested);
 }
 
-/// The last run of a job that is over, or was removed, can be asked to stop.
-pub async fn a_run_of_a_job_that_is_over_is_asked_to_stop(bench: &Bench) {
+/// The last run of a job that has no further fire time, or was removed, can be asked to stop.
+pub async fn the_last_run_of_a_job_is_asked_to_stop(bench: &Bench) {
     bench.due_job("once").await;
     let once = bench.a().start_and("once", |to| to.state = JobState::Ending).await;
     bench.due_job("removed").await;

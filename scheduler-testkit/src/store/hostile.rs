@@ -196,7 +196,7 @@ pub async fn broken_rows_of_hostile_ids_are_removed(bench: &Bench) {
 
         let removed = bench.store().remove(bench.at(), std::slice::from_ref(&broken.id)).await.unwrap().value;
 
-        assert_eq!(removed, [Removed::Removed { uid: Some(broken.uid), running: 0 }], "{name:?}");
+        assert_eq!(removed, [Removed::Removed { uid: Some(broken.uid), running: 0, cancelled: vec![] }], "{name:?}");
         assert!(bench.store().job(&broken.id).await.unwrap().is_none());
         bench.stored(&format!("{name}{name}")).await;
     }

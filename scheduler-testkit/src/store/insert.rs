@@ -52,7 +52,7 @@ pub async fn an_insert_repeated_does_not_undo_what_came_after(bench: &Bench) {
     let job = bench.due_job("report").await;
     bench.a().start("report").await;
     bench.add(&job).await;
-    assert_eq!(bench.stored("report").await.next_fire_time, None);
+    assert_eq!(bench.stored("report").await.due, None);
 }
 
 /// A batch is judged job by job: one that conflicts, with the store or within the batch, does not stop the others.

@@ -29,7 +29,7 @@
 //!
 //! | what happens | what shows that nothing is lost or doubled |
 //! |---|---|
-//! | a node dies after its settle has removed a one-shot | [`an_orphan_of_a_job_that_is_over_knows_its_task`](adopt::an_orphan_of_a_job_that_is_over_knows_its_task), [`a_job_that_is_over_goes_with_its_last_run`](settle::a_job_that_is_over_goes_with_its_last_run) |
+//! | a node dies in the only run of a one-shot; others add the job anew meanwhile | [`ending`], as a whole |
 //! | two nodes count the free slots of a job at once | [`a_claim_keeps_other_nodes_out`](claim::a_claim_keeps_other_nodes_out), [`a_claim_counts_the_runs_of_all_nodes`](claim::a_claim_counts_the_runs_of_all_nodes), [`a_move_of_another_node_is_refused`](settle::a_move_of_another_node_is_refused), [`each_job_is_claimed_exactly_once`](claim::each_job_is_claimed_exactly_once) |
 //! | a run ends between another node's claim and its settle | [`a_slot_freed_during_a_claim_is_used_at_once`](settle::a_slot_freed_during_a_claim_is_used_at_once), [`a_retry_during_a_claim_is_not_forgotten`](settle::a_retry_during_a_claim_is_not_forgotten) |
 //! | a call was applied and its reply lost; an old one is delayed | [`an_insert_repeated_adds_nothing`](insert::an_insert_repeated_adds_nothing), [`an_update_repeated_is_applied_once`](update::an_update_repeated_is_applied_once), [`a_move_repeated_is_applied_once`](settle::a_move_repeated_is_applied_once), [`a_move_repeated_after_the_end_starts_nothing`](settle::a_move_repeated_after_the_end_starts_nothing), [`a_report_repeated_is_done_once`](record::a_report_repeated_is_done_once), [`a_turn_repeated_is_applied_once`](settle::a_turn_repeated_is_applied_once), [`a_claim_out_of_order_takes_nothing`](claim::a_claim_out_of_order_takes_nothing) |
@@ -57,6 +57,7 @@ pub mod cancel;
 pub mod changed;
 pub mod claim;
 pub mod durable;
+pub mod ending;
 pub mod hostile;
 pub mod insert;
 pub mod listing;

@@ -181,14 +181,14 @@ pub(super) fn ended(verdict: Verdict) -> RunReport {
     RunReport::End { verdict, error: None, duration: Duration::from_millis(333) }
 }
 
-/// A move that leaves a claimed job active, without a next fire time.
+/// A move that leaves a claimed job active, with the same next fire time, and not due.
 pub fn moved(claimed: &ClaimedJob) -> Move {
     Move {
         uid: claimed.job.uid,
         revision: claimed.job.revision,
         fence: claimed.job.fence,
         state: JobState::Active,
-        next_fire_time: None,
+        next_fire_time: claimed.job.next_fire_time,
         due: None,
         blocked: false,
         runs: Vec::new(),

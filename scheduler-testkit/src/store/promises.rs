@@ -43,7 +43,7 @@ macro_rules! store_conformance {
                 a_request_to_stop_repeated_does_nothing
                 a_run_that_has_ended_is_left_alone
                 a_run_that_is_not_there_is_gone
-                a_run_of_a_job_that_is_over_is_asked_to_stop
+                the_last_run_of_a_job_is_asked_to_stop
                 a_run_that_was_to_stop_is_not_retried
                 an_orphan_is_still_to_stop
                 asking_a_running_run_to_stop_is_in_nobodys_way;
@@ -52,13 +52,14 @@ macro_rules! store_conformance {
                 a_removed_job_goes_with_its_running_run
                 removing_cancels_waiting_runs
                 a_removed_job_is_not_retried
+                a_retry_in_a_removed_job_is_an_end
                 an_id_is_free_after_removal
                 a_removed_job_cannot_be_settled
                 a_removed_job_that_runs_cannot_be_settled
                 all_jobs_can_be_removed;
             listing: jobs_are_listed_in_pages_by_id
                 a_page_starts_after_any_id
-                jobs_that_are_over_are_not_listed
+                removed_jobs_are_not_listed
                 runs_are_listed_in_pages_newest_first;
             claim: jobs_are_claimed_in_the_order_of_due_and_uid
                 a_claim_shows_the_job
@@ -79,7 +80,6 @@ macro_rules! store_conformance {
                 jobs_with_a_backlog_take_turns
                 each_job_is_claimed_exactly_once;
             adopt: a_run_whose_node_died_is_taken_over
-                an_orphan_of_a_job_that_is_over_knows_its_task
                 nothing_is_taken_over_without_adopting
                 a_delayed_claim_takes_over_nothing_that_lapsed_on_its_way
                 a_node_that_shows_life_keeps_its_runs
@@ -106,9 +106,8 @@ macro_rules! store_conformance {
                 a_cancellation_of_an_ended_run_is_nothing
                 a_run_that_does_not_wait_cannot_be_started
                 a_job_that_is_over_without_runs_is_deleted
-                a_job_that_is_over_goes_with_its_last_run
                 a_kept_job_stays
-                a_job_that_is_over_does_not_come_back
+                a_removed_job_does_not_come_back
                 times_are_kept_to_the_microsecond
                 a_turn_is_the_three_verbs_in_order
                 a_turn_repeated_is_applied_once;
@@ -124,6 +123,15 @@ macro_rules! store_conformance {
                 errors_are_cut_to_the_limit
                 the_history_is_pruned_and_the_totals_stay
                 a_history_of_skips_is_pruned;
+            ending: a_job_is_there_until_its_last_run_has_ended
+                its_id_is_taken_until_its_last_run_has_ended
+                it_goes_with_the_last_of_its_runs
+                with_another_fire_time_it_goes_on
+                a_paused_one_stays
+                it_can_be_removed
+                a_run_that_is_asked_for_keeps_it
+                its_orphan_is_taken_over
+                one_of_an_earlier_version_is_hidden_and_goes;
             release: claims_are_given_up_at_once
                 runs_are_given_back_at_once
                 a_release_touches_nothing_of_others;
@@ -180,6 +188,7 @@ mod tests {
             ("adopt", include_str!("adopt.rs")),
             ("settle", include_str!("settle.rs")),
             ("record", include_str!("record.rs")),
+            ("ending", include_str!("ending.rs")),
             ("release", include_str!("release.rs")),
             ("changed", include_str!("changed.rs")),
             ("durable", include_str!("durable.rs")),

@@ -111,5 +111,5 @@ pub async fn a_newer_row_is_listed_as_it_is(bench: &Bench) {
     let pause = Update { state: JobState::Paused, ..update_of(&newer) };
     assert_eq!(bench.a().update(&pause).await, Updated::Gone);
     let removed = bench.store().remove(bench.at(), &[newer.id]).await.unwrap().value;
-    assert_eq!(removed, [Removed::Removed { uid: Some(newer.uid), running: 0 }]);
+    assert_eq!(removed, [Removed::Removed { uid: Some(newer.uid), running: 0, cancelled: vec![] }]);
 }

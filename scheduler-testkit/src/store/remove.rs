@@ -3,14 +3,14 @@
 
 use chrono::TimeDelta;
 use scheduler_core::{
-    JobId, RunState, Verdict, Wait,
-    store::{RecordOutcome, Removed, RunChange, RunReport, SettleOutcome},
+    JobId, RunId, RunState, Verdict, Wait,
+    store::{Entry, RecordOutcome, Removed, RemovedAll, RunChange, RunReport, SettleOutcome},
 };
 
 use super::{Bench, moved, node::ended, nth_run};
 
 async fn remove(bench: &Bench, id: &str) -> Removed {
-    bench.store().remove(bench.at(), &[JobId::from(id)]).await.expect("a removal is answered").value[0]
+    bench.store().remove(bench.at(), &[JobId::from(id)]).await.expect("a removal is answered").value.remove(0)
 }
 
 /// A removed job is gone, and with it its runs.
@@ -32,7 +32,7 @@ pub async fn a_removal_is_judged_job_by_job(bench: &Bench) {
     let two = bench.due_job("two").await;
     let ids = ["one", "nobody", "two", "one"].map(JobId::from);
     let reply = bench.store().remove(bench.at(), &ids).await.unwrap().value;
-    let removed = |uid| Removed::Removed { uid: Some(uid), running: 0 };
+    let removed = |uid| Removed::Removed { uid: Some(uid), running: 0, cancelled: vec![] };
     assert_eq!(reply, [removed(one.uid), Removed::Gone, removed(two.uid), Removed::Gone]);
 }
 
@@ -63,7 +63,17 @@ pub async fn removing_cancels_waiting_runs(bench: &Bench) {
             to.runs.push(RunChange::Insert(queued));
         })
         .await;
-    assert_eq!(remove(bench, "report").await.running(), Some(1));
+    let Removed::Removed { running, cancelled, .. } = remove(bench, "report").await else { panic!("it is there") };
+    assert_eq!(running, 1);
+    // So that it can be told.
+    let [it] = &cancelled[..] else { panic!("{cancelled:?}") };
+    assert_eq!((&it.job, &it.task), (&started.claimed.job.id, &started.claimed.job.body.task));
+    assert_eq!((it.run.id.uid, it.run.id.seq), (started.uid(), 2));
+    assert_eq!(
+        (it.run.state, it.run.fire_time),
+        (RunState::Ended(Verdict::Cancelled), started.claimed.job.due.unwrap())
+    );
+    assert!(it.run.ended.is_some());
     let states: Vec<RunState> = bench.runs(started.uid()).await.iter().map(|run| run.state).collect();
     assert_eq!(states, [RunState::Ended(Verdict::Cancelled), RunState::Running]);
 }
@@ -75,7 +85,27 @@ pub async fn a_removed_job_is_not_retried(bench: &Bench) {
     remove(bench, "report").await;
     let retry = RunReport::Retry { due: bench.at() + TimeDelta::seconds(1), error: Some("no paper".to_owned()) };
     let reply = bench.a().record(&[started.entry(retry)]).await;
-    assert_eq!((&reply.outcomes[..], &reply.deleted[..]), (&[RecordOutcome::Done][..], &[(job.uid, job.id)][..]));
+    assert_eq!((&reply.outcomes[..], &reply.deleted[..]), (&[RecordOutcome::Ended][..], &[(job.uid, job.id)][..]));
+}
+
+/// Its node learns that, also while another run of the job goes on, and from the same report repeated.
+pub async fn a_retry_in_a_removed_job_is_an_end(bench: &Bench) {
+    let job = bench.due_job("report").await;
+    let claimed = bench.a().claim_one("report").await;
+    let mut to = moved(&claimed);
+    for n in 1..=2 {
+        to.runs.push(RunChange::Insert(nth_run(&claimed, n, RunState::Running)));
+    }
+    bench.a().settle_one(&to).await;
+    remove(bench, "report").await;
+
+    let retry = RunReport::Retry { due: bench.at() + TimeDelta::seconds(1), error: Some("no paper".to_owned()) };
+    let entry = Entry { run: RunId { uid: job.uid, seq: 1 }, fence: claimed.job.fence, report: retry };
+    for _ in 0..2 {
+        assert_eq!(bench.a().record(std::slice::from_ref(&entry)).await.outcomes, [RecordOutcome::Ended]);
+    }
+    let states: Vec<RunState> = bench.runs(job.uid).await.iter().map(|run| run.state).collect();
+    assert_eq!(states, [RunState::Running, RunState::Ended(Verdict::Error)]);
 }
 
 /// The id is free at once, even while the former job still runs, and the two do not get in each other's way.
@@ -124,8 +154,16 @@ pub async fn all_jobs_can_be_removed(bench: &Bench) {
         bench.due_job(id).await;
     }
     let started = bench.a().start("two").await;
-    assert_eq!(bench.store().remove_all(bench.at()).await.unwrap().value, 3);
-    assert_eq!(bench.store().remove_all(bench.at()).await.unwrap().value, 0);
+    let failed = bench.a().start("three").await;
+    let retry = RunReport::Retry { due: bench.at() + TimeDelta::hours(1), error: Some("no paper".to_owned()) };
+    bench.a().report(&failed, retry).await;
+
+    let all = bench.store().remove_all(bench.at()).await.unwrap().value;
+
+    let [it] = &all.cancelled[..] else { panic!("{all:?}") };
+    assert_eq!((all.count, it.run.id, it.run.verdict()), (3, failed.run, Some(Verdict::Cancelled)));
+    assert_eq!((&it.job, &it.task), (&failed.claimed.job.id, &failed.claimed.job.body.task));
+    assert_eq!(bench.store().remove_all(bench.at()).await.unwrap().value, RemovedAll::default());
     assert_eq!((bench.find("one").await, bench.find("two").await), (None, None));
     assert_eq!(bench.a().end(&started, Verdict::Ok).await, RecordOutcome::Done);
     assert_eq!(bench.runs(started.uid()).await, []);

@@ -89,8 +89,8 @@ pub async fn moves_are_judged_one_by_one(bench: &Bench) {
     let outcomes = bench.a().settle(&moves).await.outcomes;
 
     assert_eq!(outcomes, [SettleOutcome::Changed, SettleOutcome::Gone, APPLIED, SettleOutcome::Taken]);
-    assert_eq!(bench.stored("sound").await.next_fire_time, None);
-    assert!(bench.stored("taken").await.next_fire_time.is_some());
+    assert_eq!(bench.stored("sound").await.due, None);
+    assert!(bench.stored("taken").await.due.is_some());
 }
 
 /// Only the claimer can settle.
@@ -240,24 +240,15 @@ pub async fn a_job_that_is_over_without_runs_is_deleted(bench: &Bench) {
     assert_eq!((bench.find("one-shot").await, bench.runs(job.uid).await), (None, Vec::new()));
 }
 
-/// A job that is over goes when its last run ends, which the report's reply tells.
-pub async fn a_job_that_is_over_goes_with_its_last_run(bench: &Bench) {
-    let job = bench.due_job("one-shot").await;
-    let started = bench.a().start_and("one-shot", |to| to.state = JobState::Ending).await;
-    let reply = bench.a().record(&[started.entry(ended(Verdict::Ok))]).await;
-    assert_eq!(reply.deleted, [(job.uid, job.id.clone())]);
-    assert_eq!((bench.find("one-shot").await, bench.runs(job.uid).await), (None, Vec::new()));
-    bench.due_job("one-shot").await;
-}
-
-/// A job that is over stays so, whatever a later move says: its id may belong to another job by now.
-pub async fn a_job_that_is_over_does_not_come_back(bench: &Bench) {
+/// A removed job stays so, whatever a later move says: its id may belong to another job by now.
+pub async fn a_removed_job_does_not_come_back(bench: &Bench) {
     let former = bench.due_job("one-shot").await;
-    let now = Some(bench.now().await);
-    bench.a().start_and("one-shot", |to| (to.state, to.due) = (JobState::Ending, now)).await;
+    bench.a().start("one-shot").await;
+    bench.store().remove(bench.at(), &["one-shot".into()]).await.unwrap();
     let latter = bench.due_job("one-shot").await;
-    let claimed = bench.b().claim().await;
-    let over = claimed.jobs.iter().find(|it| it.job.uid == former.uid).expect("it is due");
+    bench.advance(LEASE).await;
+    let claimed = bench.b().adopt().await;
+    let over = claimed.jobs.iter().find(|it| it.job.uid == former.uid).expect("its run is an orphan");
     assert_eq!(bench.b().settle_one(&moved(over)).await, APPLIED);
     assert_eq!(bench.stored("one-shot").await.uid, latter.uid);
     assert_eq!(bench.store().jobs(&JobQuery { after: None, limit: 9 }).await.unwrap().len(), 1);
@@ -266,7 +257,8 @@ pub async fn a_job_that_is_over_does_not_come_back(bench: &Bench) {
 /// A job that is kept stays without a next fire time, with its history.
 pub async fn a_kept_job_stays(bench: &Bench) {
     let job = bench.due_job("one-shot").await;
-    let started = bench.a().start_and("one-shot", |to| to.state = JobState::Kept).await;
+    let keep = |to: &mut Move| (to.state, to.next_fire_time) = (JobState::Kept, None);
+    let started = bench.a().start_and("one-shot", keep).await;
     bench.a().end(&started, Verdict::Ok).await;
     let stored = bench.stored("one-shot").await;
     assert_eq!((stored.state, stored.next_fire_time, stored.totals.of(Verdict::Ok)), (JobState::Kept, None, 1));

@@ -72,7 +72,7 @@ pub async fn an_update_from_before_a_settle_is_a_conflict(bench: &Bench) {
     bench.b().settle_one(&moved(&claimed)).await;
 
     assert!(matches!(bench.a().update(&update_of(&seen)).await, Updated::Conflict(_)));
-    assert_eq!(bench.stored("report").await.next_fire_time, None);
+    assert_eq!(bench.stored("report").await.due, None);
 }
 
 /// The identical update repeated is applied once and answered the same.

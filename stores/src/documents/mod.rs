@@ -33,8 +33,8 @@ use futures_util::future::try_join;
 use scheduler_core::{
     JobId, JobRow, JobStore, Listed, NodeId, Run, RunId,
     store::{
-        Cancelled, Change, Claim, Claimed, Inserted, JobQuery, Record, Recorded, Removed, RunQuery, Settle, Settled,
-        Stamped, StoreError, StoreLimits, Turn, TurnReply, Update, Updated,
+        Cancelled, Change, Claim, Claimed, Inserted, JobQuery, Record, Recorded, Removed, RemovedAll, RunQuery, Settle,
+        Settled, Stamped, StoreError, StoreLimits, Turn, TurnReply, Update, Updated,
     },
 };
 
@@ -102,7 +102,7 @@ impl JobStore for DocumentStore {
         verbs::remove(&*self.shelf, at, ids).await
     }
 
-    async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<u64>, StoreError> {
+    async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<RemovedAll>, StoreError> {
         verbs::remove_all(&*self.shelf, at).await
     }
 
@@ -197,7 +197,7 @@ macro_rules! job_store {
                     self.documents.remove(at, ids).await
                 }
 
-                async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<u64>, StoreError> {
+                async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<RemovedAll>, StoreError> {
                     self.documents.remove_all(at).await
                 }
 

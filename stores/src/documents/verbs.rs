@@ -7,8 +7,8 @@ use futures_util::future::try_join;
 use scheduler_core::{
     JobId, JobRow, Listed, NodeId, Run, RunId, Uid, Wait,
     store::{
-        Cancelled, Entry, Fate, Inserted, Move, Record, RecordOutcome, Recorded, Removed, Settle, SettleOutcome,
-        Settled, Stamped, StoreError, Update, Updated,
+        Cancelled, Entry, Fate, Inserted, Move, Record, RecordOutcome, Recorded, Removed, RemovedAll, Settle,
+        SettleOutcome, Settled, Stamped, StoreError, Update, Updated,
     },
 };
 
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     codec::{body_text, job_row},
-    head::{UpdateStep, check_id, earlier},
+    head::{UpdateStep, all_removed, check_id, earlier},
 };
 
 pub(super) async fn insert(
@@ -161,24 +161,24 @@ pub(super) async fn remove(
     Ok(Stamped { now: call.now, value })
 }
 
-pub(super) async fn remove_all(shelf: &dyn Shelf, at: DateTime<Utc>) -> Result<Stamped<u64>, StoreError> {
+pub(super) async fn remove_all(shelf: &dyn Shelf, at: DateTime<Utc>) -> Result<Stamped<RemovedAll>, StoreError> {
     let page = shelf.limits().batch;
     let call = Call::begin(shelf, at).await?;
-    let mut removed = 0;
+    let mut removed = Vec::new();
     let mut after: Option<JobId> = None;
     loop {
         let documents = shelf.list(after.as_ref(), page).await?;
         let is_last = documents.len() < page;
         after = documents.iter().filter_map(|document| document.index().live_id).max();
-        removed += remove_documents(call, documents).await?.len() as u64;
+        removed.extend(remove_documents(call, documents).await?.into_values());
         if is_last || after.is_none() {
             break;
         }
     }
-    if removed > 0 {
+    if !removed.is_empty() {
         shelf.tell().await?;
     }
-    Ok(Stamped { now: call.now, value: removed })
+    Ok(Stamped { now: call.now, value: all_removed(removed) })
 }
 
 async fn remove_documents(call: Call<'_>, documents: Vec<Document>) -> Result<HashMap<JobId, Removed>, StoreError> {
@@ -187,9 +187,9 @@ async fn remove_documents(call: Call<'_>, documents: Vec<Document>) -> Result<Ha
     let step = &mut |key: &str, sheet: Option<&mut Sheet>| {
         removed.remove(key);
         if let Some(sheet) = sheet.filter(|sheet| sheet.stored.head.state.is_live()) {
-            let running = sheet.step(|head, runs| head.remove(runs, now));
+            let runs = sheet.step(|head, runs| head.remove(runs, now));
             sheet.fate = sheet.fate_now();
-            let outcome = Removed::Removed { uid: sheet.uid(), running };
+            let outcome = runs.outcome(sheet.uid(), &sheet.stored.id, &sheet.document().index().task.into());
             removed.insert(key.to_owned(), (sheet.stored.id.clone(), outcome));
         }
     };
@@ -282,7 +282,7 @@ fn report(sheet: Option<&mut Sheet>, entries: &[(usize, &Entry)], owner: &NodeId
             continue;
         }
         let outcome = sheet.step(|head, runs| head.record(runs, entry, owner, now));
-        if outcome == RecordOutcome::Done {
+        if outcome.is_written() {
             sheet.fate = sheet.fate_now();
             match sheet.fate {
                 Fate::Deleted => reported.deleted = Some((entry.run.uid, sheet.stored.id.clone())),

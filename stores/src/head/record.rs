@@ -24,9 +24,14 @@ impl Head {
             return RecordOutcome::Stale;
         }
         if run.state != RunState::Running {
-            return if shows(run, &entry.report) { RecordOutcome::Done } else { RecordOutcome::Stale };
+            return match (run.state, &entry.report) {
+                (RunState::Ended(Verdict::Error), RunReport::Retry { .. }) => RecordOutcome::Ended,
+                _ if shows(run, &entry.report) => RecordOutcome::Done,
+                _ => RecordOutcome::Stale,
+            };
         }
         let mut run = run.clone();
+        let mut outcome = RecordOutcome::Done;
         match &entry.report {
             RunReport::End { verdict, error, duration } => {
                 run.duration = Some(std::time::Duration::from_micros(duration.as_micros() as u64));
@@ -35,6 +40,7 @@ impl Head {
             }
             RunReport::Retry { error, .. } if self.state == JobState::Removed => {
                 self.end_run(runs, run, Verdict::Error, error.clone(), now);
+                outcome = RecordOutcome::Ended;
             }
             RunReport::Retry { due, error } => {
                 run.state = RunState::Waiting(Wait::Retry);
@@ -53,7 +59,8 @@ impl Head {
         if self.blocked && self.held.is_none() {
             self.make_due(now);
         }
-        RecordOutcome::Done
+        self.end_with_last_run(runs);
+        outcome
     }
 
     fn put_off(&mut self, runs: &mut impl Runs, run: Run, now: DateTime<Utc>) {
@@ -68,7 +75,6 @@ impl Head {
 fn shows(run: &Run, report: &RunReport) -> bool {
     match (run.state, report) {
         (RunState::Ended(is), RunReport::End { verdict, .. }) => is == *verdict,
-        (RunState::Ended(Verdict::Error), RunReport::Retry { .. }) => true,
         (RunState::Waiting(Wait::Retry), RunReport::Retry { due, .. }) => run.due == whole_micros(*due),
         (RunState::Waiting(Wait::Released), RunReport::Release) => true,
         _ => false,

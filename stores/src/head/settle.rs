@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use scheduler_core::{
-    NodeId, Run, RunState,
+    JobState, NodeId, Run, RunState,
     store::{Fate, Move, RunChange, SettleOutcome},
 };
 
@@ -37,14 +37,16 @@ impl Head {
         // An update that was decided before this move must not undo it.
         self.fence = grown(self.fence);
         self.held = None;
-        // Its id may belong to another job by now.
-        if self.state.is_live() || !to.state.is_live() {
-            self.state = kept(&to.state);
-        }
         self.next_fire_time = to.next_fire_time.map(|next| {
             let next = whole_micros(next);
             self.next_fire_time.map_or(next, |old| old.max(next))
         });
+        if to.state == JobState::Ending && self.state.is_live() {
+            self.exhaust(now);
+        } else if self.state.is_live() || !to.state.is_live() {
+            // Of one that is over, the id may belong to another job by now.
+            self.state = kept(&to.state);
+        }
         self.due = to.due.map(whole_micros);
         self.blocked = to.blocked;
         for change in &to.runs {
@@ -52,6 +54,7 @@ impl Head {
         }
         self.make_up_for_nudge(runs, now);
         self.skip_if_quarantined();
+        self.end_with_last_run(runs);
         (SettleOutcome::Applied { job: self.fate(runs) }, asked)
     }
 

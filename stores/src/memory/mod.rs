@@ -18,8 +18,9 @@ use event_listener::Event;
 use scheduler_core::{
     JobId, JobRow, JobStore, Listed, NodeId, Run, RunId,
     store::{
-        Cancelled, Change, Claim, Claimed, Clock, Durability, Inserted, JobQuery, Record, Recorded, Removed, RunQuery,
-        Settle, Settled, Stamped, StoreError, StoreLimits, Turn, TurnReply, Update, Updated, Wakes,
+        Cancelled, Change, Claim, Claimed, Clock, Durability, Inserted, JobQuery, Record, Recorded, Removed,
+        RemovedAll, RunQuery, Settle, Settled, Stamped, StoreError, StoreLimits, Turn, TurnReply, Update, Updated,
+        Wakes,
     },
 };
 
@@ -110,7 +111,7 @@ impl JobStore for MemoryStore {
         Ok(self.perform(|table| table.remove(at, ids)))
     }
 
-    async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<u64>, StoreError> {
+    async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<RemovedAll>, StoreError> {
         Ok(self.perform(|table| table.remove_all(at)))
     }
 

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use scheduler_core::{
     BODY_VERSION, JobId, JobRow, NodeId, RunId, Uid, Wait,
     store::{
-        Cancelled, Fate, Hint, Hold, Inserted, Record, RecordOutcome, Recorded, Removed, Settle, SettleOutcome,
-        Settled, Stamped, StoreError, Update, Updated,
+        Cancelled, Fate, Hint, Hold, Inserted, Record, RecordOutcome, Recorded, Removed, RemovedAll, Settle,
+        SettleOutcome, Settled, Stamped, StoreError, Update, Updated,
     },
 };
 
@@ -16,7 +16,7 @@ use super::{
     index::{Node, Slot, Table},
     shape::Definition,
 };
-use crate::head::{Runs, UpdateStep, check_id, earlier, lease_end, whole_micros};
+use crate::head::{Runs, UpdateStep, all_removed, check_id, earlier, lease_end, whole_micros};
 
 impl Table {
     pub(super) fn insert(&mut self, at: DateTime<Utc>, jobs: &[JobRow]) -> Result<Stamped<Vec<Inserted>>, StoreError> {
@@ -108,23 +108,22 @@ impl Table {
         Stamped { now, value: value.collect() }
     }
 
-    pub(super) fn remove_all(&mut self, at: DateTime<Utc>) -> Stamped<u64> {
+    pub(super) fn remove_all(&mut self, at: DateTime<Utc>) -> Stamped<RemovedAll> {
         let now = whole_micros(at);
         let slots: Vec<Slot> = self.live_slots(None).collect();
-        for slot in &slots {
-            self.remove_slot(*slot, now);
-        }
-        Stamped { now, value: slots.len() as u64 }
+        Stamped { now, value: all_removed(slots.into_iter().map(|slot| self.remove_slot(slot, now))) }
     }
 
     fn remove_slot(&mut self, slot: Slot, now: DateTime<Utc>) -> Removed {
-        let uid = Some(self.entry(slot).row().uid);
-        let running = self.edit(slot, |head, runs| head.remove(runs, now));
-        if running == 0 {
+        let runs = self.edit(slot, |head, runs| head.remove(runs, now));
+        let entry = self.entry(slot);
+        let is_over = runs.running == 0;
+        let removed = runs.outcome(Some(entry.uid()), &entry.id, &entry.shape().task);
+        if is_over {
             self.delete(slot);
         }
         self.changes.note(Hint::Resync);
-        Removed::Removed { uid, running }
+        removed
     }
 
     pub(super) fn settle(&mut self, settle: &Settle) -> Settled {
@@ -167,13 +166,13 @@ impl Table {
                 let outcome = head.record(runs, entry, &record.owner, now);
                 (outcome, head.fate(runs))
             });
-            match (outcome, fate) {
-                (RecordOutcome::Done, Fate::Deleted) => {
+            match fate {
+                Fate::Deleted if outcome.is_written() => {
                     let entry = self.delete(slot);
                     deleted.push((entry.uid(), entry.id));
                 }
-                (RecordOutcome::Done, Fate::Stays) => next_due = earlier(next_due, self.entry(slot).due()),
-                _ => {}
+                Fate::Stays if outcome.is_written() => next_due = earlier(next_due, self.entry(slot).due()),
+                Fate::Deleted | Fate::Stays => {}
             }
             outcomes.push(outcome);
         }

@@ -88,6 +88,7 @@ const TEXTS: Statements<&str> = Statements {
         JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = found AND live_id IS NOT NULL FOR UPDATE",
     open_runs: "SELECT STRAIGHT_JOIN {run} FROM {list} JOIN {p}runs AS r FORCE INDEX (open) \
         ON r.uid = j.c0 AND r.is_open = 1",
+    tasks: "SELECT STRAIGHT_JOIN uid, task FROM {list} JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = j.c0",
     runs_by_key: "SELECT STRAIGHT_JOIN {run} FROM {numbered_rows} JOIN {p}runs AS r FORCE INDEX (PRIMARY) \
         ON r.uid = j.c0 AND r.seq = j.c1",
     write_heads: "UPDATE {head_rows} STRAIGHT_JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = j.c0 SET {head_set}",

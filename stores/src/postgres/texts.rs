@@ -52,6 +52,7 @@ const TEXTS: Statements<&str> = Statements {
     heads_of_live: "SELECT {head} FROM {p}jobs WHERE uid = ANY(ARRAY(SELECT uid FROM {p}jobs WHERE {is_live} \
         ORDER BY id LIMIT $1)) AND {is_live} ORDER BY uid FOR UPDATE",
     open_runs: "SELECT {run} FROM {p}runs AS r WHERE uid = ANY({list}) AND state <> 'ended'",
+    tasks: "SELECT uid, task FROM {p}jobs WHERE uid = ANY({list})",
     runs_by_key: "WITH {rows} SELECT {run} FROM j JOIN {p}runs AS r \
         ON r.uid = j.value->>0 AND r.seq = (j.value->>1)::bigint",
     write_heads: "WITH {rows} UPDATE {p}jobs AS k SET {head_set} FROM j WHERE k.uid = j.value->>0",

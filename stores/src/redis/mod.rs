@@ -19,8 +19,8 @@ use chrono::{DateTime, Utc};
 use scheduler_core::{
     JobId, JobRow, JobStore, Listed, NodeId, Run, RunId,
     store::{
-        Cancelled, Change, Claim, Claimed, Durability, Inserted, JobQuery, Record, Recorded, Removed, RunQuery, Settle,
-        Settled, Stamped, StoreError, StoreLimits, Turn, TurnReply, Update, Updated, Wakes,
+        Cancelled, Change, Claim, Claimed, Durability, Inserted, JobQuery, Record, Recorded, Removed, RemovedAll,
+        RunQuery, Settle, Settled, Stamped, StoreError, StoreLimits, Turn, TurnReply, Update, Updated, Wakes,
     },
 };
 
@@ -188,7 +188,7 @@ impl JobStore for RedisStore {
         verbs::remove(&self.link, at, ids).await
     }
 
-    async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<u64>, StoreError> {
+    async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<RemovedAll>, StoreError> {
         verbs::remove_all(&self.link, at).await
     }
 

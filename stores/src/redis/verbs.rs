@@ -7,8 +7,8 @@ use redis::Value;
 use scheduler_core::{
     JobId, JobRow, Listed, NodeId, RunId,
     store::{
-        Cancelled, Fate, Hold, Inserted, RecordOutcome, Recorded, Removed, SettleOutcome, Settled, Stamped, StoreError,
-        Turn, TurnReply, Update, Updated,
+        Cancelled, Fate, Hold, Inserted, RecordOutcome, Recorded, Removed, RemovedAll, SettleOutcome, Settled, Stamped,
+        StoreError, Turn, TurnReply, Update, Updated,
     },
 };
 use serde_json::json;
@@ -19,10 +19,13 @@ use super::{
     claim::{self, Taken},
     connection::Link,
     failure::Misread,
-    reply::{Row, fixed, items, number, optional, text, time, uid},
+    reply::{Row, fixed, items, number, optional, run, text, time, uid},
     script::Invocation,
 };
-use crate::{codec::body_text, head::check_id};
+use crate::{
+    codec::body_text,
+    head::{RunsOfRemoved, all_removed, check_id},
+};
 
 /// The definitions that one call of the script carries, in bytes.
 const INSERT_BYTES: usize = 4 << 20;
@@ -150,25 +153,28 @@ pub(super) async fn remove(
 }
 
 fn removed(value: Value) -> Result<Removed, Misread> {
-    let removed = optional(value, fixed)?;
-    removed.map_or(Ok(Removed::Gone), |[of, running]| {
-        Ok(Removed::Removed { uid: uid(of)?, running: number::<u32>(running)? as usize })
-    })
+    let Some([of, running, id, task, cancelled]) = optional(value, fixed)? else { return Ok(Removed::Gone) };
+    let (uid, id, task) = (uid(of)?, text(id)?.into(), text(task)?.into());
+    let runs = items(cancelled)?.into_iter().filter_map(|value| run(uid?, value).ok());
+    let runs = RunsOfRemoved { running: number::<u32>(running)? as usize, cancelled: runs.collect() };
+    Ok(runs.outcome(uid, &id, &task))
 }
 
-pub(super) async fn remove_all(link: &Arc<Link>, at: DateTime<Utc>) -> Result<Stamped<u64>, StoreError> {
-    let (mut count, mut after) = (0, None);
+pub(super) async fn remove_all(link: &Arc<Link>, at: DateTime<Utc>) -> Result<Stamped<RemovedAll>, StoreError> {
+    let (mut all, mut after) = (Vec::new(), None);
     loop {
         let call = object([("at", writer(link).at(at)), ("after", json!(after)), ("limit", json!(RedisStore::BATCH))]);
         let reply = perform(link, "remove_all", call, Vec::new()).await?;
         let page = || {
-            let [now, removed, last] = fixed(reply)?;
-            Ok((time(now)?, number::<u64>(removed)?, optional(last, text)?))
+            let [now, outcomes, last] = fixed(reply)?;
+            let outcomes = items(outcomes)?.into_iter().map(removed).collect::<Result<Vec<_>, _>>()?;
+            Ok((time(now)?, outcomes, optional(last, text)?))
         };
-        let (now, removed, last) = understood(link, page())?;
-        count += removed;
-        if removed < RedisStore::BATCH as u64 {
-            return Ok(Stamped { now, value: count });
+        let (now, outcomes, last) = understood(link, page())?;
+        let is_last = outcomes.len() < RedisStore::BATCH;
+        all.extend(outcomes);
+        if is_last {
+            return Ok(Stamped { now, value: all_removed(all) });
         }
         // By id, so that jobs which others add meanwhile do not keep it going.
         after = last;
@@ -223,6 +229,7 @@ fn recorded(reply: Value) -> Result<Recorded, Misread> {
     let [now, outcomes, cancel, hold, deleted, next_due] = fixed(reply)?;
     let outcome = |value| match &*text(value)? {
         "done" => Ok(RecordOutcome::Done),
+        "ended" => Ok(RecordOutcome::Ended),
         "stale" => Ok(RecordOutcome::Stale),
         "gone" => Ok(RecordOutcome::Gone),
         _ => Err(Misread("a word")),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use scheduler_core::{
-    JobId, Run, RunId, Uid,
+    JobId, Run, RunId, RunState, Uid,
     store::{Fate, StoreError},
 };
 use serde_json::{Value, json};
@@ -220,6 +220,11 @@ impl Loaded {
     /// Lets a step change the job.
     pub(super) fn step<T>(&mut self, step: impl FnOnce(&mut Head, &mut Book) -> T) -> T {
         step(&mut self.stored.head, &mut self.book)
+    }
+
+    /// Whether a run of the job waits.
+    pub(super) fn has_waiting_run(&self) -> bool {
+        self.book.open().any(|run| run.state != RunState::Running)
     }
 
     /// Whether the job is over and has no open run.

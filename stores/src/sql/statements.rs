@@ -64,6 +64,8 @@ statements! {
     heads_of_live,
     /// The runs of jobs that have not ended. 1 uids.
     open_runs,
+    /// The uids of jobs and their tasks. 1 uids.
+    tasks,
     /// Runs. 1 `[[uid, seq]]`.
     runs_by_key,
     /// 1 `[[key, head..]]`.

@@ -46,7 +46,7 @@ macro_rules! job_store {
                     transact!(&self.database, tx => sql::remove(&mut tx, at, ids))
                 }
 
-                async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<u64>, StoreError> {
+                async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<RemovedAll>, StoreError> {
                     transact!(&self.database, tx => sql::remove_all(&mut tx, at, sql::BATCH))
                 }
 

@@ -4,17 +4,17 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use scheduler_core::{
-    JobId, JobRow, Listed, NodeId, RunId, Uid, Wait,
+    JobId, JobRow, Listed, NodeId, RunId, TaskName, Uid, Wait,
     store::{
-        Cancelled, Fate, Hint, Hold, Inserted, Record, RecordOutcome, Recorded, Removed, Settle, SettleOutcome,
-        Settled, Stamped, StoreError, StoreErrorKind, Turn, TurnReply, Update, Updated,
+        Cancelled, Fate, Hint, Hold, Inserted, Record, RecordOutcome, Recorded, Removed, RemovedAll, Settle,
+        SettleOutcome, Settled, Stamped, StoreError, StoreErrorKind, Turn, TurnReply, Update, Updated,
     },
 };
 use serde_json::json;
 
 use super::{
     Transaction,
-    batch::{Batch, Lock},
+    batch::{Batch, Loaded, Lock},
     claim,
     listing::listed,
     nodes::{hold, renew, take_from_node},
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     codec::{body_text, decode_job, job_row},
-    head::{Head, UpdateStep, check_id, earlier},
+    head::{Head, UpdateStep, all_removed, check_id, earlier},
 };
 
 /// How often an id may be given up between the look at it and the next, before the call fails.
@@ -183,14 +183,8 @@ pub(crate) async fn remove(
     }
     let heads = query(&tx.sql().heads_by_id).list(ids.iter().map(|id| json!(id)));
     let mut batch = Batch::load(tx, heads).await?;
-    let value = ids.iter().map(|id| match batch.job_by_id(id) {
-        Some(job) => {
-            let running = job.step(|head, runs| head.remove(runs, now));
-            job.fate = job.fate_now();
-            Removed::Removed { uid: job.stored.uid.clone().ok(), running }
-        }
-        None => Removed::Gone,
-    });
+    let tasks = tasks_of_waiting(tx, &mut batch).await?;
+    let value = ids.iter().map(|id| batch.job_by_id(id).map_or(Removed::Gone, |job| remove_one(job, &tasks, now)));
     let value: Vec<Removed> = value.collect();
     batch.write(tx).await?;
     if value.iter().any(|outcome| *outcome != Removed::Gone) {
@@ -203,26 +197,41 @@ pub(crate) async fn remove_all(
     tx: &mut impl Transaction,
     at: DateTime<Utc>,
     page: usize,
-) -> Result<Stamped<u64>, StoreError> {
+) -> Result<Stamped<RemovedAll>, StoreError> {
     let now = tx.now(at);
-    let mut removed = 0;
+    let mut removed = Vec::new();
     loop {
         let mut batch = Batch::load(tx, query(&tx.sql().heads_of_live).count(page)).await?;
-        let found = batch.jobs().len();
-        if found == 0 {
+        if batch.jobs().is_empty() {
             break;
         }
-        for job in batch.jobs() {
-            job.step(|head, runs| head.remove(runs, now));
-            job.fate = job.fate_now();
-        }
+        let tasks = tasks_of_waiting(tx, &mut batch).await?;
+        removed.extend(batch.jobs().iter_mut().map(|job| remove_one(job, &tasks, now)));
         batch.write(tx).await?;
-        removed += found as u64;
     }
-    if removed > 0 {
+    if !removed.is_empty() {
         tx.tell(Hint::Resync);
     }
-    Ok(Stamped { now, value: removed })
+    Ok(Stamped { now, value: all_removed(removed) })
+}
+
+fn remove_one(job: &mut Loaded, tasks: &HashMap<Uid, TaskName>, now: DateTime<Utc>) -> Removed {
+    let runs = job.step(|head, runs| head.remove(runs, now));
+    job.fate = job.fate_now();
+    let uid = job.stored.uid.clone().ok();
+    let task = uid.and_then(|uid| tasks.get(&uid)).cloned().unwrap_or_else(|| "".into());
+    runs.outcome(uid, &job.stored.id, &task)
+}
+
+/// The tasks of those jobs that have a waiting run, which most jobs have not.
+async fn tasks_of_waiting(tx: &mut impl Transaction, batch: &mut Batch) -> Result<HashMap<Uid, TaskName>, StoreError> {
+    let waiting = batch.jobs().iter().filter(|job| job.has_waiting_run());
+    let uids: Vec<Uid> = waiting.filter_map(|job| job.stored.uid.clone().ok()).collect();
+    if uids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = tx.all(query(&tx.sql().tasks).list(uids.into_iter().map(|uid| json!(uid)))).await?;
+    Ok(rows.iter().filter_map(|row| Some((text(row, 0).parse().ok()?, text(row, 1).into()))).collect())
 }
 
 pub(crate) async fn settle(tx: &mut impl Transaction, settle: &Settle) -> Result<Settled, StoreError> {
@@ -312,7 +321,7 @@ async fn record_in(tx: &mut impl Transaction, batch: &mut Batch, record: &Record
             continue;
         };
         let outcome = job.step(|head, runs| head.record(runs, entry, &record.owner, now));
-        if outcome == RecordOutcome::Done {
+        if outcome.is_written() {
             job.fate = job.fate_now();
             match job.fate {
                 Fate::Deleted => deleted.push((entry.run.uid, job.stored.id.clone())),

@@ -16,7 +16,8 @@ use scheduler_core::{
     JobId, JobRow, JobStore, Listed, NodeId, Run, RunId,
     store::{
         Cancelled, Change, Claim, Claimed, Clock, Durability, Hint, Inserted, JobQuery, Record, Recorded, Removed,
-        RunQuery, Settle, Settled, Stamped, StoreError, StoreLimits, Turn, TurnReply, Update, Updated, Wakes,
+        RemovedAll, RunQuery, Settle, Settled, Stamped, StoreError, StoreLimits, Turn, TurnReply, Update, Updated,
+        Wakes,
     },
 };
 use sqlx::{AssertSqlSafe, SqlitePool, sqlite::SqliteConnectOptions};
@@ -217,7 +218,7 @@ impl JobStore for SqliteStore {
         Ok(transact!(self, tx => sql::remove(&mut tx, at, ids)))
     }
 
-    async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<u64>, StoreError> {
+    async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<RemovedAll>, StoreError> {
         Ok(transact!(self, tx => sql::remove_all(&mut tx, at, sql::BATCH)))
     }
 

@@ -39,6 +39,7 @@ const TEXTS: Statements<&str> = Statements {
         ORDER BY id LIMIT ?1",
     open_runs: "SELECT {run} FROM json_each(?1) AS j CROSS JOIN {p}runs AS r INDEXED BY {p}runs_open \
         WHERE r.uid = j.value AND r.state <> 'ended'",
+    tasks: "SELECT uid, task FROM {p}jobs WHERE uid IN (SELECT value FROM json_each(?1))",
     runs_by_key: "SELECT {run} FROM json_each(?1) AS j CROSS JOIN {p}runs AS r \
         WHERE r.uid = j.value->>0 AND r.seq = j.value->>1",
     write_heads: "WITH {rows} UPDATE {p}jobs SET {head_set} FROM j WHERE {p}jobs.rowid = j.value->>0",

@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use scheduler_core::{
     JobId, JobRow, JobStore, Listed, NodeId, Run, RunId,
     store::{
-        Cancelled, Change, Claim, Claimed, Inserted, JobQuery, Record, Recorded, Removed, RunQuery, Settle, Settled,
-        Stamped, StoreError, StoreLimits, Turn, TurnReply, Update, Updated,
+        Cancelled, Change, Claim, Claimed, Inserted, JobQuery, Record, Recorded, Removed, RemovedAll, RunQuery, Settle,
+        Settled, Stamped, StoreError, StoreLimits, Turn, TurnReply, Update, Updated,
     },
 };
 use scheduler_stores::{MemoryStore, RedisStore};
@@ -79,7 +79,7 @@ impl JobStore for InTurn {
         self.next().remove(at, ids).await
     }
 
-    async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<u64>, StoreError> {
+    async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<RemovedAll>, StoreError> {
         self.next().remove_all(at).await
     }
 

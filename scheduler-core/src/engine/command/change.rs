@@ -9,6 +9,17 @@
 //!   → notify job modified · reply job
 //! ```
 //!
+//! A paused job whose trigger names a time that has passed is resumed for that time, unless a run shows that it has had it:
+//!
+//! ```text
+//! resume job "once"
+//!   → store read "once"
+//!   ← "once", paused, revision 3, fence 5
+//!   → store runs of "once"
+//!   ← run 1 for 10:00:10 is to be repeated
+//!   → store update "once" @ 3, 5: active, without a next fire time
+//! ```
+//!
 //! The job may change between reading and updating; then it is tried anew with what it has become, and this node's claims
 //! give way to that: a job that fires faster than its store answers would be ahead of each try.
 
@@ -30,9 +41,12 @@ use crate::{
     outdated::{Outdated, outdated, rebound},
     panics::catch,
     plan::{due_fire_times, due_of},
-    store::{StoreError, Update, Updated},
-    trigger::steps::Steps,
+    store::{RunQuery, StoreError, Update, Updated},
+    trigger::{TriggerError, steps::Steps},
 };
+
+/// The runs in which a job is looked for that has had its fire time. One whose trigger names times that have passed has few.
+const RECALLED: usize = 1_000;
 
 /// A job is being changed.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +58,13 @@ pub(in crate::engine) struct Changing {
     pub(super) tries: u32,
     /// What is wrong with the job's next fire time, and is put right with the change.
     outdated: Option<Outdated>,
+}
+
+/// A job is being changed, and its runs say whether it has had the fire times that its trigger names.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::engine) struct Recalling {
+    pub(super) changing: Changing,
+    job: Box<JobRow>,
 }
 
 /// Where a change leaves a job.
@@ -68,11 +89,30 @@ impl Engine {
         self.try_change(now, Changing { call, store, id, change, tries: 0, outdated: None }, &job);
     }
 
-    fn try_change(&mut self, now: Now, mut changing: Changing, job: &JobRow) {
+    fn try_change(&mut self, now: Now, changing: Changing, job: &JobRow) {
+        let at = self.time_of(now, &changing.store);
+        if *changing.change == Change::Resume && is_resumed_for_the_past(at, job) {
+            let (store, query) = (changing.store.clone(), RunQuery { uid: job.uid, before: None, limit: RECALLED });
+            let recalling = Recalling { changing, job: Box::new(job.clone()) };
+            return self.call_store(store, StoreCall::Runs(query), InFlight::Asked(Asked::Recall(recalling)));
+        }
+        self.change_with(now, changing, job, &[]);
+    }
+
+    pub(super) fn on_recalled(&mut self, now: Now, recalling: Recalling, result: Result<StoreReply, StoreError>) {
+        let Recalling { changing, job } = recalling;
+        match result {
+            Ok(StoreReply::Runs(runs)) => self.change_with(now, changing, &job, &runs),
+            Ok(_) => debug_assert!(false, "a listing is answered by a listing"),
+            Err(error) => self.reply(changing.call, Err(Error::from_store(&changing.store, error))),
+        }
+    }
+
+    fn change_with(&mut self, now: Now, mut changing: Changing, job: &JobRow, runs: &[Run]) {
         let at = self.time_of(now, &changing.store);
         let update = catch(|| {
             let outdated = outdated(job, at).filter(|_| *changing.change == Change::Resume);
-            self.update_for(at, &changing.store, &changing.change, job).map(|update| (update, outdated))
+            self.update_for(at, &changing.store, &changing.change, job, runs).map(|update| (update, outdated))
         });
         match update.unwrap_or_else(|panic| Err(panicked(&format!("job `{}`", job.id), &panic))) {
             Ok((Some(update), outdated)) => {
@@ -118,6 +158,7 @@ impl Engine {
         store: &StoreName,
         change: &Change,
         job: &JobRow,
+        runs: &[Run],
     ) -> Result<Option<Update>, Error> {
         refuse_newer(job)?;
         let is_done = match change {
@@ -134,7 +175,7 @@ impl Engine {
             Change::Modify(change) => self.modified(at, store, change, job)?,
             Change::Reschedule(trigger) => self.rescheduled(at, store, trigger, job.body.clone(), job)?,
             Change::Pause => paused(at, job)?,
-            Change::Resume => resumed(at, job)?,
+            Change::Resume => resumed(at, job, runs)?,
         };
         let given_up = match changed.goes_on {
             GoesOn::WithAll => None,
@@ -182,8 +223,8 @@ impl Engine {
             None => {
                 self.check_fit(store, &job.id, &body)?;
                 Changed {
+                    state: state_under(&body, job),
                     body: Some(body),
-                    state: job.state.clone(),
                     next_fire_time: job.next_fire_time,
                     goes_on: GoesOn::WithAll,
                 }
@@ -260,20 +301,59 @@ fn paused(at: DateTime<Utc>, job: &JobRow) -> Result<Changed, Error> {
     Ok(Changed { body: None, state: JobState::Paused, next_fire_time: None, goes_on: GoesOn::From(resumes_at) })
 }
 
-fn resumed(at: DateTime<Utc>, job: &JobRow) -> Result<Changed, Error> {
+/// `runs` are those of the job, if it could be [resumed for a time that has passed](is_resumed_for_the_past).
+fn resumed(at: DateTime<Utc>, job: &JobRow, runs: &[Run]) -> Result<Changed, Error> {
     let trigger = rebound(job, at);
     let next = match job.next_fire_time.filter(|_| outdated(job, at).is_none()) {
         // A quarantined job goes on where it stood still, so that none of its fire times is lost.
         Some(next) => Some(next),
-        None => trigger.next(None, at).map_err(|error| trigger_error(&job.id, &error))?,
+        None => first_open_fire_time(at, job, &trigger, runs).map_err(|error| trigger_error(&job.id, &error))?,
     };
     let state = match (next, job.body.options.when_finished) {
-        (Some(_), _) => JobState::Active,
         (None, WhenFinished::Keep) => JobState::Kept,
-        (None, WhenFinished::Remove) => JobState::Ending,
+        // Without a further fire time, the next claim sees whether an open run is left.
+        (Some(_), _) | (None, WhenFinished::Remove) => JobState::Active,
     };
     let body = (trigger != job.body.trigger).then(|| JobBody { trigger, ..job.body.clone() });
     Ok(Changed { body, state, next_fire_time: next, goes_on: GoesOn::WithAll })
+}
+
+/// Whether resuming a job would let it fire for a time that has passed, as the trigger of a one-shot does, and which it may
+/// have had before it was paused.
+fn is_resumed_for_the_past(at: DateTime<Utc>, job: &JobRow) -> bool {
+    let is_stopped = matches!(job.state, JobState::Paused | JobState::Quarantined(_)) && job.next_fire_time.is_none();
+    // One that fails is asked once more where that is told.
+    let first = || catch(|| job.body.trigger.next(None, at)).ok()?.ok()?;
+    is_stopped && job.last_seq > 0 && first().is_some_and(|first| first <= at)
+}
+
+/// The first fire time from now on, or one that has passed and for which there is no run.
+fn first_open_fire_time(
+    at: DateTime<Utc>,
+    job: &JobRow,
+    trigger: &Trigger,
+    runs: &[Run],
+) -> Result<Option<DateTime<Utc>>, TriggerError> {
+    let has_run = |fire_time: DateTime<Utc>| {
+        let is_of = |run: &Run| run.first.unwrap_or(run.fire_time) <= fire_time && fire_time <= run.fire_time;
+        // Without a history, a run that ended afterwards was for it as far as anybody can tell.
+        let is_forgotten = runs.is_empty() && job.last_seq > 0;
+        runs.iter().any(is_of) || is_forgotten && job.last_end.is_some_and(|end| fire_time <= end)
+    };
+    let mut steps = Steps::of_one_search();
+    let mut next = trigger.next_within(None, at, &mut steps)?;
+    while let Some(past) = next.filter(|next| *next <= at && has_run(*next)) {
+        next = trigger.next_within(Some(past), at, &mut steps)?;
+    }
+    Ok(next)
+}
+
+/// The state of a job that goes on as it is under another definition.
+pub(super) fn state_under(body: &JobBody, job: &JobRow) -> JobState {
+    match body.options.when_finished {
+        WhenFinished::Keep if job.is_ending() => JobState::Kept,
+        WhenFinished::Keep | WhenFinished::Remove => job.state.clone(),
+    }
 }
 
 /// The row for the due fire times that a change of `job` gives up: those before `goes_on_from`, or all.

@@ -2,9 +2,9 @@
 
 use super::{Asked, not_found, readable};
 use crate::{
-    Error, EventKind, JobId, JobRef, Listed, Now, Removal, StoreName, Uid,
+    Error, EventKind, JobId, JobRef, Listed, Now, Removal, RunRef, StoreName, Uid,
     engine::{CallId, Change, Engine, InFlight, Reply, StoreCall, StoreReply},
-    store::{Removed, StoreError},
+    store::{CancelledRun, Removed, RemovedAll, StoreError},
 };
 
 /// A job is being looked for.
@@ -139,12 +139,13 @@ impl Engine {
 
     pub(super) fn on_removed(&mut self, now: Now, mut removing: Removing, result: Result<StoreReply, StoreError>) {
         let removed = match result {
-            Ok(StoreReply::Remove(stamped)) => stamped.value.first().copied().unwrap_or(Removed::Gone),
+            Ok(StoreReply::Remove(stamped)) => stamped.value.into_iter().next().unwrap_or(Removed::Gone),
             Ok(_) => return debug_assert!(false, "a removal is answered by a removal"),
             Err(error) => return self.reply(removing.call, Err(Error::from_store(&removing.store, error))),
         };
         match removed {
-            Removed::Removed { uid, .. } => {
+            Removed::Removed { uid, cancelled, .. } => {
+                self.tell_cancelled(now, &removing.store, cancelled);
                 if uid.is_some() {
                     self.mark_removed(&removing.store, uid);
                 }
@@ -188,11 +189,12 @@ impl Engine {
         mut removing: RemovingAll,
         result: Result<StoreReply, StoreError>,
     ) {
-        let count = match result {
+        let RemovedAll { count, cancelled } = match result {
             Ok(StoreReply::RemoveAll(stamped)) => stamped.value,
-            Ok(_) => return debug_assert!(false, "a removal of all is answered by a count"),
+            Ok(_) => return debug_assert!(false, "a removal of all is answered by a removal of all"),
             Err(error) => return self.reply(removing.call, Err(Error::from_store(&removing.store, error))),
         };
+        self.tell_cancelled(now, &removing.store, cancelled);
         self.mark_removed(&removing.store, None);
         self.notify(now, EventKind::AllJobsRemoved { store: removing.store.clone(), count });
         removing.count = removing.count.saturating_add(count);
@@ -202,6 +204,25 @@ impl Engine {
                 self.remove_all(now, removing);
             }
             None => self.reply(removing.call, Ok(Reply::Count(removing.count))),
+        }
+    }
+
+    /// Tells of the end of runs that waited: somebody may have been told that they are queued, or are to be repeated.
+    fn tell_cancelled(&mut self, now: Now, store: &StoreName, cancelled: Vec<CancelledRun>) {
+        for CancelledRun { job, task, run } in cancelled {
+            let job = JobRef { store: store.clone(), id: job, uid: run.id.uid };
+            self.notify(
+                now,
+                EventKind::RunCancelled(RunRef {
+                    job,
+                    run: run.id,
+                    task,
+                    fire_time: run.fire_time,
+                    first: run.first,
+                    count: run.count,
+                    attempt: run.attempt,
+                }),
+            );
         }
     }
 

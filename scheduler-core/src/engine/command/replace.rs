@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{
     Asked,
     add::Inserting,
-    change::{earliest, given_up_fire_times},
+    change::{earliest, given_up_fire_times, state_under},
     prepare::{contended, panicked, refuse_newer},
 };
 use crate::{
@@ -134,7 +134,7 @@ fn replacement(
         if is_kept_as(&body, &existing.body) {
             return Ok(None);
         }
-        (existing.state.clone(), existing.next_fire_time, existing.due)
+        (state_under(&body, existing), existing.next_fire_time, existing.due)
     } else {
         runs.extend(given_up_fire_times(at, existing, None)?);
         // Runs that wait are looked at when they would have been.

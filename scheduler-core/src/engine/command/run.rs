@@ -25,6 +25,7 @@ use crate::{
     Error, ErrorKind, EventKind, JobId, JobRow, JobState, Now, Run, RunId, RunState, StoreName, Wait,
     engine::{CallId, Engine, InFlight, Reply, StoreCall, StoreReply, contact::Stop, firing::run_ref},
     now::later,
+    panics::catch,
     spec::whole_micros,
     store::{Cancelled, StoreError, Update, Updated},
 };
@@ -72,7 +73,7 @@ impl Engine {
             fence: job.fence,
             body: None,
             state: job.state.clone(),
-            next_fire_time: job.next_fire_time,
+            next_fire_time: next_fire_time(at, job),
             due: job.due,
             runs: vec![run.clone()],
         };
@@ -178,6 +179,15 @@ impl Engine {
             }
         }
     }
+}
+
+/// That of the job. One whose row somebody else has written has none before its first claim, which computes it as long as
+/// the job has no run.
+fn next_fire_time(at: DateTime<Utc>, job: &JobRow) -> Option<DateTime<Utc>> {
+    let trigger = &job.body.trigger;
+    let is_new = job.state == JobState::Active && job.last_seq == 0 && !trigger.waits_for_end();
+    let first = || catch(|| trigger.next(None, at)).ok()?.ok()?;
+    job.next_fire_time.or_else(|| if is_new { first() } else { None })
 }
 
 fn check_can_run(job: &JobRow) -> Result<(), Error> {

@@ -9,9 +9,9 @@ use serde_json::json;
 
 use super::script::{Script, at, every, job, limits};
 use crate::{
-    JobRow, JobSpec, JobState, Listed, RunId, Uid,
+    JobRow, JobSpec, JobState, Listed, Run, RunId, RunState, Uid, Verdict,
     engine::{Change, Command, Effect, Input, Mode, StoreCall, StoreReply},
-    store::{Removed, Stamped, Update},
+    store::{CancelledRun, Removed, RemovedAll, Stamped, Update},
 };
 
 /// JSON has no such key.
@@ -27,6 +27,10 @@ fn change(script: &mut Script, change: Change) {
 fn found(script: &mut Script, job: &JobRow) {
     script.know(job);
     script.stored(Ok(StoreReply::Job(Some(Box::new(Listed::Job(job.clone()))))));
+}
+
+fn all_removed(count: u64) -> StoreReply {
+    StoreReply::RemoveAll(Stamped { now: at(0.0), value: RemovedAll { count, cancelled: vec![] } })
 }
 
 /// What the command wants written.
@@ -59,7 +63,7 @@ fn a_job_is_looked_for_in_each_store_in_turn() {
     script.command(Command::RemoveJob(None, "report".into()));
     let removed = |value| Ok(StoreReply::Remove(Stamped { now: at(0.0), value: vec![value] }));
     script.stored(removed(Removed::Gone));
-    script.stored(removed(Removed::Removed { uid: Some(Uid(1)), running: 0 }));
+    script.stored(removed(Removed::Removed { uid: Some(Uid(1)), running: 0, cancelled: vec![] }));
     script.expect(
         "→ notify StoreAdded(\"second\")
          → reply done
@@ -94,8 +98,8 @@ fn all_jobs_of_all_stores_are_removed_and_counted() {
     let mut script = Script::new();
     script.command(Command::AddStore("second".into(), limits()));
     script.command(Command::RemoveAllJobs(None));
-    script.stored(Ok(StoreReply::RemoveAll(Stamped { now: at(0.0), value: 3 })));
-    script.stored(Ok(StoreReply::RemoveAll(Stamped { now: at(0.0), value: 4 })));
+    script.stored(Ok(all_removed(3)));
+    script.stored(Ok(all_removed(4)));
     script.expect(
         "→ notify StoreAdded(\"second\")
          → reply done
@@ -115,15 +119,47 @@ fn a_job_that_is_removed_while_it_runs_is_told_removed_once() {
         script.command(command);
         script.stored(Ok(match is_one {
             true => {
-                let value = vec![Removed::Removed { uid: Some(Uid(1)), running: 1 }];
+                let value = vec![Removed::Removed { uid: Some(Uid(1)), running: 1, cancelled: vec![] }];
                 StoreReply::Remove(Stamped { now: at(0.0), value })
             }
-            false => StoreReply::RemoveAll(Stamped { now: at(0.0), value: 1 }),
+            false => all_removed(1),
         }));
         script.finished("report#1", crate::Outcome::Ok(json!(null)));
         script.recorded(|recorded| recorded.deleted = vec![(Uid(1), "report".into())]);
         assert_eq!(script.count("emoved"), 1);
     }
+}
+
+/// A run of the job that waited when the job was removed.
+fn cancelled(seq: u64, attempt: u32) -> CancelledRun {
+    let id = RunId { uid: Uid(1), seq };
+    let run = Run { attempt, ..Run::new(id, at(10.0), RunState::Ended(Verdict::Cancelled)) };
+    CancelledRun { job: "report".into(), task: "work".into(), run }
+}
+
+#[test]
+fn runs_that_wait_when_their_job_is_removed_are_told_cancelled() {
+    let runs = vec![cancelled(1, 3), cancelled(2, 1)];
+    let mut script = Script::new();
+    script.know(&report(10.0));
+    script.command(Command::RemoveJob(None, "report".into()));
+    let value = vec![Removed::Removed { uid: Some(Uid(1)), running: 0, cancelled: runs.clone() }];
+    script.stored(Ok(StoreReply::Remove(Stamped { now: at(0.0), value })));
+    script.command(Command::RemoveAllJobs(None));
+    let value = RemovedAll { count: 1, cancelled: runs };
+    script.stored(Ok(StoreReply::RemoveAll(Stamped { now: at(0.0), value })));
+    script.expect(
+        "→ remove report
+         → notify cancelled report#1
+         → notify cancelled report#2
+         → notify removed report Requested
+         → reply done
+         → remove all
+         → notify cancelled report#1
+         → notify cancelled report#2
+         → notify AllJobsRemoved { store: \"default\", count: 1 }
+         → reply 1",
+    );
 }
 
 #[test]

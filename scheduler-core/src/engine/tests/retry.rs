@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::script::{Script, every, job, with_run};
 use crate::{
-    Failures, Outcome, Retry, RunId, RunState, Uid, Wait,
+    Failures, Outcome, Retry, Run, RunId, RunState, Uid, Verdict, Wait,
     engine::{Command, ShutdownMode, StoreReply},
-    store::{ClaimedJob, RecordOutcome, Removed, Stamped, StoreError, StoreErrorKind},
+    store::{CancelledRun, ClaimedJob, RecordOutcome, Removed, Stamped, StoreError, StoreErrorKind},
 };
 
 /// Five attempts, after 10, 20, 40, 60 seconds.
@@ -133,7 +133,7 @@ fn a_run_that_was_asked_to_stop_is_not_repeated() {
 fn a_run_of_a_removed_job_is_not_repeated() {
     let mut script = Script::running_jobs([report(retry())]);
     script.command(Command::RemoveJob(None, "report".into()));
-    let value = vec![Removed::Removed { uid: Some(Uid(1)), running: 1 }];
+    let value = vec![Removed::Removed { uid: Some(Uid(1)), running: 1, cancelled: vec![] }];
     script.stored(Ok(StoreReply::Remove(Stamped { now: super::script::at(0.0), value })));
     script.finished("report#1", error());
     script.applied();
@@ -150,11 +150,30 @@ fn a_run_of_a_removed_job_is_not_repeated() {
 fn a_retry_that_finds_its_job_removed_by_another_node_is_told_as_an_error() {
     let mut script = Script::running_jobs([report(retry())]);
     script.finished("report#1", error());
-    script.recorded(|recorded| recorded.deleted = vec![(Uid(1), "report".into())]);
+    script.recorded(|recorded| recorded.outcomes = vec![RecordOutcome::Ended]);
     script.expect(
         "→ record report#1 retry
-         → notify error report#1: no paper
-         → notify removed report Finished",
+         → notify error report#1: no paper",
+    );
+}
+
+#[test]
+fn a_retry_that_was_written_before_its_job_was_removed_is_told_cancelled_and_no_more() {
+    let mut script = Script::running_jobs([report(retry())]);
+    script.finished("report#1", error());
+    script.command(Command::RemoveJob(None, "report".into()));
+    let at = super::script::at;
+    let run = Run::new(RunId { uid: Uid(1), seq: 1 }, at(0.0), RunState::Ended(Verdict::Cancelled));
+    let cancelled = vec![CancelledRun { job: "report".into(), task: "work".into(), run }];
+    let value = vec![Removed::Removed { uid: Some(Uid(1)), running: 0, cancelled }];
+    script.stored(Ok(StoreReply::Remove(Stamped { now: at(0.0), value })));
+    script.applied();
+    script.expect(
+        "→ record report#1 retry
+         → remove report
+         → notify cancelled report#1
+         → notify removed report Requested
+         → reply done",
     );
 }
 

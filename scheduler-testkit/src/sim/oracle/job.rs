@@ -121,8 +121,19 @@ impl Job {
         Ok(())
     }
 
-    pub(super) fn removed(&mut self) {
+    /// A user has removed the job, with which the runs that wait have ended.
+    pub(super) fn removed(&mut self, cancelled: impl Iterator<Item = u64>) -> Result<(), Broken> {
+        for seq in cancelled {
+            let run =
+                self.runs.get_mut(&seq).ok_or_else(|| format!("an unknown run {}-{seq} is cancelled", self.uid))?;
+            run.verdict = Some(Verdict::Cancelled);
+        }
         self.end = End::Removed;
+        Ok(())
+    }
+
+    pub(super) fn uid(&self) -> Uid {
+        self.uid
     }
 
     pub(super) fn deleted(&mut self) -> Result<(), Broken> {

@@ -84,14 +84,15 @@ function Head:cancel(runs, seq, now)
     return "asked", self.due and Hint.of_due(self.due)
 end
 
--- Removes the job: its waiting runs end, its running ones stay and are counted.
+-- Removes the job: its waiting runs end and are returned, its running ones stay and are counted.
 function Head:remove(runs, now)
-    local running = 0
+    local running, cancelled = 0, {}
     for _, run in ipairs(runs:all_open()) do
         if run.state == "running" then
             running = running + 1
         else
             self:end_run(runs, run, "cancelled", nil, now)
+            cancelled[#cancelled + 1] = run
         end
     end
     self.state, self.reason = "removed", nil
@@ -100,7 +101,7 @@ function Head:remove(runs, now)
     self.next_fire_time = nil
     self.due = nil
     self.blocked = false
-    return running
+    return running, cancelled
 end
 
 -- Takes a running run from its node: it waits for another one, at once.
@@ -113,6 +114,24 @@ function Head:take_from_node(runs, run, wait, now)
     runs:put(run)
     self.nudged = true
     self:make_due(now)
+end
+
+-- The job has had its last fire time. While it has an open run it is listed, and its id is taken, so that it stays active.
+function Head:exhaust(now)
+    self.state, self.reason = "active", nil
+    self.next_fire_time = nil
+    -- A node of an earlier version asks the trigger for the fire time after this one: there is none.
+    if not self.last_end or whole(self.last_end) < now then
+        self.last_end = text(now)
+    end
+end
+
+-- Ends a job that has had its last fire time and waits for nothing, once it has no open run.
+function Head:end_with_last_run(runs)
+    local is_exhausted = self.state == "active" and not self.next_fire_time
+    if is_exhausted and not self.due and not self.blocked and not runs:has_open() then
+        self.state = "ending"
+    end
 end
 
 -- Whether the job is over and has no open run, so that it is to be deleted.

@@ -10,14 +10,19 @@ function Head:record(runs, entry, owner, now)
         return "stale"
     end
     if run.state ~= "running" then
+        if run.state == "ended" and run.verdict == "error" and entry.kind == "retry" then
+            return "ended"
+        end
         return Head.shows(run, entry) and "done" or "stale"
     end
+    local outcome = "done"
     if entry.kind == "end" then
         run.duration = entry.duration
         run.error = nil
         self:end_run(runs, run, entry.verdict, entry.error, now)
     elseif entry.kind == "retry" and self.state == "removed" then
         self:end_run(runs, run, "error", entry.error, now)
+        outcome = "ended"
     elseif entry.kind == "retry" then
         run.state, run.wait = "waiting", "retry"
         run.due = entry.due
@@ -33,7 +38,8 @@ function Head:record(runs, entry, owner, now)
     if self.blocked and not self.owner then
         self:make_due(now)
     end
-    return "done"
+    self:end_with_last_run(runs)
+    return outcome
 end
 
 function Head:put_off(runs, run, now)
@@ -45,7 +51,7 @@ end
 -- Whether a run that is not running shows that this report about it was taken before.
 function Head.shows(run, entry)
     if run.state == "ended" then
-        return entry.kind == "end" and run.verdict == entry.verdict or entry.kind == "retry" and run.verdict == "error"
+        return entry.kind == "end" and run.verdict == entry.verdict
     end
     return entry.kind == "retry" and run.wait == "retry" and run.due == entry.due
         or entry.kind == "release" and run.wait == "released"

@@ -20,15 +20,17 @@ function Head:settle(runs, to, owner, now)
     -- An update that was decided before this move must not undo it.
     self.fence = self.fence + 1
     self:give_up()
-    -- Its id may belong to another job by now.
-    if is_live(self.state) or not is_live(to.state) then
-        self.state, self.reason = to.state, to.reason
-    end
     local next = to.next_fire_time
     if next and self.next_fire_time and whole(self.next_fire_time) > whole(next) then
         next = self.next_fire_time
     end
     self.next_fire_time = next
+    if to.state == "ending" and is_live(self.state) then
+        self:exhaust(now)
+    elseif is_live(self.state) or not is_live(to.state) then
+        -- Of one that is over, the id may belong to another job by now.
+        self.state, self.reason = to.state, to.reason
+    end
     self.due = to.due
     self.blocked = to.blocked
     for _, change in ipairs(to.runs) do
@@ -36,6 +38,7 @@ function Head:settle(runs, to, owner, now)
     end
     self:make_up_for_nudge(runs, now)
     self:skip_if_quarantined()
+    self:end_with_last_run(runs)
     return "applied", self:fate(runs), asked
 end
 

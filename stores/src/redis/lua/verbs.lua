@@ -96,12 +96,12 @@ end
 
 function Verb.remove_all(call)
     local now = now_of(call)
-    local page = Index.page(call.after, call.limit)
-    for _, it in ipairs(page) do
-        Verb.remove_one(it.id, it.uid, now)
+    local page, outcomes = Index.page(call.after, call.limit), {}
+    for at, it in ipairs(page) do
+        outcomes[at] = Verb.remove_one(it.id, it.uid, now)
     end
     Index.refresh()
-    return { now, #page, page[#page] and page[#page].id or false }
+    return { now, outcomes, page[#page] and page[#page].id or false }
 end
 
 function Verb.remove_one(id, uid, now)
@@ -109,16 +109,19 @@ function Verb.remove_one(id, uid, now)
     local job = Job.load(uid)
     if not job then
         db("ZREM", Key.ids, Index.id(id, uid))
-        return { uid, 0 }
+        return { uid, 0, id, "", {} }
     end
     job.id = id
-    local running = job.head:remove(job.book, now)
+    local running, cancelled = job.head:remove(job.book, now)
     if running == 0 then
         job:delete()
     else
         job:save()
     end
-    return { uid, running }
+    for at, run in ipairs(cancelled) do
+        cancelled[at] = Book.encode(run)
+    end
+    return { uid, running, id, job.row[20] or "", cancelled }
 end
 
 function Verb.job(call)
@@ -195,7 +198,7 @@ function Verb.record(call)
             outcomes[at] = "gone"
         else
             outcomes[at] = job.head:record(job.book, entry, call.owner, now)
-            if outcomes[at] == "done" then
+            if outcomes[at] == "done" or outcomes[at] == "ended" then
                 if job.head:fate(job.book) == "deleted" then
                     job:delete()
                     deleted[#deleted + 1] = { job.uid, job.id }

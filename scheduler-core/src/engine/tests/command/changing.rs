@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::super::script::{Script, at, every, job};
 use crate::{
-    BODY_VERSION, ErrorKind, JobChange, JobRow, JobState, Listed, NESTING_LIMIT, Overlap, PartialOptions, Run,
-    WhenFinished,
+    BODY_VERSION, ErrorKind, JobChange, JobRow, JobState, Listed, NESTING_LIMIT, Overlap, PartialOptions, Run, RunId,
+    RunState, Uid, Verdict, Wait, WhenFinished,
     engine::{Change, StoreReply},
     store::{Update, Updated},
     trigger::{Custom, Date, Interval},
@@ -145,9 +145,75 @@ fn resuming_a_job_whose_time_is_over_ends_or_keeps_it() {
     let mut over = in_state(JobState::Paused);
     over.body.trigger = Interval::seconds(1).starting_at(at(0.0)).until(at(9.0)).into();
     let update = resumed(&over);
-    assert_eq!((update.state, update.next_fire_time, update.due), (JobState::Ending, None, Some(at(25.0))));
+    // The claim that follows ends it, if it has no open run.
+    assert_eq!((update.state, update.next_fire_time, update.due), (JobState::Active, None, Some(at(25.0))));
     over.body.options.when_finished = WhenFinished::Keep;
     assert_eq!(resumed(&over).state, JobState::Kept);
+}
+
+/// A one-shot for 10 seconds that has had its fire time.
+fn ending() -> JobRow {
+    let body = job(1, "report", Date::at(at(10.0)).into(), 10.0).job.body;
+    JobRow { body, next_fire_time: None, due: None, last_seq: 1, ..report(10.0) }
+}
+
+#[test]
+fn a_one_shot_that_is_paused_in_its_run_does_not_fire_again_when_resumed() {
+    for (state, runs) in [
+        (RunState::Waiting(Wait::Retry), 1),
+        (RunState::Ended(Verdict::Ok), 1),
+        // Without a history, its last end says the same.
+        (RunState::Ended(Verdict::Ok), 0),
+    ] {
+        let mut script = Script::new();
+        script.pass(25.0);
+        change(&mut script, Change::Pause);
+        found(&mut script, &ending());
+        script.updated(Updated::Updated(Box::new(in_state(JobState::Paused))));
+        change(&mut script, Change::Resume);
+        found(&mut script, &JobRow { state: JobState::Paused, last_end: Some(at(12.0)), ..ending() });
+        let run = Run::new(RunId { uid: Uid(1), seq: 1 }, at(10.0), state);
+        script.stored(Ok(StoreReply::Runs(vec![run; runs])));
+        script.expect(
+            "→ read report
+             → update report @ 0: paused
+             → notify modified report
+             → reply job report
+             → read report
+             → list runs
+             → update report @ 0: active due +25s",
+        );
+    }
+}
+
+#[test]
+fn a_one_shot_that_was_run_by_hand_while_paused_still_fires_when_resumed() {
+    let mut script = Script::new();
+    script.pass(25.0);
+    change(&mut script, Change::Resume);
+    found(&mut script, &JobRow { state: JobState::Paused, last_end: Some(at(12.0)), ..ending() });
+    let by_hand = Run::new(RunId { uid: Uid(1), seq: 1 }, at(11.0), RunState::Ended(Verdict::Ok));
+    script.stored(Ok(StoreReply::Runs(vec![by_hand])));
+    script.expect(
+        "→ read report
+         → list runs
+         → update report @ 0: active next +10s due +25s",
+    );
+}
+
+#[test]
+fn a_job_that_has_had_its_last_fire_time_is_changed_like_any_other() {
+    let renamed = modified(&ending(), JobChange::default().name("n"));
+    assert_eq!((renamed.state, renamed.next_fire_time, renamed.due), (JobState::Active, None, None));
+    let kept = modified(&ending(), JobChange::default().when_finished(WhenFinished::Keep));
+    assert_eq!((kept.state, kept.next_fire_time), (JobState::Kept, None));
+    let rescheduled = modified(&ending(), JobChange::default().trigger(every(10)));
+    assert_eq!((rescheduled.state, rescheduled.next_fire_time), (JobState::Active, Some(at(30.0))));
+    let once_more = modified(&ending(), JobChange::default().next_fire_time(at(40.0)));
+    assert_eq!(
+        (once_more.state, once_more.next_fire_time, once_more.due),
+        (JobState::Active, Some(at(40.0)), Some(at(40.0)))
+    );
 }
 
 #[test]

@@ -255,7 +255,7 @@ fn what_is_refused_is_told_in_the_words_of_the_scheduler_and_with_the_right_stat
     let told = service.refused(422, &with(json!({"id": "x", "args": {"whom": 7}})));
     assert!(told.contains("the arguments do not fit task `remind`") && told.contains("whom"), "{told}");
     let told = service.refused(422, &with(json!({"id": "x", "trigger": "crontab 0 25 * * *"})));
-    assert_eq!(told, "crontab field `hour`: `25` at column 3: the value must be 0 to 23");
+    assert_eq!(told, "crontab field `hour`: `25` at column 11: the value must be 0 to 23");
     let told = service.refused(422, &with(json!({"id": "x", "trigger": "crontab 0 0 30 2 *"})));
     assert!(told.contains("would never fire"), "{told}");
     let told = service.refused(422, &with(json!({"id": "x", "task": "brew"})));

@@ -57,7 +57,7 @@ async fn child() {
         // Some polls of the store, which succeed.
         let recovered = until(&mut events, |kind| matches!(kind, EventKind::StoreRecovered(_)));
         assert!(tokio::time::timeout(Duration::from_secs(3), recovered).await.is_err(), "it is still full");
-        assert_eq!(scheduler.jobs().await.unwrap().len(), 1);
+        assert!(!scheduler.jobs().await.unwrap().is_empty(), "it can be read");
         assert!(matches!(scheduler.health().await.stores[0].link, StoreLink::Down { .. }));
         scheduler.add_job(JobSpec::now("tick")).await.unwrap_err();
 

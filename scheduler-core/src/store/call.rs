@@ -89,7 +89,7 @@ impl Removed {
 pub struct RemovedAll {
     /// How many there were.
     pub count: u64,
-    /// Their runs that waited, and have ended as cancelled.
+    /// Their runs that waited, and have ended as cancelled; in no order.
     pub cancelled: Vec<CancelledRun>,
 }
 

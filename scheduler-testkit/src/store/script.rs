@@ -7,8 +7,8 @@ use scheduler_core::{
     BODY_VERSION, JobBody, JobId, JobOptions, JobRow, JobState, JobStore, NodeId, Run, RunId, RunState, Totals, Uid,
     Verdict, Wait,
     store::{
-        Adopt, Claim, ClaimedJob, Entry, JobQuery, Move, Record, Report, RunChange, RunQuery, RunReport, Settle, Turn,
-        TurnReply, Update,
+        Adopt, Claim, ClaimedJob, Entry, JobQuery, Move, Record, Report, RunChange, RunQuery, RunReport, Settle,
+        Stamped, Turn, TurnReply, Update,
     },
 };
 use serde_json::{Map, json};
@@ -68,7 +68,14 @@ impl Call {
             Self::Update(at, update) => Reply::Text(format!("{:#?}", store.update(*at, update).await)),
             Self::Cancel(at, id, run) => Reply::Text(format!("{:#?}", store.cancel(*at, id, *run).await)),
             Self::Remove(at, ids) => Reply::Text(format!("{:#?}", store.remove(*at, ids).await)),
-            Self::RemoveAll(at) => Reply::Text(format!("{:#?}", store.remove_all(*at).await)),
+            Self::RemoveAll(at) => {
+                let mut removed = store.remove_all(*at).await;
+                if let Ok(Stamped { value, .. }) = &mut removed {
+                    // Which job comes first is the store's affair.
+                    value.cancelled.sort_by_key(|cancelled| cancelled.run.id);
+                }
+                Reply::Text(format!("{removed:#?}"))
+            }
             Self::Release(at, owner) => Reply::Text(format!("{:#?}", store.release(*at, owner).await)),
             Self::Turn(turn) => Reply::Turn(Box::new(store.turn(turn).await.expect("a turn is answered"))),
         }

@@ -19,7 +19,7 @@ impl SchedulerConfig {
     /// let error = SchedulerConfig::from_toml("[job_defaults]\nmax_instances = 'three'\n").unwrap_err();
     /// assert_eq!(
     ///     error.to_string(),
-    ///     "configuration, line 2, `job_defaults.max_instances`: invalid type: string \"three\", expected a nonzero u32",
+    ///     "configuration, line 2, `job_defaults.max_instances`: invalid type: string \"three\", expected u32",
     /// );
     /// ```
     pub fn from_toml(text: &str) -> Result<Self, Error> {

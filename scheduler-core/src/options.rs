@@ -93,7 +93,8 @@ impl JobOptions {
     /// use std::time::Duration;
     /// use scheduler_core::JobOptions;
     ///
-    /// let options = JobOptions { timeout: Some(Duration::ZERO), ..JobOptions::default() };
+    /// let mut options = JobOptions::default();
+    /// options.timeout = Some(Duration::ZERO);
     /// assert_eq!(options.check().unwrap_err(), "`timeout` of 0ns: at least 1ms, or none for no limit");
     /// ```
     ///

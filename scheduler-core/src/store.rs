@@ -65,6 +65,10 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     ///
     /// If a run of the job has ended, or been put off, since the last claim, `due` becomes now, since the caller cannot
     /// have seen that.
+    ///
+    /// An update that [gives way](OnClaim::GiveWay) is a conflict while a node has claimed the job, until the move is settled
+    /// or the claim lapses. A store that voids the claim all the same loses nothing, but changes without a pause can then keep
+    /// a job from running.
     async fn update(&self, at: DateTime<Utc>, update: &Update) -> Result<Stamped<Updated>, StoreError>;
 
     /// Asks an open run of a job with this id to stop, live or not: it has been asked from then on. If it is running, its node

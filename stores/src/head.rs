@@ -11,7 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use scheduler_core::{
     BODY_VERSION, JobId, JobRow, JobState, NodeId, Run, RunState, TaskName, Totals, Uid, Verdict, Wait,
-    store::{Cancelled, CancelledRun, Fate, Hint, Removed, RemovedAll, StoreError, StoreErrorKind, Update},
+    store::{Cancelled, CancelledRun, Fate, Hint, OnClaim, Removed, RemovedAll, StoreError, StoreErrorKind, Update},
 };
 
 /// What the verbs change of a job: its row without the definition.
@@ -132,6 +132,10 @@ impl Head {
             return UpdateStep::Repeated;
         }
         if self.revision != update.revision || self.fence != update.fence {
+            return UpdateStep::Conflict;
+        }
+        let is_claimed = self.held.as_ref().is_some_and(|held| held.until > now);
+        if is_claimed && update.on_claim == OnClaim::GiveWay {
             return UpdateStep::Conflict;
         }
         self.revision = grown(self.revision);

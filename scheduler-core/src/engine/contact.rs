@@ -149,6 +149,8 @@ pub(super) struct Alarm {
     /// Not before the engine has been told of something else, since planning has taken it for long enough.
     pub(super) waits_its_turn: bool,
     pub(super) pause: Duration,
+    /// Whether jobs have been changed, here or elsewhere, since the last claim that led to nothing though something was due.
+    pub(super) are_jobs_changed: bool,
 }
 
 /// Changes of jobs that came too late and are tried anew. This node's claims give way to them, for a job that fires
@@ -274,6 +276,7 @@ impl Contact {
                 not_before: Duration::ZERO,
                 waits_its_turn: false,
                 pause: FIRST_PAUSE,
+                are_jobs_changed: false,
             },
             beaten: Beaten::default(),
             claimed: BTreeMap::new(),

@@ -144,6 +144,11 @@ impl Engine {
         if claimed.next_due.is_none_or(|at| at > claimed.now) {
             contact.alarm.pause = FIRST_PAUSE;
         } else if claimed.jobs.is_empty() {
+            // It may be for a change that a due job could not be claimed. A pause that grew with each would leave the job to
+            // whoever changes it.
+            if std::mem::take(&mut contact.alarm.are_jobs_changed) {
+                contact.alarm.pause = FIRST_PAUSE;
+            }
             contact.back_off(now);
             // What is due may be what a dead node left, which this node may take over once it has been here long enough.
             // While a call that has failed is still to be repeated, it may not, however long it has been: the pause counts.

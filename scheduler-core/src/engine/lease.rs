@@ -95,6 +95,7 @@ impl Engine {
         }
         if let Some(hint) = &change.hint {
             contact.hear_of_others(now, hint);
+            contact.alarm.are_jobs_changed |= matches!(hint, Hint::Due(_) | Hint::Resync);
         }
         match change.hint {
             Some(Hint::Due(due)) => contact.hear_due(Some(due)),

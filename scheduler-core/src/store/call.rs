@@ -34,6 +34,19 @@ pub struct Update {
     /// The runs that the change adds, numbered from the job's `last_seq` + 1: ended ones, for fire times that it gives up, and
     /// waiting ones, which somebody has asked for.
     pub runs: Vec<Run>,
+    /// What becomes of it while a node has claimed the job.
+    #[serde(default)]
+    pub on_claim: OnClaim,
+}
+
+/// What becomes of an [`Update`] while a node has claimed the job and its claim has not lapsed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum OnClaim {
+    /// It is written, and voids the claim.
+    #[default]
+    Void,
+    /// It is refused as a [conflict](Updated::Conflict), so that the claim can be settled first.
+    GiveWay,
 }
 
 /// What became of an [`Update`].
@@ -41,7 +54,8 @@ pub struct Update {
 pub enum Updated {
     /// The job as it is after it.
     Updated(Box<JobRow>),
-    /// The job has been changed or claimed since; this is how it is.
+    /// The job has been changed or claimed since, or is claimed and the update [gives way](OnClaim::GiveWay); this is how
+    /// it is.
     Conflict(Box<JobRow>),
     /// The job is not there any more, or not live, or cannot be decoded.
     Gone,

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use scheduler_core::{
     BODY_VERSION, JobRow, JobState, JobStore, NodeId, Run, RunId, RunState, Uid, Verdict, Wait,
     store::{
-        Adopt, Cancelled, Claim, Claimed, ClaimedJob, Entry, Move, Record, RecordOutcome, Recorded, Report, RunChange,
-        RunReport, Settle, SettleOutcome, Settled, Update, Updated,
+        Adopt, Cancelled, Claim, Claimed, ClaimedJob, Entry, Move, OnClaim, Record, RecordOutcome, Recorded, Report,
+        RunChange, RunReport, Settle, SettleOutcome, Settled, Update, Updated,
     },
 };
 
@@ -219,5 +219,6 @@ pub(super) fn update_of(job: &JobRow) -> Update {
         next_fire_time: job.next_fire_time,
         due: job.due,
         runs: Vec::new(),
+        on_claim: OnClaim::Void,
     }
 }

@@ -7,8 +7,8 @@ use scheduler_core::{
     BODY_VERSION, JobBody, JobId, JobOptions, JobRow, JobState, JobStore, NodeId, Run, RunId, RunState, Totals, Uid,
     Verdict, Wait,
     store::{
-        Adopt, Claim, ClaimedJob, Entry, JobQuery, Move, Record, Report, RunChange, RunQuery, RunReport, Settle,
-        Stamped, Turn, TurnReply, Update,
+        Adopt, Claim, ClaimedJob, Entry, JobQuery, Move, OnClaim, Record, Report, RunChange, RunQuery, RunReport,
+        Settle, Stamped, Turn, TurnReply, Update,
     },
 };
 use serde_json::{Map, json};
@@ -257,6 +257,7 @@ impl Script {
                 next_fire_time: next,
                 due: next,
                 runs,
+                on_claim: if self.random.below(2) == 0 { OnClaim::GiveWay } else { OnClaim::Void },
             }),
         )
     }

@@ -2,8 +2,8 @@
 
 use chrono::TimeDelta;
 use scheduler_core::{
-    JobState, Run, RunId, RunState, Verdict, Wait,
-    store::{RunChange, SettleOutcome, Update, Updated},
+    JobRow, JobState, Run, RunId, RunState, Verdict, Wait,
+    store::{OnClaim, RunChange, SettleOutcome, Update, Updated},
 };
 use serde_json::json;
 
@@ -101,6 +101,29 @@ pub async fn an_update_voids_a_claim(bench: &Bench) {
     assert_eq!(bench.a().settle_one(&to).await, SettleOutcome::Changed);
     assert_eq!(bench.runs(claimed.job.uid).await, []);
     bench.b().claim_one("report").await;
+}
+
+/// An update that gives way is a conflict while the job is claimed: the claimer's move is written, and the update after it.
+pub async fn an_update_gives_way_to_a_claim(bench: &Bench) {
+    bench.due_job("report").await;
+    let claimed = bench.a().claim_one("report").await;
+    let seen = bench.stored("report").await;
+    let patient = |job: &JobRow| Update { on_claim: OnClaim::GiveWay, ..update_of(job) };
+    assert_eq!(bench.b().update(&patient(&seen)).await, Updated::Conflict(Box::new(seen)));
+
+    assert!(matches!(bench.a().settle_one(&moved(&claimed)).await, SettleOutcome::Applied { .. }));
+    let seen = bench.stored("report").await;
+    assert!(matches!(bench.b().update(&patient(&seen)).await, Updated::Updated(_)));
+}
+
+/// An update gives way no longer than the claim lasts, whose node may have died.
+pub async fn an_update_does_not_give_way_to_a_claim_that_has_lapsed(bench: &Bench) {
+    bench.due_job("report").await;
+    bench.a().claim_one("report").await;
+    bench.advance(LEASE * 2).await;
+    let seen = bench.stored("report").await;
+    let patient = Update { on_claim: OnClaim::GiveWay, ..update_of(&seen) };
+    assert!(matches!(bench.b().update(&patient).await, Updated::Updated(_)));
 }
 
 /// An update may move the next fire time back, and it alone.

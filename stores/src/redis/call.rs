@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use scheduler_core::{
     JobBody, JobRow, JobState, Run, RunState,
-    store::{Adopt, Claim, Clock, Entry, Move, Record, Report, RunChange, RunReport, Settle, Turn, Update},
+    store::{Adopt, Claim, Clock, Entry, Move, OnClaim, Record, Report, RunChange, RunReport, Settle, Turn, Update},
 };
 use serde_json::{Map, Value, json};
 
@@ -50,6 +50,7 @@ impl Writer {
                 ("next_fire_time", exact(update.next_fire_time)),
                 ("due", exact(update.due)),
                 ("runs", update.runs.iter().map(run).collect()),
+                ("gives_way", u8::from(update.on_claim == OnClaim::GiveWay).into()),
             ]
             .into_iter()
             .chain(state(&update.state))

@@ -5,7 +5,7 @@ use std::slice;
 use chrono::TimeDelta;
 use scheduler_core::{
     JobState, Listed, Verdict,
-    store::{Inserted, JobQuery, Removed, Update, Updated},
+    store::{Inserted, JobQuery, OnClaim, Removed, Update, Updated},
 };
 use scheduler_testkit::store::{Bench, StoreUnderTest, block_on};
 use serde_json::{Value, json};
@@ -96,6 +96,7 @@ fn a_job_without_its_nodes_is_repaired_when_it_is_written() {
             next_fire_time: report.next_fire_time,
             due: report.due.map(|due| due - TimeDelta::seconds(60)),
             runs: Vec::new(),
+            on_claim: OnClaim::Void,
         };
         assert!(matches!(bench.a().update(&sooner).await, Updated::Updated(_)));
         assert_eq!(tree.due().await.len(), 1);

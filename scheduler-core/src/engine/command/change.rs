@@ -21,7 +21,8 @@
 //! ```
 //!
 //! The job may change between reading and updating; then it is tried anew with what it has become, and this node's claims
-//! give way to that: a job that fires faster than its store answers would be ahead of each try.
+//! give way to that: a job that fires faster than its store answers would be ahead of each try. The change in turn gives way
+//! to a claim that is not settled, at first: changes without a pause would void each claim.
 
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ use super::{
     Asked,
     form::{check_arguments, check_trigger},
     prepare::{check_options, contended, first_fire_time, not_json, panicked, refuse_newer, trigger_error},
-    replace::TRIES,
+    replace::{TRIES, on_claim},
 };
 use crate::{
     Error, ErrorKind, JobBody, JobChange, JobId, JobRow, JobState, Now, Run, RunId, StoreName, Trigger, Verdict,
@@ -41,7 +42,7 @@ use crate::{
     outdated::{Outdated, outdated, rebound},
     panics::catch,
     plan::{due_fire_times, due_of},
-    store::{RunQuery, StoreError, Update, Updated},
+    store::{OnClaim, RunQuery, StoreError, Update, Updated},
     trigger::{TriggerError, steps::Steps},
 };
 
@@ -115,7 +116,8 @@ impl Engine {
             self.update_for(at, &changing.store, &changing.change, job, runs).map(|update| (update, outdated))
         });
         match update.unwrap_or_else(|panic| Err(panicked(&format!("job `{}`", job.id), &panic))) {
-            Ok((Some(update), outdated)) => {
+            Ok((Some(mut update), outdated)) => {
+                update.on_claim = on_claim(changing.tries);
                 changing.outdated = outdated;
                 let store = changing.store.clone();
                 let call = StoreCall::Update(at, Box::new(update));
@@ -135,6 +137,7 @@ impl Engine {
         };
         match updated {
             Updated::Updated(job) => {
+                self.note_job_changed(&store);
                 self.tell_corrected(now, &store, &job, changing.outdated);
                 self.tell_modified(now, &store, &job);
                 self.reply(call, Ok(Reply::Job(store, job)));
@@ -190,6 +193,7 @@ impl Engine {
             state: changed.state,
             next_fire_time: changed.next_fire_time,
             runs: given_up.into_iter().collect(),
+            on_claim: OnClaim::default(),
         }))
     }
 

@@ -20,11 +20,20 @@ use crate::{
     outdated::{Outdated, outdated, rebound},
     panics::catch,
     plan::due_of,
-    store::{StoreError, StoreErrorKind, Update, Updated},
+    store::{OnClaim, StoreError, StoreErrorKind, Update, Updated},
 };
 
-/// How often a change is tried anew when the job changes under it; each time means that somebody else got through.
+/// How often a change is tried anew when the job changes or is claimed under it.
 pub(super) const TRIES: u32 = 100;
+
+/// How many of the first tries give way to a claim: enough for the claim's node to settle. It may have died, so the others do not.
+const PATIENT_TRIES: u32 = 25;
+
+/// What this try does to a claim. Changes that followed each other without a pause, and voided each claim, would keep the job
+/// from running.
+pub(super) fn on_claim(tries: u32) -> OnClaim {
+    if tries < PATIENT_TRIES { OnClaim::GiveWay } else { OnClaim::Void }
+}
 
 /// A job on its way into another one's place.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +56,8 @@ impl Engine {
         });
         match update.unwrap_or_else(|panic| Err(panicked(&format!("job `{}`", existing.id), &panic))) {
             Ok((None, _)) => self.added(replacing.call, replacing.place, Ok(existing)),
-            Ok((Some(update), outdated)) => {
+            Ok((Some(mut update), outdated)) => {
+                update.on_claim = on_claim(replacing.tries);
                 replacing.outdated = outdated;
                 self.count_replacing(replacing.call, |count| count.saturating_add(1));
                 let store = replacing.store.clone();
@@ -55,6 +65,13 @@ impl Engine {
                 self.call_store(store, call, InFlight::Asked(Asked::Replace(replacing)));
             }
             Err(error) => self.added(replacing.call, replacing.place, Err(error)),
+        }
+    }
+
+    /// Notes that a change of a job was written.
+    pub(super) fn note_job_changed(&mut self, store: &StoreName) {
+        if let Some(contact) = self.contact(store) {
+            contact.alarm.are_jobs_changed = true;
         }
     }
 
@@ -80,6 +97,7 @@ impl Engine {
         };
         match updated {
             Updated::Updated(job) => {
+                self.note_job_changed(&store);
                 self.tell_corrected(now, &store, &job, replacing.outdated);
                 self.tell_modified(now, &store, &job);
                 self.added(call, place, Ok(*job));
@@ -151,6 +169,7 @@ fn replacement(
         next_fire_time,
         due,
         runs,
+        on_claim: OnClaim::default(),
     }))
 }
 

@@ -19,7 +19,7 @@ use chrono::{DateTime, Utc};
 use super::{
     Asked,
     prepare::{contended, refuse_newer},
-    replace::TRIES,
+    replace::{TRIES, on_claim},
 };
 use crate::{
     Error, ErrorKind, EventKind, JobId, JobRow, JobState, Now, Run, RunId, RunState, StoreName, Wait,
@@ -76,6 +76,7 @@ impl Engine {
             next_fire_time: next_fire_time(at, job),
             due: job.due,
             runs: vec![run.clone()],
+            on_claim: on_claim(tries),
         };
         let requesting = Requesting { call, store: store.clone(), id: job.id.clone(), run: Box::new(run), tries };
         self.call_store(store, StoreCall::Update(at, Box::new(update)), InFlight::Asked(Asked::Request(requesting)));

@@ -7,8 +7,8 @@ use serde_json::json;
 use super::script::{Script, at, every, job, limits, reply_to, unavailable, with_run};
 use crate::{
     Outcome, Overlap, RunState, Wait,
-    engine::{Command, WakeReason},
-    store::{ClaimedJob, Clock, Declined, Fate, RecordOutcome, SettleOutcome, StoreLimits},
+    engine::{Command, StoreReply, WakeReason},
+    store::{Change, ClaimedJob, Clock, Declined, Fate, Hint, RecordOutcome, SettleOutcome, StoreLimits, Wakes},
     trigger::{Custom, Date, Interval, Trigger},
 };
 
@@ -326,6 +326,19 @@ fn claims_that_come_to_nothing_though_something_is_due_pause_longer_and_longer()
     }
     assert_eq!(pauses[..4], [50, 100, 200, 400]);
     assert!(pauses[9] <= 10_000);
+}
+
+#[test]
+fn while_jobs_are_changed_claims_that_come_to_nothing_do_not_pause_longer_and_longer() {
+    let mut script = Script::running_with(StoreLimits { wakes: Wakes::Push, ..limits() });
+    script.at(10.0).look();
+    for seen in 1..=10 {
+        script.stored(Ok(StoreReply::Changed(Change { seen, hint: Some(Hint::Due(at(9.0))) })));
+        script.claimed_next([], Some(9.0));
+        let wake = script.next_wake().unwrap();
+        assert_eq!(wake.after.as_millis(), 50);
+        script.pass(wake.after.as_secs_f64()).handle_wake();
+    }
 }
 
 #[test]

@@ -21,6 +21,9 @@ function Head:update(runs, update, same_body, now)
     if self.revision ~= update.revision or self.fence ~= update.fence then
         return "conflict"
     end
+    if update.gives_way == 1 and self.owner and whole(self.claim_until) > now then
+        return "conflict"
+    end
     self.revision = self.revision + 1
     self:give_up()
     self.state, self.reason = update.state, update.reason

@@ -9,7 +9,7 @@ use crate::{
     BODY_VERSION, ErrorKind, JobChange, JobRow, JobState, Listed, NESTING_LIMIT, Overlap, PartialOptions, Run, RunId,
     RunState, Uid, Verdict, Wait, WhenFinished,
     engine::{Change, StoreReply},
-    store::{Update, Updated},
+    store::{OnClaim, Update, Updated},
     trigger::{Custom, Date, Interval},
 };
 
@@ -25,6 +25,20 @@ fn a_job_under_constant_change_is_busy() {
     }
     assert_eq!(script.last_error().kind(), ErrorKind::Busy);
     assert!(!script.has_call());
+}
+
+/// Changes without a pause would void each claim; a claim whose node has died would hold up each change.
+#[test]
+fn a_change_gives_way_to_claims_at_first() {
+    let mut script = Script::new();
+    change(&mut script, Change::Pause);
+    found(&mut script, &report(10.0));
+    let mut tries = Vec::new();
+    for _ in 0..30 {
+        tries.push(update(&script).on_claim);
+        script.updated(Updated::Conflict(Box::new(report(10.0))));
+    }
+    assert_eq!(tries, [[OnClaim::GiveWay; 25].as_slice(), &[OnClaim::Void; 5]].concat());
 }
 
 /// A node whose job fires faster than its store answers would not let a change through.

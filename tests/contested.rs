@@ -47,8 +47,9 @@ on_stores! { a_job_that_nodes_replace_by_the_same_all_the_time_runs:
     etcd memory mongodb mysql postgres redis rethinkdb sqlite zookeeper
 }
 
-// Not on ZooKeeper, where such a job hardly runs, nor on etcd, whose client ends the connection with `too_many_data_frames`.
-on_stores! { a_job_that_nodes_change_all_the_time_runs: memory mongodb mysql postgres redis rethinkdb sqlite }
+on_stores! { a_job_that_nodes_change_all_the_time_runs:
+    etcd memory mongodb mysql postgres redis rethinkdb sqlite zookeeper
+}
 
 fn a_job_that_nodes_replace_by_the_same_all_the_time_runs(store: &str) {
     a_job_that_is_replaced_all_the_time_runs(store, |_| 0);

@@ -64,7 +64,7 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     /// on since, the job has a run with its number and fire time.
     ///
     /// If a run of the job has ended, or been put off, since the last claim, `due` becomes now, since the caller cannot
-    /// have seen that.
+    /// have seen that; or it stays what it was if that is earlier, since further updates do not put the job off.
     ///
     /// An update that [gives way](OnClaim::GiveWay) is a conflict while a node has claimed the job, until the move is settled
     /// or the claim lapses. A store that voids the claim all the same loses nothing, but changes without a pause can then keep

@@ -142,7 +142,7 @@ impl Head {
         self.held = None;
         self.state = kept(&update.state);
         self.next_fire_time = update.next_fire_time.map(whole_micros);
-        self.due = update.due.map(whole_micros);
+        let was_due = std::mem::replace(&mut self.due, update.due.map(whole_micros));
         for run in &update.runs {
             let mut run = run.clone();
             if run.is_open() {
@@ -152,7 +152,8 @@ impl Head {
             self.insert_run(runs, run, now);
         }
         if self.nudged {
-            self.due = Some(now);
+            // Not later than before: changes without a pause would put the job off for as long as they last.
+            self.due = earlier(was_due, Some(now));
         }
         // What somebody asks of a waiting run is done even if the job is paused.
         let asked = |run: &Run| match run.state {

@@ -29,6 +29,7 @@ macro_rules! store_conformance {
                 an_update_does_not_give_way_to_a_claim_that_has_lapsed
                 an_update_may_move_the_next_fire_time_back
                 an_update_after_an_unseen_end_is_due_now
+                updates_after_an_unseen_end_do_not_put_the_job_off
                 the_verdicts_of_an_update_are_kept
                 an_update_adds_a_run_that_was_asked_for
                 a_run_that_was_asked_for_is_due_at_once

@@ -147,6 +147,19 @@ pub async fn an_update_after_an_unseen_end_is_due_now(bench: &Bench) {
     assert_eq!(bench.b().claim_one("report").await.running_count, 0);
 }
 
+/// Whoever changes a job all the time does not put it off for as long as that lasts: it stays due since the first change that
+/// came after an unseen end.
+pub async fn updates_after_an_unseen_end_do_not_put_the_job_off(bench: &Bench) {
+    bench.due_job("report").await;
+    let started = bench.a().start_and("report", |to| to.blocked = true).await;
+    bench.a().end(&started, Verdict::Ok).await;
+    bench.b().update(&Update { due: None, ..update_of(&bench.stored("report").await) }).await;
+    let first = bench.stored("report").await;
+    bench.advance(LEASE / 10).await;
+    bench.b().update(&Update { due: None, ..update_of(&first) }).await;
+    assert_eq!(bench.stored("report").await.due, first.due);
+}
+
 /// The fire times that an update gives up are in the history and in the totals, a range with its number.
 pub async fn the_verdicts_of_an_update_are_kept(bench: &Bench) {
     let job = bench.due_job("report").await;

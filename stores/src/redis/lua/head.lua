@@ -28,6 +28,7 @@ function Head:update(runs, update, same_body, now)
     self:give_up()
     self.state, self.reason = update.state, update.reason
     self.next_fire_time = update.next_fire_time
+    local was_due = self.due
     self.due = update.due
     for _, run in ipairs(update.runs) do
         if run.state ~= "ended" and whole(run.due) > now then
@@ -37,7 +38,9 @@ function Head:update(runs, update, same_body, now)
         self:insert_run(runs, run, now)
     end
     if self.nudged then
-        self.due = text(now)
+        -- Not later than before: changes without a pause would put the job off for as long as they last.
+        self.due = was_due
+        self:make_due(now)
     end
     -- What somebody asks of a waiting run is done even if the job is paused.
     for _, run in ipairs(runs:all_open()) do

@@ -1,4 +1,4 @@
-//! Panics of users' code, as values: for executors, and for whoever else calls what others have written.
+//! Panics of users' code, as values, for the executors, the driver and the listeners, which all call such code.
 //!
 //! What the code has left half done is dropped with it and seen by nobody but the user's own shared state, so that unwind
 //! safety is the user's matter.

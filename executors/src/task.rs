@@ -117,7 +117,7 @@ where
     Task::new(name, TaskCall::Blocking(Arc::new(call)), check::<P>)
 }
 
-/// A `Deserialize` that panics must not end whoever adds the job.
+/// A `Deserialize` that panics is an error of the arguments, and does not unwind into the program that adds the job.
 fn check<P: Parameters>(args: &serde_json::Value) -> Result<(), String> {
     panics::catch(|| P::check(args)).unwrap_or_else(|panic| Err(format!("reading the arguments panicked: {panic}")))
 }

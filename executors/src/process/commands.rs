@@ -100,8 +100,8 @@ impl Commands {
     /// A task that runs this program. The job may have a list of texts as arguments, which come after those given here. One
     /// that no program can be given, since it has a NUL in it, is refused when the job is added.
     ///
-    /// To the program, an argument of the job that begins with a hyphen is an **option**, such as `--file=/etc/passwd`: where
-    /// whoever adds jobs is not to give options, end them with `--` as the last argument here, if the program knows that.
+    /// To the program, an argument of the job that begins with a hyphen is an **option**, such as `--file=/etc/passwd`. If the
+    /// authors of jobs shall not give options, end the options with `--` as the last argument here; most programs know that.
     ///
     /// The program inherits the environment of this process, passwords in it included, unless
     /// [`inherit_env`](CommandLine::inherit_env) says what it may see.

@@ -286,7 +286,8 @@ impl Engine {
         if settled.outcomes.iter().any(|outcome| matches!(outcome, SettleOutcome::Applied { .. })) {
             contact.alarm.pause = FIRST_PAUSE;
         } else if settled.outcomes.contains(&SettleOutcome::Changed) {
-            // Each of them means that a change got through. A pause that grew would leave the job to whoever changes it.
+            // Each settle that came too late means that a change was written. With a pause that grew, changes would keep the job from
+            // running.
             contact.alarm.not_before = now.monotonic.saturating_add(CHANGED_PAUSE);
         } else {
             contact.back_off(now);

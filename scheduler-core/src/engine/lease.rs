@@ -19,7 +19,7 @@ use crate::{
     store::{Clock, Hint, Hold, StoreError, Wakes},
 };
 
-/// How often a store is asked for changes at most: a loop that does nothing else helps nobody.
+/// The shortest period in which a store is asked for changes: a shorter one would keep the loop busy with questions alone.
 const SHORTEST_POLL: Duration = Duration::from_millis(1);
 
 impl Engine {

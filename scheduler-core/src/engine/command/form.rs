@@ -52,7 +52,7 @@ pub(super) fn check_trigger(id: &JobId, trigger: &Trigger) -> Result<(), Error> 
     Err(Error::new(ErrorKind::Trigger, message))
 }
 
-/// Refuses a definition that somebody else has put together, if it could not be read again.
+/// Refuses an imported definition that a store could not give back as it is.
 pub(super) fn check_imported(id: &JobId, body: &JobBody) -> Result<(), Error> {
     let refuse = |message: String| Err(Error::new(ErrorKind::Job, format!("job `{id}`: {message}")));
     if body.v == 0 {

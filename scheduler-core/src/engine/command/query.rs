@@ -207,7 +207,8 @@ impl Engine {
         }
     }
 
-    /// Tells of the end of runs that waited: somebody may have been told that they are queued, or are to be repeated.
+    /// Tells of the end of runs that waited when their job was removed: listeners may have been told that these runs were queued or
+    /// were to be repeated.
     fn tell_cancelled(&mut self, now: Now, store: &StoreName, cancelled: Vec<CancelledRun>) {
         for CancelledRun { job, task, run } in cancelled {
             let job = JobRef { store: store.clone(), id: job, uid: run.id.uid };

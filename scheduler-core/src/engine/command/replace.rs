@@ -146,7 +146,7 @@ fn replacement(
         (existing.state.clone(), Some(right), earliest(existing.due, Some(due_of(&body.trigger, existing.uid, right))))
     } else if goes_on(new, existing) {
         body.trigger = existing.body.trigger.clone();
-        // What somebody has chosen for the job since it was added stands.
+        // A next fire time that a user has chosen since the job was added stands.
         let chosen = body.chosen_fire_time.filter(|chosen| Some(*chosen) == existing.next_fire_time);
         body.chosen_fire_time = existing.body.chosen_fire_time.or(chosen);
         if is_kept_as(&body, &existing.body) {

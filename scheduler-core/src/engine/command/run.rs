@@ -182,8 +182,8 @@ impl Engine {
     }
 }
 
-/// That of the job. One whose row somebody else has written has none before its first claim, which computes it as long as
-/// the job has no run.
+/// The next fire time that the job keeps when a run is requested. A row that another program has written has none before its
+/// first claim, and claims compute it only while the job has no run: so it is computed here.
 fn next_fire_time(at: DateTime<Utc>, job: &JobRow) -> Option<DateTime<Utc>> {
     let trigger = &job.body.trigger;
     let is_new = job.state == JobState::Active && job.last_seq == 0 && !trigger.waits_for_end();

@@ -18,7 +18,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     Asked,
-    prepare::{contended, refuse_newer},
+    prepare::{contended, panicked, refuse_newer, trigger_error},
     replace::{TRIES, on_claim},
 };
 use crate::{
@@ -61,6 +61,10 @@ impl Engine {
             return self.reply(call, Err(error));
         }
         let at = self.time_of(now, &store);
+        let next_fire_time = match next_fire_time(at, job) {
+            Ok(next) => next,
+            Err(error) => return self.reply(call, Err(error)),
+        };
         let mut run = Run::new(
             RunId { uid: job.uid, seq: job.last_seq.saturating_add(1) },
             self.next_request(at),
@@ -73,7 +77,7 @@ impl Engine {
             fence: job.fence,
             body: None,
             state: job.state.clone(),
-            next_fire_time: next_fire_time(at, job),
+            next_fire_time,
             due: job.due,
             runs: vec![run.clone()],
             on_claim: on_claim(tries),
@@ -184,11 +188,14 @@ impl Engine {
 
 /// The next fire time that the job keeps when a run is requested. A row that another program has written has none before its
 /// first claim, and claims compute it only while the job has no run: so it is computed here.
-fn next_fire_time(at: DateTime<Utc>, job: &JobRow) -> Option<DateTime<Utc>> {
+fn next_fire_time(at: DateTime<Utc>, job: &JobRow) -> Result<Option<DateTime<Utc>>, Error> {
     let trigger = &job.body.trigger;
     let is_new = job.state == JobState::Active && job.last_seq == 0 && !trigger.waits_for_end();
-    let first = || catch(|| trigger.next(None, at)).ok()?.ok()?;
-    job.next_fire_time.or_else(|| if is_new { first() } else { None })
+    if job.next_fire_time.is_some() || !is_new {
+        return Ok(job.next_fire_time);
+    }
+    let first = catch(|| trigger.next(None, at)).map_err(|panic| panicked(&format!("job `{}`", job.id), &panic))?;
+    first.map_err(|error| trigger_error(&job.id, &error))
 }
 
 fn check_can_run(job: &JobRow) -> Result<(), Error> {

@@ -7,6 +7,7 @@ use crate::{
     BODY_VERSION, ErrorKind, JobRow, JobState, NodeId, Outcome, Overlap, Retry, Run, RunState, Wait,
     engine::Mode,
     store::{Cancelled, Change, Hint, Updated, Wakes},
+    trigger::Custom,
 };
 
 use super::*;
@@ -171,6 +172,18 @@ fn what_cannot_run_now_is_an_error_that_says_why() {
         script.updated(Updated::Conflict(Box::new(JobRow { revision, ..report(10.0) })));
     }
     assert_eq!(script.last_error().kind(), ErrorKind::Busy);
+}
+
+/// A row of another program has no next fire time before its first claim. Without one it would end with the requested run.
+#[test]
+fn a_request_for_a_job_whose_first_fire_time_cannot_be_told_is_an_error_and_writes_nothing() {
+    let mut script = Script::new();
+    run_now(&mut script);
+    let mut row = JobRow { next_fire_time: None, due: Some(at(0.0)), ..report(10.0) };
+    row.body.trigger = Custom::new("tides", serde_json::Value::Null).into();
+    found(&mut script, &row);
+    assert_eq!(script.last_error().kind(), ErrorKind::Trigger);
+    assert!(!script.has_call());
 }
 
 #[test]

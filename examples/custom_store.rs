@@ -27,7 +27,7 @@ use chrono::{DateTime, Utc};
 use scheduler_core::{
     Listed,
     store::{
-        Cancelled, Change, Claim, Claimed, Durability, Inserted, JobQuery, Record, Recorded, Removed, RemovedAll,
+        Cancelled, Changed, Claim, Claimed, Durability, Inserted, JobQuery, Record, Recorded, Removed, RemovedAll,
         RunQuery, Settle, Settled, Stamped, StoreError, StoreErrorKind, StoreLimits, Update, Updated,
     },
 };
@@ -203,7 +203,7 @@ impl JobStore for JournalStore {
         self.memory.release(at, owner).await
     }
 
-    async fn changed(&self, seen: u64) -> Result<Change, StoreError> {
+    async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
         self.memory.changed(seen).await
     }
 }

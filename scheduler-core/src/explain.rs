@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 
-pub use self::clocks::Change;
+pub use self::clocks::ClockChange;
 use crate::{
     Coalesce, JobId, JobRow, JobState, NodeId, Outdated, Run, RunState, TaskName, Trigger, Verdict, Wait,
     options::{exact_seconds, seconds},
@@ -54,7 +54,7 @@ pub struct Explanation {
     /// When a claim looks at the fire time at the earliest, if the trigger has jitter.
     pub due: Option<DateTime<Utc>>,
     /// A change of the clocks that has to do with it.
-    pub clocks: Option<Change>,
+    pub clocks: Option<ClockChange>,
     /// What is wrong with the next fire time that the job has kept, if something is: until it is computed anew, the job
     /// fires then, and at no time before.
     pub outdated: Option<Outdated>,

@@ -144,7 +144,7 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     /// A store with [`Wakes::Push`] answers when there is a change; the call may be dropped and repeated without losing
     /// one. A store with [`Wakes::Poll`] answers at once and is asked in each period. Hints only: what a node can know from
     /// its own calls, and ends of runs, need none.
-    async fn changed(&self, seen: u64) -> Result<Change, StoreError>;
+    async fn changed(&self, seen: u64) -> Result<Changed, StoreError>;
 
     /// Records, then settles, then claims, as one round trip or transaction where that is cheaper.
     ///
@@ -223,7 +223,7 @@ impl<S: JobStore + ?Sized> JobStore for Arc<S> {
         (**self).release(at, owner).await
     }
 
-    async fn changed(&self, seen: u64) -> Result<Change, StoreError> {
+    async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
         (**self).changed(seen).await
     }
 

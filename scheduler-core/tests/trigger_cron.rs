@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use scheduler_core::trigger::{Cron, Gap, Overlap, Trigger, TriggerErrorKind, Weekdays};
+use scheduler_core::trigger::{Cron, Gap, RepeatedHour, Trigger, TriggerErrorKind, Weekdays};
 use serde_json::json;
 
 fn at(text: &str) -> DateTime<Utc> {
@@ -276,7 +276,7 @@ fn a_description_says_when_and_how_clocks_matter() {
         format!("at minute 5 of hours 9 to 17 on the second Tuesday of the month, on the clocks of UTC; {civil}")
     );
     assert_eq!(
-        say(Cron::crontab("0 2 * * *").map(|cron| cron.gap(Gap::Skip).overlap(Overlap::Second))),
+        say(Cron::crontab("0 2 * * *").map(|cron| cron.gap(Gap::Skip).overlap(RepeatedHour::Second))),
         "at 02:00, on the clocks of UTC; it follows civil time; a skipped time fires not at all, a repeated one the second time"
     );
 }

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use scheduler_core::trigger::{CalendarInterval, Cron, Gap, Interval, MonthEnd, Overlap, Trigger};
+use scheduler_core::trigger::{CalendarInterval, Cron, Gap, Interval, MonthEnd, RepeatedHour, Trigger};
 use std::time::Duration;
 
 fn at(text: &str) -> DateTime<Utc> {
@@ -148,12 +148,12 @@ fn half_an_hour_is_a_change_of_clocks_too() {
 #[test]
 fn an_ambiguous_time_is_an_answer_and_not_a_crash() {
     // quantum-elixir#407: no job ran for a day.
-    for overlap in [Overlap::First, Overlap::Second, Overlap::Both] {
+    for overlap in [RepeatedHour::First, RepeatedHour::Second, RepeatedHour::Both] {
         let cron = Cron::crontab("30 2 * * *").unwrap().timezone(zone("Europe/Berlin")).overlap(overlap);
         let fires = shown(&cron.into(), "Europe/Berlin", "2026-10-25T00:00:00Z", "2026-10-25T12:00:00Z");
         let expected: &[&str] = match overlap {
-            Overlap::First => &["25 02:30+0200"],
-            Overlap::Second => &["25 02:30+0100"],
+            RepeatedHour::First => &["25 02:30+0200"],
+            RepeatedHour::Second => &["25 02:30+0100"],
             _ => &["25 02:30+0200", "25 02:30+0100"],
         };
         assert_eq!(fires, expected);

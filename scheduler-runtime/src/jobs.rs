@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use scheduler_core::{
     Conflict, Error, ErrorKind, JobChange, JobId, JobRow, JobSpec, JobState, Listed, RawJob, Run, RunId, StoreName,
     Task, Trigger, Uid,
-    engine::{Change, Command, ExportedJob, Reply},
+    engine::{Command, ExportedJob, JobEdit, Reply},
     store::{JobQuery, RunQuery},
 };
 use scheduler_executors::panics;
@@ -173,7 +173,7 @@ impl Scheduler {
             self.registry().resolve(trigger);
         }
         self.check_change(&id, &change).await?;
-        self.change(id, Change::Modify(change)).await
+        self.change(id, JobEdit::Modify(change)).await
     }
 
     /// Gives a job another trigger; its next fire time is computed from now. A paused job stays paused.
@@ -185,7 +185,7 @@ impl Scheduler {
     pub async fn reschedule_job(&self, id: impl Into<JobId>, trigger: impl Into<Trigger>) -> Result<Job, Error> {
         let mut trigger = trigger.into();
         self.registry().resolve(&mut trigger);
-        self.change(id.into(), Change::Reschedule(trigger)).await
+        self.change(id.into(), JobEdit::Reschedule(trigger)).await
     }
 
     /// Keeps a job from firing until it is resumed. Its waiting runs wait, but for those that were asked for with
@@ -200,7 +200,7 @@ impl Scheduler {
     /// [`ErrorKind::NotFound`]; [`ErrorKind::Busy`] if others kept changing the job meanwhile; the store's own error. Nothing
     /// has changed then.
     pub async fn pause_job(&self, id: impl Into<JobId>) -> Result<Job, Error> {
-        self.change(id.into(), Change::Pause).await
+        self.change(id.into(), JobEdit::Pause).await
     }
 
     /// Moves the job to the trigger's next fire time after now and lets it run again.
@@ -213,7 +213,7 @@ impl Scheduler {
     /// [`ErrorKind::NotFound`] if no job has this id; [`ErrorKind::Busy`] if others kept changing it meanwhile; the store's own
     /// error otherwise. Nothing has changed then.
     pub async fn resume_job(&self, id: impl Into<JobId>) -> Result<Job, Error> {
-        self.change(id.into(), Change::Resume).await
+        self.change(id.into(), JobEdit::Resume).await
     }
 
     /// Runs a job once, now, beside its fire times, which stay as they are. The run is in the store when this returns, and any
@@ -415,7 +415,7 @@ impl Scheduler {
         checks.into_iter().map(result).collect()
     }
 
-    pub(crate) async fn change(&self, id: JobId, change: Change) -> Result<Job, Error> {
+    pub(crate) async fn change(&self, id: JobId, change: JobEdit) -> Result<Job, Error> {
         match self.call(Command::ChangeJob(self.scope().cloned(), id, Box::new(change))).await? {
             Reply::Job(store, row) => Ok(self.job_handle(store, *row)),
             _ => Err(crate::driver::gone()),

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use scheduler_core::store::{Change, Hint};
+use scheduler_core::store::{Changed, Hint};
 
 /// The latest hints, each with the version at which it came.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Changes {
     }
 
     /// What changed after `seen`, if anything did.
-    pub(crate) fn since(&self, seen: u64) -> Option<Change> {
+    pub(crate) fn since(&self, seen: u64) -> Option<Changed> {
         if seen == self.version {
             return None;
         }
@@ -47,7 +47,7 @@ impl Changes {
             }
             _ => Hint::Resync,
         };
-        Some(Change { seen: self.version, hint: Some(hint) })
+        Some(Changed { seen: self.version, hint: Some(hint) })
     }
 }
 

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use file::File;
 use scheduler_core::{
     JobId, JobStore, Listed,
-    store::{Change, Hint, Inserted, JobQuery, StoreErrorKind, Wakes},
+    store::{Changed, Hint, Inserted, JobQuery, StoreErrorKind, Wakes},
 };
 use scheduler_stores::{MemoryStore, SqliteOptions, SqliteStore};
 use scheduler_testkit::store::{Bench, StoreUnderTest, agree, block_on};
@@ -253,7 +253,7 @@ fn rows_of_another_language_are_jobs() {
         ))
         .await;
         let change = bench.store().changed(seen).await.unwrap();
-        assert_eq!(change, Change { seen: seen + 1, hint: Some(Hint::Resync) });
+        assert_eq!(change, Changed { seen: seen + 1, hint: Some(Hint::Resync) });
         let claimed = bench.a().claim_one("from sql").await;
         assert_eq!(claimed.job.body.extra["colour"], "red");
     });

@@ -10,7 +10,8 @@ use super::{CallId, Health, OpId};
 use crate::{
     Error, Event, ExecutorName, JobId, JobRow, Listed, NodeId, Run, RunId, StoreName, TaskName,
     store::{
-        Cancelled, Change, Inserted, JobQuery, Removed, RemovedAll, RunQuery, Stamped, Turn, TurnReply, Update, Updated,
+        Cancelled, Changed, Inserted, JobQuery, Removed, RemovedAll, RunQuery, Stamped, Turn, TurnReply, Update,
+        Updated,
     },
 };
 
@@ -108,7 +109,7 @@ pub enum StoreReply {
     /// To a release.
     Release,
     /// To a question for changes.
-    Changed(Change),
+    Changed(Changed),
 }
 
 /// The answer to a command.

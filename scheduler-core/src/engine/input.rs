@@ -65,7 +65,7 @@ pub enum Command {
     /// Adds jobs in their exported form.
     ImportJobs(StoreName, Vec<ExportedJob>, crate::Conflict),
     /// Changes one job; without a store, the first that has it.
-    ChangeJob(Option<StoreName>, JobId, Box<Change>),
+    ChangeJob(Option<StoreName>, JobId, Box<JobEdit>),
     /// Runs one job now, beside its fire times; without a store, the first that has it.
     RunJobNow(Option<StoreName>, JobId),
     /// Asks a run of a job to stop; without a store, the first that has it.
@@ -119,7 +119,7 @@ pub enum ShutdownMode {
 
 /// A change of one job.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Change {
+pub enum JobEdit {
     /// Other properties.
     Modify(JobChange),
     /// Another trigger; the next fire time is computed from now.

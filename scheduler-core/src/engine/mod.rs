@@ -34,7 +34,7 @@ mod timeout;
 
 pub use command::{Health, Lease, StoreHealth, StoreLink};
 pub use effect::{Effect, Reply, SchedulerState, Start, StoreCall, StoreReply, Wake, WakeReason};
-pub use input::{CallId, Change, Command, ExportedJob, Input, Mode, OpId, ShutdownMode};
+pub use input::{CallId, Command, ExportedJob, Input, JobEdit, Mode, OpId, ShutdownMode};
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},

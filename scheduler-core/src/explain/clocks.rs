@@ -6,14 +6,14 @@ use serde::Serialize;
 
 use crate::{
     Trigger,
-    trigger::{Gap, Overlap, zone::Spans},
+    trigger::{Gap, RepeatedHour, zone::Spans},
 };
 
 /// A change of a zone's clocks close to the time that is explained, and what the trigger makes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "change", rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Change {
+pub enum ClockChange {
     /// The clocks skip civil times.
     Skips {
         /// When they do.
@@ -31,19 +31,19 @@ pub enum Change {
         first: DateTime<Utc>,
         /// When they show it again.
         second: DateTime<Utc>,
-        /// At which of both the trigger fires; never [`Overlap::Auto`].
-        rule: Overlap,
+        /// At which of both the trigger fires; never [`RepeatedHour::Auto`].
+        rule: RepeatedHour,
     },
 }
 
 /// The zone of a trigger that goes by civil time, and a change of its clocks that touches this time.
-pub(super) fn around(trigger: &Trigger, at: DateTime<Utc>) -> (Option<Tz>, Option<Change>) {
+pub(super) fn around(trigger: &Trigger, at: DateTime<Utc>) -> (Option<Tz>, Option<ClockChange>) {
     let (zone, gap, overlap) = match trigger {
         Trigger::Cron(cron) => {
             let (gap, overlap) = cron.rules();
             (cron.zone(), gap, overlap)
         }
-        Trigger::CalendarInterval(interval) => (Some(interval.zone()), Gap::NextValid, Overlap::First),
+        Trigger::CalendarInterval(interval) => (Some(interval.zone()), Gap::NextValid, RepeatedHour::First),
         _ => return (None, None),
     };
     let change = zone.filter(|zone| *zone != Tz::UTC).and_then(|zone| change(zone, at, gap, overlap));
@@ -54,7 +54,7 @@ pub(super) fn around(trigger: &Trigger, at: DateTime<Utc>) -> (Option<Tz>, Optio
     clippy::arithmetic_side_effects,
     reason = "seconds of the zone's table, and of an instant that chrono can hold"
 )]
-fn change(zone: Tz, at: DateTime<Utc>, gap: Gap, overlap: Overlap) -> Option<Change> {
+fn change(zone: Tz, at: DateTime<Utc>, gap: Gap, overlap: RepeatedHour) -> Option<ClockChange> {
     let spans = Spans::of(zone);
     let number = spans.at(at.timestamp());
     let before = number.checked_sub(1).and_then(|before| spans.get(before));
@@ -69,10 +69,10 @@ fn change(zone: Tz, at: DateTime<Utc>, gap: Gap, overlap: Overlap) -> Option<Cha
         let civil = |seconds| instant(seconds).map(|at| at.naive_utc());
         if shift > 0 {
             let (from, to) = (civil(after.from + before.offset)?, civil(after.from + after.offset)?);
-            return Some(Change::Skips { at: instant(after.from)?, from, to, rule: gap });
+            return Some(ClockChange::Skips { at: instant(after.from)?, from, to, rule: gap });
         }
         let first = if since < 0 { at } else { at.checked_add_signed(chrono::TimeDelta::seconds(shift))? };
         let second = first.checked_add_signed(chrono::TimeDelta::seconds(-shift))?;
-        Some(Change::Repeats { first, second, rule: overlap })
+        Some(ClockChange::Repeats { first, second, rule: overlap })
     })
 }

@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-use super::{Answer, Change, explain};
+use super::{Answer, ClockChange, explain};
 use crate::{
     Coalesce, JobRow, JobState, Run, RunId, RunState, Trigger, Verdict, Wait,
     engine::tests::script::{at, every, job},
-    trigger::{CalendarInterval, Cron, Custom, CustomTrigger, Gap, Overlap},
+    trigger::{CalendarInterval, Cron, Custom, CustomTrigger, Gap, RepeatedHour},
 };
 
 /// A job that fires every ten seconds from 9 o'clock on, and next after so many.
@@ -155,7 +155,7 @@ fn a_custom_trigger_is_asked_from_fire_times_that_it_knows() {
 
 /// A job in Berlin, asked twelve hours before a time of 2026 in UTC.
 #[track_caller]
-fn berlin(trigger: impl Into<Trigger>, time: &str) -> (String, Option<Change>) {
+fn berlin(trigger: impl Into<Trigger>, time: &str) -> (String, Option<ClockChange>) {
     let time: DateTime<Utc> = format!("2026-{time}Z").parse().unwrap();
     let now = time - TimeDelta::hours(12);
     let mut row = job(1, "night", every(10), 0.0).job;
@@ -176,7 +176,7 @@ fn in_spring_the_rule_for_skipped_times_is_told() {
     );
     let (text, clocks) = berlin(half_past_two().gap(Gap::Skip).build().unwrap(), "03-29T00:30:00");
     assert!(text.contains("that is not a fire time"), "{text}");
-    assert!(matches!(clocks, Some(Change::Skips { rule: Gap::Skip, .. })), "{clocks:?}");
+    assert!(matches!(clocks, Some(ClockChange::Skips { rule: Gap::Skip, .. })), "{clocks:?}");
     let (text, _) = berlin(half_past_two().gap(Gap::Shift).build().unwrap(), "03-29T01:30:00");
     assert!(text.ends_with("fires for what lies between as much later as the gap is long"), "{text}");
     // Two hours later nothing reminds of it.
@@ -188,7 +188,7 @@ fn in_autumn_both_passes_are_told() {
     let half_past_two = || Cron::fields().hour("2").minute("30").timezone(chrono_tz::Europe::Berlin);
     let both = |rule| {
         let instant = |time: &str| format!("2026-10-25T{time}:00Z").parse().unwrap();
-        Some(Change::Repeats { first: instant("00:30"), second: instant("01:30"), rule })
+        Some(ClockChange::Repeats { first: instant("00:30"), second: instant("01:30"), rule })
     };
     let (text, clocks) = berlin(half_past_two().build().unwrap(), "10-25T00:30:00");
     assert_eq!(
@@ -196,12 +196,12 @@ fn in_autumn_both_passes_are_told() {
         "`night` at 2026-10-25 02:30:00 CEST: it will run; that is its next fire time; the clocks show that time twice, \
          at 2026-10-25 02:30:00 CEST and at 2026-10-25 02:30:00 CET, and the trigger fires at the first"
     );
-    assert_eq!(clocks, both(Overlap::First));
+    assert_eq!(clocks, both(RepeatedHour::First));
     let (text, clocks) = berlin(half_past_two().build().unwrap(), "10-25T01:30:00");
     assert!(text.contains("that is not a fire time"), "{text}");
-    assert_eq!(clocks, both(Overlap::First));
+    assert_eq!(clocks, both(RepeatedHour::First));
     let every_half_hour = Cron::crontab("CRON_TZ=Europe/Berlin */30 * * * *").unwrap();
-    assert_eq!(berlin(every_half_hour, "10-25T01:30:00").1, both(Overlap::Both));
+    assert_eq!(berlin(every_half_hour, "10-25T01:30:00").1, both(RepeatedHour::Both));
     let monthly = CalendarInterval::days(1).timezone(chrono_tz::Europe::Berlin);
     assert!(berlin(monthly, "10-25T00:30:00").1.is_some());
 }

@@ -5,10 +5,10 @@ use std::{fmt, time::Duration};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use super::{Answer, Change, Explanation};
+use super::{Answer, ClockChange, Explanation};
 use crate::{
     NodeId, Outdated, Wait,
-    trigger::{Gap, Overlap},
+    trigger::{Gap, RepeatedHour},
 };
 
 /// As in `` `report` at 2026-11-21 09:00:00 UTC: it will run; that is its next fire time ``.
@@ -130,9 +130,9 @@ impl Explanation {
         }
     }
 
-    fn change(&self, f: &mut fmt::Formatter<'_>, change: Change) -> fmt::Result {
+    fn change(&self, f: &mut fmt::Formatter<'_>, change: ClockChange) -> fmt::Result {
         match change {
-            Change::Skips { from, to, rule, .. } => {
+            ClockChange::Skips { from, to, rule, .. } => {
                 let rule = match rule {
                     Gap::Skip => "does not fire for what lies between",
                     Gap::Shift => "fires for what lies between as much later as the gap is long",
@@ -140,11 +140,11 @@ impl Explanation {
                 };
                 write!(f, "; the clocks went from {from} to {to}, and the trigger {rule}")
             }
-            Change::Repeats { first, second, rule } => {
+            ClockChange::Repeats { first, second, rule } => {
                 let rule = match rule {
-                    Overlap::Second => "at the second",
-                    Overlap::Both => "at both",
-                    Overlap::Auto | Overlap::First => "at the first",
+                    RepeatedHour::Second => "at the second",
+                    RepeatedHour::Both => "at both",
+                    RepeatedHour::Auto | RepeatedHour::First => "at the first",
                 };
                 let (first, second) = (self.time(first), self.time(second));
                 write!(f, "; the clocks show that time twice, at {first} and at {second}, and the trigger fires {rule}")

@@ -138,9 +138,9 @@ pub struct RunQuery {
     pub limit: usize,
 }
 
-/// An answer of [`JobStore::changed`](super::JobStore::changed).
+/// The answer to [`JobStore::changed`](super::JobStore::changed).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct Changed {
     /// What to ask with next time.
     pub seen: u64,
     /// What changed; none if a polled store saw nothing.

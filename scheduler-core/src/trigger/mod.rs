@@ -44,7 +44,7 @@ pub(crate) mod zone;
 
 pub use calendar_interval::{CalendarInterval, MonthEnd};
 pub use combine::{And, Or};
-pub use cron::{Cron, CronFields, Dialect, Gap, Overlap, Weekdays};
+pub use cron::{Cron, CronFields, Dialect, Gap, RepeatedHour, Weekdays};
 pub use custom::{Custom, CustomTrigger};
 pub use date::Date;
 pub use error::{TriggerError, TriggerErrorKind};

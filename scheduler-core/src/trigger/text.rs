@@ -13,8 +13,8 @@
 //! ```
 
 use super::{
-    And, CalendarInterval, Cron, Custom, Date, Dialect, Except, First, Gap, Interval, MonthEnd, Or, Overlap, Trigger,
-    TriggerError, TriggerErrorKind,
+    And, CalendarInterval, Cron, Custom, Date, Dialect, Except, First, Gap, Interval, MonthEnd, Or, RepeatedHour,
+    Trigger, TriggerError, TriggerErrorKind,
     cron::{Source, every},
 };
 use crate::duration;
@@ -161,7 +161,7 @@ fn cron(words: &mut Words<'_>, dialect: Dialect) -> Result<Cron, TriggerError> {
             "starting at" => cron.start(words.instant()?),
             "until" => cron.end(words.instant()?),
             "gap" => cron.gap(words.one_of(&Gap::ALL, Gap::word)?),
-            "overlap" => cron.overlap(words.one_of(&Overlap::ALL, Overlap::word)?),
+            "overlap" => cron.overlap(words.one_of(&RepeatedHour::ALL, RepeatedHour::word)?),
             _ => cron.jitter(words.duration()?),
         };
     }

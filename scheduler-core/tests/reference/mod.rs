@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Offset, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
-use scheduler_core::trigger::{Cron, Gap, Overlap, Trigger};
+use scheduler_core::trigger::{Cron, Gap, RepeatedHour, Trigger};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Splitmix64: the same seed, the same expressions, everywhere.
@@ -67,7 +67,7 @@ pub(crate) struct Expression {
     /// Values in the numbers of the dialect.
     weekday: Vec<Term>,
     gap: Gap,
-    overlap: Overlap,
+    overlap: RepeatedHour,
 }
 
 /// A list of terms within a range, with hints for values that are likely to matter.
@@ -138,10 +138,10 @@ impl Expression {
             weekday,
             gap: if options { *random.pick(&[Gap::Auto, Gap::NextValid, Gap::Shift, Gap::Skip]) } else { Gap::Auto },
             overlap: match random.below(4) {
-                0 if options => Overlap::First,
-                1 if options => Overlap::Second,
-                2 if options => Overlap::Both,
-                _ => Overlap::Auto,
+                0 if options => RepeatedHour::First,
+                1 if options => RepeatedHour::Second,
+                2 if options => RepeatedHour::Both,
+                _ => RepeatedHour::Auto,
             },
         }
     }
@@ -252,8 +252,8 @@ impl Expression {
             gap => gap,
         };
         let overlap = match self.overlap {
-            Overlap::Auto if self.follows_real_time() => Overlap::Both,
-            Overlap::Auto => Overlap::First,
+            RepeatedHour::Auto if self.follows_real_time() => RepeatedHour::Both,
+            RepeatedHour::Auto => RepeatedHour::First,
             overlap => overlap,
         };
         // What lies beyond decides which of two equal times comes first, and what a gap pushes in.
@@ -282,8 +282,8 @@ impl Expression {
         }
         for instants in shown.values() {
             match overlap {
-                Overlap::First => fires.extend(instants.first()),
-                Overlap::Second => fires.extend(instants.last()),
+                RepeatedHour::First => fires.extend(instants.first()),
+                RepeatedHour::Second => fires.extend(instants.last()),
                 _ => fires.extend(instants),
             }
         }

@@ -19,8 +19,8 @@ use futures_channel::oneshot;
 use scheduler_core::{
     BoxFuture, Dispatch, Executor, JobId, JobRow, JobStore, Listed, NodeId, Now, Outcome, Run, RunContext, RunId,
     store::{
-        Cancelled, Change, Claim, Claimed, Inserted, JobQuery, Record, Recorded, Removed, RemovedAll, RunQuery, Settle,
-        Settled, Stamped, StoreError, StoreErrorKind, StoreLimits, Turn, TurnReply, Update, Updated,
+        Cancelled, Changed, Claim, Claimed, Inserted, JobQuery, Record, Recorded, Removed, RemovedAll, RunQuery,
+        Settle, Settled, Stamped, StoreError, StoreErrorKind, StoreLimits, Turn, TurnReply, Update, Updated,
     },
 };
 use scheduler_executors::Spawn;
@@ -318,7 +318,7 @@ impl JobStore for FaultyStore {
         self.answering().await?.release(at, owner).await
     }
 
-    async fn changed(&self, seen: u64) -> Result<Change, StoreError> {
+    async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
         self.jobs.changed(seen).await
     }
 

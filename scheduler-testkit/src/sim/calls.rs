@@ -5,7 +5,7 @@ use futures_util::FutureExt;
 use scheduler_core::{
     JobStore,
     engine::{StoreCall, StoreReply},
-    store::{Change, StoreError},
+    store::{Changed, StoreError},
 };
 
 /// Performs a call; none if the store has nothing to say yet, as to a question for changes.
@@ -33,7 +33,7 @@ pub(super) fn perform(store: &dyn JobStore, call: &StoreCall) -> Option<Result<S
 
 /// The answer of a polled store that has seen no change.
 pub(super) fn no_change(seen: u64) -> StoreReply {
-    StoreReply::Changed(Change { seen, hint: None })
+    StoreReply::Changed(Changed { seen, hint: None })
 }
 
 /// The same call by another clock.

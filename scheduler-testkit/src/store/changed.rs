@@ -3,7 +3,7 @@
 use futures_lite::future::{poll_once, yield_now};
 use scheduler_core::{
     JobStore, Verdict,
-    store::{Change, Hint, RunChange, Wakes},
+    store::{Changed, Hint, RunChange, Wakes},
 };
 
 use super::{Bench, moved, node::update_of};
@@ -75,7 +75,7 @@ async fn learn(bench: &Bench, stores: [&dyn JobStore; 2], seen: &mut [u64; 2], w
     }
 }
 
-async fn next_hint(bench: &Bench, store: &dyn JobStore, mut seen: u64, what: &str) -> Change {
+async fn next_hint(bench: &Bench, store: &dyn JobStore, mut seen: u64, what: &str) -> Changed {
     // A store that is polled has it at once; one that pushes may take a while, which its own clock must not end.
     for _ in 0..100 {
         let change = store.changed(seen).await.expect("changes can be asked for");

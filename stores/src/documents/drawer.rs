@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use futures_lite::future::yield_now;
 use scheduler_core::{
     JobId, NodeId, Run, Uid,
-    store::{Change, Claim, Clock, Declined, Durability, Hint, StoreError, StoreErrorKind, StoreLimits, Wakes},
+    store::{Changed, Claim, Clock, Declined, Durability, Hint, StoreError, StoreErrorKind, StoreLimits, Wakes},
 };
 
 use super::{
@@ -311,8 +311,8 @@ impl Shelf for Drawer {
         self.write(1, None, |papers, _| papers.changes += 1).await.map(drop)
     }
 
-    async fn changed(&self, seen: u64) -> Result<Change, StoreError> {
+    async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
         let now = self.papers.lock().unwrap().changes + 1;
-        Ok(Change { seen: now, hint: (now != seen).then_some(Hint::Resync) })
+        Ok(Changed { seen: now, hint: (now != seen).then_some(Hint::Resync) })
     }
 }

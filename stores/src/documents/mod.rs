@@ -33,8 +33,8 @@ use futures_util::future::try_join;
 use scheduler_core::{
     JobId, JobRow, JobStore, Listed, NodeId, Run, RunId,
     store::{
-        Cancelled, Change, Claim, Claimed, Inserted, JobQuery, Record, Recorded, Removed, RemovedAll, RunQuery, Settle,
-        Settled, Stamped, StoreError, StoreLimits, Turn, TurnReply, Update, Updated,
+        Cancelled, Changed, Claim, Claimed, Inserted, JobQuery, Record, Recorded, Removed, RemovedAll, RunQuery,
+        Settle, Settled, Stamped, StoreError, StoreLimits, Turn, TurnReply, Update, Updated,
     },
 };
 
@@ -136,7 +136,7 @@ impl JobStore for DocumentStore {
         verbs::release(&mut self.begin(at, owner).await?).await
     }
 
-    async fn changed(&self, seen: u64) -> Result<Change, StoreError> {
+    async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
         self.shelf.changed(seen).await
     }
 
@@ -229,7 +229,7 @@ macro_rules! job_store {
                     self.documents.release(at, owner).await
                 }
 
-                async fn changed(&self, seen: u64) -> Result<Change, StoreError> {
+                async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
                     self.documents.changed(seen).await
                 }
 

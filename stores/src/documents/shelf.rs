@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use scheduler_core::{
     JobId, NodeId, Run, Uid,
-    store::{Change, Claim, Declined, StoreError, StoreLimits},
+    store::{Changed, Claim, Declined, StoreError, StoreLimits},
 };
 use serde_json::{Map, Value};
 
@@ -90,7 +90,7 @@ pub(crate) trait Shelf: fmt::Debug + Send + Sync + 'static {
     async fn tell(&self) -> Result<(), StoreError>;
 
     /// Hears of that; see [`JobStore::changed`](scheduler_core::JobStore::changed).
-    async fn changed(&self, seen: u64) -> Result<Change, StoreError>;
+    async fn changed(&self, seen: u64) -> Result<Changed, StoreError>;
 }
 
 /// A job with its open runs, as a JSON object; see [`document`](super::document) for its fields.

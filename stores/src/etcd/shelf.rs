@@ -20,7 +20,7 @@ use futures_util::future::try_join_all;
 use prost::bytes::Bytes;
 use scheduler_core::{
     JobId, NodeId, Run, Uid,
-    store::{Change, Claim, Clock, Declined, Durability, Hint, StoreError, StoreLimits, Wakes},
+    store::{Changed, Claim, Clock, Declined, Durability, Hint, StoreError, StoreLimits, Wakes},
 };
 
 /// The documents of one store.
@@ -204,19 +204,19 @@ impl Shelf for EtcdShelf {
         Ok(())
     }
 
-    async fn changed(&self, seen: u64) -> Result<Change, StoreError> {
+    async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
         loop {
             let request = RangeRequest { key: self.keys.changes(), ..RangeRequest::default() };
             let answer = self.client.range(request).await?;
             // Should another program have deleted it: no key is written at the first revision.
             let written = answer.kvs.first().map_or(1, version);
             if written != seen {
-                return Ok(Change { seen: written, hint: Some(Hint::Resync) });
+                return Ok(Changed { seen: written, hint: Some(Hint::Resync) });
             }
             // Nothing was written up to here. The servers may have forgotten older revisions.
             let read_at = answer.header.and_then(|header| u64::try_from(header.revision).ok()).unwrap_or(written);
             if let Watched::Written(seen) = self.client.watch(self.keys.changes(), read_at.max(written)).await? {
-                return Ok(Change { seen, hint: Some(Hint::Resync) });
+                return Ok(Changed { seen, hint: Some(Hint::Resync) });
             }
         }
     }

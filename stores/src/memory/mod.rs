@@ -18,7 +18,7 @@ use event_listener::Event;
 use scheduler_core::{
     JobId, JobRow, JobStore, Listed, NodeId, Run, RunId,
     store::{
-        Cancelled, Change, Claim, Claimed, Clock, Durability, Inserted, JobQuery, Record, Recorded, Removed,
+        Cancelled, Changed, Claim, Claimed, Clock, Durability, Inserted, JobQuery, Record, Recorded, Removed,
         RemovedAll, RunQuery, Settle, Settled, Stamped, StoreError, StoreLimits, Turn, TurnReply, Update, Updated,
         Wakes,
     },
@@ -144,7 +144,7 @@ impl JobStore for MemoryStore {
         Ok(())
     }
 
-    async fn changed(&self, seen: u64) -> Result<Change, StoreError> {
+    async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
         loop {
             // Listening starts before the look, so that no change falls in between.
             let listener = self.shared.changed.listen();

@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::try_join;
 use scheduler_core::{
     JobId, NodeId, Run, RunId, Uid,
-    store::{Change, Claim, Clock, Declined, Durability, Hint, StoreError, StoreErrorKind, StoreLimits, Wakes},
+    store::{Changed, Claim, Clock, Declined, Durability, Hint, StoreError, StoreErrorKind, StoreLimits, Wakes},
 };
 
 use super::{
@@ -311,12 +311,12 @@ impl Shelf for Collections {
             .map(drop)
     }
 
-    async fn changed(&self, seen: u64) -> Result<Change, StoreError> {
+    async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
         if let Some(watch) = &self.watch {
             return watch.next(&self.server, seen).await;
         }
         let changes = watch::read(&self.server).await?;
-        Ok(Change { seen: changes, hint: (changes != seen).then_some(Hint::Resync) })
+        Ok(Changed { seen: changes, hint: (changes != seen).then_some(Hint::Resync) })
     }
 }
 

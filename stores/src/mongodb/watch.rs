@@ -15,7 +15,7 @@ use ::mongodb::{
     error::Error,
 };
 use event_listener::Event;
-use scheduler_core::store::{Change, Hint, StoreError};
+use scheduler_core::store::{Changed, Hint, StoreError};
 
 use super::server::{PATIENCE, Server};
 use crate::private_tokio::AbortOnDrop;
@@ -42,17 +42,17 @@ struct Heard {
 
 impl Watch {
     /// The next change after `seen`.
-    pub(super) async fn next(&self, server: &Server, seen: u64) -> Result<Change, StoreError> {
+    pub(super) async fn next(&self, server: &Server, seen: u64) -> Result<Changed, StoreError> {
         self.start(server);
         if seen == 0 {
-            return Ok(Change { seen: read(server).await?, hint: Some(Hint::Resync) });
+            return Ok(Changed { seen: read(server).await?, hint: Some(Hint::Resync) });
         }
         loop {
             // Listening starts before the look, so that no change falls in between.
             let listener = self.heard.event.listen();
             let changes = self.heard.changes.load(Ordering::Acquire);
             if changes != 0 && changes != seen {
-                return Ok(Change { seen: changes, hint: Some(Hint::Resync) });
+                return Ok(Changed { seen: changes, hint: Some(Hint::Resync) });
             }
             listener.await;
         }

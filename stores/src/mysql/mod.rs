@@ -11,7 +11,7 @@ mod texts;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use scheduler_core::store::{Change, Durability, Hint, StoreError, StoreErrorKind, StoreLimits, Wakes};
+use scheduler_core::store::{Changed, Durability, Hint, StoreError, StoreErrorKind, StoreLimits, Wakes};
 use sqlx::{MySqlConnection, MySqlPool, mysql::MySqlConnectOptions};
 
 pub use self::options::MySqlOptions;
@@ -177,11 +177,11 @@ impl Database {
         }
     }
 
-    async fn changed(&self, seen: u64) -> Result<Change, StoreError> {
+    async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
         let rows = connection::read(self, || query(&self.changes)).await?;
         let changes = rows.first().and_then(|row| row.integer(0).ok().flatten()).unwrap_or_default();
         let changes = u64::try_from(changes).unwrap_or_default();
-        Ok(Change { seen: changes, hint: (changes != seen).then_some(Hint::Resync) })
+        Ok(Changed { seen: changes, hint: (changes != seen).then_some(Hint::Resync) })
     }
 }
 

@@ -12,7 +12,7 @@ mod watcher;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use scheduler_core::store::{Change, Durability, StoreError, StoreLimits, Wakes};
+use scheduler_core::store::{Changed, Durability, StoreError, StoreLimits, Wakes};
 use sqlx::{PgConnection, PgPool, postgres::PgConnectOptions};
 
 pub use self::options::PostgresOptions;
@@ -155,7 +155,7 @@ impl Database {
         }
     }
 
-    async fn changed(&self, seen: u64) -> Result<Change, StoreError> {
+    async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
         self.watcher.changed(seen).await
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use async_io::Timer;
 use event_listener::Event;
 use futures_util::future::{Either, select};
-use scheduler_core::store::{Change, Hint, StoreError, StoreErrorKind};
+use scheduler_core::store::{Changed, Hint, StoreError, StoreErrorKind};
 use sqlx::{
     Executor,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
@@ -59,7 +59,7 @@ impl Watcher {
     }
 
     /// What changed after `seen`, as soon as something did.
-    pub(super) async fn changed(&self, seen: u64) -> Result<Change, StoreError> {
+    pub(super) async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
         self.start()?;
         loop {
             // Listening starts before the look, so that no change falls in between.
@@ -117,7 +117,7 @@ impl Shared {
 }
 
 impl State {
-    fn answer(&self, seen: u64) -> Option<Result<Change, StoreError>> {
+    fn answer(&self, seen: u64) -> Option<Result<Changed, StoreError>> {
         if let Some(trouble) = &self.trouble {
             return Some(Err(trouble.clone()));
         }

@@ -19,7 +19,7 @@ use chrono::{DateTime, Utc};
 use scheduler_core::{
     JobId, JobRow, JobStore, Listed, NodeId, Run, RunId,
     store::{
-        Cancelled, Change, Claim, Claimed, Durability, Inserted, JobQuery, Record, Recorded, Removed, RemovedAll,
+        Cancelled, Changed, Claim, Claimed, Durability, Inserted, JobQuery, Record, Recorded, Removed, RemovedAll,
         RunQuery, Settle, Settled, Stamped, StoreError, StoreLimits, Turn, TurnReply, Update, Updated, Wakes,
     },
 };
@@ -223,7 +223,7 @@ impl JobStore for RedisStore {
         verbs::release(&self.link, at, owner).await
     }
 
-    async fn changed(&self, seen: u64) -> Result<Change, StoreError> {
+    async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
         self.watch.changed(seen).await
     }
 

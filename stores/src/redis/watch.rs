@@ -10,7 +10,7 @@ use chrono::DateTime;
 use event_listener::Event;
 use futures_util::StreamExt;
 use redis::aio::PubSub;
-use scheduler_core::store::{Change, Hint, StoreError};
+use scheduler_core::store::{Changed, Hint, StoreError};
 use tokio::time::{sleep, timeout};
 
 use super::connection::{ANSWER, CONNECT, Link};
@@ -60,7 +60,7 @@ impl Watch {
     }
 
     /// What changed after `seen`. Fails if there is no connection to hear of it and never was.
-    pub(super) async fn changed(&self, seen: u64) -> Result<Change, StoreError> {
+    pub(super) async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
         self.start();
         loop {
             // Listening starts before the look, so that no change falls in between.
@@ -83,7 +83,7 @@ impl Watch {
 
 impl Heard {
     /// What changed after `seen`. Nothing can be said before the connection is made, as a change could be missed.
-    fn since(&self, seen: u64) -> Result<Option<Change>, StoreError> {
+    fn since(&self, seen: u64) -> Result<Option<Changed>, StoreError> {
         let mut state = self.state.lock().expect("nothing panics while it holds the state");
         match std::mem::take(&mut state.ear) {
             Ear::Opening => return Ok(None),

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use scheduler_core::{
     JobId, NodeId, Run, Uid,
-    store::{Change, Claim, Clock, Declined, Durability, StoreError, StoreLimits, Wakes},
+    store::{Changed, Claim, Clock, Declined, Durability, StoreError, StoreLimits, Wakes},
 };
 use unreql::cmd::connect;
 
@@ -254,7 +254,7 @@ impl Shelf for Database {
         self.note_change().await
     }
 
-    async fn changed(&self, seen: u64) -> Result<Change, StoreError> {
+    async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
         self.watch.changed(&self.client, &self.tables, seen).await
     }
 }

@@ -4,7 +4,7 @@ use std::{pin::Pin, time::Duration};
 
 use async_lock::Mutex;
 use futures_util::{Stream, StreamExt};
-use scheduler_core::store::{Change, Hint, StoreError};
+use scheduler_core::store::{Changed, Hint, StoreError};
 use serde_json::Value;
 use unreql::{Error, cmd::options::ChangesOptions, r};
 
@@ -33,7 +33,7 @@ impl Watch {
     ///
     /// The first row of a new feed is the one that is there, so that what happens between two feeds is not missed. If this
     /// is dropped, the feed stays as it is.
-    pub(super) async fn changed(&self, client: &Client, tables: &Tables, seen: u64) -> Result<Change, StoreError> {
+    pub(super) async fn changed(&self, client: &Client, tables: &Tables, seen: u64) -> Result<Changed, StoreError> {
         let mut kept = self.feed.lock().await;
         loop {
             let feed = match kept.take() {
@@ -43,7 +43,7 @@ impl Watch {
             if feed.latest != seen {
                 let latest = feed.latest;
                 *kept = Some(feed);
-                return Ok(Change { seen: latest, hint: Some(Hint::Resync) });
+                return Ok(Changed { seen: latest, hint: Some(Hint::Resync) });
             }
             let feed = kept.insert(feed);
             match within(SILENCE, feed.rows.next()).await {

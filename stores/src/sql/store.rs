@@ -81,7 +81,7 @@ macro_rules! job_store {
                     transact!(&self.database, tx => sql::release(&mut tx, at, owner))
                 }
 
-                async fn changed(&self, seen: u64) -> Result<Change, StoreError> {
+                async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
                     self.database.changed(seen).await
                 }
 

@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use scheduler_core::{
     JobId, JobRow, JobStore, Listed, NodeId, Run, RunId,
     store::{
-        Cancelled, Change, Claim, Claimed, Clock, Durability, Hint, Inserted, JobQuery, Record, Recorded, Removed,
+        Cancelled, Changed, Claim, Claimed, Clock, Durability, Hint, Inserted, JobQuery, Record, Recorded, Removed,
         RemovedAll, RunQuery, Settle, Settled, Stamped, StoreError, StoreLimits, Turn, TurnReply, Update, Updated,
         Wakes,
     },
@@ -254,7 +254,7 @@ impl JobStore for SqliteStore {
         Ok(())
     }
 
-    async fn changed(&self, seen: u64) -> Result<Change, StoreError> {
+    async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
         let connections = &self.database.connections;
         let mut watcher = connections.lend(Role::Watcher).await?;
         let fail = |error| self.database.failures.of(error);
@@ -271,7 +271,7 @@ impl JobStore for SqliteStore {
             }
         };
         connections.give_back(watcher)?;
-        Ok(Change { seen: changes, hint: (changes != seen).then_some(Hint::Resync) })
+        Ok(Changed { seen: changes, hint: (changes != seen).then_some(Hint::Resync) })
     }
 
     async fn turn(&self, turn: &Turn) -> Result<TurnReply, StoreError> {

@@ -13,7 +13,7 @@ use futures_util::{
 };
 use scheduler_core::{
     JobId, NodeId, Run, Uid,
-    store::{Change, Claim, Clock, Declined, Durability, Hint, StoreError, StoreErrorKind, StoreLimits, Wakes},
+    store::{Changed, Claim, Clock, Declined, Durability, Hint, StoreError, StoreErrorKind, StoreLimits, Wakes},
 };
 use serde_json::{Map, Value};
 use zookeeper_client::{CreateMode, Error};
@@ -159,7 +159,7 @@ impl Shelf for Shared {
             .map(drop)
     }
 
-    async fn changed(&self, seen: u64) -> Result<Change, StoreError> {
+    async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
         let path = self.names.changes();
         loop {
             let call = self.begin().await?;
@@ -168,7 +168,7 @@ impl Shelf for Shared {
             // The number of the last transaction that has written to it, the same on all servers.
             let now = stat.mzxid.cast_unsigned();
             if now != seen {
-                return Ok(Change { seen: now, hint: Some(Hint::Resync) });
+                return Ok(Changed { seen: now, hint: Some(Hint::Resync) });
             }
             // After the end of the session the next look is through another one; what came in between shows then. A
             // client of the application's may end without a word, with its runtime, of which the watcher makes a panic.

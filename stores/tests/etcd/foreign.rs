@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use scheduler_core::{
     JobId, JobStore, Listed, Verdict,
-    store::{Change, Claim, Hint, Inserted, JobQuery, Removed, Report},
+    store::{Changed, Claim, Hint, Inserted, JobQuery, Removed, Report},
 };
 use scheduler_stores::EtcdOptions;
 use scheduler_testkit::store::{Bench, StoreUnderTest, block_on, moved};
@@ -45,7 +45,7 @@ put {p}meta:changes ""
         );
         assert!(etcdctl(&["txn"], &lines).contains("SUCCESS"));
         let change = bench.store().changed(seen).await.unwrap();
-        assert!(matches!(change, Change { hint: Some(Hint::Resync), seen: now } if now > seen), "{change:?}");
+        assert!(matches!(change, Changed { hint: Some(Hint::Resync), seen: now } if now > seen), "{change:?}");
         assert_eq!(bench.stored("report").await.uid.to_string(), "0123456789abcdef0123456789abcdef");
         let claimed = bench.a().claim_one("report").await;
         assert_eq!(claimed.job.body.extra["colour"], "red");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use scheduler_core::{
     JobStore,
-    store::{Change, Clock, Hint, JobQuery, StoreErrorKind, Wakes},
+    store::{Changed, Clock, Hint, JobQuery, StoreErrorKind, Wakes},
 };
 use scheduler_stores::{MySqlOptions, MySqlStore};
 use scheduler_testkit::store::{Bench, block_on};
@@ -47,7 +47,7 @@ fn rows_of_another_language_are_jobs() {
             ))
             .await;
         let change = bench.store().changed(seen).await.unwrap();
-        assert_eq!(change, Change { seen: seen + 1, hint: Some(Hint::Resync) });
+        assert_eq!(change, Changed { seen: seen + 1, hint: Some(Hint::Resync) });
         let claimed = bench.a().claim_one("from sql").await;
         assert_eq!(claimed.job.body.extra["colour"], "red");
     });

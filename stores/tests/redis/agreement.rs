@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use scheduler_core::{
     JobId, JobRow, JobStore, Listed, NodeId, Run, RunId,
     store::{
-        Cancelled, Change, Claim, Claimed, Inserted, JobQuery, Record, Recorded, Removed, RemovedAll, RunQuery, Settle,
-        Settled, Stamped, StoreError, StoreLimits, Turn, TurnReply, Update, Updated,
+        Cancelled, Changed, Claim, Claimed, Inserted, JobQuery, Record, Recorded, Removed, RemovedAll, RunQuery,
+        Settle, Settled, Stamped, StoreError, StoreLimits, Turn, TurnReply, Update, Updated,
     },
 };
 use scheduler_stores::{MemoryStore, RedisStore};
@@ -111,7 +111,7 @@ impl JobStore for InTurn {
         self.next().release(at, owner).await
     }
 
-    async fn changed(&self, seen: u64) -> Result<Change, StoreError> {
+    async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
         self.next().changed(seen).await
     }
 

@@ -37,7 +37,7 @@ use super::{
 use crate::{
     Error, ErrorKind, JobBody, JobChange, JobId, JobRow, JobState, Now, Run, RunId, StoreName, Trigger, Verdict,
     WhenFinished,
-    engine::{CallId, Change, Engine, InFlight, Reply, StoreCall, StoreReply},
+    engine::{CallId, Engine, InFlight, JobEdit, Reply, StoreCall, StoreReply},
     now::later,
     outdated::{Outdated, outdated, rebound},
     panics::catch,
@@ -55,7 +55,7 @@ pub(in crate::engine) struct Changing {
     call: CallId,
     pub(super) store: StoreName,
     id: JobId,
-    change: Box<Change>,
+    change: Box<JobEdit>,
     pub(super) tries: u32,
     /// What is wrong with the job's next fire time, and is put right with the change.
     outdated: Option<Outdated>,
@@ -85,14 +85,14 @@ enum GoesOn {
 }
 
 impl Engine {
-    pub(super) fn change(&mut self, now: Now, call: CallId, store: StoreName, change: Change, job: JobRow) {
+    pub(super) fn change(&mut self, now: Now, call: CallId, store: StoreName, change: JobEdit, job: JobRow) {
         let (id, change) = (job.id.clone(), Box::new(change));
         self.try_change(now, Changing { call, store, id, change, tries: 0, outdated: None }, &job);
     }
 
     fn try_change(&mut self, now: Now, changing: Changing, job: &JobRow) {
         let at = self.time_of(now, &changing.store);
-        if *changing.change == Change::Resume && is_resumed_for_the_past(at, job) {
+        if *changing.change == JobEdit::Resume && is_resumed_for_the_past(at, job) {
             let (store, query) = (changing.store.clone(), RunQuery { uid: job.uid, before: None, limit: RECALLED });
             let recalling = Recalling { changing, job: Box::new(job.clone()) };
             return self.call_store(store, StoreCall::Runs(query), InFlight::Asked(Asked::Recall(recalling)));
@@ -112,7 +112,7 @@ impl Engine {
     fn change_with(&mut self, now: Now, mut changing: Changing, job: &JobRow, runs: &[Run]) {
         let at = self.time_of(now, &changing.store);
         let update = catch(|| {
-            let outdated = outdated(job, at).filter(|_| *changing.change == Change::Resume);
+            let outdated = outdated(job, at).filter(|_| *changing.change == JobEdit::Resume);
             self.update_for(at, &changing.store, &changing.change, job, runs).map(|update| (update, outdated))
         });
         match update.unwrap_or_else(|panic| Err(panicked(&format!("job `{}`", job.id), &panic))) {
@@ -159,26 +159,26 @@ impl Engine {
         &self,
         at: DateTime<Utc>,
         store: &StoreName,
-        change: &Change,
+        change: &JobEdit,
         job: &JobRow,
         runs: &[Run],
     ) -> Result<Option<Update>, Error> {
         refuse_newer(job)?;
         let is_done = match change {
-            Change::Pause => job.state == JobState::Paused,
-            Change::Resume => {
+            JobEdit::Pause => job.state == JobState::Paused,
+            JobEdit::Resume => {
                 !matches!(job.state, JobState::Paused | JobState::Quarantined(_)) && outdated(job, at).is_none()
             }
-            Change::Modify(_) | Change::Reschedule(_) => false,
+            JobEdit::Modify(_) | JobEdit::Reschedule(_) => false,
         };
         if is_done {
             return Ok(None);
         }
         let changed = match change {
-            Change::Modify(change) => self.modified(at, store, change, job)?,
-            Change::Reschedule(trigger) => self.rescheduled(at, store, trigger, job.body.clone(), job)?,
-            Change::Pause => paused(at, job)?,
-            Change::Resume => resumed(at, job, runs)?,
+            JobEdit::Modify(change) => self.modified(at, store, change, job)?,
+            JobEdit::Reschedule(trigger) => self.rescheduled(at, store, trigger, job.body.clone(), job)?,
+            JobEdit::Pause => paused(at, job)?,
+            JobEdit::Resume => resumed(at, job, runs)?,
         };
         let given_up = match changed.goes_on {
             GoesOn::WithAll => None,

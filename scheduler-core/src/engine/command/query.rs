@@ -3,7 +3,7 @@
 use super::{Asked, not_found, readable};
 use crate::{
     Error, EventKind, JobId, JobRef, Listed, Now, Removal, RunRef, StoreName, Uid,
-    engine::{CallId, Change, Engine, InFlight, Reply, StoreCall, StoreReply},
+    engine::{CallId, Engine, InFlight, JobEdit, Reply, StoreCall, StoreReply},
     store::{CancelledRun, Removed, RemovedAll, StoreError},
 };
 
@@ -23,7 +23,7 @@ pub(in crate::engine) struct Reading {
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::engine) enum Purpose {
     Show,
-    Change(Box<Change>),
+    Change(Box<JobEdit>),
     RunNow,
 }
 

@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 use super::script::{Script, at, every, job, limits};
 use crate::{
     Coalesce, Conflict, JobRow, JobSpec, JobState, Listed, Trigger,
-    engine::{Change, Command, StoreReply, tests::command::update},
+    engine::{Command, JobEdit, StoreReply, tests::command::update},
     store::{ClaimedJob, Clock, Inserted, Stamped, StoreLimits, Updated},
     trigger::{Cron, Interval},
 };
@@ -22,7 +22,7 @@ fn ahead() -> JobRow {
 /// The script's job is asked for and found.
 fn resume(script: &mut Script, found: &JobRow) {
     script.know(found);
-    script.command(Command::ChangeJob(None, "report".into(), Box::new(Change::Resume)));
+    script.command(Command::ChangeJob(None, "report".into(), Box::new(JobEdit::Resume)));
     script.stored(Ok(StoreReply::Job(Some(Box::new(Listed::Job(found.clone()))))));
 }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::script::{Script, at, every, job, limits};
 use crate::{
     JobRow, JobSpec, JobState, Listed, Run, RunId, RunState, Uid, Verdict,
-    engine::{Change, Command, Effect, Input, Mode, StoreCall, StoreReply},
+    engine::{Command, Effect, Input, JobEdit, Mode, StoreCall, StoreReply},
     store::{CancelledRun, Removed, RemovedAll, Stamped, Update},
 };
 
@@ -19,7 +19,7 @@ fn not_json() -> std::collections::BTreeMap<Vec<u8>, u8> {
     [(vec![1], 1)].into()
 }
 
-fn change(script: &mut Script, change: Change) {
+fn change(script: &mut Script, change: JobEdit) {
     script.command(Command::ChangeJob(None, "report".into(), Box::new(change)));
 }
 
@@ -57,7 +57,7 @@ fn a_job_is_looked_for_in_each_store_in_turn() {
     script.command(Command::Job(None, "report".into()));
     script.stored(Ok(StoreReply::Job(None)));
     script.stored(Ok(StoreReply::Job(Some(Box::new(Listed::Job(report(10.0)))))));
-    change(&mut script, Change::Resume);
+    change(&mut script, JobEdit::Resume);
     script.stored(Ok(StoreReply::Job(None)));
     script.stored(Ok(StoreReply::Job(None)));
     script.command(Command::RemoveJob(None, "report".into()));

@@ -8,7 +8,7 @@ use super::script::{Script, at, every, job, limits, reply_to, unavailable, with_
 use crate::{
     Outcome, Overlap, RunState, Wait,
     engine::{Command, StoreReply, WakeReason},
-    store::{Change, ClaimedJob, Clock, Declined, Fate, Hint, RecordOutcome, SettleOutcome, StoreLimits, Wakes},
+    store::{Changed, ClaimedJob, Clock, Declined, Fate, Hint, RecordOutcome, SettleOutcome, StoreLimits, Wakes},
     trigger::{Custom, Date, Interval, Trigger},
 };
 
@@ -333,7 +333,7 @@ fn while_jobs_are_changed_claims_that_come_to_nothing_do_not_pause_longer_and_lo
     let mut script = Script::running_with(StoreLimits { wakes: Wakes::Push, ..limits() });
     script.at(10.0).look();
     for seen in 1..=10 {
-        script.stored(Ok(StoreReply::Changed(Change { seen, hint: Some(Hint::Due(at(9.0))) })));
+        script.stored(Ok(StoreReply::Changed(Changed { seen, hint: Some(Hint::Due(at(9.0))) })));
         script.claimed_next([], Some(9.0));
         let wake = script.next_wake().unwrap();
         assert_eq!(wake.after.as_millis(), 50);

@@ -6,7 +6,7 @@ use super::script::{Script, at, every, job, limits, node};
 use crate::{
     NodeId, Outcome, RunId, Uid,
     engine::{StoreReply, WakeReason},
-    store::{Change, Hint, Hold, StoreLimits, Wakes},
+    store::{Changed, Hint, Hold, StoreLimits, Wakes},
 };
 
 #[test]
@@ -108,7 +108,7 @@ fn a_run_that_somebody_wants_cancelled_is_told_so_once() {
          → notify submitted report#1
          → start report#1 attempt 1",
     );
-    let hint = |seen, of: NodeId| Ok(StoreReply::Changed(Change { seen, hint: Some(Hint::Cancel(of)) }));
+    let hint = |seen, of: NodeId| Ok(StoreReply::Changed(Changed { seen, hint: Some(Hint::Cancel(of)) }));
     script.stored(hint(1, "node-2".into()));
     script.expect("→ changed after 1");
     script.stored(hint(2, node()));

@@ -6,7 +6,7 @@ use super::script::{Script, at, every, job, limits, reply_to, unavailable};
 use crate::{
     Outcome, Uid,
     engine::{Command, Input, StoreReply, WakeReason},
-    store::{Adopt, Change, Hint, Hold, RecordOutcome, SettleOutcome, StoreError, StoreErrorKind, StoreLimits, Wakes},
+    store::{Adopt, Changed, Hint, Hold, RecordOutcome, SettleOutcome, StoreError, StoreErrorKind, StoreLimits, Wakes},
 };
 
 fn rejected(why: &str) -> StoreError {
@@ -346,13 +346,13 @@ fn an_update_of_a_failing_store_is_an_error_of_the_one_who_asked() {
 #[test]
 fn a_store_that_tells_of_changes_is_asked_for_them_again_and_again() {
     let mut script = Script::running_with(StoreLimits { wakes: Wakes::Push, ..limits() });
-    script.stored(Ok(StoreReply::Changed(Change { seen: 4, hint: Some(Hint::Due(at(30.0))) })));
+    script.stored(Ok(StoreReply::Changed(Changed { seen: 4, hint: Some(Hint::Due(at(30.0))) })));
     script.expect("→ changed after 4");
     assert_eq!(script.next_wake().unwrap().after.as_secs(), 30);
     script.at(30.0).claimed_next([], Some(100.0));
     script.expect("→ claim");
     script.pass(0.5);
-    script.stored(Ok(StoreReply::Changed(Change { seen: 5, hint: Some(Hint::Resync) })));
+    script.stored(Ok(StoreReply::Changed(Changed { seen: 5, hint: Some(Hint::Resync) })));
     script.expect(
         "→ changed after 5
          → claim",
@@ -363,11 +363,11 @@ fn a_store_that_tells_of_changes_is_asked_for_them_again_and_again() {
 fn a_polled_store_is_asked_in_each_period_until_the_shutdown() {
     let period = std::time::Duration::from_secs(1);
     let mut script = Script::running_with(StoreLimits { wakes: Wakes::Poll(period), ..limits() });
-    script.stored(Ok(StoreReply::Changed(Change { seen: 1, hint: None })));
+    script.stored(Ok(StoreReply::Changed(Changed { seen: 1, hint: None })));
     script.expect("");
     assert_eq!(script.next_wake().unwrap().reason, WakeReason::Poll);
     script.at(1.0).expect("→ changed after 1");
-    script.stored(Ok(StoreReply::Changed(Change { seen: 1, hint: None })));
+    script.stored(Ok(StoreReply::Changed(Changed { seen: 1, hint: None })));
     script.look();
     script.claimed([job(1, "report", every(100), 0.0)]);
     script.applied();
@@ -413,7 +413,7 @@ fn where_asking_for_changes_succeeds_again_the_store_has_recovered_once() {
          → claim",
     );
     script.at(1.05).look();
-    script.stored(Ok(StoreReply::Changed(Change { seen: 4, hint: None })));
+    script.stored(Ok(StoreReply::Changed(Changed { seen: 4, hint: None })));
     script.expect(
         "→ changed after 0
          → claim
@@ -426,13 +426,13 @@ fn where_asking_for_changes_succeeds_again_the_store_has_recovered_once() {
 fn a_store_that_can_be_read_but_not_written_to_has_not_recovered() {
     let period = std::time::Duration::from_secs(1);
     let mut script = Script::running_with(StoreLimits { wakes: Wakes::Poll(period), ..limits() });
-    script.stored(Ok(StoreReply::Changed(Change { seen: 1, hint: None })));
+    script.stored(Ok(StoreReply::Changed(Changed { seen: 1, hint: None })));
     script.take([job(1, "report", every(100), 0.01)]);
     script.expect("→ notify submitted report#1\n→ start report#1 attempt 1");
     script.at(1.0).finished("report#1", Outcome::Ok(json!(null)));
     script.turn_fails(unavailable());
     // The question after changes was on its way when the record failed.
-    script.stored(Ok(StoreReply::Changed(Change { seen: 1, hint: None })));
+    script.stored(Ok(StoreReply::Changed(Changed { seen: 1, hint: None })));
     script.expect(
         "→ changed after 1
          → record report#1 ok
@@ -454,7 +454,7 @@ fn a_store_that_can_be_read_but_not_written_to_has_not_recovered() {
             }
         }
         while script.has_call() {
-            script.stored(Ok(StoreReply::Changed(Change { seen: 1, hint: None })));
+            script.stored(Ok(StoreReply::Changed(Changed { seen: 1, hint: None })));
         }
         if has_failed {
             pauses.push(script.next_wake().unwrap().after.as_millis());
@@ -512,7 +512,7 @@ fn a_failed_claim_is_not_waited_for_by_a_node_that_claims_no_more() {
          → notify SchedulerPaused
          → reply done",
     );
-    script.stored(Ok(StoreReply::Changed(Change { seen: 4, hint: None })));
+    script.stored(Ok(StoreReply::Changed(Changed { seen: 4, hint: None })));
     script.expect(
         "→ notify store recovered
          → changed after 4",

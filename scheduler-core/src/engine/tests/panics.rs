@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::script::{Script, at, every, job};
 use crate::{
     ErrorKind, JobChange, JobSpec, Listed,
-    engine::{Change, Command, Reply, StoreReply},
+    engine::{Command, JobEdit, Reply, StoreReply},
     trigger::{Custom, CustomTrigger, Trigger},
 };
 
@@ -71,14 +71,14 @@ fn a_job_that_panics_when_it_is_added_is_refused_and_the_others_are_added() {
 fn a_change_that_panics_is_refused_and_the_next_one_goes_through() {
     let mut script = Script::running();
     let row = job(1, "report", every(10), 10.0).job;
-    for change in [Change::Reschedule(bomb()), Change::Modify(JobChange::default().trigger(bomb()))] {
+    for change in [JobEdit::Reschedule(bomb()), JobEdit::Modify(JobChange::default().trigger(bomb()))] {
         script.command(Command::ChangeJob(None, "report".into(), Box::new(change)));
         script.stored(Ok(StoreReply::Job(Some(Box::new(Listed::Job(row.clone()))))));
         let Some(Err(error)) = &script.last_reply else { panic!("it is refused") };
         assert_eq!(error.kind(), ErrorKind::Panicked);
         assert!(error.to_string().starts_with("job `report`: looking at it panicked: "), "{error}");
     }
-    script.command(Command::ChangeJob(None, "report".into(), Box::new(Change::Pause)));
+    script.command(Command::ChangeJob(None, "report".into(), Box::new(JobEdit::Pause)));
     script.stored(Ok(StoreReply::Job(Some(Box::new(Listed::Job(row))))));
     assert!(script.has_call(), "the pause is sent");
 }

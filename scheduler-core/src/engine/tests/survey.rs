@@ -2,7 +2,7 @@
 
 use crate::{
     engine::{Command, StoreReply},
-    store::{Change, Clock, Declined, Durability, Hint, Report, StoreLimits, Wakes},
+    store::{Changed, Clock, Declined, Durability, Hint, Report, StoreLimits, Wakes},
 };
 
 use super::script::{Script, every, job, limits};
@@ -19,7 +19,7 @@ fn watching(limits: StoreLimits) -> Script {
 }
 
 fn hears(script: &mut Script, hint: Hint) {
-    script.stored(Ok(StoreReply::Changed(Change { seen: 1, hint: Some(hint) })));
+    script.stored(Ok(StoreReply::Changed(Changed { seen: 1, hint: Some(hint) })));
 }
 
 /// Answers the claim that is under way, which has to ask; gives one job back as declined.

@@ -36,11 +36,11 @@ pub enum Gap {
 ///
 /// ```
 /// use chrono::{TimeZone, Utc};
-/// use scheduler_core::trigger::{Cron, Overlap, Trigger};
+/// use scheduler_core::trigger::{Cron, RepeatedHour, Trigger};
 ///
 /// let half_past_two = Cron::fields().hour("2").minute("30").timezone(chrono_tz::Europe::Berlin);
 /// let now = Utc.with_ymd_and_hms(2026, 10, 25, 0, 0, 0).unwrap();
-/// let both = Trigger::from(half_past_two.overlap(Overlap::Both).build()?).next_n(now, 2)?;
+/// let both = Trigger::from(half_past_two.overlap(RepeatedHour::Both).build()?).next_n(now, 2)?;
 /// assert_eq!(both[0].time().to_string(), "00:30:00");
 /// assert_eq!(both[1].time().to_string(), "01:30:00");
 /// # Ok::<(), scheduler_core::trigger::TriggerError>(())
@@ -48,7 +48,7 @@ pub enum Gap {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Overlap {
+pub enum RepeatedHour {
     /// `Both` if the minute or the hour begins with `*`, else `First`.
     #[default]
     Auto,
@@ -74,7 +74,7 @@ impl Gap {
     }
 }
 
-impl Overlap {
+impl RepeatedHour {
     pub(in crate::trigger) const ALL: [Self; 4] = [Self::Auto, Self::First, Self::Second, Self::Both];
 
     /// How a trigger's text names it.

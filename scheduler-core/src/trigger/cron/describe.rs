@@ -2,7 +2,7 @@
 
 use super::plan::{Join, Plan};
 use super::spread::{self, Drawn};
-use super::{Cron, Dialect, Gap, Overlap, Source, compiled};
+use super::{Cron, Dialect, Gap, RepeatedHour, Source, compiled};
 use std::fmt::Write as _;
 
 pub(super) const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
@@ -63,10 +63,10 @@ impl Cron {
     fn describe_changes(&self) -> String {
         let (options, real) = (self.0.options, self.0.follows_real_time);
         match (options.gap, options.overlap) {
-            (Gap::Auto, Overlap::Auto) if real => {
+            (Gap::Auto, RepeatedHour::Auto) if real => {
                 return "it follows real time: in both passes of a repeated hour, and not in a skipped one".to_owned();
             }
-            (Gap::Auto, Overlap::Auto) => {
+            (Gap::Auto, RepeatedHour::Auto) => {
                 return "it follows civil time: once in a repeated hour, and right after a gap that skips it"
                     .to_owned();
             }
@@ -79,10 +79,10 @@ impl Cron {
             Gap::Shift => "later by the length of the gap",
         };
         let overlap = match options.overlap {
-            Overlap::Both => "both times",
-            Overlap::Auto if real => "both times",
-            Overlap::First | Overlap::Auto => "the first time",
-            Overlap::Second => "the second time",
+            RepeatedHour::Both => "both times",
+            RepeatedHour::Auto if real => "both times",
+            RepeatedHour::First | RepeatedHour::Auto => "the first time",
+            RepeatedHour::Second => "the second time",
         };
         let follows = if real { "real" } else { "civil" };
         format!("it follows {follows} time; a skipped time fires {gap}, a repeated one {overlap}")

@@ -30,7 +30,7 @@ mod schedule;
 #[allow(clippy::arithmetic_side_effects, reason = "columns of a text, and values within the range of a field")]
 mod spread;
 
-pub use changes::{Gap, Overlap};
+pub use changes::{Gap, RepeatedHour};
 pub(super) use every::every;
 pub use fields::CronFields;
 pub(super) use parse::Source;
@@ -62,7 +62,7 @@ use std::sync::Arc;
 ///
 /// # When clocks are changed
 ///
-/// By default ([`Gap::Auto`], [`Overlap::Auto`]), an expression whose minute or hour begins with `*` (or with `0/1`, which
+/// By default ([`Gap::Auto`], [`RepeatedHour::Auto`]), an expression whose minute or hour begins with `*` (or with `0/1`, which
 /// says the same) follows real time: it fires in both passes of a repeated hour and not at all in a skipped one. Any other fires once for each civil time
 /// that it names: at the first pass of a repeated hour, and right after a gap, once however many of its times fell into
 /// it. This is what Debian's cron does. [`gap`](Self::gap) and [`overlap`](Self::overlap) choose otherwise.
@@ -384,7 +384,7 @@ impl fmt::Display for Cron {
             gap => write!(f, " gap {}", gap.word())?,
         }
         match self.0.options.overlap {
-            Overlap::Auto => {}
+            RepeatedHour::Auto => {}
             overlap => write!(f, " overlap {}", overlap.word())?,
         }
         self.0.options.jitter.fmt(f)

@@ -5,7 +5,7 @@
 
 use super::calendar::{self, Civil};
 use super::plan::{FIRST_YEAR, LAST_YEAR, Plan};
-use super::{Cron, Gap, Overlap};
+use super::{Cron, Gap, RepeatedHour};
 use crate::trigger::window::{MICROS, instant};
 use crate::trigger::zone::{Span, Spans};
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Timelike, Utc};
@@ -94,7 +94,7 @@ impl Cron {
     }
 
     /// What becomes of skipped and repeated civil times; never `Auto`.
-    pub(crate) fn rules(&self) -> (Gap, Overlap) {
+    pub(crate) fn rules(&self) -> (Gap, RepeatedHour) {
         let inner = &*self.0;
         let gap = match (inner.options.gap, inner.follows_real_time) {
             (Gap::Auto, true) => Gap::Skip,
@@ -102,8 +102,8 @@ impl Cron {
             (gap, _) => gap,
         };
         let overlap = match (inner.options.overlap, inner.follows_real_time) {
-            (Overlap::Auto, true) => Overlap::Both,
-            (Overlap::Auto, false) => Overlap::First,
+            (RepeatedHour::Auto, true) => RepeatedHour::Both,
+            (RepeatedHour::Auto, false) => RepeatedHour::First,
             (overlap, _) => overlap,
         };
         (gap, overlap)
@@ -138,7 +138,7 @@ struct Walk<'a> {
     plan: &'a Plan,
     spans: &'a Spans,
     gap: Gap,
-    overlap: Overlap,
+    overlap: RepeatedHour,
 }
 
 /// The first fire time at or after a second, if all lies in quiet stretches; `shown` is what the clocks show at `from`.
@@ -251,10 +251,10 @@ impl Walk<'_> {
     fn shown(&self, spans: &Spans, number: usize) -> (i64, i64) {
         let span = spans.span(number);
         let (mut low, mut high) = (span.from + span.offset, span.until + span.offset);
-        if let (Overlap::First, Some(before)) = (self.overlap, earlier(spans, number)) {
+        if let (RepeatedHour::First, Some(before)) = (self.overlap, earlier(spans, number)) {
             low = low.max(span.from + before.offset);
         }
-        if let (Overlap::Second, Some(after)) = (self.overlap, spans.get(number + 1)) {
+        if let (RepeatedHour::Second, Some(after)) = (self.overlap, spans.get(number + 1)) {
             high = high.min(span.until + after.offset);
         }
         (low, high)

@@ -1,6 +1,6 @@
 //! What holds besides the expression: zone, start and end, rules, jitter.
 
-use super::{Cron, CronFields, Gap, Overlap};
+use super::{Cron, CronFields, Gap, RepeatedHour};
 use crate::trigger::jitter::Jitter;
 use crate::trigger::window::{Window, ceil_micros, floor_micros};
 use chrono::{DateTime, TimeZone};
@@ -13,13 +13,19 @@ pub(super) struct Options {
     pub(super) zone: Option<Tz>,
     pub(super) window: Window,
     pub(super) gap: Gap,
-    pub(super) overlap: Overlap,
+    pub(super) overlap: RepeatedHour,
     pub(super) jitter: Jitter,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { zone: None, window: Window::OPEN, gap: Gap::Auto, overlap: Overlap::Auto, jitter: Jitter::default() }
+        Self {
+            zone: None,
+            window: Window::OPEN,
+            gap: Gap::Auto,
+            overlap: RepeatedHour::Auto,
+            jitter: Jitter::default(),
+        }
     }
 }
 
@@ -56,9 +62,9 @@ macro_rules! options {
             self
         }
 
-        /// What becomes of times that the clocks show twice. By default it depends on the expression ([`Overlap::Auto`]).
+        /// What becomes of times that the clocks show twice. By default it depends on the expression ([`RepeatedHour::Auto`]).
         #[must_use]
-        pub fn overlap(mut self, overlap: Overlap) -> Self {
+        pub fn overlap(mut self, overlap: RepeatedHour) -> Self {
             self.$($to)*.overlap = overlap;
             self
         }

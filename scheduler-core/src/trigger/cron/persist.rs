@@ -1,6 +1,6 @@
 //! The persisted form of a cron trigger.
 
-use super::{Cron, CronFields, Dialect, Gap, Options, Overlap, Source, TriggerError, TriggerErrorKind, fields};
+use super::{Cron, CronFields, Dialect, Gap, Options, RepeatedHour, Source, TriggerError, TriggerErrorKind, fields};
 use crate::trigger::jitter::Jitter;
 use crate::trigger::window::{Window, is_default, optional_time, optional_zone};
 use chrono::{DateTime, Utc};
@@ -25,7 +25,7 @@ struct Form {
     #[serde(default, skip_serializing_if = "is_default")]
     gap: Gap,
     #[serde(default, skip_serializing_if = "is_default")]
-    overlap: Overlap,
+    overlap: RepeatedHour,
     #[serde(default, skip_serializing_if = "is_default")]
     jitter_us: u64,
     #[serde(default, skip_serializing_if = "is_default")]

@@ -1,7 +1,7 @@
 //! What goes wrong by itself, and the end of it.
 
 use scheduler_core::{
-    engine::{Change, Command, Input, OpId, ShutdownMode},
+    engine::{Command, Input, JobEdit, OpId, ShutdownMode},
     store::Clock,
 };
 
@@ -146,7 +146,7 @@ impl World {
     pub(super) fn resume_all(&mut self) -> Result<(), Broken> {
         for id in self.oracle.ids() {
             if let Some(slot) = self.any_slot() {
-                self.ask(slot, Command::ChangeJob(None, id, Box::new(Change::Resume)))?;
+                self.ask(slot, Command::ChangeJob(None, id, Box::new(JobEdit::Resume)))?;
             }
         }
         Ok(())

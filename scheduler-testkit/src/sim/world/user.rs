@@ -2,7 +2,7 @@
 
 use scheduler_core::{
     Conflict, Error, ErrorKind, JobChange, JobSpec,
-    engine::{CallId, Change, Command, Reply},
+    engine::{CallId, Command, JobEdit, Reply},
 };
 
 use super::{Happening, World};
@@ -74,11 +74,11 @@ impl World {
                     }
                 };
             }
-            0 => Change::Pause,
-            1 | 2 => Change::Resume,
-            3 => Change::Reschedule(self.parameters.draw_trigger(&mut self.chance)),
-            4 => Change::Modify(JobChange::default().next_fire_time(near)),
-            5 => Change::Modify(JobChange::default().name("renamed")),
+            0 => JobEdit::Pause,
+            1 | 2 => JobEdit::Resume,
+            3 => JobEdit::Reschedule(self.parameters.draw_trigger(&mut self.chance)),
+            4 => JobEdit::Modify(JobChange::default().next_fire_time(near)),
+            5 => JobEdit::Modify(JobChange::default().name("renamed")),
             _ => {
                 let number = self.chance.between(0, self.parameters.jobs - 1);
                 let spec = self.parameters.draw_job(&mut self.chance, number).on_conflict(Conflict::Replace);

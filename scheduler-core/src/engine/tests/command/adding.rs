@@ -4,7 +4,7 @@ use super::super::script::{Script, at, every, job, limits, unavailable};
 use crate::{
     BODY_VERSION, Conflict, ErrorKind, JobChange, JobRow, JobSpec, JobState, Listed, NESTING_LIMIT, Task, TaskCall,
     Uid, Verdict,
-    engine::{Change, Command, ExportedJob, Mode, StoreCall, StoreReply},
+    engine::{Command, ExportedJob, JobEdit, Mode, StoreCall, StoreReply},
     store::{Durability, Inserted, Stamped, StoreError, StoreErrorKind, StoreLimits, Update, Updated},
     trigger::{Cron, Custom, Date, Interval, Or, Trigger},
 };
@@ -210,7 +210,7 @@ fn a_closure_is_kept_only_by_a_store_within_this_process() {
     script.command(Command::ChangeJob(
         None,
         "report".into(),
-        Box::new(Change::Modify(JobChange::default().task(&name))),
+        Box::new(JobEdit::Modify(JobChange::default().task(&name))),
     ));
     found(&mut script, &report(10.0));
     let error = script.last_error();

@@ -8,7 +8,7 @@ use super::super::script::{Script, at, every, job};
 use crate::{
     BODY_VERSION, ErrorKind, JobChange, JobRow, JobState, Listed, NESTING_LIMIT, Overlap, PartialOptions, Run, RunId,
     RunState, Uid, Verdict, Wait, WhenFinished,
-    engine::{Change, StoreReply},
+    engine::{JobEdit, StoreReply},
     store::{OnClaim, Update, Updated},
     trigger::{Custom, Date, Interval},
 };
@@ -18,7 +18,7 @@ use super::*;
 #[test]
 fn a_job_under_constant_change_is_busy() {
     let mut script = Script::new();
-    change(&mut script, Change::Pause);
+    change(&mut script, JobEdit::Pause);
     found(&mut script, &report(10.0));
     for revision in 1..=101 {
         script.updated(Updated::Conflict(Box::new(JobRow { revision, ..report(10.0) })));
@@ -31,7 +31,7 @@ fn a_job_under_constant_change_is_busy() {
 #[test]
 fn a_change_gives_way_to_claims_at_first() {
     let mut script = Script::new();
-    change(&mut script, Change::Pause);
+    change(&mut script, JobEdit::Pause);
     found(&mut script, &report(10.0));
     let mut tries = Vec::new();
     for _ in 0..30 {
@@ -45,7 +45,7 @@ fn a_change_gives_way_to_claims_at_first() {
 #[test]
 fn a_change_that_a_claim_has_beaten_goes_before_the_next_claim() {
     let mut script = Script::running();
-    change(&mut script, Change::Pause);
+    change(&mut script, JobEdit::Pause);
     found(&mut script, &report(10.0));
     script.pass(0.1).look();
     script.expect(
@@ -73,7 +73,7 @@ fn a_change_that_a_claim_has_beaten_goes_before_the_next_claim() {
 #[test]
 fn claims_give_way_to_changes_for_a_second_at_the_most() {
     let mut script = Script::running();
-    change(&mut script, Change::Pause);
+    change(&mut script, JobEdit::Pause);
     found(&mut script, &report(10.0));
     script.updated(Updated::Conflict(Box::new(JobRow { fence: 2, ..report(10.0) })));
     script.look();
@@ -93,7 +93,7 @@ fn claims_give_way_to_changes_for_a_second_at_the_most() {
 fn pausing_takes_the_fire_times_away_and_accounts_for_those_that_are_due() {
     let mut script = Script::new();
     script.pass(25.0);
-    change(&mut script, Change::Pause);
+    change(&mut script, JobEdit::Pause);
     found(&mut script, &report(10.0));
     script.expect(
         "→ read report
@@ -110,7 +110,7 @@ fn pausing_takes_the_fire_times_away_and_accounts_for_those_that_are_due() {
 fn pausing_at_the_very_moment_of_a_fire_time_accounts_for_it_too() {
     let mut script = Script::new();
     script.pass(20.0);
-    change(&mut script, Change::Pause);
+    change(&mut script, JobEdit::Pause);
     found(&mut script, &report(10.0));
     script.expect(
         "→ read report
@@ -123,10 +123,10 @@ fn a_one_shot_whose_time_has_come_is_not_given_up_by_a_pause_and_fires_when_resu
     let once = JobRow { body: job(1, "report", Date::at(at(10.0)).into(), 10.0).job.body, ..report(10.0) };
     let mut script = Script::new();
     script.pass(25.0);
-    change(&mut script, Change::Pause);
+    change(&mut script, JobEdit::Pause);
     found(&mut script, &once);
     script.updated(Updated::Updated(Box::new(in_state(JobState::Paused))));
-    change(&mut script, Change::Resume);
+    change(&mut script, JobEdit::Resume);
     found(&mut script, &JobRow { state: JobState::Paused, next_fire_time: None, due: None, ..once });
     script.expect(
         "→ read report
@@ -142,7 +142,7 @@ fn a_one_shot_whose_time_has_come_is_not_given_up_by_a_pause_and_fires_when_resu
 fn resumed(job: &JobRow) -> Update {
     let mut script = Script::new();
     script.pass(25.0);
-    change(&mut script, Change::Resume);
+    change(&mut script, JobEdit::Resume);
     found(&mut script, job);
     update(&script)
 }
@@ -181,10 +181,10 @@ fn a_one_shot_that_is_paused_in_its_run_does_not_fire_again_when_resumed() {
     ] {
         let mut script = Script::new();
         script.pass(25.0);
-        change(&mut script, Change::Pause);
+        change(&mut script, JobEdit::Pause);
         found(&mut script, &ending());
         script.updated(Updated::Updated(Box::new(in_state(JobState::Paused))));
-        change(&mut script, Change::Resume);
+        change(&mut script, JobEdit::Resume);
         found(&mut script, &JobRow { state: JobState::Paused, last_end: Some(at(12.0)), ..ending() });
         let run = Run::new(RunId { uid: Uid(1), seq: 1 }, at(10.0), state);
         script.stored(Ok(StoreReply::Runs(vec![run; runs])));
@@ -204,7 +204,7 @@ fn a_one_shot_that_is_paused_in_its_run_does_not_fire_again_when_resumed() {
 fn a_one_shot_that_was_run_by_hand_while_paused_still_fires_when_resumed() {
     let mut script = Script::new();
     script.pass(25.0);
-    change(&mut script, Change::Resume);
+    change(&mut script, JobEdit::Resume);
     found(&mut script, &JobRow { state: JobState::Paused, last_end: Some(at(12.0)), ..ending() });
     let by_hand = Run::new(RunId { uid: Uid(1), seq: 1 }, at(11.0), RunState::Ended(Verdict::Ok));
     script.stored(Ok(StoreReply::Runs(vec![by_hand])));
@@ -241,9 +241,9 @@ fn resuming_a_quarantined_job_loses_none_of_its_fire_times() {
 #[test]
 fn a_change_that_changes_nothing_writes_and_tells_nothing() {
     for (job, asked) in [
-        (report(10.0), Change::Resume),
-        (in_state(JobState::Kept), Change::Resume),
-        (in_state(JobState::Paused), Change::Pause),
+        (report(10.0), JobEdit::Resume),
+        (in_state(JobState::Kept), JobEdit::Resume),
+        (in_state(JobState::Paused), JobEdit::Pause),
     ] {
         let mut script = Script::new();
         change(&mut script, asked);
@@ -258,7 +258,7 @@ fn a_change_that_changes_nothing_writes_and_tells_nothing() {
 #[test]
 fn a_job_that_is_over_cannot_be_paused() {
     let mut script = Script::new();
-    change(&mut script, Change::Pause);
+    change(&mut script, JobEdit::Pause);
     found(&mut script, &in_state(JobState::Kept));
     script.expect(
         "→ read report
@@ -270,7 +270,7 @@ fn a_job_that_is_over_cannot_be_paused() {
 fn modified(existing: &JobRow, by: JobChange) -> Update {
     let mut script = Script::new();
     script.pass(25.0);
-    change(&mut script, Change::Modify(by));
+    change(&mut script, JobEdit::Modify(by));
     found(&mut script, existing);
     update(&script)
 }
@@ -334,7 +334,7 @@ fn bad_changes_are_errors_that_say_what_to_do() {
     ];
     for (by, existing, kind, advice) in cases {
         let mut script = Script::new();
-        change(&mut script, Change::Modify(by.clone()));
+        change(&mut script, JobEdit::Modify(by.clone()));
         found(&mut script, &existing);
         let error = script.last_error();
         assert_eq!(error.kind(), kind, "{by:?}: {error}");
@@ -347,12 +347,12 @@ fn a_job_of_a_newer_version_and_one_that_cannot_be_read_are_not_changed() {
     let mut newer = report(10.0);
     newer.body.v = BODY_VERSION + 1;
     let mut script = Script::new();
-    change(&mut script, Change::Pause);
+    change(&mut script, JobEdit::Pause);
     found(&mut script, &newer);
     assert_eq!(script.last_error().kind(), ErrorKind::NewerVersion);
 
     let raw = crate::RawJob { uid: "x".into(), id: "report".into(), body: "{".into(), reason: "it ends early".into() };
-    change(&mut script, Change::Resume);
+    change(&mut script, JobEdit::Resume);
     script.stored(Ok(StoreReply::Job(Some(Box::new(Listed::Raw(raw))))));
     let error = script.last_error();
     assert_eq!(error.kind(), ErrorKind::Quarantined);
@@ -362,7 +362,7 @@ fn a_job_of_a_newer_version_and_one_that_cannot_be_read_are_not_changed() {
 #[test]
 fn a_job_that_goes_while_it_is_changed_is_not_found() {
     let mut script = Script::new();
-    change(&mut script, Change::Pause);
+    change(&mut script, JobEdit::Pause);
     found(&mut script, &report(10.0));
     script.updated(Updated::Gone);
     let error = script.last_error();
@@ -378,7 +378,7 @@ fn a_change_to_what_could_not_be_read_again_is_refused() {
         (JobChange::default().trigger(Custom::new("mine", deep.clone())), ErrorKind::Trigger),
     ] {
         let mut script = Script::new();
-        change(&mut script, Change::Modify(by));
+        change(&mut script, JobEdit::Modify(by));
         found(&mut script, &report(10.0));
         assert_eq!(script.last_error().kind(), kind);
     }
@@ -391,7 +391,7 @@ fn a_change_to_what_could_not_be_read_again_is_refused() {
 #[test]
 fn a_change_to_an_option_out_of_its_range_is_refused_and_an_old_one_stays() {
     let mut script = Script::new();
-    change(&mut script, Change::Modify(JobChange::default().timeout(Duration::ZERO)));
+    change(&mut script, JobEdit::Modify(JobChange::default().timeout(Duration::ZERO)));
     found(&mut script, &report(10.0));
     assert_eq!(script.last_error().to_string(), "job `report`: `timeout` of 0ns: at least 1ms, or none for no limit");
     // An earlier version took it.

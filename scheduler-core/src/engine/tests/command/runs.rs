@@ -6,7 +6,7 @@ use super::super::script::{Script, at, every, job, unavailable, with_run};
 use crate::{
     BODY_VERSION, ErrorKind, JobRow, JobState, NodeId, Outcome, Overlap, Retry, Run, RunState, Wait,
     engine::Mode,
-    store::{Cancelled, Change, Hint, Updated, Wakes},
+    store::{Cancelled, Changed, Hint, Updated, Wakes},
     trigger::Custom,
 };
 
@@ -260,7 +260,7 @@ fn a_run_that_runs_elsewhere_is_stopped_there_as_soon_as_that_node_hears_of_it()
     script.claimed([job(1, "report", every(100), 0.0)]);
     script.applied();
     script.count("");
-    let hint = |node: &str| Change { seen: 2, hint: Some(Hint::Cancel(NodeId::from(node))) };
+    let hint = |node: &str| Changed { seen: 2, hint: Some(Hint::Cancel(NodeId::from(node))) };
     script.stored(Ok(StoreReply::Changed(hint("node-1"))));
     script.recorded(|recorded| recorded.cancel = vec![first_run()]);
     script.expect(

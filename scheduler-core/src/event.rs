@@ -112,7 +112,8 @@ pub enum EventKind {
     },
     /// A due job was left to other nodes, since this one lacks its task, executor or custom trigger, or reads only older versions.
     /// Told once for each job: one that others have added while the scheduler runs some seconds after it was due, if no node has
-    /// taken it by then. With a store that cannot say when such a job is due, that can take as long again as it has been there.
+    /// taken it by then. Where the store has not said when it is due, that takes up to a minute: with all but PostgreSQL and Redis,
+    /// and with these if several jobs were added at once.
     JobDeclined {
         /// The store.
         store: StoreName,

@@ -1,14 +1,15 @@
-//! When a claim asks for the due jobs that this node leaves to others, so that somebody hears of a job that no node can run.
+//! When a claim asks for the due jobs that this node leaves to others, so that a job that no node can run is told of.
 //!
-//! Each claim could ask, which would cost a query each. It asks
+//! Each claim could ask, which would cost a query each. A claim asks
 //!
 //! - if none has asked for a minute;
 //! - some seconds after a job was due that another node or program has added or changed, as the store has told: by then a node
 //!   that can run it has taken it;
-//! - some seconds after a change of which the store does not tell when it makes a job due, and then again after pauses that
-//!   double, for a day.
+//! - once other processes may have changed something, at least each minute, for ever: some stores do not tell when a change makes
+//!   a job due, and those that do tell of several changes the earliest time. After a change without a time the first pause is some
+//!   seconds long, and the pauses double up to a minute.
 //!
-//! The first rule makes no claim; the others do, and in a quiet store there are none of them.
+//! The first rule makes no claim; the others do. A store that nobody has changed, and one within this process, is left alone.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -20,7 +21,7 @@ use crate::{
     store::{ClaimedJob, Durability, Hint, Report},
 };
 
-/// How often claims ask that go out anyway.
+/// How often claims ask that go out anyway, and the longest pause of those that go out to ask.
 const PERIOD: Duration = Duration::from_secs(60);
 
 /// The shortest time between two that ask, however much others change; and how long other nodes have for taking a job.
@@ -28,9 +29,6 @@ const SHORTEST: Duration = Duration::from_secs(5);
 
 /// The same for the store's clock.
 const TAKEN_WITHIN: TimeDelta = TimeDelta::seconds(5);
-
-/// The longest pause.
-const LONGEST: Duration = Duration::from_secs(86_400);
 
 /// The most times at which jobs of others are due that are kept; with more, the next ones are found by asking again.
 const MOST: usize = 32;
@@ -42,7 +40,7 @@ pub(super) struct Survey {
     last: Option<Duration>,
     /// When jobs are due that others have added or changed, by the store's clock.
     dues: BTreeSet<DateTime<Utc>>,
-    /// When to ask again after a change, and the pause after that.
+    /// When to ask again whatever is known to be due, and the pause after that.
     again: Option<(Duration, Duration)>,
 }
 
@@ -67,18 +65,23 @@ impl Survey {
 impl Contact {
     /// Hears that others have changed something.
     pub(super) fn hear_of_others(&mut self, now: Now, hint: &Hint) {
-        match hint {
+        // What such a store does not tell, this node has done itself.
+        let is_within_process = self.limits.durability == Durability::Volatile;
+        let within = match hint {
             Hint::Due(due) if self.survey.dues.len() < MOST => {
                 self.survey.dues.insert(*due);
+                (!is_within_process).then_some(PERIOD)
             }
-            // What a store within this process does not tell, this node has done itself.
-            Hint::Resync if self.limits.durability == Durability::Volatile => {}
-            Hint::Due(_) | Hint::Resync => {
-                let soon = now.monotonic.saturating_add(SHORTEST);
-                let at = self.survey.again.map_or(soon, |(at, _)| at.min(soon));
-                self.survey.again = Some((at, SHORTEST.saturating_mul(2)));
-            }
-            Hint::Cancel(_) => {}
+            Hint::Resync if is_within_process => None,
+            Hint::Due(_) | Hint::Resync => Some(SHORTEST),
+            Hint::Cancel(_) => None,
+        };
+        let Some(within) = within else {
+            return;
+        };
+        let at = now.monotonic.saturating_add(within);
+        if self.survey.again.is_none_or(|(known, _)| at < known) {
+            self.survey.again = Some((at, longer(within)));
         }
     }
 
@@ -104,9 +107,13 @@ impl Contact {
         self.survey.last = Some(now.monotonic);
         self.survey.dues.retain(|due| due.checked_add_signed(TAKEN_WITHIN).is_some_and(|by| by > store_now));
         if let Some((_, pause)) = self.survey.again.filter(|(at, _)| *at <= now.monotonic) {
-            let next = (now.monotonic.saturating_add(pause), pause.saturating_mul(2));
-            self.survey.again = (pause <= LONGEST).then_some(next);
+            self.survey.again = Some((now.monotonic.saturating_add(pause), longer(pause)));
         }
         Report::Declined
     }
+}
+
+/// The pause after another one.
+fn longer(pause: Duration) -> Duration {
+    pause.saturating_mul(2).min(PERIOD)
 }

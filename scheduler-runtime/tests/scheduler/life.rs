@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use scheduler_core::{
     ErrorKind, EventMask, JobSpec, Outcome, PartialOptions,
     engine::{SchedulerState, ShutdownMode},
-    trigger::{Cron, Interval},
+    trigger::{Cron, Date, Interval},
 };
 use scheduler_executors::{Inline, task};
 use scheduler_runtime::Scheduler;
@@ -13,7 +14,7 @@ use scheduler_stores::MemoryStore;
 use scheduler_testkit::SimulatedRuntime;
 
 use crate::{
-    stage::Hand,
+    stage::{FaultyStore, Hand},
     world::{World, clock},
 };
 
@@ -117,6 +118,30 @@ fn a_job_for_a_task_that_no_running_node_knows_is_told_of_when_it_is_due() {
             "10:01:45 declined later: this node has no task `next`",
         ]
     );
+}
+
+/// As with SQLite, MySQL, MongoDB, etcd, ZooKeeper and RethinkDB, which tell of a change without its time.
+#[test]
+fn where_a_store_does_not_say_when_a_job_is_due_one_without_a_node_is_told_of_within_a_minute_however_far_ahead_it_was()
+{
+    let store = FaultyStore::default().without_times();
+    let world = World::new(|builder| builder.store("default", store.clone()));
+    world.advance(10);
+    let web =
+        Scheduler::builder(world.runtime.clone()).store("default", store).task("next", || async {}).build().unwrap();
+    let hours = [1, 12, 100, 1_000];
+    for hours in hours {
+        let spec = JobSpec::new("next", Date::at(clock("10:00:00") + TimeDelta::hours(hours)));
+        world.wait(web.add_job(spec.id(format!("after {hours} h")))).unwrap();
+    }
+    for hours in hours {
+        let due = clock("10:00:00") + TimeDelta::hours(hours);
+        world.runtime.run_until(due);
+        assert_eq!(world.told(), [""; 0], "{hours} h");
+        world.runtime.run_until(due + TimeDelta::seconds(60));
+        let told = world.told();
+        assert!(told.len() == 1 && told[0].contains(&format!("declined after {hours} h")), "{told:?}");
+    }
 }
 
 #[test]

@@ -19,8 +19,9 @@ use futures_channel::oneshot;
 use scheduler_core::{
     BoxFuture, Dispatch, Executor, JobId, JobRow, JobStore, Listed, NodeId, Now, Outcome, Run, RunContext, RunId,
     store::{
-        Cancelled, Changed, Claim, Claimed, Inserted, JobQuery, Record, Recorded, Removed, RemovedAll, RunQuery,
-        Settle, Settled, Stamped, StoreError, StoreErrorKind, StoreLimits, Turn, TurnReply, Update, Updated,
+        Cancelled, Changed, Claim, Claimed, Durability, Hint, Inserted, JobQuery, Record, Recorded, Removed,
+        RemovedAll, RunQuery, Settle, Settled, Stamped, StoreError, StoreErrorKind, StoreLimits, Turn, TurnReply,
+        Update, Updated,
     },
 };
 use scheduler_executors::Spawn;
@@ -195,6 +196,8 @@ pub(crate) struct FaultyStore {
     gate: Arc<Mutex<Option<Gate>>>,
     limits: Option<StoreLimits>,
     delay: Option<(SimulatedRuntime, Duration)>,
+    /// Whether it tells of changes without the times at which they make jobs due.
+    is_without_times: bool,
     /// Dropped with the last clone.
     _held: Option<Arc<dyn fmt::Debug + Send + Sync>>,
 }
@@ -210,6 +213,12 @@ impl FaultyStore {
 
     pub(crate) fn with_limits(self, change: impl FnOnce(StoreLimits) -> StoreLimits) -> Self {
         Self { limits: Some(change(self.jobs.limits())), ..self }
+    }
+
+    /// One that tells of changes as SQLite does: without the times at which they make jobs due.
+    pub(crate) fn without_times(self) -> Self {
+        let store = self.with_limits(|limits| StoreLimits { durability: Durability::Durable, ..limits });
+        Self { is_without_times: true, ..store }
     }
 
     /// One that takes so long for each answer.
@@ -319,7 +328,11 @@ impl JobStore for FaultyStore {
     }
 
     async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
-        self.jobs.changed(seen).await
+        let change = self.jobs.changed(seen).await?;
+        match change.hint {
+            Some(Hint::Due(_)) if self.is_without_times => Ok(Changed { hint: Some(Hint::Resync), ..change }),
+            _ => Ok(change),
+        }
     }
 
     async fn turn(&self, turn: &Turn) -> Result<TurnReply, StoreError> {

@@ -1,4 +1,4 @@
-//! Jobs that no node can run are told of, and a quiet store is left alone.
+//! Jobs that no node can run are told of, at the cost of a claim a minute at most where nothing is changed.
 
 use crate::{
     engine::{Command, StoreReply},
@@ -32,8 +32,9 @@ fn declines(script: &mut Script) {
 }
 
 #[test]
-fn a_job_that_no_node_can_run_is_told_of_when_it_is_due_and_nothing_else_wakes_the_engine() {
-    let mut script = watching(pushing());
+fn a_job_that_no_node_can_run_is_told_of_when_it_is_due_and_a_store_within_the_process_wakes_the_engine_for_nothing_else()
+ {
+    let mut script = watching(StoreLimits { durability: Durability::Volatile, ..pushing() });
     script.at(1.0);
     hears(&mut script, Hint::Due(super::script::at(20.0)));
     // Whatever is claimed before, its time is not forgotten.
@@ -55,6 +56,24 @@ fn a_job_that_no_node_can_run_is_told_of_when_it_is_due_and_nothing_else_wakes_t
 }
 
 #[test]
+fn of_jobs_that_are_added_at_once_the_later_ones_are_told_of_within_a_minute() {
+    let mut script = watching(pushing());
+    script.at(1.0);
+    // There is another one, which is due an hour later.
+    hears(&mut script, Hint::Due(super::script::at(20.0)));
+    let mut asked = 0;
+    while script.clock().monotonic.as_secs_f64() < 3620.0 {
+        let wake = script.next_wake().expect("the engine asks again");
+        assert!(wake.after.as_secs() <= 60, "{wake:?}");
+        let now = script.clock().monotonic.as_secs_f64() + wake.after.as_secs_f64();
+        script
+            .at(now)
+            .answer_turn(|turn, _| asked += u32::from(turn.claim.as_ref().unwrap().declined == Report::Declined));
+    }
+    assert!((60..=62).contains(&asked), "{asked}");
+}
+
+#[test]
 fn a_job_of_others_that_this_node_runs_costs_no_further_claim() {
     let mut script = watching(pushing());
     script.at(1.0);
@@ -73,26 +92,28 @@ fn a_job_of_others_that_this_node_runs_costs_no_further_claim() {
 }
 
 #[test]
-fn after_a_change_of_unknown_time_it_is_asked_again_with_pauses_that_double() {
+fn after_a_change_of_unknown_time_it_is_asked_again_with_pauses_that_grow_to_a_minute_and_without_an_end() {
     let mut script = watching(pushing());
     script.at(10.0);
     hears(&mut script, Hint::Resync);
     script.claimed([]);
     let mut asked = Vec::new();
-    while let Some(wake) = script.next_wake() {
+    for _ in 0..3_000 {
+        let wake = script.next_wake().expect("the engine asks again");
         let now = script.clock().monotonic.as_secs_f64() + wake.after.as_secs_f64();
         script.at(now).answer_turn(|turn, _| {
             assert_eq!(turn.claim.as_ref().unwrap().declined, Report::Declined);
         });
         asked.push(now);
     }
-    assert_eq!(asked[..5], [15.0, 25.0, 45.0, 85.0, 165.0]);
-    assert_eq!(asked.len(), 15, "then the store is quiet: {asked:?}");
+    assert_eq!(asked[..6], [15.0, 25.0, 45.0, 85.0, 145.0, 205.0]);
+    assert!(asked[3..].windows(2).all(|pair| pair[1] - pair[0] == 60.0), "{asked:?}");
+    assert!(*asked.last().unwrap() > 2.0 * 86_400.0, "{asked:?}");
 }
 
 #[test]
 fn however_much_others_change_it_is_asked_every_five_seconds_at_most() {
-    let mut script = watching(StoreLimits { durability: Durability::Durable, ..pushing() });
+    let mut script = watching(pushing());
     let mut asked = 0;
     for step in 1..=100 {
         script.at(f64::from(step) * 0.5);

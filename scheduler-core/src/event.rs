@@ -124,7 +124,9 @@ pub enum EventKind {
         /// What this node lacks.
         reason: String,
     },
-    /// The next fire time that a job had kept was not the one that its trigger gives, and was computed anew.
+    /// The next fire time that a job had kept was not the one that its trigger gives, and was computed anew. One that was due
+    /// too late is the exception: it runs as it was kept, with what follows computed anew
+    /// ([`LateByOtherZoneRules`](Outdated::LateByOtherZoneRules)).
     FireTimeCorrected {
         /// The job.
         job: JobRef,
@@ -381,7 +383,7 @@ masks! {
     27 LISTENER_FAILED, "A listener panicked.";
     28 RUN_RETRIED, "An attempt of a run failed, and the run is repeated.";
     29 CLOCK_STEPPED, "A clock was set.";
-    30 FIRE_TIME_CORRECTED, "A job's next fire time was computed anew, for it was not what its trigger gives.";
+    30 FIRE_TIME_CORRECTED, "A job's next fire time was not what its trigger gives.";
     36 RUN_TAKEN_OVER, "This node takes over a run whose node has died.";
     37 RUN_OVERRAN, "A run goes on after its timeout.";
     38 LOOP_HELD_UP, "A listener or an inline task held the scheduler's loop up.";

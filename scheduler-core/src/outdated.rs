@@ -48,20 +48,32 @@ pub enum Outdated {
         /// What the trigger gives now.
         right: DateTime<Utc>,
     },
+    /// It was computed when the zone of the trigger had other rules, and was due, too late, before it could be computed anew. It
+    /// is kept, since the right one may or may not have had its run; the fire times after it are right.
+    LateByOtherZoneRules {
+        /// The fire time as it was kept.
+        kept: DateTime<Utc>,
+        /// What the trigger gives now.
+        right: DateTime<Utc>,
+    },
 }
 
 impl Outdated {
     /// The next fire time as it was kept.
     pub fn kept(&self) -> DateTime<Utc> {
         match self {
-            Self::ClockWasAhead { kept, .. } | Self::OtherZoneRules { kept, .. } => *kept,
+            Self::ClockWasAhead { kept, .. }
+            | Self::OtherZoneRules { kept, .. }
+            | Self::LateByOtherZoneRules { kept, .. } => *kept,
         }
     }
 
     /// What the trigger gives now.
     pub fn right(&self) -> DateTime<Utc> {
         match self {
-            Self::ClockWasAhead { right, .. } | Self::OtherZoneRules { right, .. } => *right,
+            Self::ClockWasAhead { right, .. }
+            | Self::OtherZoneRules { right, .. }
+            | Self::LateByOtherZoneRules { right, .. } => *right,
         }
     }
 }
@@ -84,22 +96,30 @@ pub(crate) fn outdated(job: &JobRow, now: DateTime<Utc>) -> Option<Outdated> {
     is_shifted(trigger, kept, right).then_some(Outdated::OtherZoneRules { kept, right })
 }
 
-/// The fire time for which a due one stands that was computed under other rules of the trigger's zone and is too early, if
-/// it is one.
+/// Whether a fire time that is due was computed under other rules of the trigger's zone.
 ///
-/// One that is too late has to be run as it is: it cannot be told whether the right one has had its run.
-pub(crate) fn right_for_early(
+/// One that is too early never was a fire time. One that is too late has to be kept: it cannot be told whether the right one
+/// has had its run.
+pub(crate) fn outdated_when_due(
     job: &JobRow,
     kept: DateTime<Utc>,
     now: DateTime<Utc>,
     steps: &mut Steps,
-) -> Result<Option<DateTime<Utc>>, TriggerError> {
+) -> Result<Option<Outdated>, TriggerError> {
     let trigger = &job.body.trigger;
     if !trigger.goes_by_zone() || job.body.is_chosen(kept) || is_fire_time(trigger, kept, steps)? {
         return Ok(None);
     }
-    let right = trigger.next_within(Some(kept), now, steps)?;
-    Ok(right.filter(|right| is_shifted(trigger, kept, *right)))
+    let later = trigger.next_within(Some(kept), now, steps)?;
+    if let Some(right) = later.filter(|right| is_shifted(trigger, kept, *right)) {
+        return Ok(Some(Outdated::OtherZoneRules { kept, right }));
+    }
+    let mut few = Steps::up_to(steps.left().min(STEPS));
+    // A late one is planned as any other. It is only to be told, so that a search that fails must not fail the plan.
+    let earlier = trigger.previous_within(kept, &mut few).unwrap_or(None);
+    steps.take(few.taken())?;
+    let right = earlier.filter(|right| is_shifted(trigger, kept, *right));
+    Ok(right.map(|right| Outdated::LateByOtherZoneRules { kept, right }))
 }
 
 /// The trigger of a job, with what was decided for it when the clock was ahead decided anew.

@@ -4,7 +4,8 @@
 //!
 //! 1. Waiting runs that cannot be continued end; the others start as far as slots are free. One that was asked for and finds
 //!    none is skipped, waits, or cancels its predecessors, as the overlap policy says.
-//! 2. A due fire time that was computed under other rules of its zone, and is too early, is computed anew: it never was one.
+//! 2. A due fire time that was computed under other rules of its zone, and is too early, is computed anew: it never was one. One
+//!    that is too late is kept.
 //! 3. Fire times later than the misfire grace time end as missed.
 //! 4. Of the rest, coalescing picks those that run; the others end as coalesced.
 //! 5. What has no free slot is skipped, waits, or cancels its predecessors, as the overlap policy says.
@@ -23,9 +24,9 @@ use chrono::{DateTime, Utc};
 
 use self::fire_times::Searches;
 use crate::{
-    Coalesce, Delivery, JobState, Overlap, Run, RunId, RunState, Verdict, Wait, WhenFinished,
+    Coalesce, Delivery, JobState, Outdated, Overlap, Run, RunId, RunState, Verdict, Wait, WhenFinished,
     now::earlier,
-    outdated::right_for_early,
+    outdated::outdated_when_due,
     store::{ClaimedJob, Move, RunChange},
     trigger::{TriggerError, TriggerErrorKind},
 };
@@ -47,11 +48,26 @@ const JITTER_STEPS: usize = 1_000;
 /// That of the trigger, in which case nothing of the job may be moved; [`SearchLimit`](TriggerErrorKind::SearchLimit) if it
 /// takes too much to find the fire times.
 pub fn plan(claimed: &ClaimedJob, now: DateTime<Utc>) -> Result<Move, TriggerError> {
-    plan_counting(claimed, now).0
+    plan_counting(claimed, now).0.map(|planned| planned.to)
 }
 
-/// As [`plan`]; also says how many steps the searches for fire times have taken.
-pub(crate) fn plan_counting(claimed: &ClaimedJob, now: DateTime<Utc>) -> (Result<Move, TriggerError>, u32) {
+/// What becomes of a claimed job.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Planned {
+    /// Where it goes.
+    pub(crate) to: Move,
+    /// What was wrong with the fire time that it leaves behind.
+    pub(crate) outdated: Option<Outdated>,
+}
+
+impl From<Move> for Planned {
+    fn from(to: Move) -> Self {
+        Self { to, outdated: None }
+    }
+}
+
+/// As [`plan`]; also says what was wrong with the fire time, and how many steps the searches for fire times have taken.
+pub(crate) fn plan_counting(claimed: &ClaimedJob, now: DateTime<Utc>) -> (Result<Planned, TriggerError>, u32) {
     let mut plan = Plan::new(claimed, now);
     plan.continue_waiting_runs();
     let next = plan.fire();
@@ -77,6 +93,7 @@ struct Plan<'a> {
     claimed: &'a ClaimedJob,
     searches: Searches<'a>,
     now: DateTime<Utc>,
+    outdated: Option<Outdated>,
     seq: u64,
     running: usize,
     waiting: usize,
@@ -97,6 +114,7 @@ impl<'a> Plan<'a> {
             claimed,
             searches: Searches::new(&claimed.job.body.trigger, now),
             now,
+            outdated: None,
             seq: claimed.job.last_seq,
             running: claimed.running_count,
             waiting: claimed.waiting_count,
@@ -209,8 +227,13 @@ impl<'a> Plan<'a> {
             return if job.is_ending() { Ok(Next::Exhausted) } else { self.next_after(job.last_end) };
         };
         let is_due = self.due_of(kept) <= self.now;
-        let right = if is_due { right_for_early(job, kept, self.now, &mut self.searches.steps)? } else { None };
-        let first = right.unwrap_or(kept);
+        if is_due {
+            self.outdated = outdated_when_due(job, kept, self.now, &mut self.searches.steps)?;
+        }
+        let first = match self.outdated {
+            Some(Outdated::OtherZoneRules { right, .. }) => right,
+            _ => kept,
+        };
         let Some(due) = self.due_fire_times(first)? else {
             return Ok(Next::At(first));
         };
@@ -391,7 +414,7 @@ impl<'a> Plan<'a> {
         Ok(self.searches.after(end)?.map_or(Next::Exhausted, Next::At))
     }
 
-    fn finish(mut self, next: Next) -> Move {
+    fn finish(mut self, next: Next) -> Planned {
         let job = &self.claimed.job;
         let has_open_runs = self.has_open_runs();
         let mut state = job.state.clone();
@@ -417,7 +440,7 @@ impl<'a> Plan<'a> {
             }
         }
         debug_assert!(has_open_runs || !self.is_blocked, "a job that waits for an end has a run");
-        Move {
+        let to = Move {
             uid: job.uid,
             revision: job.revision,
             fence: job.fence,
@@ -426,7 +449,10 @@ impl<'a> Plan<'a> {
             due,
             blocked: self.is_blocked,
             runs: self.changes,
-        }
+        };
+        // One that has to wait for room is met again.
+        let outdated = self.outdated.filter(|outdated| next_fire_time != Some(outdated.kept()));
+        Planned { to, outdated }
     }
 
     fn has_open_runs(&self) -> bool {

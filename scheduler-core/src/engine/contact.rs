@@ -13,7 +13,7 @@ use super::{
     survey::Survey,
 };
 use crate::{
-    Delivery, JobId, Now, Outcome, Retry, RunId, RunRef, StoreName, Uid,
+    Delivery, JobId, Now, Outcome, Outdated, Retry, RunId, RunRef, StoreName, Uid,
     store::{ClaimedJob, Clock, Entry, StoreError, StoreErrorKind, StoreLimits, Turn, Wakes},
 };
 
@@ -57,7 +57,7 @@ pub(super) struct Contact {
     pub(super) alarm: Alarm,
     pub(super) beaten: Beaten,
     /// Jobs that this node has claimed and is settling.
-    pub(super) claimed: BTreeMap<Uid, Box<ClaimedJob>>,
+    pub(super) settling: BTreeMap<Uid, Box<Settling>>,
     /// Runs that this node runs, until their end is recorded.
     pub(super) held: BTreeMap<RunId, Box<Held>>,
     /// Which of them have not started, since their executors have no room.
@@ -176,6 +176,14 @@ pub(super) struct Watch {
     pub(super) is_failure_told: bool,
 }
 
+/// A job that has been claimed, until the store has confirmed where it goes.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Settling {
+    pub(super) claimed: ClaimedJob,
+    /// What was wrong with the fire time that it leaves behind.
+    pub(super) outdated: Option<Outdated>,
+}
+
 /// A run that this node runs, or is going to when its executor has room.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Held {
@@ -279,7 +287,7 @@ impl Contact {
                 are_jobs_changed: false,
             },
             beaten: Beaten::default(),
-            claimed: BTreeMap::new(),
+            settling: BTreeMap::new(),
             held: BTreeMap::new(),
             queues: Queues::default(),
             deadlines: BTreeSet::new(),
@@ -356,7 +364,7 @@ impl Contact {
 
     /// Whether a firing is under way.
     pub(super) fn is_firing(&self) -> bool {
-        self.is_claiming || !self.claimed.is_empty()
+        self.is_claiming || !self.settling.is_empty()
     }
 
     /// Whether the alarm has gone off.
@@ -384,7 +392,7 @@ impl Contact {
 
     /// Whether the node has anything in the store that others must leave alone.
     pub(super) fn holds_something(&self) -> bool {
-        !self.held.is_empty() || !self.claimed.is_empty()
+        !self.held.is_empty() || !self.settling.is_empty()
     }
 
     /// Lets the next claim wait, for longer each time in a row: the last one has led to nothing though something was due.

@@ -17,14 +17,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     Effect, Engine, SchedulerState, Start,
-    contact::{Contact, Drain, FIRST_PAUSE, Held, Stop},
+    contact::{Contact, Drain, FIRST_PAUSE, Held, Settling, Stop},
 };
 use crate::{
-    BODY_VERSION, EventKind, JobId, JobRef, JobRow, JobState, Now, Outdated, Overlap, Removal, Run, RunId, RunRef,
-    RunState, StoreName, TaskName, Verdict, Wait,
+    BODY_VERSION, EventKind, JobId, JobRef, JobRow, JobState, Now, Overlap, Removal, Run, RunId, RunRef, RunState,
+    StoreName, TaskName, Verdict, Wait,
     now::later,
     panics::catch,
-    plan::{due_of, plan_counting},
+    plan::{Planned, due_of, plan_counting},
     store::{
         Adopt, Claim, Claimed, ClaimedJob, Entry, Fate, Hold, Move, RunChange, RunReport, Settle, SettleOutcome,
         Settled, Turn, TurnReply,
@@ -181,21 +181,25 @@ impl Engine {
         let unstarted = self.unstarted(&jobs);
         let mut steps = CLAIM_STEPS;
         let mut is_all = true;
-        let moves = jobs.iter().map(|job| match steps {
-            0 => {
-                is_all = false;
-                stay(&job.job, job.job.due.unwrap_or(store_now))
-            }
-            // It is late, not long: what it would be skipped for has not begun. The next claim sees what came of it.
-            _ if waits_for_start(job, &unstarted) => stay(&job.job, job.job.due.unwrap_or(store_now)),
-            _ => {
-                let (planned, taken) = self.plan_move(now, index, job, store_now);
-                steps = steps.saturating_sub(taken.saturating_sub(USUAL_STEPS));
-                planned
-            }
+        let planned = jobs.into_iter().map(|job| {
+            let planned = match steps {
+                0 => {
+                    is_all = false;
+                    stay(&job.job, job.job.due.unwrap_or(store_now)).into()
+                }
+                // It is late, not long: what it would be skipped for has not begun. The next claim sees what came of it.
+                _ if waits_for_start(&job, &unstarted) => stay(&job.job, job.job.due.unwrap_or(store_now)).into(),
+                _ => {
+                    let (planned, taken) = self.plan_move(now, index, &job, store_now);
+                    steps = steps.saturating_sub(taken.saturating_sub(USUAL_STEPS));
+                    planned
+                }
+            };
+            let settling = Settling { claimed: job, outdated: planned.outdated };
+            (planned.to, (settling.claimed.job.uid, Box::new(settling)))
         });
-        let moves = moves.collect();
-        self.contacts[index].claimed.extend(jobs.into_iter().map(|job| (job.job.uid, Box::new(job))));
+        let (moves, settling): (Vec<Move>, Vec<_>) = planned.unzip();
+        self.contacts[index].settling.extend(settling);
         let record = self.next_record(now, index);
         let claim = (more && is_all && self.can_claim(index)).then(|| self.next_claim(now, index));
         let contact = &mut self.contacts[index];
@@ -223,30 +227,30 @@ impl Engine {
     }
 
     /// Where a job goes, and how many steps it took to find out.
-    fn plan_move(&mut self, now: Now, index: usize, claimed: &ClaimedJob, store_now: DateTime<Utc>) -> (Move, u32) {
+    fn plan_move(&mut self, now: Now, index: usize, claimed: &ClaimedJob, store_now: DateTime<Utc>) -> (Planned, u32) {
         let job = &claimed.job;
         if !self.is_taking(index) {
             // The node was paused, or gives the store up, while the claim was under way.
-            return (stay(job, job.due.unwrap_or(store_now)), 0);
+            return (stay(job, job.due.unwrap_or(store_now)).into(), 0);
         }
         if let Some(pause) = self.contacts[index].pause_for_former_attempt(claimed) {
-            return (stay(job, later(store_now, pause)), 0);
+            return (stay(job, later(store_now, pause)).into(), 0);
         }
         if !self.executors.contains_key(&job.body.executor) {
             let reason = format!("this node has no executor `{}`", job.body.executor);
-            return (self.decline(now, index, job, store_now, reason), 0);
+            return (self.decline(now, index, job, store_now, reason).into(), 0);
         }
         let (planned, steps) = match catch(|| plan_counting(claimed, store_now)) {
             Ok(planned) => planned,
             // Planning changes nothing of the engine, which goes on without this job. How long it took is not known.
-            Err(panic) => return (quarantine(job, format!("planning it panicked: {panic}")), CLAIM_STEPS),
+            Err(panic) => return (quarantine(job, format!("planning it panicked: {panic}")).into(), CLAIM_STEPS),
         };
         let planned = match planned {
             Ok(planned) => planned,
             Err(error) if error.kind() == TriggerErrorKind::Unresolved => {
-                self.decline(now, index, job, store_now, error.to_string())
+                self.decline(now, index, job, store_now, error.to_string()).into()
             }
-            Err(error) => quarantine(job, format!("trigger: {error}")),
+            Err(error) => quarantine(job, format!("trigger: {error}")).into(),
         };
         (planned, steps)
     }
@@ -293,15 +297,15 @@ impl Engine {
             contact.back_off(now);
         }
         for (planned, outcome) in settle.moves.iter().zip(settled.outcomes) {
-            let Some(claimed) = self.contact(store).and_then(|contact| contact.claimed.remove(&planned.uid)) else {
+            let Some(settling) = self.contact(store).and_then(|contact| contact.settling.remove(&planned.uid)) else {
                 continue;
             };
             match outcome {
                 SettleOutcome::Applied { job } => {
-                    self.on_moved(now, store, &claimed, planned, is_starting);
+                    self.on_moved(now, store, &settling, planned, is_starting);
                     // Who removed the job has told of it.
                     if job == Fate::Deleted && planned.state != JobState::Removed {
-                        let job = job_ref(store, &claimed.job);
+                        let job = job_ref(store, &settling.claimed.job);
                         self.notify(now, EventKind::JobRemoved { job, reason: Removal::Finished });
                     }
                 }
@@ -315,13 +319,13 @@ impl Engine {
     }
 
     /// Tells and starts what a move has led to.
-    fn on_moved(&mut self, now: Now, store: &StoreName, claimed: &ClaimedJob, planned: &Move, is_starting: bool) {
+    fn on_moved(&mut self, now: Now, store: &StoreName, settling: &Settling, planned: &Move, is_starting: bool) {
+        let Settling { claimed, outdated } = settling;
         let job = &claimed.job;
         if let JobState::Quarantined(reason) = &planned.state {
             let (store, job, reason) = (store.clone(), job.id.clone(), reason.clone());
             self.notify(now, EventKind::JobQuarantined { store, job, reason });
-        }
-        if let Some(outdated) = corrected(job, planned) {
+        } else if let Some(outdated) = *outdated {
             self.notify(now, EventKind::FireTimeCorrected { job: job_ref(store, job), outdated });
         }
         for change in &planned.runs {
@@ -482,17 +486,6 @@ impl Contact {
         // Whoever changed or took the job has made it due as it should be.
         self.hear_change();
     }
-}
-
-/// A fire time that a move leaves behind without a run and without a verdict: it was one by other rules of its zone.
-fn corrected(job: &JobRow, planned: &Move) -> Option<Outdated> {
-    let kept = job.next_fire_time.filter(|_| planned.state == JobState::Active)?;
-    let firsts = planned.runs.iter().filter_map(|change| match change {
-        RunChange::Insert(run) => Some(run.first.unwrap_or(run.fire_time)),
-        RunChange::Start { .. } | RunChange::End { .. } | RunChange::Cancel { .. } => None,
-    });
-    let right = firsts.min().or(planned.next_fire_time)?;
-    (right > kept).then_some(Outdated::OtherZoneRules { kept, right })
 }
 
 /// Whether a run of a job is still to be started here, which further ones must not overlap.

@@ -174,13 +174,13 @@ impl Engine {
                 return;
             };
             let is_quarantine = matches!(planned.state, JobState::Quarantined(_));
-            match contact.claimed.get(&planned.uid) {
-                Some(claimed) if !is_quarantine => {
-                    settle.moves.push(quarantine(&claimed.job, format!("the store refuses it: {error}")));
+            match contact.settling.get(&planned.uid) {
+                Some(settling) if !is_quarantine => {
+                    settle.moves.push(quarantine(&settling.claimed.job, format!("the store refuses it: {error}")));
                     self.send_turn(sent, store.clone(), Arc::new(Turn { settle: Some(settle), ..Turn::default() }));
                 }
                 _ => {
-                    contact.claimed.remove(&planned.uid);
+                    contact.settling.remove(&planned.uid);
                     contact.back_off(now);
                     let error = error.to_string();
                     self.notify(now, EventKind::StoreFailed { store: store.clone(), error, retry_in: None });
@@ -245,7 +245,7 @@ impl Engine {
         let held = std::mem::take(&mut contact.held);
         contact.queues.clear();
         contact.deadlines.clear();
-        contact.claimed.clear();
+        contact.settling.clear();
         contact.entries.clear();
         contact.failed.clear();
         contact.link.outstanding = Outstanding::default();

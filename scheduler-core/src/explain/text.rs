@@ -155,7 +155,9 @@ impl Explanation {
     fn outdated(&self, f: &mut fmt::Formatter<'_>, outdated: Outdated) -> fmt::Result {
         let (kept, right, when) = match outdated {
             Outdated::ClockWasAhead { kept, right } => (kept, right, "when the clock was ahead"),
-            Outdated::OtherZoneRules { kept, right } => (kept, right, "by other rules of the zone"),
+            Outdated::OtherZoneRules { kept, right } | Outdated::LateByOtherZoneRules { kept, right } => {
+                (kept, right, "by other rules of the zone")
+            }
         };
         let (kept, right) = (self.time(kept), self.time(right));
         write!(

@@ -34,7 +34,7 @@ impl Steps {
         self.limit.saturating_sub(self.left)
     }
 
-    fn take(&mut self, steps: u32) -> Result<(), TriggerError> {
+    pub(crate) fn take(&mut self, steps: u32) -> Result<(), TriggerError> {
         self.left = self.left.checked_sub(steps).ok_or_else(|| self.exceeded())?;
         Ok(())
     }

@@ -47,11 +47,25 @@ pub(super) fn log(event: &Event) {
         EventKind::FireTimeCorrected { job, outdated } => {
             let (store, id) = (&job.store, &job.id);
             let (kept, right) = (outdated.kept(), outdated.right());
-            let why = match outdated {
-                Outdated::ClockWasAhead { .. } => "the clock was ahead",
-                _ => "the zone had other rules",
-            };
-            log!(warn, seq, %store, job = %id, %kept, %right, why, "next fire time computed anew");
+            match outdated {
+                Outdated::LateByOtherZoneRules { .. } => log!(
+                    warn,
+                    seq,
+                    %store,
+                    job = %id,
+                    %kept,
+                    %right,
+                    why = "the zone had other rules",
+                    "fire time is late, and runs as it was kept; those after it are right"
+                ),
+                _ => {
+                    let why = match outdated {
+                        Outdated::ClockWasAhead { .. } => "the clock was ahead",
+                        _ => "the zone had other rules",
+                    };
+                    log!(warn, seq, %store, job = %id, %kept, %right, why, "next fire time computed anew");
+                }
+            }
         }
         EventKind::ClockStepped { clock: WhoseClock::Node, by } => {
             log!(

@@ -97,11 +97,18 @@ fn a_job_that_other_rules_of_its_zone_made_an_hour_late_runs_at_the_right_hour_o
 }
 
 #[test]
-fn a_job_that_other_rules_of_its_zone_made_late_runs_once_if_nobody_replaces_it() {
+fn a_job_that_other_rules_of_its_zone_made_late_runs_once_if_nobody_replaces_it_and_that_is_told() {
     let world = world_with(clock("14:00:00"));
     world.runtime.run_until(clock("23:00:00"));
     let told = world.told();
-    assert_eq!(told[told.len() - 2..], ["14:00:00 submitted daily@14:00:00", "14:00:00 executed daily@14:00:00"]);
+    assert_eq!(
+        told[told.len() - 3..],
+        [
+            "14:00:00 late daily: 2026-11-21 14:00:00 UTC instead of 2026-11-21 13:00:00 UTC",
+            "14:00:00 submitted daily@14:00:00",
+            "14:00:00 executed daily@14:00:00",
+        ]
+    );
     let job = world.runtime.run(world.scheduler.job("daily")).unwrap().unwrap();
     assert_eq!(job.next_fire_time, Some(clock("13:00:00") + TimeDelta::days(1)));
 }

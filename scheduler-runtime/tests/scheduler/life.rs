@@ -228,7 +228,7 @@ fn a_clock_that_is_set_forward_is_noticed_within_a_minute_and_nothing_is_early_w
     world.add(JobSpec::new("tick", Cron::crontab("0 12 * * *").unwrap()).id("noon"));
     world.told();
 
-    world.runtime.step_clock(chrono::TimeDelta::hours(2));
+    world.runtime.step_clock(TimeDelta::hours(2));
     world.advance(60);
     let told = world.told();
     assert_eq!(told.len(), 3, "{told:#?}");
@@ -238,7 +238,7 @@ fn a_clock_that_is_set_forward_is_noticed_within_a_minute_and_nothing_is_early_w
     let world = World::new(|builder| builder);
     world.add(JobSpec::new("tick", Cron::crontab("0 12 * * *").unwrap()).id("noon"));
     world.told();
-    world.runtime.step_clock(chrono::TimeDelta::hours(-1));
+    world.runtime.step_clock(TimeDelta::hours(-1));
     world.advance(2 * 3_600);
     let told = world.told();
     assert_eq!(told.len(), 1, "{told:#?}");

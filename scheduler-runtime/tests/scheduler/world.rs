@@ -6,7 +6,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use scheduler_core::{Error, Event, EventKind, EventMask, Removal, RunRef};
+use scheduler_core::{Error, Event, EventKind, EventMask, Outdated, Removal, RunRef};
 use scheduler_runtime::{Builder, Runtime, Scheduler};
 use scheduler_testkit::SimulatedRuntime;
 
@@ -163,6 +163,9 @@ fn what(kind: &EventKind) -> String {
         EventKind::RunTakenAway(run) => format!("taken away {}", fire_time(run)),
         EventKind::StoreFailed { store, error, .. } => format!("store {store} failed: {error}"),
         EventKind::StoreRecovered(store) => format!("store {store} recovered"),
+        EventKind::FireTimeCorrected { job, outdated: Outdated::LateByOtherZoneRules { kept, right } } => {
+            format!("late {}: {kept} instead of {right}", job.id)
+        }
         EventKind::FireTimeCorrected { job, outdated } => {
             format!("corrected {}: {} to {}", job.id, outdated.kept(), outdated.right())
         }

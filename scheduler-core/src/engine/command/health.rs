@@ -113,7 +113,7 @@ impl Engine {
             lease: contact.lease(now, self.config.lease),
             running: contact.running().count(),
             waiting: contact.queues.len(),
-            settling: contact.claimed.len(),
+            settling: contact.settling.len(),
             unreported: contact.held.values().filter(|held| held.ended.is_some()).count(),
             next_due: contact.alarm.at.filter(|at| *at > DateTime::<Utc>::MIN_UTC),
         }

@@ -5,10 +5,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use super::script::{Script, at, every, job, limits};
+use super::script::{Script, at, every, job, limits, with_run};
 use crate::{
-    Coalesce, Conflict, JobRow, JobSpec, JobState, Listed, Trigger,
+    Coalesce, Conflict, JobRow, JobSpec, JobState, Listed, Outdated, RunState, Trigger, Wait,
     engine::{Command, JobEdit, StoreReply, tests::command::update},
+    plan::plan_counting,
     store::{ClaimedJob, Clock, Inserted, Stamped, StoreLimits, Updated},
     trigger::{Cron, Interval},
 };
@@ -167,10 +168,42 @@ fn a_claim_moves_a_fire_time_on_that_other_rules_of_the_zone_made_early() {
 }
 
 #[test]
-fn a_fire_time_that_other_rules_of_the_zone_made_late_runs_once_and_is_right_from_then_on() {
-    let claimed = in_berlin(HALF_PAST + 3600.0, "30 10 * * *");
-    let to = crate::plan::plan(&claimed, at(HALF_PAST + 3600.0)).unwrap();
-    assert_eq!(super::script::move_words(&to).trim(), "#1 +5400s starts, next +88200s");
+fn a_fire_time_that_other_rules_of_the_zone_made_late_runs_once_and_is_told_and_what_follows_is_right() {
+    let mut script = Script::running();
+    script.at(HALF_PAST + 3600.0).look();
+    script.claimed([in_berlin(HALF_PAST + 3600.0, "30 10 * * *")]);
+    script.applied();
+    script.expect(
+        "→ claim
+         → settle report: #1 +5400s starts, next +88200s
+         → notify late report (other zone rules): +5400s instead of +1800s
+         → notify submitted report#1
+         → start report#1 attempt 1",
+    );
+}
+
+#[test]
+fn a_late_fire_time_that_has_to_wait_for_room_is_told_once_when_it_goes() {
+    let mut free = in_berlin(HALF_PAST + 3600.0, "30 10 * * *");
+    free.job.body.options.coalesce = Coalesce::All;
+    let queued = |claimed, seq| with_run(claimed, seq, 0.0, RunState::Waiting(Wait::Queued));
+    let full = (2..=101).fold(with_run(free.clone(), 1, 0.0, RunState::Running), queued);
+    let plan = |claimed: &ClaimedJob| plan_counting(claimed, at(HALF_PAST + 3600.0 + 86_400.0)).0.unwrap();
+    assert_eq!((plan(&full).to.next_fire_time, plan(&full).outdated), (free.job.next_fire_time, None));
+    assert!(matches!(plan(&free).outdated, Some(Outdated::LateByOtherZoneRules { .. })));
+}
+
+#[test]
+fn what_is_late_is_told_only_if_other_rules_explain_it() {
+    let late = |claimed: &ClaimedJob| plan_counting(claimed, at(HALF_PAST + 7200.0)).0.unwrap().outdated;
+    let kept = HALF_PAST + 3600.0;
+    assert!(late(&in_berlin(kept, "30 10 * * *")).is_some());
+    assert_eq!(late(&in_berlin(HALF_PAST, "30 10 * * *")), None, "a downtime");
+    assert_eq!(late(&in_berlin(kept - 77.0, "30 10 * * *")), None, "somebody's");
+    assert_eq!(late(&in_berlin(kept, "30 6 * * *")), None, "no rules differ by so much");
+    let mut chosen = in_berlin(kept, "30 10 * * *");
+    chosen.job.body.chosen_fire_time = chosen.job.next_fire_time;
+    assert_eq!(late(&chosen), None);
 }
 
 #[test]

@@ -108,11 +108,14 @@ impl Script {
             EventKind::RunOverran { run: it, .. } => run("overran", it),
             EventKind::RunTakenAway(it) => run("taken away", it),
             EventKind::FireTimeCorrected { job, outdated } => {
-                let (cause, kept, right) = match outdated {
-                    Outdated::ClockWasAhead { kept, right } => ("clock was ahead", kept, right),
-                    Outdated::OtherZoneRules { kept, right } => ("other zone rules", kept, right),
-                };
-                format!("corrected {} ({cause}): {} to {}", job.id, seconds(*kept), seconds(*right))
+                let (id, kept, right) = (&job.id, seconds(outdated.kept()), seconds(outdated.right()));
+                match outdated {
+                    Outdated::ClockWasAhead { .. } => format!("corrected {id} (clock was ahead): {kept} to {right}"),
+                    Outdated::OtherZoneRules { .. } => format!("corrected {id} (other zone rules): {kept} to {right}"),
+                    Outdated::LateByOtherZoneRules { .. } => {
+                        format!("late {id} (other zone rules): {kept} instead of {right}")
+                    }
+                }
             }
             EventKind::ClockStepped { clock, by } => {
                 let by = by.num_microseconds().unwrap() as f64 / 1e6;

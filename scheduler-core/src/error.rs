@@ -92,6 +92,8 @@ pub enum ErrorKind {
     /// The scheduler has been started already.
     #[doc(alias = "SchedulerAlreadyRunningError")]
     AlreadyStarted,
+    /// Parts of the scheduler have contradicted each other, which is a bug of it. What was asked for may have been done.
+    Bug,
     /// The scheduler's command channel is full, or others changed a job each time before this change of it came through.
     Busy,
     /// A closure was to be kept in a store that outlives the process.

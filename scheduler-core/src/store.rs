@@ -17,6 +17,7 @@ mod call;
 mod claim;
 mod failure;
 mod settle;
+pub(crate) mod verb;
 
 pub use call::*;
 pub use claim::*;

@@ -319,8 +319,10 @@ impl Driver {
 
     fn call_store(&mut self, op: OpId, name: &StoreName, call: StoreCall) {
         let Some(Attached { store, detached }) = self.stores.get(name) else {
-            debug_assert!(false, "the engine calls stores that it was told of");
-            return;
+            let message =
+                format!("the scheduler has no store `{name}`, which it calls; please report it, for it is a bug");
+            let error = StoreError::new(StoreErrorKind::Unavailable, message);
+            return self.ready.push_back(Completion::Stored(op, Err(error)));
         };
         let is_question = matches!(call, StoreCall::Changed(_));
         let probe = metrics::Probe::on(&self.runtime, name, &call);

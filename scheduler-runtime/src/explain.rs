@@ -2,10 +2,7 @@
 
 use chrono::{DateTime, TimeZone, Utc};
 use scheduler_core::{
-    Error, ErrorKind, Explanation, JobId, Run, StoreName, Uid,
-    engine::{Command, Reply},
-    explain::explain,
-    store::RunQuery,
+    Error, ErrorKind, Explanation, JobId, Run, StoreName, Uid, engine::Command, explain::explain, store::RunQuery,
 };
 
 use crate::{Job, Scheduler};
@@ -60,9 +57,7 @@ impl Scheduler {
         let mut runs: Vec<Run> = Vec::new();
         loop {
             let query = RunQuery { uid, before: runs.last().map(|run| run.id.seq), limit: PAGE };
-            let Reply::Runs(page) = self.call(Command::Runs(store.clone(), query)).await? else {
-                return Err(crate::driver::gone());
-            };
+            let page: Vec<Run> = self.call(Command::Runs(store.clone(), query)).await?;
             let is_last = page.len() < PAGE || page.last().is_some_and(|run| run.fire_time < at);
             runs.extend(page);
             if is_last {

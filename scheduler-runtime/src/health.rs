@@ -12,7 +12,7 @@ use std::{
 use futures_util::future::{Either, select};
 use scheduler_core::{
     ErrorKind, NodeId, Now,
-    engine::{self, Command, Reply, SchedulerState, StoreHealth, StoreLink},
+    engine::{self, Command, SchedulerState, StoreHealth, StoreLink},
 };
 use serde::{Serialize, Serializer};
 
@@ -122,9 +122,9 @@ impl Scheduler {
     /// It costs one round of the loop, and no call of a store. See [`Health`] for probes.
     pub async fn health(&self) -> Health {
         let quiet_for = self.pulse().quiet_for(self.runtime().now());
-        let answer = pin!(self.call(Command::Health));
+        let answer = pin!(self.call::<engine::Health>(Command::Health));
         let event_loop = match select(answer, self.runtime().sleep(PATIENCE)).await {
-            Either::Left((Ok(Reply::Health(engine::Health { node, state, stores, .. })), _)) => {
+            Either::Left((Ok(engine::Health { node, state, stores, .. }), _)) => {
                 let event_loop = LoopState::Answers;
                 return Health { event_loop, quiet_for, state: Some(state), node: Some(node), stores, failure: None };
             }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use scheduler_core::{
     Conflict, Error, ErrorKind, JobChange, JobId, JobRow, JobSpec, JobState, Listed, RawJob, Run, RunId, StoreName,
     Task, Trigger, Uid,
-    engine::{Command, ExportedJob, JobEdit, Reply},
+    engine::{Command, ExportedJob, JobEdit},
     store::{JobQuery, RunQuery},
 };
 use scheduler_executors::panics;
@@ -28,7 +28,7 @@ impl Scheduler {
     /// - [`ErrorKind::TooLarge`] if the store takes no job so large; otherwise the store's own.
     pub async fn add_job(&self, spec: JobSpec) -> Result<Job, Error> {
         let mut added = self.add_jobs(vec![spec]).await;
-        added.pop().unwrap_or_else(|| Err(crate::driver::gone()))
+        added.pop().unwrap_or_else(|| Err(unanswered()))
     }
 
     /// Adds many jobs, each by itself, in as few round trips as their stores allow. The results come in the same order.
@@ -55,13 +55,9 @@ impl Scheduler {
         for (store, Batch { places, specs, closures }) in batches {
             let has_closures = closures.iter().any(Option::is_some);
             let attachment = if has_closures { Attachment::Closures(closures) } else { Attachment::Nothing };
-            let added = match self.call_with(Command::AddJobs(store.clone(), specs), attachment).await {
-                Ok(Reply::Added(added)) => added,
-                Ok(_) => vec![Err(crate::driver::gone()); places.len()],
-                Err(error) => vec![Err(error); places.len()],
-            };
-            for (place, job) in places.into_iter().zip(added) {
-                results[place] = Some(job.map(|row| self.job_handle(store.clone(), row)));
+            let added = self.call_with(Command::AddJobs(store.clone(), specs), attachment).await;
+            for (place, job) in places.iter().zip(each(added, places.len())) {
+                results[*place] = Some(job.map(|row| self.job_handle(store.clone(), row)));
             }
         }
         results.into_iter().flatten().collect()
@@ -87,10 +83,8 @@ impl Scheduler {
     /// [`ErrorKind::Quarantined`] if its row cannot be read; the store's own.
     #[doc(alias = "get_job")]
     pub async fn job(&self, id: impl Into<JobId>) -> Result<Option<Job>, Error> {
-        match self.call(Command::Job(self.scope().cloned(), id.into())).await? {
-            Reply::Found(found) => Ok(found.map(|(store, row)| self.job_handle(store, *row))),
-            _ => Err(crate::driver::gone()),
-        }
+        let found: Option<(StoreName, Box<JobRow>)> = self.call(Command::Job(self.scope().cloned(), id.into())).await?;
+        Ok(found.map(|(store, row)| self.job_handle(store, *row)))
     }
 
     /// All jobs by their next fire time, paused ones last. Jobs that cannot be read are left out; see
@@ -149,13 +143,11 @@ impl Scheduler {
             let query =
                 RunQuery { uid, before: runs.last().map(|run| run.id.seq), limit: PAGE.min(limit - runs.len()) };
             let asked = query.limit;
-            match self.call(Command::Runs(store.clone(), query)).await? {
-                Reply::Runs(page) if page.len() < asked => {
-                    runs.extend(page);
-                    break;
-                }
-                Reply::Runs(page) => runs.extend(page),
-                _ => return Err(crate::driver::gone()),
+            let page: Vec<Run> = self.call(Command::Runs(store.clone(), query)).await?;
+            let is_last = page.len() < asked;
+            runs.extend(page);
+            if is_last {
+                break;
             }
         }
         Ok(runs)
@@ -255,10 +247,7 @@ impl Scheduler {
     /// - The store's own. After [`ErrorKind::StoreUnavailable`] the run may be there all the same; [`runs`](Self::runs) tells.
     #[doc(alias = "run_job")]
     pub async fn run_job_now(&self, id: impl Into<JobId>) -> Result<RunId, Error> {
-        match self.call(Command::RunJobNow(self.scope().cloned(), id.into())).await? {
-            Reply::Run(run) => Ok(run),
-            _ => Err(crate::driver::gone()),
-        }
+        self.call(Command::RunJobNow(self.scope().cloned(), id.into())).await
     }
 
     /// Asks a run of a job to stop, wherever it is. Does nothing if it has ended already.
@@ -305,10 +294,7 @@ impl Scheduler {
     ///
     /// [`ErrorKind::UnknownStore`]; the store's own error, after which the stores before it have been emptied.
     pub async fn remove_all_jobs(&self) -> Result<u64, Error> {
-        match self.call(Command::RemoveAllJobs(self.scope().cloned())).await? {
-            Reply::Count(count) => Ok(count),
-            _ => Err(crate::driver::gone()),
-        }
+        self.call(Command::RemoveAllJobs(self.scope().cloned())).await
     }
 
     /// Writes a list of all jobs for people, store by store: a line each, with the id, the name, the trigger and the next fire
@@ -400,26 +386,18 @@ impl Scheduler {
             })
             .unzip();
         let command = Command::ImportJobs(store.clone(), good.into_iter().flatten().collect(), conflict);
-        let mut added = match self.call(command).await {
-            Ok(Reply::Added(added)) => added.into_iter(),
-            Ok(_) => vec![Err(crate::driver::gone()); count].into_iter(),
-            Err(error) => vec![Err(error); count].into_iter(),
-        };
+        let mut added = each(self.call(command).await, count);
         let result = |check: Option<Error>| match check {
             Some(error) => Err(error),
-            None => added
-                .next()
-                .unwrap_or_else(|| Err(crate::driver::gone()))
-                .map(|row| self.job_handle(store.clone(), row)),
+            None => added.next().unwrap_or_else(|| Err(unanswered())).map(|row| self.job_handle(store.clone(), row)),
         };
         checks.into_iter().map(result).collect()
     }
 
     pub(crate) async fn change(&self, id: JobId, change: JobEdit) -> Result<Job, Error> {
-        match self.call(Command::ChangeJob(self.scope().cloned(), id, Box::new(change))).await? {
-            Reply::Job(store, row) => Ok(self.job_handle(store, *row)),
-            _ => Err(crate::driver::gone()),
-        }
+        let (store, row): (StoreName, Box<JobRow>) =
+            self.call(Command::ChangeJob(self.scope().cloned(), id, Box::new(change))).await?;
+        Ok(self.job_handle(store, *row))
     }
 
     /// Whether the task would understand the arguments that it has after the change.
@@ -442,10 +420,7 @@ impl Scheduler {
     async fn stores(&self) -> Result<Vec<StoreName>, Error> {
         match self.scope() {
             Some(store) => Ok(vec![store.clone()]),
-            None => match self.call(Command::Stores).await? {
-                Reply::Stores(stores) => Ok(stores),
-                _ => Err(crate::driver::gone()),
-            },
+            None => self.call(Command::Stores).await,
         }
     }
 
@@ -453,15 +428,11 @@ impl Scheduler {
         let mut listing: Vec<Listed> = Vec::new();
         loop {
             let query = JobQuery { after: listing.last().map(|listed| listed.id().clone()), limit: PAGE };
-            match self.call(Command::Jobs(store.clone(), query)).await? {
-                Reply::Jobs(page) => {
-                    let is_last = page.len() < PAGE;
-                    listing.extend(page);
-                    if is_last {
-                        return Ok(listing);
-                    }
-                }
-                _ => return Err(crate::driver::gone()),
+            let page: Vec<Listed> = self.call(Command::Jobs(store.clone(), query)).await?;
+            let is_last = page.len() < PAGE;
+            listing.extend(page);
+            if is_last {
+                return Ok(listing);
             }
         }
     }
@@ -469,6 +440,19 @@ impl Scheduler {
     fn job_handle(&self, store: StoreName, row: JobRow) -> Job {
         Job::new(self.in_store(store.clone()), store, row)
     }
+}
+
+/// The answer for each of the jobs that were added, which are so many.
+fn each(added: Result<Vec<Result<JobRow, Error>>, Error>, count: usize) -> impl Iterator<Item = Result<JobRow, Error>> {
+    let (added, error) = match added {
+        Ok(added) => (added, unanswered()),
+        Err(error) => (Vec::new(), error),
+    };
+    added.into_iter().chain(std::iter::repeat(Err(error))).take(count)
+}
+
+fn unanswered() -> Error {
+    Error::new(ErrorKind::Bug, "the scheduler has not said what became of a job that was to be added; please report it")
 }
 
 /// The jobs of one call that go to one store.

@@ -2,7 +2,7 @@
 
 use scheduler_core::{
     Error, ErrorKind, JobSpec,
-    engine::{Command, Mode, Reply, SchedulerState},
+    engine::{Command, Mode, SchedulerState},
 };
 
 use crate::Scheduler;
@@ -20,8 +20,8 @@ impl Scheduler {
     }
 
     async fn is_stopped(&self) -> Result<bool, Error> {
-        let state = self.call(Command::State).await?;
-        Ok(matches!(state, Reply::State(SchedulerState::Stopped)))
+        let state: SchedulerState = self.call(Command::State).await?;
+        Ok(state == SchedulerState::Stopped)
     }
 
     async fn add_scheduled(&self) -> Result<(), Error> {

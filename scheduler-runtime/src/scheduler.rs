@@ -182,10 +182,10 @@ impl Scheduler {
     /// What the scheduler is doing.
     pub async fn state(&self) -> SchedulerState {
         match self.call(Command::State).await {
-            Ok(Reply::State(state)) => state,
+            Ok(state) => state,
+            Err(error) if matches!(error.kind(), ErrorKind::ShutDown | ErrorKind::Panicked) => SchedulerState::ShutDown,
             // A loop that is too busy to answer has not ended.
-            Err(error) if error.kind() == ErrorKind::Busy => SchedulerState::Running,
-            _ => SchedulerState::ShutDown,
+            Err(_) => SchedulerState::Running,
         }
     }
 
@@ -269,7 +269,7 @@ impl Scheduler {
     #[doc(alias = "add_jobstore")]
     pub async fn add_store(&self, name: impl Into<StoreName>, store: impl JobStore) -> Result<(), Error> {
         let command = Command::AddStore(name.into(), store.limits());
-        self.call_with(command, Attachment::Store(Arc::new(store))).await.map(drop)
+        self.call_with(command, Attachment::Store(Arc::new(store))).await
     }
 
     /// Gives a store up, when the runs of its jobs that run here have ended. Its jobs stay in it.
@@ -292,7 +292,7 @@ impl Scheduler {
     /// [`ErrorKind::Config`] if the name is taken; [`ErrorKind::ShutDown`].
     pub async fn add_executor(&self, name: impl Into<ExecutorName>, executor: impl Executor) -> Result<(), Error> {
         let command = Command::AddExecutor(name.into(), executor.limit());
-        self.call_with(command, Attachment::Executor(Arc::new(executor))).await.map(drop)
+        self.call_with(command, Attachment::Executor(Arc::new(executor))).await
     }
 
     /// Gives an executor up. What runs on it ends, what waits for it is given back; jobs that name it are left to nodes
@@ -382,20 +382,29 @@ impl Scheduler {
     }
 
     pub(crate) async fn done(&self, command: Command) -> Result<(), Error> {
-        self.call(command).await.map(drop)
+        self.call(command).await
     }
 
-    pub(crate) async fn call(&self, command: Command) -> Result<Reply, Error> {
+    /// Gives a command to the engine and waits for its answer.
+    pub(crate) async fn call<T>(&self, command: Command) -> Result<T, Error>
+    where
+        T: TryFrom<Reply, Error = Error>,
+    {
         self.call_with(command, Attachment::Nothing).await
     }
 
-    pub(crate) async fn call_with(&self, command: Command, attachment: Attachment) -> Result<Reply, Error> {
+    pub(crate) async fn call_with<T>(&self, command: Command, attachment: Attachment) -> Result<T, Error>
+    where
+        T: TryFrom<Reply, Error = Error>,
+    {
         let (reply, answer) = oneshot::channel();
         let answer = match self.send(Message { command, attachment, reply }).await {
             Ok(()) => answer.await.unwrap_or_else(|_| Err(gone())),
             Err(error) => Err(error),
         };
-        answer.map_err(|error| if error.kind() == ErrorKind::ShutDown { self.ended(error) } else { error })
+        let answer =
+            answer.map_err(|error| if error.kind() == ErrorKind::ShutDown { self.ended(error) } else { error });
+        T::try_from(answer?)
     }
 
     /// Why there is no loop any more.

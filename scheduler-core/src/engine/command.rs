@@ -30,7 +30,7 @@ use crate::{
 
 /// A store call that a command waits for.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Asked {
+pub(super) enum PendingCall {
     Insert(add::Inserting),
     Replace(replace::Replacing),
     Read(query::Reading),
@@ -40,10 +40,11 @@ pub(super) enum Asked {
     RemoveAll(query::RemovingAll),
     Request(run::Requesting),
     Cancel(run::Cancelling),
-    List(CallId, StoreName),
+    Jobs(CallId, StoreName),
+    Runs(CallId, StoreName),
 }
 
-impl Asked {
+impl PendingCall {
     /// The store that is asked.
     pub(super) fn store(&self) -> &StoreName {
         match self {
@@ -56,7 +57,7 @@ impl Asked {
             Self::RemoveAll(removing) => &removing.store,
             Self::Request(requesting) => &requesting.store,
             Self::Cancel(cancelling) => &cancelling.store,
-            Self::List(_, store) => store,
+            Self::Jobs(_, store) | Self::Runs(_, store) => store,
         }
     }
 
@@ -72,7 +73,8 @@ impl Asked {
             | Self::Remove(_)
             | Self::RemoveAll(_)
             | Self::Cancel(_)
-            | Self::List(..) => false,
+            | Self::Jobs(..)
+            | Self::Runs(..) => false,
         }
     }
 }
@@ -138,8 +140,12 @@ impl Engine {
             Command::CancelRun(store, id, run) => self.cancel_run(now, call, store, id, run),
             Command::RemoveJob(store, id) => self.remove_job(now, call, store, id),
             Command::RemoveAllJobs(store) => self.remove_all_jobs(now, call, store),
-            Command::Jobs(store, query) => self.list(call, store, StoreCall::Jobs(query)),
-            Command::Runs(store, query) => self.list(call, store, StoreCall::Runs(query)),
+            Command::Jobs(store, query) => {
+                self.list(call, store.clone(), StoreCall::Jobs(query), PendingCall::Jobs(call, store));
+            }
+            Command::Runs(store, query) => {
+                self.list(call, store.clone(), StoreCall::Runs(query), PendingCall::Runs(call, store));
+            }
             Command::LoopHeldUp(by, duration) => {
                 self.notify(now, EventKind::LoopHeldUp { by, duration });
                 self.reply(call, Ok(Reply::Done));
@@ -155,18 +161,20 @@ impl Engine {
         }
     }
 
-    pub(super) fn on_answer(&mut self, now: Now, asked: Asked, result: Result<StoreReply, StoreError>) {
-        match asked {
-            Asked::Insert(inserting) => self.on_inserted(now, inserting, result),
-            Asked::Replace(replacing) => self.on_replaced(now, replacing, result),
-            Asked::Read(reading) => self.on_read(now, reading, result),
-            Asked::Change(changing) => self.on_changed_job(now, changing, result),
-            Asked::Recall(recalling) => self.on_recalled(now, recalling, result),
-            Asked::Remove(removing) => self.on_removed(now, removing, result),
-            Asked::RemoveAll(removing) => self.on_removed_all(now, removing, result),
-            Asked::Request(requesting) => self.on_requested(now, requesting, result),
-            Asked::Cancel(cancelling) => self.on_cancelled(now, cancelling, result),
-            Asked::List(call, store) => self.on_listed(call, &store, result),
+    /// Goes on with what has waited for an answer. One that belongs to another call is an error to each.
+    pub(super) fn on_answer(&mut self, now: Now, pending: PendingCall, result: Result<StoreReply, StoreError>) {
+        match pending {
+            PendingCall::Insert(inserting) => self.on_inserted(now, inserting, answer(result)),
+            PendingCall::Replace(replacing) => self.on_replaced(now, replacing, answer(result)),
+            PendingCall::Read(reading) => self.on_read(now, reading, answer(result)),
+            PendingCall::Change(changing) => self.on_changed_job(now, changing, answer(result)),
+            PendingCall::Recall(recalling) => self.on_recalled(now, recalling, answer(result)),
+            PendingCall::Remove(removing) => self.on_removed(now, removing, answer(result)),
+            PendingCall::RemoveAll(removing) => self.on_removed_all(now, removing, answer(result)),
+            PendingCall::Request(requesting) => self.on_requested(now, requesting, answer(result)),
+            PendingCall::Cancel(cancelling) => self.on_cancelled(now, cancelling, answer(result)),
+            PendingCall::Jobs(call, store) => self.on_listed(call, &store, answer(result).map(Reply::Jobs)),
+            PendingCall::Runs(call, store) => self.on_listed(call, &store, answer(result).map(Reply::Runs)),
         }
     }
 
@@ -249,6 +257,14 @@ impl Engine {
         let message = format!("there is no executor `{executor}`; the scheduler has {}", listing(&known));
         Error::new(ErrorKind::UnknownExecutor, message)
     }
+}
+
+/// The answer to a call, if it is one.
+pub(super) fn answer<T>(result: Result<StoreReply, StoreError>) -> Result<T, StoreError>
+where
+    T: TryFrom<StoreReply, Error = StoreError>,
+{
+    result.and_then(T::try_from)
 }
 
 fn not_running() -> Error {

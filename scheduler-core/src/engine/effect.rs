@@ -7,13 +7,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{CallId, Health, OpId};
-use crate::{
-    Error, Event, ExecutorName, JobId, JobRow, Listed, NodeId, Run, RunId, StoreName, TaskName,
-    store::{
-        Cancelled, Changed, Inserted, JobQuery, Removed, RemovedAll, RunQuery, Stamped, Turn, TurnReply, Update,
-        Updated,
-    },
-};
+pub use crate::store::verb::{StoreCall, StoreReply};
+use crate::{Error, ErrorKind, Event, ExecutorName, JobId, JobRow, Listed, Run, RunId, StoreName, TaskName};
 
 /// What the engine wants done.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,60 +53,6 @@ pub struct Start {
     pub fence: u64,
 }
 
-/// A call of one verb of the store port.
-#[derive(Debug, Clone, PartialEq)]
-pub enum StoreCall {
-    /// Adds jobs.
-    Insert(DateTime<Utc>, Arc<Vec<JobRow>>),
-    /// Changes a job.
-    Update(DateTime<Utc>, Box<Update>),
-    /// Asks a run of a job to stop.
-    Cancel(DateTime<Utc>, JobId, RunId),
-    /// Removes jobs.
-    Remove(DateTime<Utc>, Vec<JobId>),
-    /// Removes all jobs.
-    RemoveAll(DateTime<Utc>),
-    /// Reads a job.
-    Job(JobId),
-    /// Lists jobs.
-    Jobs(JobQuery),
-    /// Lists runs.
-    Runs(RunQuery),
-    /// Records, settles and claims.
-    Turn(Arc<Turn>),
-    /// Gives everything up.
-    Release(DateTime<Utc>, NodeId),
-    /// Asks for changes by other nodes.
-    Changed(u64),
-}
-
-/// The answer to a [`StoreCall`].
-#[derive(Debug, Clone, PartialEq)]
-pub enum StoreReply {
-    /// To an insert.
-    Insert(Stamped<Vec<Inserted>>),
-    /// To an update.
-    Update(Stamped<Updated>),
-    /// To a request to stop a run.
-    Cancel(Stamped<Cancelled>),
-    /// To a remove.
-    Remove(Stamped<Vec<Removed>>),
-    /// To a removal of all.
-    RemoveAll(Stamped<RemovedAll>),
-    /// To a read.
-    Job(Option<Box<Listed>>),
-    /// To a listing of jobs.
-    Jobs(Vec<Listed>),
-    /// To a listing of runs.
-    Runs(Vec<Run>),
-    /// To a turn.
-    Turn(Box<TurnReply>),
-    /// To a release.
-    Release,
-    /// To a question for changes.
-    Changed(Changed),
-}
-
 /// The answer to a command.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
@@ -137,6 +78,44 @@ pub enum Reply {
     Runs(Vec<Run>),
     /// How many there were.
     Count(u64),
+}
+
+/// A reply is what its command promises, or an error of the kind [`Bug`](ErrorKind::Bug).
+macro_rules! replies {
+    ($($pattern:pat => $value:expr, $type:ty = $what:literal;)*) => {$(
+        impl TryFrom<Reply> for $type {
+            type Error = Error;
+
+            fn try_from(reply: Reply) -> Result<Self, Error> {
+                match reply {
+                    $pattern => Ok($value),
+                    other => Err(other.instead_of($what)),
+                }
+            }
+        }
+    )*};
+}
+
+replies! {
+    Reply::Done => (), () = "that it is done";
+    Reply::State(state) => state, SchedulerState = "the scheduler's state";
+    Reply::Health(health) => health, Health = "how the scheduler is";
+    Reply::Stores(stores) => stores, Vec<StoreName> = "the names of the stores";
+    Reply::Added(jobs) => jobs, Vec<Result<JobRow, Error>> = "the jobs that were added";
+    Reply::Job(store, job) => (store, job), (StoreName, Box<JobRow>) = "a job";
+    Reply::Found(found) => found, Option<(StoreName, Box<JobRow>)> = "whether there is a job";
+    Reply::Run(run) => run, RunId = "a run";
+    Reply::Jobs(jobs) => jobs, Vec<Listed> = "a page of jobs";
+    Reply::Runs(runs) => runs, Vec<Run> = "a page of runs";
+    Reply::Count(count) => count, u64 = "a number";
+}
+
+impl Reply {
+    fn instead_of(&self, what: &str) -> Error {
+        let message =
+            format!("the scheduler was asked for {what} and answered something else: {self:?}; please report it");
+        Error::new(ErrorKind::Bug, message)
+    }
 }
 
 /// What a scheduler is doing.

@@ -10,13 +10,13 @@
 use std::time::Duration;
 
 use super::{
-    Effect, Engine, InFlight, SchedulerState, StoreCall, StoreReply,
+    Effect, Engine, InFlight, SchedulerState, StoreCall,
     contact::{Contact, Drain, LinkState, Stop},
     third_of,
 };
 use crate::{
     EventKind, Now, RunId, StoreName,
-    store::{Clock, Hint, Hold, StoreError, Wakes},
+    store::{Changed, Clock, Hint, Hold, StoreError, Wakes},
 };
 
 /// The shortest period in which a store is asked for changes: a shorter one would keep the loop busy with questions alone.
@@ -76,15 +76,14 @@ impl Engine {
         }
     }
 
-    pub(super) fn on_changed(&mut self, now: Now, store: &StoreName, result: Result<StoreReply, StoreError>) {
+    pub(super) fn on_changed(&mut self, now: Now, store: &StoreName, result: Result<Changed, StoreError>) {
         let node = self.config.node.clone();
         let Some(contact) = self.contact(store) else {
             return;
         };
         contact.watch.is_in_flight = false;
         let change = match result {
-            Ok(StoreReply::Changed(change)) => change,
-            Ok(_) => return debug_assert!(false, "a question for changes is answered by changes"),
+            Ok(change) => change,
             Err(error) => return self.on_watch_failed(now, store, &error),
         };
         contact.watch.failures = 0;

@@ -46,14 +46,14 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use self::{
-    command::{Adding, Asked},
+    command::{Adding, PendingCall, answer},
     contact::{Beaten, Contact, step},
     shutdown::Ending,
     slots::Slots,
 };
 use crate::{
     Event, EventKind, ExecutorName, NodeId, Now, PartialOptions, StoreName, TaskName, WhoseClock,
-    store::{StoreError, Turn},
+    store::{StoreError, Turn, TurnReply},
 };
 
 /// The shortest lease: with a shorter one, life signs would be all that a node does.
@@ -146,7 +146,7 @@ pub struct Engine {
 /// What an answer of a store is for.
 #[derive(Debug, Clone, PartialEq)]
 enum InFlight {
-    Asked(Asked),
+    Call(PendingCall),
     Turn { store: StoreName, turn: Arc<Turn>, sent: Duration, sending: Sending },
     Changed(StoreName),
     Release(StoreName),
@@ -233,23 +233,23 @@ impl Engine {
 
     fn on_stored(&mut self, now: Now, op: OpId, result: Result<StoreReply, StoreError>) {
         match self.in_flight.remove(&op) {
-            Some(InFlight::Asked(asked)) => {
-                if let Some(beaten) = self.beaten(&asked) {
+            Some(InFlight::Call(pending)) => {
+                if let Some(beaten) = self.beaten(&pending) {
                     // A store that was added anew knows nothing of it.
                     beaten.count = beaten.count.saturating_sub(1);
                 }
-                self.on_answer(now, asked, result);
+                self.on_answer(now, pending, result);
             }
             Some(InFlight::Turn { store, turn, sent, sending }) => {
+                let result = answer::<Box<TurnReply>>(result);
                 self.note_outstanding(&store, &turn, sending, result.as_ref().err());
                 match result {
-                    Ok(StoreReply::Turn(reply)) => self.on_turn(now, &store, &turn, sent, *reply),
-                    Ok(_) => debug_assert!(false, "a turn is answered by a turn"),
+                    Ok(reply) => self.on_turn(now, &store, &turn, sent, *reply),
                     Err(error) => self.on_turn_failed(now, &store, &turn, sent, error),
                 }
             }
-            Some(InFlight::Changed(store)) => self.on_changed(now, &store, result),
-            Some(InFlight::Release(store)) => self.on_released(now, &store, result),
+            Some(InFlight::Changed(store)) => self.on_changed(now, &store, answer(result)),
+            Some(InFlight::Release(store)) => self.on_released(now, &store, answer(result)),
             None => {}
         }
     }
@@ -306,16 +306,16 @@ impl Engine {
     }
 
     /// Where a change is counted that is tried anew.
-    fn beaten(&mut self, asked: &Asked) -> Option<&mut Beaten> {
-        let contact = self.contact(asked.store()).filter(|_| asked.is_retry());
+    fn beaten(&mut self, pending: &PendingCall) -> Option<&mut Beaten> {
+        let contact = self.contact(pending.store()).filter(|_| pending.is_retry());
         contact.map(|contact| &mut contact.beaten)
     }
 
     fn call_store(&mut self, store: StoreName, call: StoreCall, in_flight: InFlight) {
         self.last_op = self.last_op.saturating_add(1);
         let op = OpId(self.last_op);
-        if let InFlight::Asked(asked) = &in_flight
-            && let Some(beaten) = self.beaten(asked)
+        if let InFlight::Call(pending) = &in_flight
+            && let Some(beaten) = self.beaten(pending)
         {
             beaten.count = beaten.count.saturating_add(1);
         }

@@ -15,7 +15,7 @@
 use std::time::Duration;
 
 use super::{
-    CallId, Engine, InFlight, OpId, Reply, SchedulerState, ShutdownMode, StoreCall, StoreReply, Wake, WakeReason,
+    CallId, Engine, InFlight, OpId, Reply, SchedulerState, ShutdownMode, StoreCall, Wake, WakeReason,
     contact::{Drain, Stop},
 };
 use crate::{
@@ -81,7 +81,7 @@ impl Engine {
     fn drain_store(&mut self, now: Now, store: &StoreName) {
         let until_then = now.monotonic.saturating_add(self.config.lease);
         // Before the scheduler's last event, whoever has asked for something gets an answer.
-        let is_asked = self.state == SchedulerState::ShutDown && self.asked_of(store).next().is_some();
+        let is_waited_for = self.state == SchedulerState::ShutDown && self.pending_calls_of(store).next().is_some();
         let node = self.config.node.clone();
         let Some(contact) = self.contact(store) else {
             return;
@@ -95,7 +95,7 @@ impl Engine {
             Drain::Draining { until: Some(until) } | Drain::Releasing { until } if until <= now.monotonic => {
                 self.give_up(now, store);
             }
-            Drain::Draining { .. } if contact.is_idle() && !is_asked => {
+            Drain::Draining { .. } if contact.is_idle() && !is_waited_for => {
                 contact.drain = Drain::Releasing { until: until_then };
                 let at = contact.time(now);
                 self.call_store(store.clone(), StoreCall::Release(at, node), InFlight::Release(store.clone()));
@@ -115,7 +115,7 @@ impl Engine {
         self.notify(now, EventKind::StoreFailed { store: store.clone(), error: WHY.into(), retry_in: None });
         self.abandon(now, store);
         if self.state == SchedulerState::ShutDown {
-            let ops: Vec<OpId> = self.asked_of(store).collect();
+            let ops: Vec<OpId> = self.pending_calls_of(store).collect();
             for op in ops {
                 self.on_stored(now, op, Err(StoreError::new(StoreErrorKind::Unavailable, WHY)));
             }
@@ -124,14 +124,14 @@ impl Engine {
     }
 
     /// The commands that wait for a store.
-    fn asked_of<'a>(&'a self, store: &'a StoreName) -> impl Iterator<Item = OpId> + 'a {
+    fn pending_calls_of<'a>(&'a self, store: &'a StoreName) -> impl Iterator<Item = OpId> + 'a {
         self.in_flight.iter().filter_map(move |(op, in_flight)| match in_flight {
-            InFlight::Asked(asked) => (asked.store() == store).then_some(*op),
+            InFlight::Call(pending) => (pending.store() == store).then_some(*op),
             InFlight::Turn { .. } | InFlight::Changed(_) | InFlight::Release(_) => None,
         })
     }
 
-    pub(super) fn on_released(&mut self, now: Now, store: &StoreName, result: Result<StoreReply, StoreError>) {
+    pub(super) fn on_released(&mut self, now: Now, store: &StoreName, result: Result<(), StoreError>) {
         if let Err(error) = result {
             let error = format!("{error}; what this node held there is free when its lease ends");
             self.notify(now, EventKind::StoreFailed { store: store.clone(), error, retry_in: None });
@@ -142,7 +142,7 @@ impl Engine {
     fn on_drained(&mut self, now: Now, store: &StoreName) {
         // Nothing that is still on its way concerns a store that may be added anew under this name.
         self.in_flight.retain(|_, in_flight| match in_flight {
-            InFlight::Asked(_) => true,
+            InFlight::Call(_) => true,
             InFlight::Turn { store: of, .. } | InFlight::Changed(of) | InFlight::Release(of) => of != store,
         });
         let Some(contact) = self.contact(store) else {

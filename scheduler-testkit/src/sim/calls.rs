@@ -10,25 +10,7 @@ use scheduler_core::{
 
 /// Performs a call; none if the store has nothing to say yet, as to a question for changes.
 pub(super) fn perform(store: &dyn JobStore, call: &StoreCall) -> Option<Result<StoreReply, StoreError>> {
-    async {
-        Ok(match call {
-            StoreCall::Insert(at, rows) => StoreReply::Insert(store.insert(*at, rows).await?),
-            StoreCall::Update(at, update) => StoreReply::Update(store.update(*at, update).await?),
-            StoreCall::Cancel(at, job, run) => StoreReply::Cancel(store.cancel(*at, job, *run).await?),
-            StoreCall::Remove(at, ids) => StoreReply::Remove(store.remove(*at, ids).await?),
-            StoreCall::RemoveAll(at) => StoreReply::RemoveAll(store.remove_all(*at).await?),
-            StoreCall::Job(id) => StoreReply::Job(store.job(id).await?.map(Box::new)),
-            StoreCall::Jobs(query) => StoreReply::Jobs(store.jobs(query).await?),
-            StoreCall::Runs(query) => StoreReply::Runs(store.runs(query).await?),
-            StoreCall::Turn(turn) => StoreReply::Turn(Box::new(store.turn(turn).await?)),
-            StoreCall::Release(at, node) => {
-                store.release(*at, node).await?;
-                StoreReply::Release
-            }
-            StoreCall::Changed(seen) => StoreReply::Changed(store.changed(*seen).await?),
-        })
-    }
-    .now_or_never()
+    call.clone().perform(store).now_or_never()
 }
 
 /// The answer of a polled store that has seen no change.

@@ -14,15 +14,15 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use super::{Asked, prepare::panicked, readable, replace::Replacing};
+use super::{PendingCall, prepare::panicked, readable, replace::Replacing};
 use crate::{
     Conflict, Error, ErrorKind, EventKind, JobRow, JobSpec, Listed, Now, Outdated, StoreName,
     engine::{
-        CallId, Engine, ExportedJob, InFlight, Reply, StoreCall, StoreReply,
+        CallId, Engine, ExportedJob, InFlight, Reply, StoreCall,
         firing::{USUAL_STEPS, job_ref},
     },
     panics::catch,
-    store::{Inserted, StoreError, StoreErrorKind},
+    store::{Inserted, Stamped, StoreError, StoreErrorKind},
     trigger::steps::Steps,
 };
 
@@ -151,13 +151,17 @@ impl Engine {
     pub(super) fn insert(&mut self, now: Now, inserting: Inserting) {
         let at = self.time_of(now, &inserting.store);
         let (store, rows) = (inserting.store.clone(), Arc::clone(&inserting.rows));
-        self.call_store(store, StoreCall::Insert(at, rows), InFlight::Asked(Asked::Insert(inserting)));
+        self.call_store(store, StoreCall::Insert(at, rows), InFlight::Call(PendingCall::Insert(inserting)));
     }
 
-    pub(super) fn on_inserted(&mut self, now: Now, inserting: Inserting, result: Result<StoreReply, StoreError>) {
+    pub(super) fn on_inserted(
+        &mut self,
+        now: Now,
+        inserting: Inserting,
+        result: Result<Stamped<Vec<Inserted>>, StoreError>,
+    ) {
         let stamped = match result {
-            Ok(StoreReply::Insert(stamped)) => stamped,
-            Ok(_) => return debug_assert!(false, "an insert is answered by an insert"),
+            Ok(stamped) => stamped,
             Err(error) => return self.on_insert_failed(now, inserting, error),
         };
         let Inserting { call, store, rows, places } = inserting;

@@ -29,7 +29,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{
-    Asked,
+    PendingCall,
     form::{check_arguments, check_trigger},
     prepare::{check_options, contended, first_fire_time, not_json, panicked, refuse_newer, trigger_error},
     replace::{TRIES, on_claim},
@@ -37,12 +37,12 @@ use super::{
 use crate::{
     Error, ErrorKind, JobBody, JobChange, JobId, JobRow, JobState, Now, Run, RunId, StoreName, Trigger, Verdict,
     WhenFinished,
-    engine::{CallId, Engine, InFlight, JobEdit, Reply, StoreCall, StoreReply},
+    engine::{CallId, Engine, InFlight, JobEdit, Reply, StoreCall},
     now::later,
     outdated::{Outdated, outdated, rebound},
     panics::catch,
     plan::{due_fire_times, due_of},
-    store::{OnClaim, RunQuery, StoreError, Update, Updated},
+    store::{OnClaim, RunQuery, Stamped, StoreError, Update, Updated},
     trigger::{TriggerError, steps::Steps},
 };
 
@@ -95,16 +95,15 @@ impl Engine {
         if *changing.change == JobEdit::Resume && is_resumed_for_the_past(at, job) {
             let (store, query) = (changing.store.clone(), RunQuery { uid: job.uid, before: None, limit: RECALLED });
             let recalling = Recalling { changing, job: Box::new(job.clone()) };
-            return self.call_store(store, StoreCall::Runs(query), InFlight::Asked(Asked::Recall(recalling)));
+            return self.call_store(store, StoreCall::Runs(query), InFlight::Call(PendingCall::Recall(recalling)));
         }
         self.change_with(now, changing, job, &[]);
     }
 
-    pub(super) fn on_recalled(&mut self, now: Now, recalling: Recalling, result: Result<StoreReply, StoreError>) {
+    pub(super) fn on_recalled(&mut self, now: Now, recalling: Recalling, result: Result<Vec<Run>, StoreError>) {
         let Recalling { changing, job } = recalling;
         match result {
-            Ok(StoreReply::Runs(runs)) => self.change_with(now, changing, &job, &runs),
-            Ok(_) => debug_assert!(false, "a listing is answered by a listing"),
+            Ok(runs) => self.change_with(now, changing, &job, &runs),
             Err(error) => self.reply(changing.call, Err(Error::from_store(&changing.store, error))),
         }
     }
@@ -121,18 +120,22 @@ impl Engine {
                 changing.outdated = outdated;
                 let store = changing.store.clone();
                 let call = StoreCall::Update(at, Box::new(update));
-                self.call_store(store, call, InFlight::Asked(Asked::Change(changing)));
+                self.call_store(store, call, InFlight::Call(PendingCall::Change(changing)));
             }
             Ok((None, _)) => self.reply(changing.call, Ok(Reply::Job(changing.store, Box::new(job.clone())))),
             Err(error) => self.reply(changing.call, Err(error)),
         }
     }
 
-    pub(super) fn on_changed_job(&mut self, now: Now, mut changing: Changing, result: Result<StoreReply, StoreError>) {
+    pub(super) fn on_changed_job(
+        &mut self,
+        now: Now,
+        mut changing: Changing,
+        result: Result<Stamped<Updated>, StoreError>,
+    ) {
         let (call, store) = (changing.call, changing.store.clone());
         let updated = match result {
-            Ok(StoreReply::Update(stamped)) => stamped.value,
-            Ok(_) => return debug_assert!(false, "an update is answered by an update"),
+            Ok(stamped) => stamped.value,
             Err(error) => return self.reply(call, Err(Error::from_store(&store, error))),
         };
         match updated {

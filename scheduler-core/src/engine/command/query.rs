@@ -1,10 +1,10 @@
 //! Reading, listing and removing jobs.
 
-use super::{Asked, not_found, readable};
+use super::{PendingCall, not_found, readable};
 use crate::{
     Error, EventKind, JobId, JobRef, Listed, Now, Removal, RunRef, StoreName, Uid,
-    engine::{CallId, Engine, InFlight, JobEdit, Reply, StoreCall, StoreReply},
-    store::{CancelledRun, Removed, RemovedAll, StoreError},
+    engine::{CallId, Engine, InFlight, JobEdit, Reply, StoreCall},
+    store::{CancelledRun, Removed, RemovedAll, Stamped, StoreError},
 };
 
 /// A job is being looked for.
@@ -69,13 +69,12 @@ impl Engine {
 
     fn read(&mut self, reading: Reading) {
         let (store, id) = (reading.store.clone(), reading.id.clone());
-        self.call_store(store, StoreCall::Job(id), InFlight::Asked(Asked::Read(reading)));
+        self.call_store(store, StoreCall::Job(id), InFlight::Call(PendingCall::Read(reading)));
     }
 
-    pub(super) fn on_read(&mut self, now: Now, mut reading: Reading, result: Result<StoreReply, StoreError>) {
+    pub(super) fn on_read(&mut self, now: Now, mut reading: Reading, result: Result<Option<Box<Listed>>, StoreError>) {
         let listed = match result {
-            Ok(StoreReply::Job(listed)) => listed,
-            Ok(_) => return debug_assert!(false, "a read is answered by a job"),
+            Ok(listed) => listed,
             Err(error) => return self.reply(reading.call, Err(Error::from_store(&reading.store, error))),
         };
         match listed {
@@ -103,20 +102,15 @@ impl Engine {
         }
     }
 
-    pub(super) fn list(&mut self, call: CallId, store: StoreName, query: StoreCall) {
+    pub(super) fn list(&mut self, call: CallId, store: StoreName, query: StoreCall, pending: PendingCall) {
         match self.contact(&store) {
-            Some(_) => self.call_store(store.clone(), query, InFlight::Asked(Asked::List(call, store))),
+            Some(_) => self.call_store(store, query, InFlight::Call(pending)),
             None => self.reply(call, Err(self.unknown_store(&store))),
         }
     }
 
-    pub(super) fn on_listed(&mut self, call: CallId, store: &StoreName, result: Result<StoreReply, StoreError>) {
-        match result {
-            Ok(StoreReply::Jobs(jobs)) => self.reply(call, Ok(Reply::Jobs(jobs))),
-            Ok(StoreReply::Runs(runs)) => self.reply(call, Ok(Reply::Runs(runs))),
-            Ok(_) => debug_assert!(false, "a listing is answered by a listing"),
-            Err(error) => self.reply(call, Err(Error::from_store(store, error))),
-        }
+    pub(super) fn on_listed(&mut self, call: CallId, store: &StoreName, page: Result<Reply, StoreError>) {
+        self.reply(call, page.map_err(|error| Error::from_store(store, error)));
     }
 
     pub(super) fn remove_job(&mut self, now: Now, call: CallId, store: Option<StoreName>, id: JobId) {
@@ -134,13 +128,17 @@ impl Engine {
     fn remove(&mut self, now: Now, removing: Removing) {
         let at = self.time_of(now, &removing.store);
         let (store, ids) = (removing.store.clone(), vec![removing.id.clone()]);
-        self.call_store(store, StoreCall::Remove(at, ids), InFlight::Asked(Asked::Remove(removing)));
+        self.call_store(store, StoreCall::Remove(at, ids), InFlight::Call(PendingCall::Remove(removing)));
     }
 
-    pub(super) fn on_removed(&mut self, now: Now, mut removing: Removing, result: Result<StoreReply, StoreError>) {
+    pub(super) fn on_removed(
+        &mut self,
+        now: Now,
+        mut removing: Removing,
+        result: Result<Stamped<Vec<Removed>>, StoreError>,
+    ) {
         let removed = match result {
-            Ok(StoreReply::Remove(stamped)) => stamped.value.into_iter().next().unwrap_or(Removed::Gone),
-            Ok(_) => return debug_assert!(false, "a removal is answered by a removal"),
+            Ok(stamped) => stamped.value.into_iter().next().unwrap_or(Removed::Gone),
             Err(error) => return self.reply(removing.call, Err(Error::from_store(&removing.store, error))),
         };
         match removed {
@@ -180,18 +178,17 @@ impl Engine {
     fn remove_all(&mut self, now: Now, removing: RemovingAll) {
         let at = self.time_of(now, &removing.store);
         let store = removing.store.clone();
-        self.call_store(store, StoreCall::RemoveAll(at), InFlight::Asked(Asked::RemoveAll(removing)));
+        self.call_store(store, StoreCall::RemoveAll(at), InFlight::Call(PendingCall::RemoveAll(removing)));
     }
 
     pub(super) fn on_removed_all(
         &mut self,
         now: Now,
         mut removing: RemovingAll,
-        result: Result<StoreReply, StoreError>,
+        result: Result<Stamped<RemovedAll>, StoreError>,
     ) {
         let RemovedAll { count, cancelled } = match result {
-            Ok(StoreReply::RemoveAll(stamped)) => stamped.value,
-            Ok(_) => return debug_assert!(false, "a removal of all is answered by a removal of all"),
+            Ok(stamped) => stamped.value,
             Err(error) => return self.reply(removing.call, Err(Error::from_store(&removing.store, error))),
         };
         self.tell_cancelled(now, &removing.store, cancelled);

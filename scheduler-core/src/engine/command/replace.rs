@@ -9,18 +9,18 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::{
-    Asked,
+    PendingCall,
     add::Inserting,
     change::{earliest, given_up_fire_times, state_under},
     prepare::{contended, panicked, refuse_newer},
 };
 use crate::{
     Conflict, Error, JobBody, JobRow, JobState, Now, StoreName,
-    engine::{CallId, Engine, InFlight, StoreCall, StoreReply},
+    engine::{CallId, Engine, InFlight, StoreCall},
     outdated::{Outdated, outdated, rebound},
     panics::catch,
     plan::due_of,
-    store::{OnClaim, StoreError, StoreErrorKind, Update, Updated},
+    store::{OnClaim, Stamped, StoreError, StoreErrorKind, Update, Updated},
 };
 
 /// How often a change is tried anew when the job changes or is claimed under it.
@@ -62,7 +62,7 @@ impl Engine {
                 self.count_replacing(replacing.call, |count| count.saturating_add(1));
                 let store = replacing.store.clone();
                 let call = StoreCall::Update(at, Box::new(update));
-                self.call_store(store, call, InFlight::Asked(Asked::Replace(replacing)));
+                self.call_store(store, call, InFlight::Call(PendingCall::Replace(replacing)));
             }
             Err(error) => self.added(replacing.call, replacing.place, Err(error)),
         }
@@ -81,12 +81,16 @@ impl Engine {
         }
     }
 
-    pub(super) fn on_replaced(&mut self, now: Now, mut replacing: Replacing, result: Result<StoreReply, StoreError>) {
+    pub(super) fn on_replaced(
+        &mut self,
+        now: Now,
+        mut replacing: Replacing,
+        result: Result<Stamped<Updated>, StoreError>,
+    ) {
         let (call, place, store) = (replacing.call, replacing.place, replacing.store.clone());
         self.count_replacing(call, |count| count.saturating_sub(1));
         let updated = match result {
-            Ok(StoreReply::Update(stamped)) => stamped.value,
-            Ok(_) => return debug_assert!(false, "an update is answered by an update"),
+            Ok(stamped) => stamped.value,
             Err(error) => {
                 if !matches!(error.kind(), StoreErrorKind::Rejected | StoreErrorKind::TooLarge) {
                     self.give_up_adding(call, &error);

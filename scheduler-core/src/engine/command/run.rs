@@ -17,17 +17,17 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{
-    Asked,
+    PendingCall,
     prepare::{contended, panicked, refuse_newer, trigger_error},
     replace::{TRIES, on_claim},
 };
 use crate::{
     Error, ErrorKind, EventKind, JobId, JobRow, JobState, Now, Run, RunId, RunState, StoreName, Wait,
-    engine::{CallId, Engine, InFlight, Reply, StoreCall, StoreReply, contact::Stop, firing::run_ref},
+    engine::{CallId, Engine, InFlight, Reply, StoreCall, contact::Stop, firing::run_ref},
     now::later,
     panics::catch,
     spec::whole_micros,
-    store::{Cancelled, StoreError, Update, Updated},
+    store::{Cancelled, Stamped, StoreError, Update, Updated},
 };
 
 /// A job is to run now.
@@ -83,7 +83,11 @@ impl Engine {
             on_claim: on_claim(tries),
         };
         let requesting = Requesting { call, store: store.clone(), id: job.id.clone(), run: Box::new(run), tries };
-        self.call_store(store, StoreCall::Update(at, Box::new(update)), InFlight::Asked(Asked::Request(requesting)));
+        self.call_store(
+            store,
+            StoreCall::Update(at, Box::new(update)),
+            InFlight::Call(PendingCall::Request(requesting)),
+        );
     }
 
     /// The fire time of a run that is asked for now. No two are the same, so that a store can tell two requests from one that
@@ -96,11 +100,15 @@ impl Engine {
         fire_time
     }
 
-    pub(super) fn on_requested(&mut self, now: Now, requesting: Requesting, result: Result<StoreReply, StoreError>) {
+    pub(super) fn on_requested(
+        &mut self,
+        now: Now,
+        requesting: Requesting,
+        result: Result<Stamped<Updated>, StoreError>,
+    ) {
         let Requesting { call, store, id, run, tries } = requesting;
         let updated = match result {
-            Ok(StoreReply::Update(stamped)) => stamped.value,
-            Ok(_) => return debug_assert!(false, "an update is answered by an update"),
+            Ok(stamped) => stamped.value,
             Err(error) => return self.reply(call, Err(Error::from_store(&store, error))),
         };
         match updated {
@@ -135,18 +143,17 @@ impl Engine {
     fn cancel(&mut self, now: Now, cancelling: Cancelling) {
         let at = self.time_of(now, &cancelling.store);
         let call = StoreCall::Cancel(at, cancelling.id.clone(), cancelling.run);
-        self.call_store(cancelling.store.clone(), call, InFlight::Asked(Asked::Cancel(cancelling)));
+        self.call_store(cancelling.store.clone(), call, InFlight::Call(PendingCall::Cancel(cancelling)));
     }
 
     pub(super) fn on_cancelled(
         &mut self,
         now: Now,
         mut cancelling: Cancelling,
-        result: Result<StoreReply, StoreError>,
+        result: Result<Stamped<Cancelled>, StoreError>,
     ) {
         let cancelled = match result {
-            Ok(StoreReply::Cancel(stamped)) => stamped.value,
-            Ok(_) => return debug_assert!(false, "a request to stop is answered by one"),
+            Ok(stamped) => stamped.value,
             Err(error) => return self.reply(cancelling.call, Err(Error::from_store(&cancelling.store, error))),
         };
         match cancelled {

@@ -1,5 +1,6 @@
 //! Conversations of the engine, as transcripts: what it is told, and what it then wants done.
 
+mod answers;
 mod budget;
 mod clock;
 mod command;

@@ -1,0 +1,142 @@
+//! The verbs of the store port as values: a call that an engine asks for, and its reply.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    Cancelled, Changed, Inserted, JobQuery, JobStore, Removed, RemovedAll, RunQuery, Stamped, StoreError,
+    StoreErrorKind, Turn, TurnReply, Update, Updated,
+};
+use crate::{JobId, JobRow, Listed, NodeId, Run, RunId};
+
+/// A call of one verb of the store port.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StoreCall {
+    /// Adds jobs.
+    Insert(DateTime<Utc>, Arc<Vec<JobRow>>),
+    /// Changes a job.
+    Update(DateTime<Utc>, Box<Update>),
+    /// Asks a run of a job to stop.
+    Cancel(DateTime<Utc>, JobId, RunId),
+    /// Removes jobs.
+    Remove(DateTime<Utc>, Vec<JobId>),
+    /// Removes all jobs.
+    RemoveAll(DateTime<Utc>),
+    /// Reads a job.
+    Job(JobId),
+    /// Lists jobs.
+    Jobs(JobQuery),
+    /// Lists runs.
+    Runs(RunQuery),
+    /// Records, settles and claims.
+    Turn(Arc<Turn>),
+    /// Gives everything up.
+    Release(DateTime<Utc>, NodeId),
+    /// Asks for changes by other nodes.
+    Changed(u64),
+}
+
+impl StoreCall {
+    /// Calls the method of the store that the call stands for.
+    ///
+    /// # Errors
+    ///
+    /// That of the store.
+    pub async fn perform(self, store: &dyn JobStore) -> Result<StoreReply, StoreError> {
+        Ok(match self {
+            Self::Insert(at, jobs) => StoreReply::Insert(store.insert(at, &jobs).await?),
+            Self::Update(at, update) => StoreReply::Update(store.update(at, &update).await?),
+            Self::Cancel(at, job, run) => StoreReply::Cancel(store.cancel(at, &job, run).await?),
+            Self::Remove(at, ids) => StoreReply::Remove(store.remove(at, &ids).await?),
+            Self::RemoveAll(at) => StoreReply::RemoveAll(store.remove_all(at).await?),
+            Self::Job(id) => StoreReply::Job(store.job(&id).await?.map(Box::new)),
+            Self::Jobs(query) => StoreReply::Jobs(store.jobs(&query).await?),
+            Self::Runs(query) => StoreReply::Runs(store.runs(&query).await?),
+            Self::Turn(turn) => StoreReply::Turn(Box::new(store.turn(&turn).await?)),
+            Self::Release(at, node) => {
+                store.release(at, &node).await?;
+                StoreReply::Release
+            }
+            Self::Changed(seen) => StoreReply::Changed(store.changed(seen).await?),
+        })
+    }
+}
+
+/// The answer to a [`StoreCall`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum StoreReply {
+    /// To an insert.
+    Insert(Stamped<Vec<Inserted>>),
+    /// To an update.
+    Update(Stamped<Updated>),
+    /// To a request to stop a run.
+    Cancel(Stamped<Cancelled>),
+    /// To a remove.
+    Remove(Stamped<Vec<Removed>>),
+    /// To a removal of all.
+    RemoveAll(Stamped<RemovedAll>),
+    /// To a read.
+    Job(Option<Box<Listed>>),
+    /// To a listing of jobs.
+    Jobs(Vec<Listed>),
+    /// To a listing of runs.
+    Runs(Vec<Run>),
+    /// To a turn.
+    Turn(Box<TurnReply>),
+    /// To a release.
+    Release,
+    /// To a question for changes.
+    Changed(Changed),
+}
+
+/// A reply is what its call promises, or an error of the kind [`Unavailable`](StoreErrorKind::Unavailable): whoever performs calls
+/// has mixed up their replies, and what became of this one is unknown.
+macro_rules! replies {
+    ($($variant:ident: $type:ty = $what:literal;)*) => {$(
+        impl TryFrom<StoreReply> for $type {
+            type Error = StoreError;
+
+            fn try_from(reply: StoreReply) -> Result<Self, StoreError> {
+                match reply {
+                    StoreReply::$variant(value) => Ok(value),
+                    other => Err(other.instead_of($what)),
+                }
+            }
+        }
+    )*};
+}
+
+replies! {
+    Insert: Stamped<Vec<Inserted>> = "an insert";
+    Update: Stamped<Updated> = "an update";
+    Cancel: Stamped<Cancelled> = "a request to stop a run";
+    Remove: Stamped<Vec<Removed>> = "a remove";
+    RemoveAll: Stamped<RemovedAll> = "a removal of all";
+    Job: Option<Box<Listed>> = "a read";
+    Jobs: Vec<Listed> = "a listing of jobs";
+    Runs: Vec<Run> = "a listing of runs";
+    Turn: Box<TurnReply> = "a turn";
+    Changed: Changed = "a question for changes";
+}
+
+/// The reply to a [`Release`](StoreCall::Release), as with the other types.
+impl TryFrom<StoreReply> for () {
+    type Error = StoreError;
+
+    fn try_from(reply: StoreReply) -> Result<Self, StoreError> {
+        match reply {
+            StoreReply::Release => Ok(()),
+            other => Err(other.instead_of("a release")),
+        }
+    }
+}
+
+impl StoreReply {
+    fn instead_of(&self, what: &str) -> StoreError {
+        let message = format!(
+            "the reply to {what} is one to another call, which is a bug of the scheduler; please report it, with this: {self:?}"
+        );
+        StoreError::new(StoreErrorKind::Unavailable, message)
+    }
+}

@@ -17,20 +17,17 @@ use std::{
 };
 
 use apscheduler::{
-    Conflict, EventMask, JobId, JobRow, JobSpec, JobStore, NodeId, Run, RunId, Scheduler, ShutdownMode, TokioRuntime,
-    Verdict,
+    Conflict, EventMask, JobId, JobRow, JobSpec, JobStore, Listed, NodeId, Run, RunId, Scheduler, ShutdownMode,
+    TokioRuntime, Verdict,
+    store::{
+        Cancelled, Changed, Claim, Claimed, Durability, Inserted, JobQuery, Record, Recorded, Removed, RemovedAll,
+        RunQuery, Settle, Settled, Stamped, StoreError, StoreErrorKind, StoreLimits, Update, Updated,
+    },
     stores::MemoryStore,
     trigger::{First, Interval},
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use scheduler_core::{
-    Listed,
-    store::{
-        Cancelled, Changed, Claim, Claimed, Durability, Inserted, JobQuery, Record, Recorded, Removed, RemovedAll,
-        RunQuery, Settle, Settled, Stamped, StoreError, StoreErrorKind, StoreLimits, Update, Updated,
-    },
-};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, MutexGuard};
 

@@ -41,9 +41,11 @@
 //! - [`trigger`]: date, interval, cron and their like.
 //! - [`JobSpec`], [`Job`], [`JobOptions`]: jobs and how they run.
 //! - [`stores`], [`executors`]: where jobs are kept, and what runs them.
+//! - [`store`] with [`JobStore`], [`Executor`], [`Runtime`]: what a store, an executor or a runtime of your own implements.
 //! - `#[task]` and `#[scheduled]`, under the feature `macros`: tasks and jobs from functions.
 //! - [`EventKind`]: what is told to listeners.
 //! - [`observability`]: logs, spans, numbers, health, and why a job did or did not run.
+//! - [`chrono`], [`chrono_tz`] and [`serde_json`] in the versions whose types are in signatures here.
 //!
 //! # Features
 //!
@@ -63,19 +65,22 @@
 pub mod observability;
 
 pub use scheduler_core::{
-    CancellationToken, Coalesce, Conflict, Delivery, Error, ErrorKind, Event, EventKind, EventMask, Executor,
-    ExecutorName, Explanation, Failures, JobBody, JobChange, JobId, JobOptions, JobRef, JobRow, JobSpec, JobState,
-    JobStore, NodeId, Outcome, Outdated, Overlap, PartialOptions, RawJob, Removal, Retry, Run, RunContext, RunId,
-    RunRef, RunState, Scheduled, StoreName, Task, TaskName, Totals, Trigger, Uid, Verdict, Version, Wait, WhenFinished,
-    WhoseClock, explain, trigger, version,
+    Answer, BODY_VERSION, BoxFuture, CancellationToken, ClockChange, Coalesce, Conflict, Delivery, Dispatch, Error,
+    ErrorKind, Event, EventKind, EventMask, Executor, ExecutorName, Explanation, Failures, InvalidRunId, InvalidUid,
+    JobBody, JobChange, JobId, JobOptions, JobRef, JobRow, JobSpec, JobState, JobStore, Listed, NESTING_LIMIT, NodeId,
+    Outcome, Outdated, Overlap, PartialOptions, RawJob, Removal, Retry, Run, RunContext, RunId, RunRef, RunState,
+    Scheduled, SpawnBlocking, StoreName, Task, TaskCall, TaskName, Together, Totals, Trigger, Uid, Verdict, Version,
+    Wait, WhenFinished, WhoseClock, explain, store, trigger, version,
 };
 pub use scheduler_executors as executors;
 pub use scheduler_runtime::{
-    Background, Blocking, BlockingJob, Builder, EventStream, ExportedJob, Health, Job, Lease, ListenerId, Local,
-    LocalTaskFn, LoopState, Missed, Now, Pumped, Runtime, Scheduler, SchedulerState, ShutdownMode, StoreHealth,
-    StoreLink, SystemClock,
+    Background, Blocking, BlockingJob, BlockingPool, Builder, EventStream, ExportedJob, Health, Job, Lease, ListenerId,
+    Local, LocalTaskFn, LoopState, Missed, Now, Pumped, Runtime, Scheduler, SchedulerState, ShutdownMode, Sleep,
+    StoreHealth, StoreLink, SystemClock,
 };
 pub use scheduler_stores as stores;
+
+pub use {chrono, chrono_tz, serde_json};
 
 #[cfg(feature = "config")]
 pub use scheduler_config as config;

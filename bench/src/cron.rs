@@ -5,8 +5,8 @@
 
 use crate::limit;
 use crate::report::{Flags, Line, geomean, median};
+use apscheduler::{Trigger, trigger::Cron};
 use chrono::{DateTime, Utc};
-use scheduler_core::trigger::{Cron, Trigger};
 use std::hint::black_box;
 use std::time::Instant;
 

@@ -3,7 +3,7 @@
 
 use chrono::DateTime;
 use libfuzzer_sys::fuzz_target;
-use scheduler_core::trigger::Trigger;
+use scheduler_core::Trigger;
 
 fuzz_target!(|text: &str| {
     if let Ok(trigger) = Trigger::crontab(text) {

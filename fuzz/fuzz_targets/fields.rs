@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use scheduler_core::trigger::{Cron, Trigger};
+use scheduler_core::{Trigger, trigger::Cron};
 
 const FIELDS: [&str; 8] = ["year", "month", "day", "week", "day_of_week", "hour", "minute", "second"];
 

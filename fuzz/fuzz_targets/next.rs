@@ -3,7 +3,7 @@
 
 use chrono::DateTime;
 use libfuzzer_sys::fuzz_target;
-use scheduler_core::trigger::Trigger;
+use scheduler_core::Trigger;
 
 fuzz_target!(|input: (i64, u16, &str)| {
     let (micros, zone, text) = input;

@@ -3,7 +3,7 @@
 
 use chrono::DateTime;
 use libfuzzer_sys::fuzz_target;
-use scheduler_core::trigger::{Cron, Trigger};
+use scheduler_core::{Trigger, trigger::Cron};
 
 fuzz_target!(|text: &str| {
     if let Ok(cron) = Cron::quartz(text) {

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use scheduler_core::trigger::Trigger;
+use scheduler_core::Trigger;
 
 fuzz_target!(|text: &str| {
     if let Ok(trigger) = text.parse::<Trigger>() {

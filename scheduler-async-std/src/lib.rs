@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::OnceLock;
 
 use async_std::task;
-use scheduler_runtime::runtime::{BlockingPool, BoxFuture, Runtime};
+use scheduler_runtime::{BlockingPool, BoxFuture, Runtime};
 
 /// Runs schedulers on async-std's global executor.
 ///
@@ -18,7 +18,7 @@ use scheduler_runtime::runtime::{BlockingPool, BoxFuture, Runtime};
 /// those of async-std wake twice a second for as long as the process lives.
 ///
 /// ```
-/// use scheduler_runtime::runtime::Runtime;
+/// use scheduler_runtime::Runtime;
 /// use scheduler_async_std::AsyncStdRuntime;
 ///
 /// AsyncStdRuntime.block_on(Box::pin(async {

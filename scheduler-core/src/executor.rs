@@ -35,11 +35,11 @@ pub struct Dispatch {
     /// What it is told about the run.
     pub context: RunContext,
     /// The runtime's pool for work that blocks, for an executor without threads of its own.
-    pub blocking: BlockingPool,
+    pub blocking: SpawnBlocking,
 }
 
 /// Hands work that blocks to the threads that a runtime keeps for it.
-pub type BlockingPool = std::sync::Arc<dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync>;
+pub type SpawnBlocking = std::sync::Arc<dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync>;
 
 impl std::fmt::Debug for Dispatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -207,7 +207,7 @@ const WALK_LIMIT: usize = 10_000;
 /// ```
 /// # use chrono::{TimeZone, Utc};
 /// # use scheduler_core::{JobRow, JobState, Totals, Uid};
-/// use scheduler_core::explain::explain;
+/// use scheduler_core::explain;
 /// # let row = serde_json::json!({
 /// #     "uid": Uid(1), "id": "hourly", "state": JobState::Active, "next_fire_time": "2026-11-21T10:00:00Z",
 /// #     "due": null, "last_end": null, "blocked": false, "revision": 0, "fence": 0, "last_seq": 0,

@@ -3,40 +3,45 @@
 //! Nothing here reads a clock, draws a random number, starts a thread or knows an async runtime: time is an argument,
 //! randomness is hashing, and what has to happen outside is an effect that a driver performs.
 //!
-//! | module | what it holds |
+//! | where | what it holds |
 //! |---|---|
+//! | here | jobs, runs, events, tasks, and the port to executors |
 //! | [`trigger`] | when a job fires |
-//! | [`plan`] | what becomes of the fire times of one job |
-//! | [`mod@explain`] | why a job did, did not, or will (not) run at a time |
-//! | [`engine`] | the scheduler as a state machine |
-//! | [`store`], [`executor`], [`task`] | the ports: what stores, executors and tasks are to the engine |
+//! | [`store`] | the port to stores |
+//! | [`explain()`] | why a job did, did not, or will (not) run at a time |
+//! | `plan` | what becomes of the fire times of one job; for this project's crates |
+//! | `engine` | the scheduler as a state machine; for this project's crates |
+//!
+//! Each type has one path.
 
 // Stored rows and arguments reach all of it: what can overflow says what then. `allow` marks where no such number can come.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
-pub mod cancellation;
-pub mod change;
+mod cancellation;
+mod change;
 pub mod duration;
+#[doc(hidden)]
 pub mod engine;
-pub mod error;
-pub mod event;
-pub mod executor;
-pub mod explain;
-pub mod id;
-pub mod job;
-pub mod nesting;
-pub mod now;
-pub mod options;
+mod error;
+mod event;
+mod executor;
+mod explain;
+mod id;
+mod job;
+mod nesting;
+mod now;
+mod options;
 mod outdated;
 mod panics;
-pub mod partial_options;
+mod partial_options;
+#[doc(hidden)]
 pub mod plan;
-pub mod retry;
-pub mod run;
-pub mod scheduled;
-pub mod spec;
+mod retry;
+mod run;
+mod scheduled;
+mod spec;
 pub mod store;
-pub mod task;
+mod task;
 pub mod trigger;
 mod version;
 
@@ -44,9 +49,9 @@ pub use cancellation::CancellationToken;
 pub use change::JobChange;
 pub use error::{Error, ErrorKind};
 pub use event::{Event, EventKind, EventMask, JobRef, Removal, RunRef, WhoseClock};
-pub use executor::{BlockingPool, Dispatch, Executor};
-pub use explain::{Answer, Explanation};
-pub use id::{ExecutorName, JobId, NodeId, RunId, StoreName, TaskName, Uid};
+pub use executor::{Dispatch, Executor, SpawnBlocking};
+pub use explain::{Answer, ClockChange, Explanation, Together, explain};
+pub use id::{ExecutorName, InvalidRunId, InvalidUid, JobId, NodeId, RunId, StoreName, TaskName, Uid};
 pub use job::{BODY_VERSION, JobBody, JobRow, JobState, Listed, RawJob};
 pub use nesting::{NESTING_LIMIT, is_nested_too_deeply};
 pub use now::Now;
@@ -57,7 +62,7 @@ pub use retry::{Failures, Retry};
 pub use run::{Run, RunState, Totals, Verdict, Wait};
 pub use scheduled::Scheduled;
 pub use spec::JobSpec;
-pub use store::JobStore;
+pub use store::job_store::JobStore;
 pub use task::{BoxFuture, Outcome, RunContext, Task, TaskCall};
-pub use trigger::Trigger;
+pub use trigger::any::Trigger;
 pub use version::{Version, version};

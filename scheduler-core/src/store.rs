@@ -16,6 +16,7 @@
 mod call;
 mod claim;
 mod failure;
+pub(crate) mod job_store;
 mod settle;
 pub(crate) mod verb;
 
@@ -24,214 +25,9 @@ pub use claim::*;
 pub use failure::*;
 pub use settle::*;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-
-use crate::{JobId, JobRow, Listed, NodeId, Run, RunId};
-
-/// A place that keeps jobs and runs, shared safely by any number of nodes if it can be reached by them.
-///
-/// Implement it with plain async functions; `scheduler-testkit` has the suite that shows whether it holds.
-#[async_trait]
-#[doc(alias = "BaseJobStore")]
-pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
-    /// What the store can do and how it behaves. Constant over its life.
-    fn limits(&self) -> StoreLimits;
-
-    /// What was amiss with the server when the store connected, and what to change: a cache that evicts jobs, for one. The
-    /// scheduler that takes the store tells each in its log and as a
-    /// [`StoreWarning`](crate::EventKind::StoreWarning). Defaults to nothing.
-    fn warnings(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    /// Adds jobs, each by itself. A job whose id belongs to another live job is a conflict, also with an earlier one of
-    /// the same call; one whose uid is there already was added by this call before. An id that is empty, longer than 191
-    /// bytes or has a NUL is rejected, and with it the call.
-    ///
-    /// `revision`, `fence` and `last_seq` start at 0, whatever the given rows say.
-    async fn insert(&self, at: DateTime<Utc>, jobs: &[JobRow]) -> Result<Stamped<Vec<Inserted>>, StoreError>;
-
-    /// Changes a job, if its `revision` and `fence` are those given: writes state, next fire time, due and the body if
-    /// one is given, adds the runs of the change, counts `revision` up, voids a claim. Waiting runs that it adds are due now at
-    /// the latest, by the store's clock. The job is due at the `due` of its first run that waits because somebody asked for it
-    /// ([`Wait::Requested`](crate::Wait::Requested)) at the latest, and now if a waiting run has been asked to stop, also if
-    /// it is paused.
-    ///
-    /// The call was applied before if the revision is the next one, and the job has the state and next fire time of the
-    /// call and its newest run is the last one of the call; or, if the call adds a waiting run, which claims may have moved
-    /// on since, the job has a run with its number and fire time.
-    ///
-    /// If a run of the job has ended, or been put off, since the last claim, `due` becomes now, since the caller cannot
-    /// have seen that; or it stays what it was if that is earlier, since further updates do not put the job off.
-    ///
-    /// An update that [gives way](OnClaim::GiveWay) is a conflict while a node has claimed the job, until the move is settled
-    /// or the claim lapses. A store that voids the claim all the same loses nothing, but changes without a pause can then keep
-    /// a job from running.
-    async fn update(&self, at: DateTime<Utc>, update: &Update) -> Result<Stamped<Updated>, StoreError>;
-
-    /// Asks an open run of a job with this id to stop, live or not: it has been asked from then on. If it is running, its node
-    /// learns of it, by [`record`](Self::record) and by [`changed`](Self::changed). If it is waiting, `revision` is counted
-    /// up, a claim is voided, and the job is due now, so that the next claim ends the run. Asking once more does nothing.
-    async fn cancel(&self, at: DateTime<Utc>, job: &JobId, run: RunId) -> Result<Stamped<Cancelled>, StoreError>;
-
-    /// Removes live jobs by id. Waiting runs end as cancelled, and are handed out so that it can be told; a running one stays and ends normally, and the job, hidden
-    /// from then on, goes with the last of them. Runs that end go with their job.
-    async fn remove(&self, at: DateTime<Utc>, ids: &[JobId]) -> Result<Stamped<Vec<Removed>>, StoreError>;
-
-    /// Removes all live jobs as [`remove`](Self::remove) does and says how many there were.
-    async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<RemovedAll>, StoreError>;
-
-    /// The live job with this id, decodable or not.
-    async fn job(&self, id: &JobId) -> Result<Option<Listed>, StoreError>;
-
-    /// A page of the live jobs in the order of their ids, undecodable ones included.
-    async fn jobs(&self, query: &JobQuery) -> Result<Vec<Listed>, StoreError>;
-
-    /// A page of a job's runs, newest first.
-    async fn runs(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError>;
-
-    /// Takes due jobs for one node, for the time of a lease.
-    ///
-    /// 1. A `seq` not above the node's last one: nothing happens and the reply is empty (a delayed call takes nothing).
-    /// 2. If `adopt`: running runs of nodes whose lease has passed, now and when the claim was sent
-    ///    ([`Claim::lapsed_by`]), become waiting ([`Wait::Orphan`](crate::Wait::Orphan)),
-    ///    due now, `takeovers` counted up, their jobs due now; at most `limit` a call. A node's row goes with its last run.
-    ///    Without it nothing of another node's is taken.
-    /// 3. Rows that are due and cannot be decoded are quarantined and reported.
-    /// 4. Jobs with `due` not after now, their task among `tasks`, `v` at most `max_v`, in any state but quarantined (a
-    ///    kept job can have a run to retry or to take over), that are unclaimed, or claimed by this node, or if `adopt`
-    ///    past their claim by then, in the order of (`due`, `uid`), at most `limit`: claimed for this node until now + `lease`,
-    ///    `fence` counted up.
-    ///
-    /// Renews the node's lease, unless the node holds nothing and took nothing: an idle claim writes nothing.
-    async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError>;
-
-    /// Moves claimed jobs on, each by itself, writes their runs and gives up the claims. Renews the node's lease.
-    ///
-    /// A move is applied if the job's `revision`, `fence` and owner are those of the claim, and was applied if the job's
-    /// last move had this fence; after another node's move it is [`SettleOutcome::Taken`] either way. It counts `fence` up, so that an update decided before it is a conflict. If a run of the job has
-    /// ended or been put off since the claim, `due` becomes now if the move leaves the job blocked, and else the `due` of
-    /// its first waiting run at the latest. `next_fire_time` never moves back.
-    ///
-    /// A move to [`JobState::Ending`](crate::JobState::Ending) leaves the job active, without a next fire time and with now
-    /// as its `last_end`: it is live while it has an open run. An active job without a next fire time that is neither due nor
-    /// blocked is over when it has no open run, which makes it ending. One that is ending or removed stays so, since its id
-    /// may belong to another job by now, and is deleted when it has no open run. Earlier versions have left jobs with open
-    /// runs as ending.
-    ///
-    /// A run that is not as the claim showed it (to be started or ended, but not waiting; inserted, but not with the next
-    /// number) makes the move [`SettleOutcome::Changed`].
-    async fn settle(&self, settle: &Settle) -> Result<Settled, StoreError>;
-
-    /// Takes reports about running runs, each by itself, and renews the node's lease. Without entries it is the node's
-    /// life sign, sent while it holds something.
-    ///
-    /// An entry counts if the run is running under this owner and fence, or the same entry was taken before. Ending or
-    /// putting off a run sets the job's `last_end` and, if the job is blocked and unclaimed, makes it due now. Putting off
-    /// makes the job due at the run's `due` at the latest, now if the run has been asked to stop; a retry in a removed job ends the run as error instead, which is
-    /// [`Ended`](RecordOutcome::Ended). Prunes the job's history.
-    /// A job that is over with the last of its open runs, as [`settle`](Self::settle) says, is deleted.
-    async fn record(&self, record: &Record) -> Result<Recorded, StoreError>;
-
-    /// Gives up everything a node holds: claims, runs that are still running (they wait as
-    /// [`Wait::Released`](crate::Wait::Released)), and its lease. Called at the end of a shutdown.
-    async fn release(&self, at: DateTime<Utc>, owner: &NodeId) -> Result<(), StoreError>;
-
-    /// What changed after `seen`, by whichever node. The first call has `seen` = 0 and returns at once, with a resync.
-    ///
-    /// A store with [`Wakes::Push`] answers when there is a change; the call may be dropped and repeated without losing
-    /// one. A store with [`Wakes::Poll`] answers at once and is asked in each period. Hints only: what a node can know from
-    /// its own calls, and ends of runs, need none.
-    async fn changed(&self, seen: u64) -> Result<Changed, StoreError>;
-
-    /// Records, then settles, then claims, as one round trip or transaction where that is cheaper.
-    ///
-    /// If it fails, the caller repeats all three.
-    async fn turn(&self, turn: &Turn) -> Result<TurnReply, StoreError> {
-        let mut reply = TurnReply::default();
-        if let Some(record) = &turn.record {
-            reply.record = Some(self.record(record).await?);
-        }
-        if let Some(settle) = &turn.settle {
-            reply.settle = Some(self.settle(settle).await?);
-        }
-        if let Some(claim) = &turn.claim {
-            reply.claim = Some(self.claim(claim).await?);
-        }
-        Ok(reply)
-    }
-}
-
-/// A store that is chosen while the program runs.
-#[async_trait]
-impl<S: JobStore + ?Sized> JobStore for Arc<S> {
-    fn limits(&self) -> StoreLimits {
-        (**self).limits()
-    }
-
-    fn warnings(&self) -> Vec<String> {
-        (**self).warnings()
-    }
-
-    async fn insert(&self, at: DateTime<Utc>, jobs: &[JobRow]) -> Result<Stamped<Vec<Inserted>>, StoreError> {
-        (**self).insert(at, jobs).await
-    }
-
-    async fn update(&self, at: DateTime<Utc>, update: &Update) -> Result<Stamped<Updated>, StoreError> {
-        (**self).update(at, update).await
-    }
-
-    async fn cancel(&self, at: DateTime<Utc>, job: &JobId, run: RunId) -> Result<Stamped<Cancelled>, StoreError> {
-        (**self).cancel(at, job, run).await
-    }
-
-    async fn remove(&self, at: DateTime<Utc>, ids: &[JobId]) -> Result<Stamped<Vec<Removed>>, StoreError> {
-        (**self).remove(at, ids).await
-    }
-
-    async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<RemovedAll>, StoreError> {
-        (**self).remove_all(at).await
-    }
-
-    async fn job(&self, id: &JobId) -> Result<Option<Listed>, StoreError> {
-        (**self).job(id).await
-    }
-
-    async fn jobs(&self, query: &JobQuery) -> Result<Vec<Listed>, StoreError> {
-        (**self).jobs(query).await
-    }
-
-    async fn runs(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
-        (**self).runs(query).await
-    }
-
-    async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {
-        (**self).claim(claim).await
-    }
-
-    async fn settle(&self, settle: &Settle) -> Result<Settled, StoreError> {
-        (**self).settle(settle).await
-    }
-
-    async fn record(&self, record: &Record) -> Result<Recorded, StoreError> {
-        (**self).record(record).await
-    }
-
-    async fn release(&self, at: DateTime<Utc>, owner: &NodeId) -> Result<(), StoreError> {
-        (**self).release(at, owner).await
-    }
-
-    async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
-        (**self).changed(seen).await
-    }
-
-    async fn turn(&self, turn: &Turn) -> Result<TurnReply, StoreError> {
-        (**self).turn(turn).await
-    }
-}
 
 /// A reply and the time by which the store decided it.
 #[derive(Debug, Clone, PartialEq)]
@@ -269,9 +65,9 @@ pub enum Clock {
 /// How a store tells of changes that other nodes made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wakes {
-    /// [`JobStore::changed`] resolves when there is one.
+    /// [`JobStore::changed`](crate::JobStore::changed) resolves when there is one.
     Push,
-    /// [`JobStore::changed`] answers at once and has to be asked in each such period. Less than 1 ms counts as that.
+    /// [`JobStore::changed`](crate::JobStore::changed) answers at once and has to be asked in each such period. Less than 1 ms counts as that.
     Poll(Duration),
     /// Not at all: changes by others are seen when the node looks for another reason.
     Never,

@@ -3,7 +3,10 @@
 
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Europe::Berlin;
-use scheduler_core::trigger::{Cron, Date, First, Interval, Trigger, TriggerErrorKind};
+use scheduler_core::{
+    Trigger,
+    trigger::{Cron, Date, First, Interval, TriggerErrorKind},
+};
 use serde_json::json;
 
 fn at(text: &str) -> DateTime<Utc> {

@@ -3,7 +3,10 @@
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
-use scheduler_core::trigger::{And, CalendarInterval, Cron, Date, Except, Interval, Or, Trigger, TriggerErrorKind};
+use scheduler_core::{
+    Trigger,
+    trigger::{And, CalendarInterval, Cron, Date, Except, Interval, Or, TriggerErrorKind},
+};
 use serde_json::json;
 use std::time::Duration;
 

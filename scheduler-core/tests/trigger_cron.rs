@@ -3,7 +3,10 @@
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use scheduler_core::trigger::{Cron, Gap, RepeatedHour, Trigger, TriggerErrorKind, Weekdays};
+use scheduler_core::{
+    Trigger,
+    trigger::{Cron, Gap, RepeatedHour, TriggerErrorKind, Weekdays},
+};
 use serde_json::json;
 
 fn at(text: &str) -> DateTime<Utc> {

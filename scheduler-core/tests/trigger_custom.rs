@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use chrono::{DateTime, TimeDelta, Utc};
-use scheduler_core::trigger::{Custom, CustomTrigger, Trigger, TriggerErrorKind};
+use scheduler_core::{
+    Trigger,
+    trigger::{Custom, CustomTrigger, TriggerErrorKind},
+};
 use serde_json::{Value, json};
 use std::sync::Arc;
 

@@ -8,7 +8,7 @@ use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Timelike, Utc};
 use chrono_tz::Tz;
 use proptest::prelude::*;
 use reference::Random;
-use scheduler_core::trigger::{Cron, Trigger};
+use scheduler_core::{Trigger, trigger::Cron};
 use std::ops::RangeInclusive;
 
 fn say(cron: Result<Cron, scheduler_core::trigger::TriggerError>) -> String {

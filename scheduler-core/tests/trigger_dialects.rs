@@ -3,7 +3,10 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use scheduler_core::trigger::{Cron, Interval, Trigger, Weekdays};
+use scheduler_core::{
+    Trigger,
+    trigger::{Cron, Interval, Weekdays},
+};
 use serde_json::json;
 use std::time::Duration;
 

@@ -3,7 +3,10 @@
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use scheduler_core::trigger::{CalendarInterval, Cron, Gap, Interval, MonthEnd, RepeatedHour, Trigger};
+use scheduler_core::{
+    Trigger,
+    trigger::{CalendarInterval, Cron, Gap, Interval, MonthEnd, RepeatedHour},
+};
 use std::time::Duration;
 
 fn at(text: &str) -> DateTime<Utc> {

@@ -8,8 +8,9 @@ use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::{TZ_VARIANTS, Tz};
 use proptest::prelude::*;
 use reference::{Expression, Random};
-use scheduler_core::trigger::{
-    And, CalendarInterval, Cron, Custom, Date, Except, First, Interval, MonthEnd, Or, Trigger,
+use scheduler_core::{
+    Trigger,
+    trigger::{And, CalendarInterval, Cron, Custom, Date, Except, First, Interval, MonthEnd, Or},
 };
 use std::time::Duration;
 

@@ -25,8 +25,8 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 use scheduler_core::{
-    BlockingPool as SpawnBlocking, BoxFuture, CancellationToken, Dispatch, Error, ErrorKind, Event, EventKind,
-    Executor, ExecutorName, JobStore, Outcome, RunId, StoreName, Task, TaskName,
+    BoxFuture, CancellationToken, Dispatch, Error, ErrorKind, Event, EventKind, Executor, ExecutorName, JobStore,
+    Outcome, RunId, SpawnBlocking, StoreName, Task, TaskName,
     engine::{CallId, Command, Effect, Engine, Input, OpId, Reply, Start, StoreCall, StoreReply},
     store::{StoreError, StoreErrorKind},
 };

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeZone, Utc};
 use scheduler_core::{
-    Error, ErrorKind, Explanation, JobId, Run, StoreName, Uid, engine::Command, explain::explain, store::RunQuery,
+    Error, ErrorKind, Explanation, JobId, Run, StoreName, Uid, engine::Command, explain, store::RunQuery,
 };
 
 use crate::{Job, Scheduler};

@@ -24,7 +24,7 @@ mod local;
 mod own_run;
 mod pumped;
 mod registry;
-pub mod runtime;
+mod runtime;
 mod scheduled;
 mod scheduler;
 

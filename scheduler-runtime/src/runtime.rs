@@ -15,27 +15,11 @@ mod blocking;
 mod clock;
 mod sleep;
 
-use std::fmt::Debug;
-use std::future::Future;
-use std::pin::Pin;
-use std::time::Duration;
+use std::{fmt::Debug, pin::Pin, time::Duration};
 
-pub use scheduler_core::Now;
+pub use scheduler_core::{BoxFuture, Now};
 
-pub use self::blocking::BlockingPool;
-pub use self::clock::SystemClock;
-pub use self::sleep::Sleep;
-
-/// A boxed future that may move between threads; what a [`Runtime`] takes and returns.
-///
-/// ```
-/// use scheduler_runtime::runtime::BoxFuture;
-///
-/// fn answer() -> BoxFuture<'static, u32> {
-///     Box::pin(async { 42 })
-/// }
-/// ```
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub use self::{blocking::BlockingPool, clock::SystemClock, sleep::Sleep};
 
 /// What a scheduler asks of its host: the time, waiting, and running things.
 ///
@@ -51,7 +35,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// use std::thread;
 /// use std::time::Duration;
 ///
-/// use scheduler_runtime::runtime::{BoxFuture, Runtime};
+/// use scheduler_runtime::{BoxFuture, Runtime};
 ///
 /// /// Each future gets a thread: a runtime for a handful of futures.
 /// #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::OnceLock;
 
-use scheduler_runtime::runtime::{BlockingPool, BoxFuture, Runtime};
+use scheduler_runtime::{BlockingPool, BoxFuture, Runtime};
 
 /// Runs schedulers on smol's global executor.
 ///
@@ -14,7 +14,7 @@ use scheduler_runtime::runtime::{BlockingPool, BoxFuture, Runtime};
 /// those of `smol::unblock` wake twice a second for as long as the process lives.
 ///
 /// ```
-/// use scheduler_runtime::runtime::Runtime;
+/// use scheduler_runtime::Runtime;
 /// use scheduler_smol::SmolRuntime;
 ///
 /// SmolRuntime.block_on(Box::pin(async {

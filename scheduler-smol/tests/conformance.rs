@@ -9,7 +9,7 @@ scheduler_testkit::runtime_conformance!(SmolRuntime);
 fn block_on_in_async_code_runs_a_future_that_waits_for_no_other() {
     use std::time::Duration;
 
-    use scheduler_runtime::runtime::Runtime;
+    use scheduler_runtime::Runtime;
 
     let (done, end) = std::sync::mpsc::channel();
     SmolRuntime.spawn(Box::pin(async move {

@@ -11,7 +11,7 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use scheduler_runtime::Now;
-use scheduler_runtime::runtime::{BoxFuture, Runtime};
+use scheduler_runtime::{BoxFuture, Runtime};
 use scheduler_testkit::runtime::conformance::{self, DEADLINE, keeps};
 use scheduler_thread::ThreadRuntime;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::pending;
-use scheduler_runtime::runtime::Runtime;
+use scheduler_runtime::Runtime;
 use scheduler_testkit::SimulatedRuntime;
 
 mod keeps_its_promises {

@@ -10,7 +10,7 @@ use std::thread;
 
 use async_channel::Receiver;
 use async_executor::Executor;
-use scheduler_runtime::runtime::{BlockingPool, BoxFuture, Runtime};
+use scheduler_runtime::{BlockingPool, BoxFuture, Runtime};
 
 /// Runs schedulers on plain OS threads.
 ///
@@ -26,7 +26,7 @@ use scheduler_runtime::runtime::{BlockingPool, BoxFuture, Runtime};
 /// ```
 /// use std::sync::mpsc;
 ///
-/// use scheduler_runtime::runtime::Runtime;
+/// use scheduler_runtime::Runtime;
 /// use scheduler_thread::ThreadRuntime;
 ///
 /// # fn main() -> std::io::Result<()> {

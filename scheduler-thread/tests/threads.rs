@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use scheduler_runtime::runtime::Runtime;
+use scheduler_runtime::Runtime;
 use scheduler_thread::ThreadRuntime;
 
 /// Only what hangs takes this long.

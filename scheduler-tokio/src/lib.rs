@@ -25,7 +25,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use scheduler_runtime::runtime::{BoxFuture, Runtime};
+use scheduler_runtime::{BoxFuture, Runtime};
 use tokio::runtime::Handle;
 
 /// Runs schedulers on tokio; either flavour of it.
@@ -35,7 +35,7 @@ use tokio::runtime::Handle;
 /// time does not reach the scheduler (its virtual clock is `scheduler_testkit::SimulatedRuntime`).
 ///
 /// ```
-/// use scheduler_runtime::runtime::Runtime;
+/// use scheduler_runtime::Runtime;
 /// use scheduler_tokio::TokioRuntime;
 ///
 /// # fn main() -> std::io::Result<()> {

@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use scheduler_runtime::Runtime;
 use scheduler_runtime::SystemClock;
-use scheduler_runtime::runtime::Runtime;
 use scheduler_tokio::TokioRuntime;
 use tokio::runtime::Builder;
 

@@ -103,7 +103,7 @@ pub(crate) fn a_server_that_is_away_at_the_start_is_waited_for(stage: &Stage) {
 
         let begun = now();
         let refused = stage.place.try_open().await.unwrap_err();
-        assert_eq!(refused.kind(), scheduler_core::store::StoreErrorKind::Unavailable, "{refused}");
+        assert_eq!(refused.kind(), apscheduler::store::StoreErrorKind::Unavailable, "{refused}");
         assert!(begun.elapsed() < PATIENCE, "it was refused after {:?} only", begun.elapsed());
         stage.within("a start", node.start()).await.unwrap();
         let teller = stage.told(&mut events, "the store has failed", has_failed).await;

@@ -5,12 +5,12 @@ use std::{sync::Arc, time::Duration};
 
 use apscheduler::{
     JobStore,
+    store::StoreError,
     stores::{
         EtcdOptions, MemoryStore, MongoDbOptions, MySqlOptions, PostgresOptions, RedisOptions, RethinkDbOptions,
         SqliteOptions, Synchronous, ZooKeeperOptions,
     },
 };
-use scheduler_core::store::StoreError;
 use tempfile::TempDir;
 
 mod books;

@@ -34,7 +34,7 @@ usage: cargo xtask COMMAND
   oracle --transitions [SEED]
                          compares random cron expressions with a walk through every second, around every change of
                          every zone's clocks; takes minutes, and wants `--release`
-  purity                 whether the crates depend on nothing that they must not know
+  purity                 whether the crates depend on nothing that they must not know, and examples and guide on the facade
   help                   this text";
 
 fn main() -> ExitCode {

@@ -4,7 +4,7 @@ use std::{
 };
 
 use futures_lite::future::block_on;
-use scheduler_core::{BlockingPool, Dispatch, Executor, Outcome};
+use scheduler_core::{Dispatch, Executor, Outcome, SpawnBlocking};
 use scheduler_executors::{Spawn, blocking, task};
 use serde_json::Value;
 
@@ -26,7 +26,7 @@ fn an_async_task_runs_where_its_future_is_polled_and_not_before() {
 
 #[test]
 fn a_blocking_task_runs_on_the_runtimes_pool() {
-    let pool: BlockingPool =
+    let pool: SpawnBlocking =
         Arc::new(|work| drop(thread::Builder::new().name("runtime-pool".into()).spawn(work).unwrap()));
     let there = blocking("there", || thread::current().name().map(ToOwned::to_owned));
     let run = Spawn::new().start(Dispatch { blocking: pool, ..dispatch(&there, Value::Null) });
@@ -37,7 +37,7 @@ fn a_blocking_task_runs_on_the_runtimes_pool() {
 fn a_run_that_waits_for_the_runtimes_pool_is_cancelled_at_once_and_withdrawn_with_its_future() {
     let queue = Arc::new(Mutex::new(Vec::new()));
     let queued = queue.clone();
-    let pool: BlockingPool = Arc::new(move |work| queued.lock().unwrap().push(work));
+    let pool: SpawnBlocking = Arc::new(move |work| queued.lock().unwrap().push(work));
     let (called, report) = Report::new();
     let task = blocking("t", move || called.send(()).unwrap());
 
@@ -57,7 +57,7 @@ fn a_run_that_waits_for_the_runtimes_pool_is_cancelled_at_once_and_withdrawn_wit
 
 #[test]
 fn a_run_whose_runtime_goes_away_before_it_starts_ends() {
-    let pool: BlockingPool = Arc::new(drop);
+    let pool: SpawnBlocking = Arc::new(drop);
     let task = blocking("t", || {});
 
     let run = Spawn::new().start(Dispatch { blocking: pool.clone(), ..dispatch(&task, Value::Null) });

@@ -138,7 +138,7 @@ pub struct RunQuery {
     pub limit: usize,
 }
 
-/// The answer to [`JobStore::changed`](super::JobStore::changed).
+/// The answer to [`JobStore::changed`](crate::JobStore::changed).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changed {
     /// What to ask with next time.

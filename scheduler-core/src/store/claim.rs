@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{JobId, JobRow, NodeId, RawJob, Run, TaskName};
 
-/// A call of [`JobStore::claim`](super::JobStore::claim).
+/// A call of [`JobStore::claim`](crate::JobStore::claim).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Claim {
     /// The node's clock, for a store that has none.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Claim, Claimed};
 use crate::{JobId, JobState, NodeId, Run, RunId, Uid, Verdict};
 
-/// A call of [`JobStore::settle`](super::JobStore::settle).
+/// A call of [`JobStore::settle`](crate::JobStore::settle).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settle {
     /// The node's clock, for a store that has none.
@@ -106,7 +106,7 @@ pub enum Fate {
     Deleted,
 }
 
-/// A call of [`JobStore::record`](super::JobStore::record).
+/// A call of [`JobStore::record`](crate::JobStore::record).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// The node's clock, for a store that has none.
@@ -200,7 +200,7 @@ pub enum Hold {
     Lost,
 }
 
-/// A call of [`JobStore::turn`](super::JobStore::turn): up to three verbs in this order.
+/// A call of [`JobStore::turn`](crate::JobStore::turn): up to three verbs in this order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Turn {
     /// First, reports.

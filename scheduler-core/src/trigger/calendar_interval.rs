@@ -24,7 +24,7 @@ const LONGEST_DAYS: u32 = 3_652_425;
 ///
 /// ```
 /// use chrono::{NaiveDate, NaiveTime, TimeZone, Utc};
-/// use scheduler_core::trigger::{CalendarInterval, Trigger};
+/// use scheduler_core::{Trigger, trigger::CalendarInterval};
 ///
 /// let trigger = Trigger::from(
 ///     CalendarInterval::months(1)
@@ -58,7 +58,7 @@ pub struct CalendarInterval {
 ///
 /// ```
 /// use chrono::{NaiveDate, TimeZone, Utc};
-/// use scheduler_core::trigger::{CalendarInterval, MonthEnd, Trigger};
+/// use scheduler_core::{Trigger, trigger::{CalendarInterval, MonthEnd}};
 ///
 /// let last_day = NaiveDate::from_ymd_opt(2026, 1, 31).unwrap();
 /// let trigger = Trigger::from(CalendarInterval::months(1).starting_on(last_day).month_end(MonthEnd::Clamp));

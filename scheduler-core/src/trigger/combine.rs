@@ -93,7 +93,7 @@ impl Budget {
 ///
 /// ```
 /// use chrono::{TimeZone, Utc};
-/// use scheduler_core::trigger::{And, Cron, Trigger};
+/// use scheduler_core::{Trigger, trigger::{And, Cron}};
 ///
 /// let friday_13 = Trigger::from(And::of([
 ///     Cron::fields().day("13").build()?.into(),
@@ -111,7 +111,7 @@ pub struct And(Parts);
 ///
 /// ```
 /// use chrono::{TimeZone, Utc};
-/// use scheduler_core::trigger::{Cron, Or, Trigger};
+/// use scheduler_core::{Trigger, trigger::{Cron, Or}};
 ///
 /// let trigger = Trigger::from(Or::of([
 ///     Cron::fields().day_of_week("mon-fri").hour("9").build()?.into(),

@@ -14,7 +14,7 @@ use std::sync::Arc;
 ///
 /// ```
 /// use chrono::{DateTime, TimeDelta, Utc};
-/// use scheduler_core::trigger::{Custom, CustomTrigger, Trigger};
+/// use scheduler_core::{Trigger, trigger::{Custom, CustomTrigger}};
 /// use serde_json::{Value, json};
 /// use std::sync::Arc;
 ///

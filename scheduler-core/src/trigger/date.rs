@@ -12,7 +12,7 @@ use std::fmt;
 ///
 /// ```
 /// use chrono::{TimeZone, Utc};
-/// use scheduler_core::trigger::{Date, Trigger};
+/// use scheduler_core::{Trigger, trigger::Date};
 ///
 /// let at = Utc.with_ymd_and_hms(2027, 1, 1, 0, 0, 0).unwrap();
 /// let trigger = Trigger::from(Date::at(at));

@@ -16,7 +16,7 @@ use std::time::Duration;
 ///
 /// ```
 /// use chrono::{NaiveDate, TimeZone, Utc};
-/// use scheduler_core::trigger::{Cron, Except, Trigger};
+/// use scheduler_core::{Trigger, trigger::{Cron, Except}};
 /// use std::time::Duration;
 ///
 /// let trigger = Trigger::from(

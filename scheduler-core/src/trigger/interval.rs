@@ -23,7 +23,7 @@ const LONGEST: u64 = 365_250 * 86_400 * MICROS as u64;
 ///
 /// ```
 /// use chrono::{TimeDelta, TimeZone, Utc};
-/// use scheduler_core::trigger::{Interval, Trigger};
+/// use scheduler_core::{Trigger, trigger::Interval};
 ///
 /// let start = Utc.with_ymd_and_hms(2026, 1, 1, 0, 0, 0).unwrap();
 /// let trigger = Trigger::from((Interval::hours(1) + Interval::minutes(30)).starting_at(start));
@@ -63,7 +63,7 @@ const UNBOUND: i64 = i64::MIN;
 ///
 /// ```
 /// use chrono::{TimeZone, Utc};
-/// use scheduler_core::trigger::{First, Interval, Trigger};
+/// use scheduler_core::{Trigger, trigger::{First, Interval}};
 ///
 /// let now = Utc.with_ymd_and_hms(2026, 1, 1, 0, 0, 0).unwrap();
 /// let trigger = Trigger::from(Interval::hours(1).first(First::Now));
@@ -129,7 +129,7 @@ impl Interval {
     ///
     /// ```
     /// use chrono::{TimeDelta, TimeZone, Utc};
-    /// use scheduler_core::trigger::{Interval, Trigger};
+    /// use scheduler_core::{Trigger, trigger::Interval};
     /// use std::time::Duration;
     ///
     /// let trigger = Trigger::from(Interval::after_end(Duration::from_secs(60)));

@@ -9,7 +9,7 @@ use chrono_tz::TZ_VARIANTS;
 use scheduler_core::{
     JobRow, Now, Outcome, Run, RunId, RunState, Trigger, Uid, Verdict, Wait,
     engine::{CallId, Command, Config, Effect, Engine, Input, Mode, StoreCall, StoreReply},
-    explain::explain,
+    explain,
     plan::plan,
     store::{
         CLAIMED_RUNS, Claimed, ClaimedJob, Clock, Durability, Fate, Hold, RecordOutcome, Recorded, SettleOutcome,

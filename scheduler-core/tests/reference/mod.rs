@@ -3,7 +3,10 @@
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Offset, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
-use scheduler_core::trigger::{Cron, Gap, RepeatedHour, Trigger};
+use scheduler_core::{
+    Trigger,
+    trigger::{Cron, Gap, RepeatedHour},
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Splitmix64: the same seed, the same expressions, everywhere.

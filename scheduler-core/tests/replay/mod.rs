@@ -2,7 +2,10 @@
 
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use scheduler_core::trigger::{And, CalendarInterval, Cron, CronFields, Interval, Or, Trigger, TriggerError};
+use scheduler_core::{
+    Trigger,
+    trigger::{And, CalendarInterval, Cron, CronFields, Interval, Or, TriggerError},
+};
 use serde_json::Value;
 
 /// Runs a case; the error says what was expected and what came.

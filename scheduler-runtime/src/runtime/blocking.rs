@@ -21,7 +21,7 @@ const LINGER: Duration = Duration::from_secs(10);
 /// ```
 /// use std::sync::mpsc;
 ///
-/// use scheduler_runtime::runtime::BlockingPool;
+/// use scheduler_runtime::BlockingPool;
 ///
 /// let (answer, answers) = mpsc::channel();
 /// BlockingPool::default().run(Box::new(move || answer.send(6 * 7).unwrap()));

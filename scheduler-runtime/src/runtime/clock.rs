@@ -14,7 +14,7 @@ use scheduler_core::Now;
 /// everywhere.
 ///
 /// ```
-/// use scheduler_runtime::runtime::SystemClock;
+/// use scheduler_runtime::SystemClock;
 ///
 /// let earlier = SystemClock::now();
 /// let later = SystemClock::now();

@@ -21,7 +21,7 @@ use super::clock::{instant, instant_after};
 /// ```
 /// use std::time::Duration;
 ///
-/// use scheduler_runtime::runtime::{Sleep, SystemClock};
+/// use scheduler_runtime::{Sleep, SystemClock};
 ///
 /// # futures_executor::block_on(async {
 /// let before = SystemClock::now().monotonic;

@@ -1,8 +1,8 @@
 //! Adding jobs, and what comes of them.
 
 use scheduler_core::{
-    Conflict, ErrorKind, JobSpec, JobState, RunContext, Verdict, WhenFinished,
-    trigger::{Cron, First, Interval, Trigger},
+    Conflict, ErrorKind, JobSpec, JobState, RunContext, Trigger, Verdict, WhenFinished,
+    trigger::{Cron, First, Interval},
 };
 use scheduler_stores::MemoryStore;
 

@@ -2,9 +2,9 @@
 
 use futures_util::future::join;
 use scheduler_core::{
-    Conflict, ErrorKind, JobSpec, JobState, Scheduled,
+    Conflict, ErrorKind, JobSpec, JobState, Scheduled, Trigger,
     engine::ShutdownMode,
-    trigger::{Cron, Date, First, Interval, Trigger},
+    trigger::{Cron, Date, First, Interval},
 };
 use scheduler_executors::{blocking, task};
 use scheduler_runtime::{Builder, Scheduler};

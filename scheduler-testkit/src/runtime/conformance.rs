@@ -22,7 +22,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use scheduler_runtime::runtime::Runtime;
+use scheduler_runtime::Runtime;
 
 pub use self::block_on::*;
 pub use self::blocking::*;

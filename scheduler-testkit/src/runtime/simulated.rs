@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use scheduler_core::Now;
-use scheduler_runtime::runtime::{BoxFuture, Runtime};
+use scheduler_runtime::{BoxFuture, Runtime};
 
 /// Turns at one instant after which something must be waking itself for ever. A burst of a hundred thousand jobs
 /// takes less than a tenth of this, and this takes a second or so.
@@ -33,7 +33,7 @@ const TURNS_AT_ONE_INSTANT: u64 = 10_000_000;
 /// use std::time::Duration;
 ///
 /// use chrono::DateTime;
-/// use scheduler_runtime::runtime::Runtime;
+/// use scheduler_runtime::Runtime;
 /// use scheduler_testkit::SimulatedRuntime;
 ///
 /// let start = DateTime::parse_from_rfc3339("2026-03-29T00:59:00Z").unwrap().to_utc();
@@ -161,7 +161,7 @@ impl SimulatedRuntime {
     ///
     /// ```
     /// use chrono::{DateTime, TimeDelta};
-    /// use scheduler_runtime::runtime::Runtime;
+    /// use scheduler_runtime::Runtime;
     /// use scheduler_testkit::SimulatedRuntime;
     ///
     /// let runtime = SimulatedRuntime::starting_at(DateTime::UNIX_EPOCH);

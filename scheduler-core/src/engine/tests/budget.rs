@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::script::{Script, at, every, job};
 use crate::{
-    Coalesce, ErrorKind, JobSpec, JobState,
+    Coalesce, ErrorKind, JobSpec, JobState, Trigger,
     engine::{Command, Reply},
     plan::{JOB_STEPS, plan, plan_counting},
-    trigger::{And, Interval, Trigger},
+    trigger::{And, Interval},
 };
 
 /// Fires every 1600.88 s, which takes some 80,000 steps to find out each time.

@@ -6,10 +6,10 @@ use serde_json::json;
 
 use super::script::{Script, at, every, job, limits, reply_to, unavailable, with_run};
 use crate::{
-    Outcome, Overlap, RunState, Wait,
+    Outcome, Overlap, RunState, Trigger, Wait,
     engine::{Command, StoreReply, WakeReason},
     store::{Changed, ClaimedJob, Clock, Declined, Fate, Hint, RecordOutcome, SettleOutcome, StoreLimits, Wakes},
-    trigger::{Custom, Date, Interval, Trigger},
+    trigger::{Custom, Date, Interval},
 };
 
 #[test]

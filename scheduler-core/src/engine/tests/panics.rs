@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::script::{Script, at, every, job};
 use crate::{
-    ErrorKind, JobChange, JobSpec, Listed,
+    ErrorKind, JobChange, JobSpec, Listed, Trigger,
     engine::{Command, JobEdit, Reply, StoreReply},
-    trigger::{Custom, CustomTrigger, Trigger},
+    trigger::{Custom, CustomTrigger},
 };
 
 /// Panics with something that panics again when it is dropped, so that the trigger's own guard is not enough.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```
 /// use chrono::{TimeZone, Utc};
-/// use scheduler_core::trigger::{Cron, Gap, Trigger};
+/// use scheduler_core::{Trigger, trigger::{Cron, Gap}};
 ///
 /// // In Berlin, 02:30 does not exist on 2026-03-29: at 01:00 UTC the clocks go from 02:00 to 03:00.
 /// let half_past_two = |gap| Cron::fields().hour("2").minute("30").timezone(chrono_tz::Europe::Berlin).gap(gap).build();
@@ -36,7 +36,7 @@ pub enum Gap {
 ///
 /// ```
 /// use chrono::{TimeZone, Utc};
-/// use scheduler_core::trigger::{Cron, RepeatedHour, Trigger};
+/// use scheduler_core::{Trigger, trigger::{Cron, RepeatedHour}};
 ///
 /// let half_past_two = Cron::fields().hour("2").minute("30").timezone(chrono_tz::Europe::Berlin);
 /// let now = Utc.with_ymd_and_hms(2026, 10, 25, 0, 0, 0).unwrap();

@@ -3,7 +3,10 @@
 use super::parse::Source;
 use super::{Cron, Dialect};
 use crate::duration;
-use crate::trigger::{Interval, Trigger, TriggerError, TriggerErrorKind};
+use crate::{
+    Trigger,
+    trigger::{Interval, TriggerError, TriggerErrorKind},
+};
 
 impl Trigger {
     /// Reads what stands in a crontab: a cron expression as [`Cron::crontab`] does, or `@every 5m`, which is an interval.
@@ -13,7 +16,7 @@ impl Trigger {
     /// after `crontab`, as in a configuration, and `cron = ".."` of the macro are read alike.
     ///
     /// ```
-    /// use scheduler_core::trigger::{Cron, Interval, Trigger};
+    /// use scheduler_core::{Trigger, trigger::{Cron, Interval}};
     ///
     /// assert_eq!(Trigger::crontab("@every 1h30m")?, Interval::minutes(90).into());
     /// assert_eq!(Trigger::crontab("0 9 * * mon-fri")?, Cron::crontab("0 9 * * mon-fri")?.into());

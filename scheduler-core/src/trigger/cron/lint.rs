@@ -6,7 +6,7 @@ use super::plan::Join;
 use super::{Cron, Dialect, quartz, spread};
 
 impl Cron {
-    /// See [`Trigger::lint`](crate::trigger::Trigger::lint).
+    /// See [`Trigger::lint`](crate::Trigger::lint).
     pub(in crate::trigger) fn lint(&self, found: &mut Vec<String>) {
         let inner = &*self.0;
         if let Some(numbers) = self.weekday_numbers() {

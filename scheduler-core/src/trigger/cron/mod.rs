@@ -35,15 +35,21 @@ pub(super) use every::every;
 pub use fields::CronFields;
 pub(super) use parse::Source;
 
-use super::jitter::Jitter;
-use super::window::{Window, readable};
-use super::{TriggerError, TriggerErrorKind};
+use std::{fmt, sync::Arc};
+
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use options::Options;
-use plan::Plan;
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::sync::Arc;
+
+use self::{options::Options, plan::Plan};
+use super::{
+    TriggerError, TriggerErrorKind,
+    jitter::Jitter,
+    window::{Window, readable},
+};
+
+/// Two days before 1970, which is where cron expressions begin: no clock shows a day of 1970 earlier.
+pub(super) const BEFORE_CRON: DateTime<Utc> = DateTime::from_timestamp(-2 * 86_400, 0).expect("a time");
 
 /// Fires when the clocks of a zone show what an expression says.
 ///
@@ -52,7 +58,7 @@ use std::sync::Arc;
 ///
 /// ```
 /// use chrono::{TimeZone, Utc};
-/// use scheduler_core::trigger::{Cron, Trigger};
+/// use scheduler_core::{Trigger, trigger::Cron};
 ///
 /// let nine = Trigger::from(Cron::fields().hour("9").timezone(chrono_tz::Europe::Berlin).build()?);
 /// let now = Utc.with_ymd_and_hms(2026, 7, 1, 12, 0, 0).unwrap();
@@ -171,7 +177,7 @@ impl Cron {
     ///
     /// ```
     /// use chrono::{TimeZone, Utc};
-    /// use scheduler_core::trigger::{Cron, Trigger};
+    /// use scheduler_core::{Trigger, trigger::Cron};
     ///
     /// let trigger = Trigger::from(Cron::crontab("30 4 1,15 * fri")?);
     /// let now = Utc.with_ymd_and_hms(2026, 1, 1, 0, 0, 0).unwrap();
@@ -239,7 +245,7 @@ impl Cron {
     ///
     /// ```
     /// use chrono::{TimeZone, Utc};
-    /// use scheduler_core::trigger::{Cron, Trigger};
+    /// use scheduler_core::{Trigger, trigger::Cron};
     ///
     /// let payday = Trigger::from(Cron::quartz("0 0 9 LW * ?")?);
     /// let now = Utc.with_ymd_and_hms(2026, 5, 1, 0, 0, 0).unwrap();
@@ -344,7 +350,7 @@ impl Cron {
     }
 
     pub(super) fn never_fires(&self) -> bool {
-        self.next(None, self.0.options.window.start().unwrap_or(super::BEFORE_CRON)).is_none()
+        self.next(None, self.0.options.window.start().unwrap_or(BEFORE_CRON)).is_none()
     }
 }
 

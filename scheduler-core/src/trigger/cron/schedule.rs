@@ -11,7 +11,7 @@ use ::cron::{Schedule, TimeUnitSpec};
 ///
 /// ```
 /// use chrono::{TimeZone, Utc};
-/// use scheduler_core::trigger::{Cron, Trigger};
+/// use scheduler_core::{Trigger, trigger::Cron};
 ///
 /// let schedule: cron::Schedule = "0 30 9 * * Mon-Fri".parse().unwrap();
 /// let trigger = Trigger::from(Cron::from(&schedule));

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_channel::{mpsc, oneshot};
 use futures_util::StreamExt as _;
-use scheduler_runtime::runtime::Runtime;
+use scheduler_runtime::Runtime;
 
 use super::{quiet_panic, run, yield_now};
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use scheduler_runtime::runtime::Runtime;
+use scheduler_runtime::Runtime;
 
 use super::{run, yield_now};
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc as threads};
 use std::time::Duration;
 
 use futures_channel::oneshot;
-use scheduler_runtime::runtime::Runtime;
+use scheduler_runtime::Runtime;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, join_all, select};
-use scheduler_runtime::runtime::{BoxFuture, Runtime};
+use scheduler_runtime::{BoxFuture, Runtime};
 
 use super::run;
 

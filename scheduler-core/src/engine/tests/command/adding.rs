@@ -3,10 +3,10 @@
 use super::super::script::{Script, at, every, job, limits, unavailable};
 use crate::{
     BODY_VERSION, Conflict, ErrorKind, JobChange, JobRow, JobSpec, JobState, Listed, NESTING_LIMIT, Task, TaskCall,
-    Uid, Verdict,
+    Trigger, Uid, Verdict,
     engine::{Command, ExportedJob, JobEdit, Mode, StoreCall, StoreReply},
     store::{Durability, Inserted, Stamped, StoreError, StoreErrorKind, StoreLimits, Update, Updated},
-    trigger::{Cron, Custom, Date, Interval, Or, Trigger},
+    trigger::{Cron, Custom, Date, Interval, Or},
 };
 
 use super::*;

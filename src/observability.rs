@@ -93,7 +93,7 @@
 //! ran it:
 //!
 //! ```
-//! use apscheduler::{explain::Answer, prelude::*};
+//! use apscheduler::{Answer, prelude::*};
 //! use chrono::{TimeZone, Utc};
 //!
 //! # async fn example(scheduler: Scheduler) -> Result<(), Error> {

@@ -210,7 +210,7 @@ pub enum EventKind {
     /// A clock was set, or stood still: the machine was suspended, or another server has taken over. Told beyond a second.
     ///
     /// Fire times follow the clock at once. What was computed while it was ahead is kept until the job is replaced, resumed or
-    /// rescheduled; [`explain`](mod@crate::explain) names such a job.
+    /// rescheduled; [`explain`](crate::explain()) names such a job.
     ClockStepped {
         /// Whose clock.
         clock: WhoseClock,

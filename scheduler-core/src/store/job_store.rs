@@ -47,7 +47,7 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     /// If a run of the job has ended, or been put off, since the last claim, `due` becomes now, since the caller cannot
     /// have seen that; or it stays what it was if that is earlier, since further updates do not put the job off.
     ///
-    /// An update that [gives way](OnClaim::GiveWay) is a conflict while a node has claimed the job, until the move is settled
+    /// An update that [gives way](super::OnClaim::GiveWay) is a conflict while a node has claimed the job, until the move is settled
     /// or the claim lapses. A store that voids the claim all the same loses nothing, but changes without a pause can then keep
     /// a job from running.
     async fn update(&self, at: DateTime<Utc>, update: &Update) -> Result<Stamped<Updated>, StoreError>;
@@ -92,7 +92,7 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     /// Moves claimed jobs on, each by itself, writes their runs and gives up the claims. Renews the node's lease.
     ///
     /// A move is applied if the job's `revision`, `fence` and owner are those of the claim, and was applied if the job's
-    /// last move had this fence; after another node's move it is [`SettleOutcome::Taken`] either way. It counts `fence` up, so that an update decided before it is a conflict. If a run of the job has
+    /// last move had this fence; after another node's move it is [`SettleOutcome::Taken`](super::SettleOutcome::Taken) either way. It counts `fence` up, so that an update decided before it is a conflict. If a run of the job has
     /// ended or been put off since the claim, `due` becomes now if the move leaves the job blocked, and else the `due` of
     /// its first waiting run at the latest. `next_fire_time` never moves back.
     ///
@@ -103,7 +103,7 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     /// runs as ending.
     ///
     /// A run that is not as the claim showed it (to be started or ended, but not waiting; inserted, but not with the next
-    /// number) makes the move [`SettleOutcome::Changed`].
+    /// number) makes the move [`SettleOutcome::Changed`](super::SettleOutcome::Changed).
     async fn settle(&self, settle: &Settle) -> Result<Settled, StoreError>;
 
     /// Takes reports about running runs, each by itself, and renews the node's lease. Without entries it is the node's
@@ -112,7 +112,7 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     /// An entry counts if the run is running under this owner and fence, or the same entry was taken before. Ending or
     /// putting off a run sets the job's `last_end` and, if the job is blocked and unclaimed, makes it due now. Putting off
     /// makes the job due at the run's `due` at the latest, now if the run has been asked to stop; a retry in a removed job ends the run as error instead, which is
-    /// [`Ended`](RecordOutcome::Ended). Prunes the job's history.
+    /// [`Ended`](super::RecordOutcome::Ended). Prunes the job's history.
     /// A job that is over with the last of its open runs, as [`settle`](Self::settle) says, is deleted.
     async fn record(&self, record: &Record) -> Result<Recorded, StoreError>;
 
@@ -122,8 +122,8 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
 
     /// What changed after `seen`, by whichever node. The first call has `seen` = 0 and returns at once, with a resync.
     ///
-    /// A store with [`Wakes::Push`] answers when there is a change; the call may be dropped and repeated without losing
-    /// one. A store with [`Wakes::Poll`] answers at once and is asked in each period. Hints only: what a node can know from
+    /// A store with [`Wakes::Push`](super::Wakes::Push) answers when there is a change; the call may be dropped and repeated without losing
+    /// one. A store with [`Wakes::Poll`](super::Wakes::Poll) answers at once and is asked in each period. Hints only: what a node can know from
     /// its own calls, and ends of runs, need none.
     async fn changed(&self, seen: u64) -> Result<Changed, StoreError>;
 

@@ -221,7 +221,7 @@ fn a_claim_leaves_what_somebody_has_chosen_and_what_no_rules_explain() {
 #[test]
 fn explain_names_a_next_fire_time_of_a_clock_that_was_ahead() {
     let now: DateTime<Utc> = at(25.0);
-    let explanation = crate::explain::explain(&ahead(), &[], now, at(35.0)).to_string();
+    let explanation = crate::explain(&ahead(), &[], now, at(35.0)).to_string();
     let expected = "; the next fire time 2026-11-21 10:00:10 UTC was computed when the clock was ahead, and the trigger gives \
                     2026-11-21 09:00:35 UTC: replace, resume or reschedule the job, which computes it anew";
     assert!(explanation.ends_with(expected), "{explanation}");

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::{
-    Cancelled, Changed, Inserted, JobQuery, JobStore, Removed, RemovedAll, RunQuery, Stamped, StoreError,
-    StoreErrorKind, Turn, TurnReply, Update, Updated,
+    Cancelled, Changed, Inserted, JobQuery, Removed, RemovedAll, RunQuery, Stamped, StoreError, StoreErrorKind, Turn,
+    TurnReply, Update, Updated,
 };
-use crate::{JobId, JobRow, Listed, NodeId, Run, RunId};
+use crate::{JobId, JobRow, JobStore, Listed, NodeId, Run, RunId};
 
 /// A call of one verb of the store port.
 #[derive(Debug, Clone, PartialEq)]

@@ -47,8 +47,7 @@ on_stores! { a_job_that_nodes_replace_by_the_same_all_the_time_runs:
     etcd memory mongodb mysql postgres redis rethinkdb sqlite zookeeper
 }
 
-// Not on etcd: within this many calls its HTTP/2 client may end the connection (`too_many_data_frames`), and a call fails.
-on_stores! { a_job_that_nodes_change_all_the_time_runs: memory mongodb mysql postgres redis rethinkdb sqlite zookeeper }
+on_stores! { a_job_that_nodes_change_all_the_time_runs: etcd memory mongodb mysql postgres redis rethinkdb sqlite zookeeper }
 
 fn a_job_that_nodes_replace_by_the_same_all_the_time_runs(store: &str) {
     a_job_that_is_replaced_all_the_time_runs(store, |_| 0);

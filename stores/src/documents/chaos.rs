@@ -250,6 +250,7 @@ fn play(world: &Arc<World>, drawer: &Drawer) {
         let trouble = move |_| match random.below(40) {
             0 => Mishap::Before,
             1 => Mishap::After,
+            2 => Mishap::Again,
             _ => Mishap::Nothing,
         };
         let store = DocumentStore::new(drawer.with(trouble));

@@ -54,6 +54,8 @@ pub(super) enum Mishap {
     After,
     /// Somebody else writes each other document first.
     Race,
+    /// The reply is lost, and the shelf's client sends the call once more by itself.
+    Again,
 }
 
 impl Drawer {
@@ -84,6 +86,12 @@ impl Drawer {
                     write(&mut papers, item);
                 }
                 Err(fails())
+            }
+            Mishap::Again => {
+                for item in 0..items {
+                    write(&mut papers, item);
+                }
+                Ok((0..items).map(|item| write(&mut papers, item)).collect())
             }
             Mishap::Race | Mishap::Nothing => {
                 let lost = lost.filter(|_| mishap == Mishap::Race);

@@ -8,26 +8,19 @@ use std::{
     time::Duration,
 };
 
-use futures_util::stream::{self, StreamExt};
 use prost::Message;
 use scheduler_core::store::StoreError;
 use tokio::sync::Mutex;
 use tonic::{
-    Code, Request, Streaming,
-    client::Grpc,
-    codegen::http::uri::PathAndQuery,
-    metadata::{AsciiMetadataValue, MetadataValue},
-    transport::Channel,
+    Code, Request, client::Grpc, codegen::http::uri::PathAndQuery, metadata::AsciiMetadataValue, transport::Channel,
 };
 use tonic_prost::ProstCodec;
 
 use super::{
     failure::{Failure, Failures},
-    message::{
-        AuthenticateRequest, AuthenticateResponse, RangeRequest, RangeResponse, TxnRequest, TxnResponse,
-        WatchCreateRequest, WatchRequest, WatchResponse,
-    },
+    message::{AuthenticateRequest, AuthenticateResponse, RangeRequest, RangeResponse, TxnRequest, TxnResponse},
     options::Login,
+    watch::Watched,
 };
 use crate::private_tokio::PrivateTokio;
 
@@ -36,15 +29,6 @@ use crate::private_tokio::PrivateTokio;
 pub(super) struct Client {
     runtime: PrivateTokio,
     cluster: Arc<Cluster>,
-}
-
-/// What became of a watch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Watched {
-    /// The key was written at this revision.
-    Written(u64),
-    /// The servers do not know the revision any more, or not yet: what was written since cannot be told.
-    Unknown,
 }
 
 impl Client {
@@ -79,7 +63,7 @@ impl Client {
         self.call("/etcdserverpb.KV/Txn", request).await
     }
 
-    /// Waits until a key is written after this revision. Ends with an error when the connection does.
+    /// Waits until a key is written after this revision.
     pub(super) async fn watch(&self, key: Vec<u8>, after: u64) -> Result<Watched, StoreError> {
         let cluster = self.cluster.clone();
         self.runtime.run(async move { cluster.watch(key, after).await }).await
@@ -96,18 +80,18 @@ impl Client {
 }
 
 #[derive(Debug)]
-struct Cluster {
-    servers: Vec<Channel>,
+pub(super) struct Cluster {
+    pub(super) servers: Vec<Channel>,
     current: AtomicUsize,
-    login: Option<Login>,
+    pub(super) login: Option<Login>,
     token: Mutex<Token>,
-    timeout: Duration,
-    failures: Failures,
+    pub(super) timeout: Duration,
+    pub(super) failures: Failures,
 }
 
 /// What shows a server who asks.
 #[derive(Clone)]
-enum Token {
+pub(super) enum Token {
     Unknown,
     /// The servers let everybody in.
     Unneeded,
@@ -121,22 +105,27 @@ impl std::fmt::Debug for Token {
 }
 
 impl Cluster {
-    /// Asks the current server, and others only if it has certainly not got the request.
+    /// Asks the current server, and others if it has certainly not got the request. Where a connection ends before the
+    /// answer, nobody knows that; then the request is repeated once, which has no second effect: conditions keep each write
+    /// from being done twice, and who calls takes the first one for a race that another node has won.
     async fn call<Q, A>(&self, path: &'static str, request: Q) -> Result<A, StoreError>
     where
         Q: Message + Clone + 'static,
         A: Message + Default + 'static,
     {
-        let mut left = self.servers.len();
+        let (mut left, mut is_repeated) = (self.servers.len(), false);
         loop {
             let server = self.current();
             let failure = match self.call_server(server, path, &request).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
-            left -= 1;
             self.leave_if_at_fault(server, &failure);
-            if left == 0 || !failure.is_unsent() {
+            if failure.is_unsent() && left > 1 {
+                left -= 1;
+            } else if failure.is_of_the_connection() && !is_repeated {
+                is_repeated = true;
+            } else {
                 return Err(self.failures.of(failure));
             }
         }
@@ -177,71 +166,8 @@ impl Cluster {
         }
     }
 
-    async fn watch(&self, key: Vec<u8>, after: u64) -> Result<Watched, StoreError> {
-        let start_revision = i64::try_from(after).unwrap_or(i64::MAX).saturating_add(1);
-        let create = WatchRequest { create_request: Some(WatchCreateRequest { key, start_revision }) };
-        let server = self.current();
-        let watched = self.watch_server(server, create, start_revision).await;
-        watched.map_err(|failure| {
-            self.leave_if_at_fault(server, &failure);
-            self.failures.of(failure)
-        })
-    }
-
-    async fn watch_server(&self, server: usize, create: WatchRequest, start: i64) -> Result<Watched, Failure> {
-        let opened = async {
-            let mut answers = self.open_watch(server, create).await?;
-            Ok::<_, Failure>((answers.message().await?, answers))
-        };
-        // From then on a server may be silent for long; the connection's own signs of life tell whether it is there.
-        let (mut first, mut answers) =
-            tokio::time::timeout(self.timeout, opened).await.map_err(|_| Failure::TooLate(self.timeout))??;
-        loop {
-            let answer = match first.take() {
-                Some(answer) => answer,
-                None => answers.message().await?.ok_or_else(|| tonic::Status::unavailable("the watch has ended"))?,
-            };
-            let written = answer.events.iter().filter_map(|event| event.kv.as_ref()).map(|kv| kv.mod_revision).max();
-            if let Some(revision) = written {
-                return Ok(Watched::Written(u64::try_from(revision).unwrap_or_default()));
-            }
-            let knows = answer.header.map_or(0, |header| header.revision);
-            if answer.compact_revision > 0 || (answer.created && !answer.canceled && knows + 1 < start) {
-                return Ok(Watched::Unknown);
-            }
-            if answer.canceled {
-                let reason = format!("the watch was cancelled: {}", answer.cancel_reason);
-                let is_of_the_token =
-                    answer.cancel_reason.contains("auth") || answer.cancel_reason.contains("permission");
-                if is_of_the_token && self.login.is_some() {
-                    self.forget(&Token::Unknown).await;
-                }
-                return Err(tonic::Status::unavailable(reason).into());
-            }
-        }
-    }
-
-    async fn open_watch(&self, server: usize, create: WatchRequest) -> Result<Streaming<WatchResponse>, Failure> {
-        let token = self.token(server).await?;
-        // The server takes the end of the requests for the end of the watch.
-        let mut request = Request::new(stream::iter([create]).chain(stream::pending()));
-        add_token(&mut request, &token);
-        // A server that is cut off from the others ends the watch, instead of going on without news.
-        request.metadata_mut().insert("hasleader", MetadataValue::from_static("true"));
-        let mut grpc = Grpc::new(self.servers[server].clone());
-        grpc.ready().await.map_err(unready)?;
-        let path = PathAndQuery::from_static("/etcdserverpb.Watch/Watch");
-        match grpc.streaming(request, path, ProstCodec::default()).await.map_err(Failure::from) {
-            Err(failure) if failure.is_of_the_token() => {
-                self.forget(&token).await;
-                Err(failure)
-            }
-            answers => Ok(answers?.into_inner()),
-        }
-    }
-
     /// The token for the login, if there is one; asked for by one call at a time.
-    async fn token(&self, server: usize) -> Result<Token, Failure> {
+    pub(super) async fn token(&self, server: usize) -> Result<Token, Failure> {
         let Some(login) = &self.login else { return Ok(Token::Unneeded) };
         let mut token = self.token.lock().await;
         if matches!(*token, Token::Unknown) {
@@ -264,7 +190,7 @@ impl Cluster {
     }
 
     /// Asks for another token next time, unless another call has done so already.
-    async fn forget(&self, refused: &Token) {
+    pub(super) async fn forget(&self, refused: &Token) {
         let mut token = self.token.lock().await;
         let is_newer = matches!((&*token, refused), (Token::Known(known), Token::Known(old)) if known != old);
         if !is_newer {
@@ -272,12 +198,12 @@ impl Cluster {
         }
     }
 
-    fn current(&self) -> usize {
+    pub(super) fn current(&self) -> usize {
         self.current.load(Ordering::Relaxed) % self.servers.len()
     }
 
     /// Uses the next server from now on, unless another call has chosen it already.
-    fn leave_if_at_fault(&self, server: usize, failure: &Failure) {
+    pub(super) fn leave_if_at_fault(&self, server: usize, failure: &Failure) {
         if failure.is_of_the_server() {
             let next = (server + 1) % self.servers.len();
             // Another call may have been faster, which is as good.
@@ -289,12 +215,12 @@ impl Cluster {
 /// As etcd's own client; a batch of large jobs is read in one answer.
 const LARGEST_ANSWER: usize = i32::MAX as usize;
 
-fn add_token<T>(request: &mut Request<T>, token: &Token) {
+pub(super) fn add_token<T>(request: &mut Request<T>, token: &Token) {
     if let Token::Known(value) = token {
         request.metadata_mut().insert("token", value.clone());
     }
 }
 
-fn unready(error: tonic::transport::Error) -> tonic::Status {
+pub(super) fn unready(error: tonic::transport::Error) -> tonic::Status {
     tonic::Status::from_error(error.into())
 }

@@ -25,6 +25,12 @@ impl Failure {
         matches!(self, Self::Status(status) if sources(status).any(|source| source.is::<ConnectError>()))
     }
 
+    /// Whether the connection or the stream on it ended before the answer, as when a server stops or a proxy in between
+    /// sends a GOAWAY. A server's own answer comes without a source.
+    pub(super) fn is_of_the_connection(&self) -> bool {
+        matches!(self, Self::Status(status) if status.source().is_some()) && !self.is_unsent()
+    }
+
     /// Whether another server may do better: this one is not there, too slow, or cut off from the others.
     pub(super) fn is_of_the_server(&self) -> bool {
         match self {

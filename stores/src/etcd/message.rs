@@ -160,11 +160,13 @@ pub(super) struct TxnResponse {
     pub(super) responses: Vec<ResponseOp>,
 }
 
+/// Either of the two.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct WatchRequest {
-    /// One of several in the protocol.
     #[prost(message, optional, tag = "1")]
     pub(super) create_request: Option<WatchCreateRequest>,
+    #[prost(message, optional, tag = "2")]
+    pub(super) cancel_request: Option<WatchCancelRequest>,
 }
 
 /// Asks for the changes of a key from a revision on.
@@ -176,10 +178,19 @@ pub(super) struct WatchCreateRequest {
     pub(super) start_revision: i64,
 }
 
+/// Ends a watch of this stream.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct WatchCancelRequest {
+    #[prost(int64, tag = "1")]
+    pub(super) watch_id: i64,
+}
+
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct WatchResponse {
     #[prost(message, optional, tag = "1")]
     pub(super) header: Option<ResponseHeader>,
+    #[prost(int64, tag = "2")]
+    pub(super) watch_id: i64,
     #[prost(bool, tag = "3")]
     pub(super) created: bool,
     #[prost(bool, tag = "4")]

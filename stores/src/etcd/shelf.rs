@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    client::{Client, Watched},
+    client::Client,
     key::{Keys, next, read_said},
     message::{Compare, DeleteRangeRequest, KeyValue, RangeRequest, Request, TxnRequest},
     options::EtcdOptions,
     read::{Named, PAGE, found, read_run, version},
+    watch::Watched,
     write::{self, put},
 };
 use crate::{

@@ -5,9 +5,13 @@ mod agreement;
 mod connection;
 mod foreign;
 mod login;
+mod own_server;
 mod place;
+#[path = "../server/relay.rs"]
+mod relay;
 #[path = "../server/mod.rs"]
 mod server;
+mod streams;
 
 /// The store holds what the port promises, without any runtime.
 mod conformance {

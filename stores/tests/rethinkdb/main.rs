@@ -8,6 +8,7 @@ mod every_runtime;
 mod hostile;
 mod ids;
 mod outages;
+#[path = "../server/relay.rs"]
 mod relay;
 mod runtimes;
 mod schema;

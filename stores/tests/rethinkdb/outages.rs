@@ -61,7 +61,7 @@ fn the_next_server_is_asked_if_one_is_not_there() {
 #[test]
 fn a_store_connects_anew_by_itself() {
     block_on(async {
-        let (tables, relay) = (Tables::new(), Relay::start());
+        let (tables, relay) = (Tables::new(), Relay::start(address()));
         let options = driver_options().host("127.0.0.1").port(relay.address.port());
         let store = tables.options().connect_with(options).await.unwrap();
         let bench = Bench::new(StoreUnderTest::new(store.clone(), tables.open(Clock::Server).await));
@@ -86,7 +86,7 @@ fn a_store_connects_anew_by_itself() {
 #[expect(clippy::disallowed_methods, reason = "it is about real time")]
 fn a_call_on_a_network_that_has_gone_ends_in_time() {
     block_on(async {
-        let (tables, relay) = (Tables::new(), Relay::start());
+        let (tables, relay) = (Tables::new(), Relay::start(address()));
         let options = driver_options().host("127.0.0.1").port(relay.address.port());
         let store = tables.options().timeout(Duration::from_millis(300)).connect_with(options).await.unwrap();
         relay.fall_silent();

@@ -4,29 +4,12 @@
 //! safety is the user's matter.
 
 use std::{
-    any::Any,
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll},
 };
 
-/// Calls a user's code; the error is the text of its panic.
-///
-/// ```
-/// use scheduler_executors::panics;
-///
-/// # std::panic::set_hook(Box::new(|_| {}));
-/// assert_eq!(panics::catch(|| 42), Ok(42));
-/// assert_eq!(panics::catch(|| panic!("no disk")), Err::<(), _>("no disk".to_owned()));
-/// ```
-///
-/// # Errors
-///
-/// The text of the panic; that of a panic without one says so.
-pub fn catch<T>(call: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(call)).map_err(text)
-}
+pub use scheduler_core::panics::catch;
 
 /// A user's future, whose panics are an error, those of its drop too.
 ///
@@ -97,19 +80,4 @@ impl<F> fmt::Debug for Contained<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Contained").field("has_ended", &self.0.is_none()).finish()
     }
-}
-
-fn text(payload: Box<dyn Any + Send>) -> String {
-    let payload = match payload.downcast::<String>() {
-        Ok(text) => return *text,
-        Err(payload) => payload,
-    };
-    if let Some(text) = payload.downcast_ref::<&'static str>() {
-        return (*text).to_owned();
-    }
-    // A payload may panic in its own drop; what that one carries is let go of.
-    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(second);
-    }
-    "a value that is not text".to_owned()
 }

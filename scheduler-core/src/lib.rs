@@ -32,7 +32,8 @@ mod nesting;
 mod now;
 mod options;
 mod outdated;
-mod panics;
+#[doc(hidden)]
+pub mod panics;
 mod partial_options;
 #[doc(hidden)]
 pub mod plan;

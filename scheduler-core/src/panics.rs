@@ -1,12 +1,24 @@
-//! Panics of a step that changes nothing but what it returns, as values: the job at fault can be named, and the rest goes on.
+//! Panics of a step that changes nothing but what it returns, as values: what is at fault can be named, and the rest goes on.
 
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-/// Takes a step. The error is the text of its panic.
-pub(crate) fn catch<T>(step: impl FnOnce() -> T) -> Result<T, String> {
+/// Takes a step, of the scheduler or of a user's code; the error is the text of its panic.
+///
+/// ```
+/// use scheduler_core::panics;
+///
+/// # std::panic::set_hook(Box::new(|_| {}));
+/// assert_eq!(panics::catch(|| 42), Ok(42));
+/// assert_eq!(panics::catch(|| panic!("no disk")), Err::<(), _>("no disk".to_owned()));
+/// ```
+///
+/// # Errors
+///
+/// The text of the panic; that of a panic without one says so.
+pub fn catch<T>(step: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(step)).map_err(|panic| {
         let text = text(&*panic).to_owned();
         // What a panic carries is a user's, whose drop may panic in turn; that one is left where it is.

@@ -25,7 +25,7 @@ use chrono::{DateTime, Utc};
 use self::fire_times::Searches;
 use crate::{
     Coalesce, Delivery, JobState, Outdated, Overlap, Run, RunId, RunState, Verdict, Wait, WhenFinished,
-    now::earlier,
+    now::{earlier, earliest},
     outdated::outdated_when_due,
     store::{ClaimedJob, Move, RunChange},
     trigger::{TriggerError, TriggerErrorKind},
@@ -474,8 +474,4 @@ fn is_start_of(change: &RunChange, run: &Run) -> bool {
 
 fn is_end_of(change: &RunChange, run: &Run) -> bool {
     matches!(change, RunChange::End { seq, .. } if *seq == run.id.seq)
-}
-
-fn earliest(a: Option<DateTime<Utc>>, b: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
-    a.into_iter().chain(b).min()
 }

@@ -7,7 +7,7 @@ use futures_channel::oneshot;
 use scheduler_core::{
     Error, ErrorKind, Event, EventMask, Executor, ExecutorName, JobSpec, JobStore, PartialOptions, Scheduled,
     StoreName, Task, TaskName,
-    engine::{Command, Config, Engine},
+    engine::{Command, Config, Engine, LONGEST_LEASE, SHORTEST_LEASE},
     trigger::CustomTrigger,
 };
 use scheduler_executors::{AsyncTaskFn, BlockingTaskFn, Spawn, blocking, parameters::Parameters, task};
@@ -24,12 +24,6 @@ use crate::{
 
 /// How many commands wait for the loop before callers do: a burst of a service's start.
 const COMMANDS: usize = 1_024;
-
-/// The shortest lease: below it, an ordinary hiccup of a machine or a network would cost a node its runs.
-const SHORTEST_LEASE: Duration = Duration::from_millis(100);
-
-/// The longest lease: with a longer one, what a dead node left would as good as never be taken over.
-const LONGEST_LEASE: Duration = Duration::from_secs(365 * 86_400);
 
 /// The longest time within which wake-ups are merged.
 const COARSEST_ACCURACY: Duration = Duration::from_secs(1);
@@ -93,7 +87,7 @@ impl Builder {
             tasks: Vec::new(),
             stores: Vec::new(),
             executors: Vec::new(),
-            listeners: Arc::default(),
+            listeners: Arc::new(Listeners::new(metrics::on_event_dropped)),
             job_defaults: defaults.job_defaults,
             timezone: defaults.timezone,
             lease: defaults.lease,

@@ -41,6 +41,7 @@ use self::{
 };
 use crate::{
     health::Pulse,
+    let_go::let_go,
     listen::{Listeners, is_told_of, log_panic},
     own_run::OwnRun,
     registry::Registry,
@@ -512,13 +513,6 @@ impl Drop for Driver {
         self.registry.close();
         let_go("a store", std::mem::take(&mut self.stores));
         let_go("an executor", std::mem::take(&mut self.executors));
-    }
-}
-
-/// Drops what users' code has made, whose drop may panic.
-pub(crate) fn let_go<T>(what: &'static str, it: T) {
-    if let Err(panic) = panics::catch(|| drop(it)) {
-        tracing::error!(target: "apscheduler", panic, what, "what the scheduler has let go of panicked");
     }
 }
 

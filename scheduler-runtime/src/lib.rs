@@ -13,14 +13,15 @@
 
 mod background;
 mod builder;
-mod crew;
 mod driver;
 mod explain;
 mod health;
 mod job;
 mod jobs;
+mod let_go;
 mod listen;
 mod local;
+mod local_set;
 mod own_run;
 mod pumped;
 mod registry;
@@ -30,11 +31,11 @@ mod scheduler;
 
 pub use background::{Background, Blocking, BlockingJob};
 pub use builder::Builder;
-pub use crew::LocalTaskFn;
 pub use health::{Health, LoopState};
 pub use job::Job;
 pub use listen::{EventStream, ListenerId, Missed};
 pub use local::Local;
+pub use local_set::LocalTaskFn;
 pub use pumped::Pumped;
 pub use runtime::{BlockingPool, BoxFuture, Now, Runtime, Sleep, SystemClock};
 pub use scheduler::Scheduler;

@@ -11,13 +11,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use async_channel::{Receiver, Sender, WeakSender};
-use futures_channel::oneshot;
+use async_channel::{Receiver, Sender};
 use futures_util::Stream;
-use scheduler_core::{Event, EventKind, EventMask, engine::Command};
+use scheduler_core::{Event, EventKind, EventMask};
 use scheduler_executors::panics;
 
-use crate::driver::{Attachment, Message, let_go, metrics};
+use crate::let_go::let_go;
 
 /// The number of a listener, for removing it.
 ///
@@ -45,12 +44,8 @@ pub(crate) struct Listeners {
     last_id: AtomicU64,
     /// None when the scheduler has shut down.
     listeners: Mutex<Option<Arc<Vec<Listener>>>>,
-}
-
-impl Default for Listeners {
-    fn default() -> Self {
-        Self { last_id: AtomicU64::new(0), listeners: Mutex::new(Some(Arc::default())) }
-    }
+    /// Called for each event that a stream has no room for.
+    on_dropped: fn(),
 }
 
 #[derive(Clone)]
@@ -78,6 +73,10 @@ struct Subscriber {
 type Item = Result<Arc<Event>, Missed>;
 
 impl Listeners {
+    pub(crate) fn new(on_dropped: fn()) -> Self {
+        Self { last_id: AtomicU64::new(0), listeners: Mutex::new(Some(Arc::default())), on_dropped }
+    }
+
     pub(crate) fn add(&self, mask: EventMask, call: impl Fn(&Event) + Send + Sync + 'static) -> ListenerId {
         self.insert(mask, Call::Function(Arc::new(call)))
     }
@@ -120,7 +119,10 @@ impl Listeners {
             .filter_map(|listener| match &listener.call {
                 Call::Function(call) => panics::catch(|| call(event)).err(),
                 Call::Stream(subscriber) => {
-                    subscriber.tell(shared.get_or_insert_with(|| Arc::new(event.clone())));
+                    let dropped = subscriber.tell(shared.get_or_insert_with(|| Arc::new(event.clone())));
+                    if dropped == Dropped::Yes {
+                        (self.on_dropped)();
+                    }
                     None
                 }
             })
@@ -144,22 +146,29 @@ impl fmt::Debug for Listeners {
     }
 }
 
+/// Whether a stream had no room for an event.
+#[derive(PartialEq)]
+enum Dropped {
+    Yes,
+    No,
+}
+
 impl Subscriber {
-    fn tell(&self, event: &Arc<Event>) {
+    fn tell(&self, event: &Arc<Event>) -> Dropped {
         // The reader may take the count as well, when it has read everything; only one of both gets it.
         let missed = self.missed.swap(0, Ordering::SeqCst);
         if missed > 0 && !self.has_room_for(Err(Missed { count: missed })) {
-            metrics::on_event_dropped();
             self.missed.fetch_add(missed + 1, Ordering::SeqCst);
-            return;
+            return Dropped::Yes;
         }
         if !self.has_room_for(Ok(Arc::clone(event))) {
-            metrics::on_event_dropped();
             // Said once, not at each further event that the reader misses.
             if self.missed.fetch_add(1, Ordering::SeqCst) == 0 && missed == 0 {
                 tracing::warn!(target: "apscheduler", "an event stream is full; its reader is told how many events it misses");
             }
+            return Dropped::Yes;
         }
+        Dropped::No
     }
 
     /// Sends an item if the stream has room for it. The room is taken as it fills, not before.
@@ -294,12 +303,12 @@ pub(crate) fn log_panic(panic: &str, kind: &EventKind) {
     tracing::error!(target: "apscheduler", panic, kind = ?kind.mask(), "a listener panicked");
 }
 
-/// Awaits an async listener at each event, until its stream ends. What it panics with is told over `commands`, which does not
-/// keep a scheduler that has no other handle.
+/// Awaits an async listener at each event, until its stream ends. What it panics with goes to `on_panic`, with the kind of the
+/// event.
 pub(crate) async fn listen<F: Future<Output = ()> + Send>(
     mut events: EventStream,
     listener: impl Fn(Arc<Event>) -> F + Send,
-    commands: WeakSender<Message>,
+    on_panic: impl Fn(String, &EventKind) + Send,
 ) {
     while let Some(event) = events.next().await {
         let event = match event {
@@ -315,18 +324,7 @@ pub(crate) async fn listen<F: Future<Output = ()> + Send>(
             Err(panic) => Err(panic),
         };
         if let Err(panic) = ended {
-            tell_panic(panic, &event.kind, &commands);
+            on_panic(panic, &event.kind);
         }
-    }
-}
-
-fn tell_panic(panic: String, at: &EventKind, commands: &WeakSender<Message>) {
-    let commands = if is_told_of(at) { commands.upgrade() } else { None };
-    let Some(commands) = commands else { return log_panic(&panic, at) };
-    let (reply, _) = oneshot::channel();
-    let message = Message { command: Command::ListenerFailed(panic.clone()), attachment: Attachment::Nothing, reply };
-    // A loop that has no room for it has more to tell than it can.
-    if commands.try_send(message).is_err() {
-        log_panic(&panic, at);
     }
 }

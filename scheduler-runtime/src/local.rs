@@ -20,7 +20,7 @@ use scheduler_executors::parameters::Parameters;
 use crate::{
     Builder, EventStream, Health, Job, ListenerId, Scheduler,
     background::{block_on, blocking_calls},
-    crew::{Crew, LocalTaskFn, call, stand_in},
+    local_set::{LocalSet, LocalTaskFn, call, stand_in},
     runtime::Runtime,
 };
 
@@ -71,13 +71,13 @@ const ROUNDS: usize = 32;
 pub struct Local {
     scheduler: Scheduler,
     runtime: Arc<dyn Runtime>,
-    crew: Crew,
+    local_set: LocalSet,
 }
 
 impl Local {
     pub(crate) fn new(builder: Builder) -> Result<Self, Error> {
-        let (scheduler, runtime, crew) = Crew::assemble(builder)?;
-        Ok(Self { scheduler, runtime, crew })
+        let (scheduler, runtime, local_set) = LocalSet::assemble(builder)?;
+        Ok(Self { scheduler, runtime, local_set })
     }
 
     /// Registers an async function under a name; neither it nor its futures need be `Send`. It takes what the functions of
@@ -93,7 +93,7 @@ impl Local {
     {
         let name = name.into();
         self.add_task(stand_in::<P>(name.clone()))?;
-        self.crew.add_task(name, call(function));
+        self.local_set.add_task(name, call(function));
         Ok(())
     }
 
@@ -161,7 +161,7 @@ impl Local {
 
     fn block<T>(&self, future: impl Future<Output = T>) -> T {
         assert!(
-            !self.crew.is_working(),
+            !self.local_set.is_working(),
             "a task or listener of a local scheduler runs inside one of its calls and cannot wait for another: await its \
              handle, or begin_shutdown"
         );
@@ -177,9 +177,9 @@ impl Local {
     /// Polls the loop and the tasks. Ready when the loop has ended.
     fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..ROUNDS {
-            let turn = self.crew.turn(cx);
+            let turn = self.local_set.turn(cx);
             if turn.arrived == 0 && !turn.have_ended {
-                return if self.crew.is_over() { Poll::Ready(()) } else { Poll::Pending };
+                return if self.local_set.is_over() { Poll::Ready(()) } else { Poll::Pending };
             }
         }
         cx.waker().wake_by_ref();

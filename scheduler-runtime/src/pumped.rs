@@ -17,7 +17,7 @@ use scheduler_executors::parameters::Parameters;
 use self::{clock::PumpedClock, signal::Signal};
 use crate::{
     Builder, Scheduler,
-    crew::{Crew, LocalTaskFn, call, stand_in},
+    local_set::{LocalSet, LocalTaskFn, call, stand_in},
     runtime::Now,
 };
 
@@ -95,7 +95,7 @@ const ARRIVALS: usize = 1_000;
 #[doc(alias = "TwistedScheduler")]
 pub struct Pumped {
     scheduler: Scheduler,
-    crew: Crew,
+    local_set: LocalSet,
     clock: Arc<PumpedClock>,
     signal: Arc<Signal>,
     waker: Waker,
@@ -105,11 +105,11 @@ impl Pumped {
     pub(crate) fn new(builder: Builder) -> Result<Self, Error> {
         let signal = Arc::new(Signal::default());
         let clock = Arc::new(PumpedClock::new(builder.runtime(), Arc::clone(&signal)));
-        let (scheduler, _, crew) = Crew::assemble(builder.on(Arc::clone(&clock) as _))?;
+        let (scheduler, _, local_set) = LocalSet::assemble(builder.on(Arc::clone(&clock) as _))?;
         let waker = Waker::from(Arc::clone(&signal));
         // The loop has not been polled yet.
         waker.wake_by_ref();
-        Ok(Self { scheduler, crew, clock, signal, waker })
+        Ok(Self { scheduler, local_set, clock, signal, waker })
     }
 
     /// Runs what is to run at this time, and says after how long it wants to be called again at the latest: none if there
@@ -127,7 +127,7 @@ impl Pumped {
     /// Called from within itself, as by a task that runs the host's loop for a dialogue, it does nothing and says none: the
     /// outer call has not returned.
     pub fn pump(&self, now: Now) -> Option<Duration> {
-        if self.crew.is_working() {
+        if self.local_set.is_working() {
             return None;
         }
         self.signal.disarm();
@@ -138,7 +138,7 @@ impl Pumped {
             if arrived >= ARRIVALS || !self.signal.take() {
                 break;
             }
-            arrived += self.crew.turn(&mut cx).arrived;
+            arrived += self.local_set.turn(&mut cx).arrived;
         }
         let next = self.clock.end();
         if self.signal.arm() { next } else { Some(Duration::ZERO) }
@@ -178,7 +178,7 @@ impl Pumped {
     /// Polls a future of the caller's within the pumps, from the next one on. It need not be `Send`. One that panics ends,
     /// and nothing else is affected.
     pub fn spawn_local(&self, future: impl Future<Output = ()> + 'static) {
-        self.crew.join(Box::pin(future));
+        self.local_set.join(Box::pin(future));
         self.signal.raise();
     }
 
@@ -196,7 +196,7 @@ impl Pumped {
     {
         let name = name.into();
         self.scheduler.begin_add_task(stand_in::<P>(name.clone()))?;
-        self.crew.add_task(name, call(function));
+        self.local_set.add_task(name, call(function));
         Ok(())
     }
 
@@ -211,7 +211,7 @@ impl Pumped {
     /// Whether the scheduler has shut down, so that it need not be pumped any more. If its loop has panicked instead, the event
     /// [`SchedulerFailed`](scheduler_core::EventKind::SchedulerFailed) told so, and so do the calls of its handle.
     pub fn is_ended(&self) -> bool {
-        self.crew.is_over()
+        self.local_set.is_over()
     }
 }
 

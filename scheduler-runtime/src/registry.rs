@@ -16,7 +16,7 @@ use scheduler_core::{
     trigger::CustomTrigger,
 };
 
-use crate::driver::let_go;
+use crate::let_go::let_go;
 
 /// The tasks, custom triggers and scheduled jobs of one scheduler, shared by its handles and its driver.
 #[derive(Default)]

@@ -2,11 +2,11 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use async_channel::{Sender, TrySendError};
+use async_channel::{Sender, TrySendError, WeakSender};
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
 use scheduler_core::{
-    Error, ErrorKind, Event, EventMask, Executor, ExecutorName, JobStore, NodeId, StoreName, Task, TaskName,
+    Error, ErrorKind, Event, EventKind, EventMask, Executor, ExecutorName, JobStore, NodeId, StoreName, Task, TaskName,
     engine::{Command, Mode, Reply, SchedulerState, ShutdownMode},
     trigger::CustomTrigger,
 };
@@ -15,7 +15,7 @@ use crate::{
     Builder, EventStream, ListenerId,
     driver::{Attachment, Message, gone},
     health::Pulse,
-    listen::{Listeners, STREAM_EVENTS, listen},
+    listen::{Listeners, STREAM_EVENTS, is_told_of, listen, log_panic},
     own_run,
     registry::Registry,
     runtime::Runtime,
@@ -323,7 +323,9 @@ impl Scheduler {
     {
         let events = self.events(mask);
         let id = events.id();
-        let work = listen(events, listener, self.shared.commands.downgrade());
+        // It does not keep a scheduler that has no other handle.
+        let commands = self.shared.commands.downgrade();
+        let work = listen(events, listener, move |panic, at| tell_panic(panic, at, &commands));
         self.shared.runtime.spawn(Box::pin(work));
         id
     }
@@ -457,5 +459,17 @@ impl Scheduler {
              an inline task?"
         );
         Error::new(ErrorKind::Busy, message)
+    }
+}
+
+/// Tells of the panic of an async listener, by an event if one is to tell of it.
+fn tell_panic(panic: String, at: &EventKind, commands: &WeakSender<Message>) {
+    let commands = if is_told_of(at) { commands.upgrade() } else { None };
+    let Some(commands) = commands else { return log_panic(&panic, at) };
+    let (reply, _) = oneshot::channel();
+    let message = Message { command: Command::ListenerFailed(panic.clone()), attachment: Attachment::Nothing, reply };
+    // A loop that has no room for it has more to tell than it can.
+    if commands.try_send(message).is_err() {
+        log_panic(&panic, at);
     }
 }

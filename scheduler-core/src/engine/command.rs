@@ -14,6 +14,7 @@ mod health;
 mod prepare;
 mod query;
 mod replace;
+mod rules;
 mod run;
 
 pub(super) use add::Adding;

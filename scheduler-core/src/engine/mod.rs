@@ -56,8 +56,11 @@ use crate::{
     store::{StoreError, Turn, TurnReply},
 };
 
-/// The shortest lease: with a shorter one, life signs would be all that a node does.
-const SHORTEST_LEASE: Duration = Duration::from_millis(30);
+/// The shortest lease: below it, an ordinary hiccup of a machine or a network would cost a node its runs.
+pub const SHORTEST_LEASE: Duration = Duration::from_millis(100);
+
+/// The longest lease: with a longer one, what a dead node left would as good as never be taken over.
+pub const LONGEST_LEASE: Duration = Duration::from_secs(365 * 86_400);
 
 /// What an engine is made with.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,7 +69,8 @@ pub struct Config {
     pub node: NodeId,
     /// Random bits, from which the uids of new jobs are drawn.
     pub seed: u128,
-    /// How long the node's runs are left alone without a sign of life. Defaults to 15 s; at least 30 ms.
+    /// How long the node's runs are left alone without a sign of life. Defaults to 15 s; from
+    /// [`SHORTEST_LEASE`] to [`LONGEST_LEASE`], and the nearer of them if it is neither.
     pub lease: Duration,
     /// What new jobs get where their description says nothing.
     pub job_defaults: PartialOptions,
@@ -163,7 +167,7 @@ impl Engine {
     /// An engine without stores, executors and tasks, in state [`SchedulerState::Stopped`].
     pub fn new(config: Config) -> Self {
         Self {
-            config: Config { lease: config.lease.max(SHORTEST_LEASE), ..config },
+            config: Config { lease: config.lease.clamp(SHORTEST_LEASE, LONGEST_LEASE), ..config },
             state: SchedulerState::Stopped,
             ending: None,
             contacts: Vec::new(),

@@ -31,17 +31,16 @@ use chrono::{DateTime, Utc};
 use super::{
     PendingCall,
     form::{check_arguments, check_trigger},
-    prepare::{check_options, contended, first_fire_time, not_json, panicked, refuse_newer, trigger_error},
-    replace::{TRIES, on_claim},
+    prepare::{check_options, first_fire_time, not_json, panicked, refuse_newer, trigger_error},
+    rules::{TRIES, contended, given_up_fire_times, on_claim, state_under},
 };
 use crate::{
-    Error, ErrorKind, JobBody, JobChange, JobId, JobRow, JobState, Now, Run, RunId, StoreName, Trigger, Verdict,
-    WhenFinished,
+    Error, ErrorKind, JobBody, JobChange, JobId, JobRow, JobState, Now, Run, StoreName, Trigger, WhenFinished,
     engine::{CallId, Engine, InFlight, JobEdit, Reply, StoreCall},
-    now::later,
+    now::{earliest, later},
     outdated::{Outdated, outdated, rebound},
     panics::catch,
-    plan::{due_fire_times, due_of},
+    plan::due_of,
     store::{OnClaim, RunQuery, Stamped, StoreError, Update, Updated},
     trigger::{TriggerError, steps::Steps},
 };
@@ -353,38 +352,4 @@ fn first_open_fire_time(
         next = trigger.next_within(Some(past), at, &mut steps)?;
     }
     Ok(next)
-}
-
-/// The state of a job that goes on as it is under another definition.
-pub(super) fn state_under(body: &JobBody, job: &JobRow) -> JobState {
-    match body.options.when_finished {
-        WhenFinished::Keep if job.is_ending() => JobState::Kept,
-        WhenFinished::Keep | WhenFinished::Remove => job.state.clone(),
-    }
-}
-
-/// The row for the due fire times that a change of `job` gives up: those before `goes_on_from`, or all.
-pub(super) fn given_up_fire_times(
-    at: DateTime<Utc>,
-    job: &JobRow,
-    goes_on_from: Option<DateTime<Utc>>,
-) -> Result<Option<Run>, Error> {
-    let Some(first) = job.next_fire_time.filter(|_| job.state == JobState::Active) else {
-        return Ok(None);
-    };
-    let trigger = &job.body.trigger;
-    let due = due_fire_times(trigger, first, at).and_then(|due| match (due, goes_on_from) {
-        (Some(due), Some(from)) => due.before(from, trigger),
-        (due, _) => Ok(due),
-    });
-    let id = RunId { uid: job.uid, seq: job.last_seq.saturating_add(1) };
-    Ok(due.map_err(|error| trigger_error(&job.id, &error))?.map(|due| {
-        let mut run = due.given_up(id, Verdict::Cancelled, trigger);
-        run.error = Some("the job was changed before it ran".to_owned());
-        run
-    }))
-}
-
-pub(super) fn earliest(a: Option<DateTime<Utc>>, b: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
-    a.into_iter().chain(b).min()
 }

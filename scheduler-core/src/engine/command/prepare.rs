@@ -3,10 +3,7 @@
 use chrono::{DateTime, Utc};
 use siphasher::sip::SipHasher13;
 
-use super::{
-    form::{check_arguments, check_imported, check_trigger},
-    replace::TRIES,
-};
+use super::form::{check_arguments, check_imported, check_trigger};
 use crate::{
     BODY_VERSION, Delivery, Error, ErrorKind, ExecutorName, JobBody, JobId, JobOptions, JobRow, JobSpec, JobState, Now,
     StoreName, TaskName, Totals, Trigger, Uid,
@@ -202,11 +199,6 @@ pub(super) fn panicked(what: &str, panic: &str) -> Error {
 /// The error of options that are out of their range.
 pub(super) fn check_options(id: &JobId, checked: Result<(), String>) -> Result<(), Error> {
     checked.map_err(|error| Error::new(ErrorKind::Job, format!("job `{id}`: {error}")))
-}
-
-pub(super) fn contended(id: &JobId) -> Error {
-    let message = format!("job `{id}` was changed by others {TRIES} times while this change was tried; try again");
-    Error::new(ErrorKind::Busy, message)
 }
 
 pub(super) fn not_json(id: &JobId, error: &str) -> Error {

@@ -11,29 +11,18 @@ use serde_json::Value;
 use super::{
     PendingCall,
     add::Inserting,
-    change::{earliest, given_up_fire_times, state_under},
-    prepare::{contended, panicked, refuse_newer},
+    prepare::{panicked, refuse_newer},
+    rules::{TRIES, contended, given_up_fire_times, on_claim, state_under},
 };
 use crate::{
     Conflict, Error, JobBody, JobRow, JobState, Now, StoreName,
     engine::{CallId, Engine, InFlight, StoreCall},
+    now::earliest,
     outdated::{Outdated, outdated, rebound},
     panics::catch,
     plan::due_of,
     store::{OnClaim, Stamped, StoreError, StoreErrorKind, Update, Updated},
 };
-
-/// How often a change is tried anew when the job changes or is claimed under it.
-pub(super) const TRIES: u32 = 100;
-
-/// How many of the first tries give way to a claim: enough for the claim's node to settle. It may have died, so the others do not.
-const PATIENT_TRIES: u32 = 25;
-
-/// What this try does to a claim. Changes that followed each other without a pause, and voided each claim, would keep the job
-/// from running.
-pub(super) fn on_claim(tries: u32) -> OnClaim {
-    if tries < PATIENT_TRIES { OnClaim::GiveWay } else { OnClaim::Void }
-}
 
 /// A job on its way into another one's place.
 #[derive(Debug, Clone, PartialEq)]

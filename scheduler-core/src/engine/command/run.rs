@@ -18,8 +18,8 @@ use chrono::{DateTime, Utc};
 
 use super::{
     PendingCall,
-    prepare::{contended, panicked, refuse_newer, trigger_error},
-    replace::{TRIES, on_claim},
+    prepare::{panicked, refuse_newer, trigger_error},
+    rules::{TRIES, contended, on_claim},
 };
 use crate::{
     Error, ErrorKind, EventKind, JobId, JobRow, JobState, Now, Run, RunId, RunState, StoreName, Wait,

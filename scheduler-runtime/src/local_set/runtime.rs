@@ -1,4 +1,4 @@
-//! The host's runtime, but for what is spawned: that runs on the crew's thread.
+//! The host's runtime, but for what is spawned: that runs on the set's thread.
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use tracing::Span;
 
 use crate::runtime::{Now, Runtime};
 
-/// What comes to the thread of a crew, from wherever.
+/// What comes to the thread of a local set, from wherever.
 pub(super) enum Arrival {
     /// A future that it is to poll.
     Future(BoxFuture<'static, ()>),
@@ -52,7 +52,7 @@ impl fmt::Debug for LocalRuntime {
     }
 }
 
-/// Hands runs to the thread of a crew.
+/// Hands runs to the thread of a local set.
 pub(super) struct LocalExecutor {
     pub(super) arrivals: mpsc::UnboundedSender<Arrival>,
 }

@@ -32,7 +32,7 @@ const EXECUTOR: &str = "local";
 
 /// The loop of a scheduler and its tasks, which need not be `Send`, on the one thread that polls them. What
 /// [`Local`](crate::Local) and [`Pumped`](crate::Pumped) share.
-pub(crate) struct Crew {
+pub(crate) struct LocalSet {
     /// None when it has ended.
     driver: RefCell<Option<BoxFuture<'static, ()>>>,
     tasks: RefCell<HashMap<TaskName, LocalCall>>,
@@ -51,8 +51,8 @@ pub(crate) struct Turn {
     pub(crate) have_ended: bool,
 }
 
-impl Crew {
-    /// Puts a scheduler together whose loop is in this crew; also gives the runtime that the loop is on.
+impl LocalSet {
+    /// Puts a scheduler together whose loop is in this set; also gives the runtime that the loop is on.
     pub(crate) fn assemble(mut builder: Builder) -> Result<(Scheduler, Arc<dyn Runtime>, Self), Error> {
         let (sender, arrivals) = mpsc::unbounded();
         let runtime: Arc<dyn Runtime> = Arc::new(LocalRuntime { host: builder.runtime(), arrivals: sender.clone() });
@@ -61,7 +61,7 @@ impl Crew {
             builder = builder.executor(ExecutorName::default(), LocalExecutor { arrivals: sender.clone() });
         }
         let (scheduler, driver) = builder.executor(EXECUTOR, LocalExecutor { arrivals: sender }).assemble()?;
-        let crew = Self {
+        let local_set = Self {
             driver: RefCell::new(Some(Box::pin(driver.run()))),
             tasks: RefCell::default(),
             arrivals: RefCell::new(arrivals),
@@ -69,7 +69,7 @@ impl Crew {
             running: RefCell::default(),
             is_working: Cell::new(false),
         };
-        Ok((scheduler, runtime, crew))
+        Ok((scheduler, runtime, local_set))
     }
 
     /// Knows from now on how a task is called.
@@ -157,7 +157,7 @@ impl Crew {
     }
 }
 
-/// Says, as long as it lives, that the crew is at work.
+/// Says, as long as it lives, that the set is at work.
 struct Working<'a>(&'a Cell<bool>);
 
 impl<'a> Working<'a> {

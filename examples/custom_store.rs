@@ -140,7 +140,7 @@ fn failed(error: io::Error) -> StoreError {
 #[async_trait]
 impl JobStore for JournalStore {
     fn limits(&self) -> StoreLimits {
-        StoreLimits { durability: Durability::Durable, ..self.memory.limits() }
+        self.memory.limits().with_durability(Durability::Durable)
     }
 
     async fn insert(&self, at: DateTime<Utc>, jobs: &[JobRow]) -> Result<Stamped<Vec<Inserted>>, StoreError> {

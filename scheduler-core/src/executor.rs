@@ -27,6 +27,7 @@ pub trait Executor: std::fmt::Debug + Send + Sync + 'static {
 
 /// One run, ready to start.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct Dispatch {
     /// The task.
     pub task: Task,
@@ -36,6 +37,13 @@ pub struct Dispatch {
     pub context: RunContext,
     /// The runtime's pool for work that blocks, for an executor without threads of its own.
     pub blocking: SpawnBlocking,
+}
+
+impl Dispatch {
+    /// A run of a task.
+    pub fn new(task: Task, args: Value, context: RunContext, blocking: SpawnBlocking) -> Self {
+        Self { task, args, context, blocking }
+    }
 }
 
 /// Hands work that blocks to the threads that a runtime keeps for it.

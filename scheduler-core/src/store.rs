@@ -13,6 +13,20 @@
 //!
 //! The calls that change something can be serialised, so that a store can write them down or pass them on.
 
+/// Methods by value that set one field each.
+macro_rules! setters {
+    ($($(#[$doc:meta])* $name:ident($field:ident: $type:ty);)*) => {
+        $(
+            $(#[$doc])*
+            #[must_use]
+            pub fn $name(mut self, $field: $type) -> Self {
+                self.$field = $field;
+                self
+            }
+        )*
+    };
+}
+
 mod call;
 mod claim;
 mod failure;
@@ -39,7 +53,15 @@ pub struct Stamped<T> {
 }
 
 /// What a store can do and how it behaves.
+///
+/// ```
+/// use scheduler_core::store::{Clock, Durability, StoreLimits, Wakes};
+///
+/// let limits = StoreLimits::new(Clock::Caller, Wakes::Push, Durability::Durable).with_batch(1_000);
+/// assert_eq!((limits.payload, limits.batch), (1024 * 1024, 1_000));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StoreLimits {
     /// The largest body that it takes, in bytes of JSON. Usually 1 MiB.
     pub payload: usize,
@@ -51,6 +73,26 @@ pub struct StoreLimits {
     pub wakes: Wakes,
     /// Whether what it keeps outlives the process.
     pub durability: Durability,
+}
+
+impl StoreLimits {
+    /// A store that behaves like this, and takes bodies of 1 MiB and calls of 100 items.
+    pub fn new(clock: Clock, wakes: Wakes, durability: Durability) -> Self {
+        Self { payload: 1 << 20, batch: 100, clock, wakes, durability }
+    }
+
+    setters! {
+        /// The same with another size of the largest body, in bytes of JSON.
+        with_payload(payload: usize);
+        /// The same with another limit of the items of a call.
+        with_batch(batch: usize);
+        /// The same with another clock that decides.
+        with_clock(clock: Clock);
+        /// The same with another way to tell of changes.
+        with_wakes(wakes: Wakes);
+        /// The same with another durability.
+        with_durability(durability: Durability);
+    }
 }
 
 /// Whose clock decides what is due and which leases hold.

@@ -93,7 +93,23 @@ impl fmt::Debug for TaskCall {
 ///
 /// The fence grows with each claim of the job: hand it to what the task writes to, and a run that was taken over cannot
 /// overwrite its successor.
+///
+/// ```
+/// use chrono::Utc;
+/// use scheduler_core::{RunContext, RunId, Uid};
+///
+/// /// A task that tells its attempts apart.
+/// fn subject(context: &RunContext) -> String {
+///     format!("{}, attempt {}", context.job_name, context.attempt)
+/// }
+///
+/// // In a test of its own, without a scheduler:
+/// let mut context = RunContext::new("report", RunId { uid: Uid(1), seq: 1 }, Utc::now());
+/// context.attempt = 2;
+/// assert_eq!(subject(&context), "report, attempt 2");
+/// ```
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct RunContext {
     /// The job's id.
     pub job_id: JobId,
@@ -114,6 +130,25 @@ pub struct RunContext {
     pub fence: u64,
     /// Tells the task to stop.
     pub cancellation: CancellationToken,
+}
+
+impl RunContext {
+    /// What a task is told of the first attempt of a run: of a job with this id and name in the store `default`, on the node `node`,
+    /// under the fence 1. Other values are put into its fields.
+    pub fn new(job_id: impl Into<JobId>, run_id: RunId, fire_time: DateTime<Utc>) -> Self {
+        let job_id = job_id.into();
+        Self {
+            run_id,
+            job_name: job_id.as_str().into(),
+            job_id,
+            store: StoreName::default(),
+            node: NodeId::from("node"),
+            fire_time,
+            attempt: 1,
+            fence: 1,
+            cancellation: CancellationToken::default(),
+        }
+    }
 }
 
 /// What came of one attempt.

@@ -369,12 +369,8 @@ impl Driver {
         };
         let context = context_of(&start, self.engine.node().clone(), token);
         let own = OwnRun::of(&context);
-        let dispatch = Dispatch {
-            task: own.within(span::within(&span, task)),
-            context,
-            args: start.args,
-            blocking: Arc::clone(&self.blocking),
-        };
+        let dispatch =
+            Dispatch::new(own.within(span::within(&span, task)), start.args, context, Arc::clone(&self.blocking));
         let since = self.runtime.now().monotonic;
         let started = panics::catch(|| span.in_scope(|| executor.start(dispatch)));
         match started {

@@ -144,44 +144,28 @@ fn rate(runs: usize, began: Instant, cpu_before: Duration) -> String {
 }
 
 fn claim(node: &str, seq: u64, limit: usize) -> Claim {
-    Claim {
-        at: start(),
-        owner: node.into(),
-        seq,
-        lease: LEASE,
-        limit,
-        tasks: Arc::new(BTreeSet::from([TaskName::from("task")])),
-        max_v: BODY_VERSION,
-        adopt: Adopt::LapsedBy(DateTime::<Utc>::MAX_UTC),
-        declined: Report::Nothing,
-    }
+    Claim::new(start(), node.into(), seq, LEASE)
+        .with_limit(limit)
+        .with_tasks(Arc::new(BTreeSet::from([TaskName::from("task")])))
+        .with_adopt(Adopt::LapsedBy(DateTime::<Utc>::MAX_UTC))
 }
 
 fn moves(node: &str, claimed: &Claimed) -> Settle {
     let moves = claimed.jobs.iter().map(|it| {
         let next = it.job.next_fire_time.map(|at| at + TimeDelta::days(36_500));
         let run = Run::new(RunId { uid: it.job.uid, seq: it.job.last_seq + 1 }, start(), RunState::Running);
-        Move {
-            uid: it.job.uid,
-            revision: it.job.revision,
-            fence: it.job.fence,
-            state: JobState::Active,
-            next_fire_time: next,
-            due: next,
-            blocked: false,
-            runs: vec![RunChange::Insert(run)],
-        }
+        Move::of(&it.job).with_next_fire_time(next).with_due(next).with_runs(vec![RunChange::Insert(run)])
     });
-    Settle { at: start(), owner: node.into(), lease: LEASE, moves: moves.collect() }
+    Settle::new(start(), node.into(), LEASE, moves.collect())
 }
 
 fn ends(settle: &Settle) -> Record {
     let entries = settle.moves.iter().map(|to| {
         let RunChange::Insert(run) = &to.runs[0] else { unreachable!("each move inserts its run") };
         let report = RunReport::End { verdict: Verdict::Ok, error: None, duration: Duration::from_millis(1) };
-        Entry { run: run.id, fence: to.fence, report }
+        Entry::new(run.id, to.fence, report)
     });
-    Record { at: start(), owner: settle.owner.clone(), lease: LEASE, entries: entries.collect() }
+    Record::new(start(), settle.owner.clone(), LEASE, entries.collect())
 }
 
 fn jobs(count: u64, first: DateTime<Utc>, spread: i64) -> Vec<JobRow> {

@@ -215,7 +215,7 @@ fn run(
         ));
     };
     let blocking = Arc::new(|work| drop(thread::spawn(work)));
-    let dispatch = Dispatch { task: task.clone(), args, context, blocking };
+    let dispatch = Dispatch::new(task.clone(), args, context, blocking);
     match task.call() {
         TaskCall::Blocking(_) => future::block_on(attempt(dispatch)),
         TaskCall::Async(_) => {

@@ -87,7 +87,9 @@ impl Order {
     /// The task's name, its arguments and what it is told.
     pub(super) fn into_call(self, cancellation: CancellationToken) -> (TaskName, Value, RunContext) {
         let Self { task, args, job_id, run_id, job_name, store, node, fire_time, attempt, fence } = self;
-        let context = RunContext { job_id, run_id, job_name, store, node, fire_time, attempt, fence, cancellation };
+        let mut context = RunContext::new(job_id, run_id, fire_time);
+        (context.job_name, context.store, context.node) = (job_name, store, node);
+        (context.attempt, context.fence, context.cancellation) = (attempt, fence, cancellation);
         (task, args, context)
     }
 }

@@ -4,26 +4,18 @@ use std::{sync::Arc, sync::mpsc, thread, time::Duration};
 
 use chrono::DateTime;
 use futures_lite::future::block_on;
-use scheduler_core::{CancellationToken, Dispatch, Executor, Outcome, RunContext, RunId, Task, Uid};
+use scheduler_core::{Dispatch, Executor, Outcome, RunContext, RunId, Task, Uid};
 use serde_json::Value;
 
 /// How long a test waits for another thread before it fails.
 const DEADLINE: Duration = Duration::from_secs(20);
 
 pub(crate) fn dispatch(task: &Task, args: Value) -> Dispatch {
-    let context = RunContext {
-        job_id: "nightly".into(),
-        run_id: RunId { uid: Uid(1), seq: 7 },
-        job_name: "Nightly".into(),
-        store: "default".into(),
-        node: "a".into(),
-        fire_time: DateTime::UNIX_EPOCH,
-        attempt: 1,
-        fence: 3,
-        cancellation: CancellationToken::new(),
-    };
+    let mut context = RunContext::new("nightly", RunId { uid: Uid(1), seq: 7 }, DateTime::UNIX_EPOCH);
+    (context.job_name, context.node) = ("Nightly".into(), "a".into());
+    (context.attempt, context.fence) = (1, 3);
     let blocking = Arc::new(|work| drop(thread::spawn(work)));
-    Dispatch { task: task.clone(), args, context, blocking }
+    Dispatch::new(task.clone(), args, context, blocking)
 }
 
 /// Runs a task without arguments to its end.

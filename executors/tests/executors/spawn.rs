@@ -4,7 +4,7 @@ use std::{
 };
 
 use futures_lite::future::block_on;
-use scheduler_core::{Dispatch, Executor, Outcome, SpawnBlocking};
+use scheduler_core::{Dispatch, Executor, Outcome, SpawnBlocking, Task};
 use scheduler_executors::{Spawn, blocking, task};
 use serde_json::Value;
 
@@ -24,12 +24,19 @@ fn an_async_task_runs_where_its_future_is_polled_and_not_before() {
     assert_eq!(runtime.join().unwrap(), ok(true));
 }
 
+/// A run of a task, on a runtime with this pool.
+fn on_pool(pool: SpawnBlocking, task: &Task) -> Dispatch {
+    let mut dispatch = dispatch(task, Value::Null);
+    dispatch.blocking = pool;
+    dispatch
+}
+
 #[test]
 fn a_blocking_task_runs_on_the_runtimes_pool() {
     let pool: SpawnBlocking =
         Arc::new(|work| drop(thread::Builder::new().name("runtime-pool".into()).spawn(work).unwrap()));
     let there = blocking("there", || thread::current().name().map(ToOwned::to_owned));
-    let run = Spawn::new().start(Dispatch { blocking: pool, ..dispatch(&there, Value::Null) });
+    let run = Spawn::new().start(on_pool(pool, &there));
     assert_eq!(block_on(run), ok("runtime-pool"));
 }
 
@@ -41,10 +48,10 @@ fn a_run_that_waits_for_the_runtimes_pool_is_cancelled_at_once_and_withdrawn_wit
     let (called, report) = Report::new();
     let task = blocking("t", move || called.send(()).unwrap());
 
-    let first = Dispatch { blocking: pool.clone(), ..dispatch(&task, Value::Null) };
+    let first = on_pool(pool.clone(), &task);
     let token = first.context.cancellation.clone();
     let first = Spawn::new().start(first);
-    let second = Spawn::new().start(Dispatch { blocking: pool, ..dispatch(&task, Value::Null) });
+    let second = Spawn::new().start(on_pool(pool, &task));
     token.cancel();
     assert_eq!(block_on(first), Outcome::Cancelled);
     drop(second);
@@ -60,10 +67,10 @@ fn a_run_whose_runtime_goes_away_before_it_starts_ends() {
     let pool: SpawnBlocking = Arc::new(drop);
     let task = blocking("t", || {});
 
-    let run = Spawn::new().start(Dispatch { blocking: pool.clone(), ..dispatch(&task, Value::Null) });
+    let run = Spawn::new().start(on_pool(pool.clone(), &task));
     assert_eq!(block_on(run), Outcome::Error("the threads were gone before the task could start".into()));
 
-    let cancelled = Dispatch { blocking: pool, ..dispatch(&task, Value::Null) };
+    let cancelled = on_pool(pool, &task);
     cancelled.context.cancellation.cancel();
     assert_eq!(block_on(Spawn::new().start(cancelled)), Outcome::Cancelled);
 }

@@ -37,19 +37,11 @@ pub(crate) fn dispatch(name: &str, args: impl Serialize) -> Dispatch {
 }
 
 pub(crate) fn dispatch_of(task: Task, args: impl Serialize) -> Dispatch {
-    let context = RunContext {
-        job_id: "nightly".into(),
-        run_id: RunId { uid: Uid(1), seq: 7 },
-        job_name: "Nightly".into(),
-        store: "default".into(),
-        node: "a".into(),
-        fire_time: DateTime::UNIX_EPOCH,
-        attempt: 2,
-        fence: 3,
-        cancellation: CancellationToken::new(),
-    };
+    let mut context = RunContext::new("nightly", RunId { uid: Uid(1), seq: 7 }, DateTime::UNIX_EPOCH);
+    (context.job_name, context.node) = ("Nightly".into(), "a".into());
+    (context.attempt, context.fence) = (2, 3);
     let blocking = Arc::new(|work| drop(thread::spawn(work)));
-    Dispatch { task, args: serde_json::to_value(args).unwrap(), context, blocking }
+    Dispatch::new(task, serde_json::to_value(args).unwrap(), context, blocking)
 }
 
 /// Runs a task to its end.

@@ -16,6 +16,7 @@ pub enum Inserted {
 
 /// A change of one job, to be applied if nothing else has touched it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Update {
     /// The job.
     pub uid: Uid,
@@ -37,6 +38,38 @@ pub struct Update {
     /// What becomes of it while a node has claimed the job.
     #[serde(default)]
     pub on_claim: OnClaim,
+}
+
+impl Update {
+    /// Changes nothing of a job but its revision.
+    pub fn of(job: &JobRow) -> Self {
+        Self {
+            uid: job.uid,
+            revision: job.revision,
+            fence: job.fence,
+            body: None,
+            state: job.state.clone(),
+            next_fire_time: job.next_fire_time,
+            due: job.due,
+            runs: Vec::new(),
+            on_claim: OnClaim::Void,
+        }
+    }
+
+    setters! {
+        /// The same with another definition.
+        with_body(body: Option<JobBody>);
+        /// The same with another state.
+        with_state(state: JobState);
+        /// The same with another next fire time.
+        with_next_fire_time(next_fire_time: Option<DateTime<Utc>>);
+        /// The same, due then.
+        with_due(due: Option<DateTime<Utc>>);
+        /// The same, which adds these runs.
+        with_runs(runs: Vec<Run>);
+        /// The same with another answer to a claim.
+        with_on_claim(on_claim: OnClaim);
+    }
 }
 
 /// What becomes of an [`Update`] while a node has claimed the job and its claim has not lapsed.

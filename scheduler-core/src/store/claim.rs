@@ -5,10 +5,11 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{JobId, JobRow, NodeId, RawJob, Run, TaskName};
+use crate::{BODY_VERSION, JobId, JobRow, NodeId, RawJob, Run, RunState, TaskName};
 
 /// A call of [`JobStore::claim`](crate::JobStore::claim).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Claim {
     /// The node's clock, for a store that has none.
     pub at: DateTime<Utc>,
@@ -31,31 +32,47 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// A claim for a node that knows no task yet and takes nothing from other nodes: up to 100 jobs in this build's persisted form.
+    pub fn new(at: DateTime<Utc>, owner: NodeId, seq: u64, lease: Duration) -> Self {
+        Self {
+            at,
+            owner,
+            seq,
+            lease,
+            limit: 100,
+            tasks: Arc::default(),
+            max_v: BODY_VERSION,
+            adopt: Adopt::Nothing,
+            declined: Report::Nothing,
+        }
+    }
+
+    setters! {
+        /// The same with another limit of the jobs to take.
+        with_limit(limit: usize);
+        /// The same for a node that knows these tasks.
+        with_tasks(tasks: Arc<BTreeSet<TaskName>>);
+        /// The same, which takes over this of other nodes.
+        with_adopt(adopt: Adopt);
+        /// The same, which reports this.
+        with_declined(declined: Report);
+    }
+
     /// By when the lease of another node, or its claim of a job, must have passed for this claim to take what it covers:
     /// by the store's time, and when the claim was sent. None if nothing of other nodes is to be taken.
     ///
     /// ```
-    /// use std::{collections::BTreeSet, sync::Arc, time::Duration};
+    /// use std::time::Duration;
     ///
     /// use chrono::{DateTime, TimeDelta, Utc};
-    /// use scheduler_core::store::{Adopt, Claim, Report};
+    /// use scheduler_core::store::{Adopt, Claim};
     ///
     /// let sent: DateTime<Utc> = "2026-11-25T09:00:00Z".parse()?;
-    /// let claim = Claim {
-    ///     at: sent,
-    ///     owner: "node-1".into(),
-    ///     seq: 1,
-    ///     lease: Duration::from_secs(15),
-    ///     limit: 100,
-    ///     tasks: Arc::new(BTreeSet::new()),
-    ///     max_v: 1,
-    ///     adopt: Adopt::LapsedBy(sent),
-    ///     declined: Report::Nothing,
-    /// };
+    /// let modest = Claim::new(sent, "node-1".into(), 1, Duration::from_secs(15));
+    /// let claim = modest.clone().with_adopt(Adopt::LapsedBy(sent));
     ///
     /// // It has been on its way for half a minute: what lapsed meanwhile is left alone.
     /// assert_eq!(claim.lapsed_by(sent + TimeDelta::seconds(30)), Some(sent));
-    /// let modest = Claim { adopt: Adopt::Nothing, ..claim };
     /// assert_eq!(modest.lapsed_by(sent), None);
     /// # Ok::<(), chrono::ParseError>(())
     /// ```
@@ -100,6 +117,7 @@ pub const CLAIMED_RUNS: usize = 32;
 
 /// The answer to a [`Claim`].
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Claimed {
     /// The store's time.
     pub now: DateTime<Utc>,
@@ -121,10 +139,22 @@ impl Claimed {
     pub fn nothing(now: DateTime<Utc>, next_due: Option<DateTime<Utc>>) -> Self {
         Self { now, jobs: Vec::new(), quarantined: Vec::new(), declined: Vec::new(), next_due, more: false }
     }
+
+    setters! {
+        /// The same, which takes these jobs.
+        with_jobs(jobs: Vec<ClaimedJob>);
+        /// The same, which has quarantined these rows.
+        with_quarantined(quarantined: Vec<RawJob>);
+        /// The same, which has left these jobs alone.
+        with_declined(declined: Vec<Declined>);
+        /// The same, which has left out jobs or runs because of the limit, or has not.
+        with_more(more: bool);
+    }
 }
 
 /// A job that was taken, with its open runs.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct ClaimedJob {
     /// The job, with the fence of this claim.
     pub job: JobRow,
@@ -136,6 +166,24 @@ pub struct ClaimedJob {
     pub waiting_count: usize,
     /// The first of them by (due, number), due or not, at most [`CLAIMED_RUNS`].
     pub waiting: Vec<Run>,
+}
+
+impl ClaimedJob {
+    /// A job that was taken and has these open runs: counted, put in the order of each field, and cut to [`CLAIMED_RUNS`].
+    pub fn new<'a>(job: JobRow, open: impl IntoIterator<Item = &'a Run>) -> Self {
+        let (mut running, mut waiting): (Vec<&Run>, Vec<&Run>) =
+            open.into_iter().partition(|run| run.state == RunState::Running);
+        running.sort_by_key(|run| run.id.seq);
+        waiting.sort_by_key(|run| (run.due, run.id.seq));
+        let first = |runs: &[&Run]| runs.iter().take(CLAIMED_RUNS).copied().cloned().collect();
+        Self {
+            job,
+            running_count: running.len(),
+            running: first(&running),
+            waiting_count: waiting.len(),
+            waiting: first(&waiting),
+        }
+    }
 }
 
 /// A due job that was left to other nodes.

@@ -6,10 +6,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Claim, Claimed};
-use crate::{JobId, JobState, NodeId, Run, RunId, Uid, Verdict};
+use crate::{JobId, JobRow, JobState, NodeId, Run, RunId, Uid, Verdict};
 
 /// A call of [`JobStore::settle`](crate::JobStore::settle).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Settle {
     /// The node's clock, for a store that has none.
     pub at: DateTime<Utc>,
@@ -21,8 +22,16 @@ pub struct Settle {
     pub moves: Vec<Move>,
 }
 
+impl Settle {
+    /// The moves of a node.
+    pub fn new(at: DateTime<Utc>, owner: NodeId, lease: Duration, moves: Vec<Move>) -> Self {
+        Self { at, owner, lease, moves }
+    }
+}
+
 /// Moves one claimed job on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Move {
     /// The job.
     pub uid: Uid,
@@ -40,6 +49,33 @@ pub struct Move {
     pub blocked: bool,
     /// What becomes of its runs, in this order. Inserted ones are numbered from the job's `last_seq` + 1.
     pub runs: Vec<RunChange>,
+}
+
+impl Move {
+    /// Leaves a claimed job as it is: active, with its next fire time, not due, not blocked, its runs untouched.
+    pub fn of(job: &JobRow) -> Self {
+        Self {
+            uid: job.uid,
+            revision: job.revision,
+            fence: job.fence,
+            state: JobState::Active,
+            next_fire_time: job.next_fire_time,
+            due: None,
+            blocked: false,
+            runs: Vec::new(),
+        }
+    }
+
+    setters! {
+        /// The same to another state.
+        with_state(state: JobState);
+        /// The same to another next fire time.
+        with_next_fire_time(next_fire_time: Option<DateTime<Utc>>);
+        /// The same, due then.
+        with_due(due: Option<DateTime<Utc>>);
+        /// The same with these changes of runs.
+        with_runs(runs: Vec<RunChange>);
+    }
 }
 
 /// What a [`Move`] does to one run.
@@ -72,6 +108,7 @@ pub enum RunChange {
 
 /// The answer to a [`Settle`].
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Settled {
     /// The store's time.
     pub now: DateTime<Utc>,
@@ -79,6 +116,13 @@ pub struct Settled {
     pub outcomes: Vec<SettleOutcome>,
     /// The earliest `due` among the jobs that were written.
     pub next_due: Option<DateTime<Utc>>,
+}
+
+impl Settled {
+    /// An answer by the store's time.
+    pub fn new(now: DateTime<Utc>, outcomes: Vec<SettleOutcome>, next_due: Option<DateTime<Utc>>) -> Self {
+        Self { now, outcomes, next_due }
+    }
 }
 
 /// What became of a [`Move`].
@@ -108,6 +152,7 @@ pub enum Fate {
 
 /// A call of [`JobStore::record`](crate::JobStore::record).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Record {
     /// The node's clock, for a store that has none.
     pub at: DateTime<Utc>,
@@ -119,8 +164,16 @@ pub struct Record {
     pub entries: Vec<Entry>,
 }
 
+impl Record {
+    /// The reports of a node; none for a mere life sign.
+    pub fn new(at: DateTime<Utc>, owner: NodeId, lease: Duration, entries: Vec<Entry>) -> Self {
+        Self { at, owner, lease, entries }
+    }
+}
+
 /// A report about one running run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Entry {
     /// The run.
     pub run: RunId,
@@ -128,6 +181,13 @@ pub struct Entry {
     pub fence: u64,
     /// What happened.
     pub report: RunReport,
+}
+
+impl Entry {
+    /// A report about a run that was started under this fence.
+    pub fn new(run: RunId, fence: u64, report: RunReport) -> Self {
+        Self { run, fence, report }
+    }
 }
 
 /// What happened to a running run.
@@ -155,6 +215,7 @@ pub enum RunReport {
 
 /// The answer to a [`Record`].
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Recorded {
     /// The store's time.
     pub now: DateTime<Utc>,
@@ -168,6 +229,22 @@ pub struct Recorded {
     pub deleted: Vec<(Uid, JobId)>,
     /// The earliest `due` among the jobs that were written.
     pub next_due: Option<DateTime<Utc>>,
+}
+
+impl Recorded {
+    /// An answer by the store's time, with nothing to cancel, nothing deleted and nothing due.
+    pub fn new(now: DateTime<Utc>, outcomes: Vec<RecordOutcome>, hold: Hold) -> Self {
+        Self { now, outcomes, cancel: Vec::new(), hold, deleted: Vec::new(), next_due: None }
+    }
+
+    setters! {
+        /// The same, which asks these runs to stop.
+        with_cancel(cancel: Vec<RunId>);
+        /// The same, which has deleted these jobs.
+        with_deleted(deleted: Vec<(Uid, JobId)>);
+        /// The same with the earliest `due` that was written.
+        with_next_due(next_due: Option<DateTime<Utc>>);
+    }
 }
 
 /// What became of an [`Entry`].

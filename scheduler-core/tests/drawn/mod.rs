@@ -242,21 +242,17 @@ impl Draw<'_> {
         let job = self.row()?;
         let waits = [Wait::Queued, Wait::Retry, Wait::Orphan, Wait::Released, Wait::Requested];
         let running: Vec<_> = (0..self.below(4)).map(|_| self.run(job.uid, RunState::Running)).collect();
-        let mut waiting: Vec<_> = (0..self.below(4))
+        let waiting: Vec<_> = (0..self.below(4))
             .map(|_| {
                 let wait = self.pick(&waits);
                 self.run(job.uid, RunState::Waiting(wait))
             })
             .collect();
-        waiting.sort_by_key(|run| (run.due, run.id.seq));
         let more = self.pick(&[0, 0, CLAIMED_RUNS]);
-        Some(ClaimedJob {
-            running_count: running.len() + more,
-            waiting_count: waiting.len() + self.pick(&[0, 0, CLAIMED_RUNS]),
-            job,
-            running,
-            waiting,
-        })
+        let mut claimed = ClaimedJob::new(job, running.iter().chain(&waiting));
+        claimed.running_count += more;
+        claimed.waiting_count += self.pick(&[0, 0, CLAIMED_RUNS]);
+        Some(claimed)
     }
 }
 
@@ -299,13 +295,7 @@ pub(crate) fn drive(claimed: ClaimedJob, draw: &mut Draw<'_>) -> usize {
     let mut ended = 0;
     let mut now = Now { utc: draw.time(), monotonic: Duration::from_micros(draw.number()) };
     let mut engine = Engine::new(Config::new("node", 7));
-    let limits = StoreLimits {
-        payload: 1 << 20,
-        batch: 100,
-        clock: draw.pick(&[Clock::Server, Clock::Caller]),
-        wakes: Wakes::Never,
-        durability: Durability::Durable,
-    };
+    let limits = StoreLimits::new(draw.pick(&[Clock::Server, Clock::Caller]), Wakes::Never, Durability::Durable);
     let commands = [
         Command::AddStore("default".into(), limits),
         Command::AddExecutor("default".into(), None),
@@ -323,21 +313,15 @@ pub(crate) fn drive(claimed: ClaimedJob, draw: &mut Draw<'_>) -> usize {
                     let store_now = draw.time();
                     ended += turn.record.as_ref().map_or(0, |record| record.entries.len());
                     let jobs = if turn.claim.is_some() { unclaimed.take() } else { None };
-                    let claim =
-                        || Claimed { jobs: jobs.into_iter().collect(), ..Claimed::nothing(store_now, Some(store_now)) };
+                    let claim = || Claimed::nothing(store_now, Some(store_now)).with_jobs(jobs.into_iter().collect());
                     let reply = TurnReply {
-                        record: turn.record.as_ref().map(|record| Recorded {
-                            now: store_now,
-                            outcomes: vec![RecordOutcome::Done; record.entries.len()],
-                            cancel: Vec::new(),
-                            hold: Hold::Kept,
-                            deleted: Vec::new(),
-                            next_due: Some(store_now),
+                        record: turn.record.as_ref().map(|record| {
+                            let outcomes = vec![RecordOutcome::Done; record.entries.len()];
+                            Recorded::new(store_now, outcomes, Hold::Kept).with_next_due(Some(store_now))
                         }),
-                        settle: turn.settle.as_ref().map(|settle| Settled {
-                            now: store_now,
-                            outcomes: vec![SettleOutcome::Applied { job: Fate::Stays }; settle.moves.len()],
-                            next_due: None,
+                        settle: turn.settle.as_ref().map(|settle| {
+                            let applied = SettleOutcome::Applied { job: Fate::Stays };
+                            Settled::new(store_now, vec![applied; settle.moves.len()], None)
                         }),
                         claim: turn.claim.is_some().then(claim),
                     };

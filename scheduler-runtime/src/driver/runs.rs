@@ -98,17 +98,14 @@ impl Drop for Report {
 
 /// What a task is told about its run.
 pub(super) fn context_of(start: &Start, node: NodeId, cancellation: CancellationToken) -> RunContext {
-    RunContext {
-        job_id: start.job.clone(),
-        run_id: start.run,
-        job_name: start.job_name.clone(),
-        store: start.store.clone(),
-        node,
-        fire_time: start.fire_time,
-        attempt: start.attempt,
-        fence: start.fence,
-        cancellation,
-    }
+    let mut context = RunContext::new(start.job.clone(), start.run, start.fire_time);
+    context.job_name = start.job_name.clone();
+    context.store = start.store.clone();
+    context.node = node;
+    context.attempt = start.attempt;
+    context.fence = start.fence;
+    context.cancellation = cancellation;
+    context
 }
 
 #[cfg(test)]

@@ -123,8 +123,7 @@ fn closures_of_schedulers_that_share_a_store_are_told_apart() {
 
 #[test]
 fn a_store_that_outlives_the_process_refuses_closures_and_says_what_to_do() {
-    let durable =
-        FaultyStore::default().with_limits(|limits| StoreLimits { durability: Durability::Durable, ..limits });
+    let durable = FaultyStore::default().with_limits(|limits| limits.with_durability(Durability::Durable));
     let world = World::new(|builder| builder.store("durable", durable));
     let (write, kept) = closure(&Log::default(), "written");
 

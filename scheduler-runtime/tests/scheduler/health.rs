@@ -48,10 +48,7 @@ fn a_scheduler_is_live_while_its_loop_is_and_ready_once_it_is_started() {
 #[test]
 fn a_scheduler_that_is_started_paused_is_ready_though_it_has_asked_its_store_nothing() {
     let world = World::stopped(|builder| {
-        builder.store(
-            "default",
-            FaultyStore::default().with_limits(|limits| StoreLimits { wakes: Wakes::Never, ..limits }),
-        )
+        builder.store("default", FaultyStore::default().with_limits(|limits| limits.with_wakes(Wakes::Never)))
     });
     world.wait(world.scheduler.start_paused()).unwrap();
     assert_eq!(health(&world).stores[0].link, StoreLink::Untried);

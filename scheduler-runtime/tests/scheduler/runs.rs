@@ -312,7 +312,7 @@ fn a_run_on_another_node_is_cancelled_at_once_if_the_store_can_tell() {
 
 #[test]
 fn a_run_on_another_node_is_cancelled_with_its_next_life_sign_if_the_store_cannot_tell() {
-    let seconds = seconds_until_another_node_hears(|limits| StoreLimits { wakes: Wakes::Never, ..limits });
+    let seconds = seconds_until_another_node_hears(|limits| limits.with_wakes(Wakes::Never));
     assert!((1..=5).contains(&seconds), "a third of the lease is 5 s, not {seconds}");
 }
 

@@ -217,7 +217,7 @@ impl FaultyStore {
 
     /// One that tells of changes as SQLite does: without the times at which they make jobs due.
     pub(crate) fn without_times(self) -> Self {
-        let store = self.with_limits(|limits| StoreLimits { durability: Durability::Durable, ..limits });
+        let store = self.with_limits(|limits| limits.with_durability(Durability::Durable));
         Self { is_without_times: true, ..store }
     }
 

@@ -181,18 +181,13 @@ pub(super) fn mutate_reply(mutant: Mutant, reply: &mut StoreReply) {
 fn as_done(turn: &Turn, now: i64) -> TurnReply {
     let now = utc(now);
     TurnReply {
-        record: turn.record.as_ref().map(|record| Recorded {
-            now,
-            outcomes: vec![RecordOutcome::Done; record.entries.len()],
-            cancel: Vec::new(),
-            hold: Hold::Kept,
-            deleted: Vec::new(),
-            next_due: None,
+        record: turn.record.as_ref().map(|record| {
+            let outcomes = vec![RecordOutcome::Done; record.entries.len()];
+            Recorded::new(now, outcomes, Hold::Kept)
         }),
-        settle: turn.settle.as_ref().map(|settle| Settled {
-            now,
-            outcomes: vec![SettleOutcome::Applied { job: Fate::Stays }; settle.moves.len()],
-            next_due: None,
+        settle: turn.settle.as_ref().map(|settle| {
+            let applied = SettleOutcome::Applied { job: Fate::Stays };
+            Settled::new(now, vec![applied; settle.moves.len()], None)
         }),
         claim: None,
     }

@@ -95,7 +95,7 @@ impl World {
         let mut chance = Chance::new(seed);
         let parameters = Parameters::draw(&mut chance);
         let limits =
-            StoreLimits { batch: parameters.batch, clock: parameters.clock, wakes: parameters.wakes, ..store.limits() };
+            store.limits().with_batch(parameters.batch).with_clock(parameters.clock).with_wakes(parameters.wakes);
         let nodes = (0..parameters.nodes).map(|_| None).collect();
         Self {
             chance,

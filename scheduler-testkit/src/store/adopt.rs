@@ -52,12 +52,12 @@ pub async fn a_delayed_claim_takes_over_nothing_that_lapsed_on_its_way(bench: &B
     let sent = bench.now().await;
     bench.advance(LEASE * 2).await;
 
-    let delayed = Claim { adopt: Adopt::LapsedBy(sent), ..bench.b().claim_call() };
+    let delayed = bench.b().claim_call().with_adopt(Adopt::LapsedBy(sent));
     assert_eq!(bench.b().send(&delayed).await.jobs, []);
 
     assert_eq!(bench.a().life_sign().await.hold, Hold::Kept);
     assert_eq!(bench.runs(started.uid()).await[0].state, RunState::Running);
-    let sent_now = Claim { adopt: Adopt::LapsedBy(bench.now().await), ..bench.b().claim_call() };
+    let sent_now = bench.b().claim_call().with_adopt(Adopt::LapsedBy(bench.now().await));
     let jobs = bench.b().send(&sent_now).await.jobs;
     assert_eq!(jobs.iter().map(|it| it.job.id.as_str()).collect::<Vec<_>>(), ["claimed"]);
 }
@@ -147,7 +147,7 @@ pub async fn taking_over_is_limited(bench: &Bench) {
     bench.advance(LEASE).await;
     let mut orphans = 0;
     for more in [true, true, false] {
-        let claimed = bench.b().send(&Claim { limit: 2, ..bench.b().adopt_call() }).await;
+        let claimed = bench.b().send(&bench.b().adopt_call().with_limit(2)).await;
         assert_eq!(claimed.more, more, "{claimed:?}");
         orphans += claimed.jobs.iter().map(|job| job.waiting_count).sum::<usize>();
         let moves: Vec<_> = claimed.jobs.iter().map(moved).collect();
@@ -180,7 +180,7 @@ pub async fn a_node_that_was_partly_taken_over_learns_it(bench: &Bench) {
     bench.a().start("one").await;
     bench.a().start("two").await;
     bench.advance(LEASE).await;
-    bench.b().send(&Claim { limit: 1, ..bench.b().adopt_call() }).await;
+    bench.b().send(&bench.b().adopt_call().with_limit(1)).await;
     assert_eq!(bench.a().life_sign().await.hold, Hold::Lost);
 }
 

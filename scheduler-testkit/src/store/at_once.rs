@@ -43,7 +43,7 @@ pub async fn of_many_updates_one_is_applied(bench: &Bench) {
         let outcomes = at_once(bench, |node| {
             let mut body = job.body.clone();
             body.name = Some(format!("{} in round {round}", node.id));
-            let update = Update { body: Some(body.clone()), ..update_of(&job) };
+            let update = update_of(&job).with_body(Some(body.clone()));
             (body.name, block_on(node.store.update(bench.at(), &update)).unwrap().value)
         });
 
@@ -62,7 +62,7 @@ pub async fn ends_are_all_counted(bench: &Bench) {
     const RUNS: u64 = 12;
     let job = bench.due_job("report").await;
     let claimed = bench.a().claim_one("report").await;
-    let mut to = Move { state: JobState::Kept, ..moved(&claimed) };
+    let mut to = moved(&claimed).with_state(JobState::Kept);
     to.runs = (1..=RUNS).map(|n| RunChange::Insert(nth_run(&claimed, n, RunState::Running))).collect();
     bench.a().settle_one(&to).await;
 
@@ -71,7 +71,7 @@ pub async fn ends_are_all_counted(bench: &Bench) {
         let node = node.renamed("node-a");
         while let Some(seq) = { seqs.lock().unwrap().pop() } {
             let run = RunId { uid: job.uid, seq };
-            let entry = Entry { run, fence: claimed.job.fence, report: ended(Verdict::Ok) };
+            let entry = Entry::new(run, claimed.job.fence, ended(Verdict::Ok));
             let reply = block_on(node.record(&[entry]));
             assert_eq!(reply.outcomes, [RecordOutcome::Done], "run {seq}");
         }

@@ -106,7 +106,7 @@ pub async fn a_run_that_is_to_stop_keeps_its_job_due(bench: &Bench) {
     bench.a().cancel("report", run).await;
     let seen = bench.stored("report").await;
 
-    let paused = Update { state: JobState::Paused, next_fire_time: None, due: None, ..update_of(&seen) };
+    let paused = update_of(&seen).with_state(JobState::Paused).with_next_fire_time(None).with_due(None);
     assert!(matches!(bench.b().update(&paused).await, Updated::Updated(_)));
 
     assert!(bench.a().claim_one("report").await.waiting[0].cancel_requested);

@@ -55,8 +55,8 @@ pub async fn a_fast_clock_takes_nothing_early(bench: &Bench) {
         return;
     }
     bench.add(&bench.job("report", bench.now().await + TimeDelta::seconds(5))).await;
-    let claim = bench.a().claim_call();
-    let fast = Claim { at: claim.at + TimeDelta::seconds(10), ..claim };
+    let mut fast = bench.a().claim_call();
+    fast.at += TimeDelta::seconds(10);
     assert_eq!(bench.a().send(&fast).await.jobs, []);
 }
 
@@ -91,7 +91,7 @@ pub async fn the_next_due_is_the_earliest_that_the_node_could_take(bench: &Bench
         bench.add(job).await;
     }
     assert_eq!(bench.a().claim().await.next_due, mine.due);
-    let paused = Update { state: JobState::Paused, next_fire_time: None, due: None, ..update_of(&mine) };
+    let paused = update_of(&mine).with_state(JobState::Paused).with_next_fire_time(None).with_due(None);
     bench.a().update(&paused).await;
     assert_eq!(bench.b().claim().await.next_due, later.due);
 }
@@ -163,11 +163,11 @@ pub async fn unknown_tasks_and_newer_versions_are_left_alone(bench: &Bench) {
     assert_eq!((quiet.jobs[0].job.id.as_str(), quiet.jobs.len(), quiet.more), ("mine", 1, false));
     assert_eq!(quiet.declined, []);
 
-    let told = bench.b().send(&Claim { declined: Report::Declined, ..bench.b().claim_call() }).await;
+    let told = bench.b().send(&bench.b().claim_call().with_declined(Report::Declined)).await;
     let declined = |job: &JobRow| Declined { id: job.id.clone(), task: job.body.task.clone(), v: job.body.v };
     assert_eq!(told.declined, [declined(&foreign), declined(&newer)]);
 
-    let able = Claim { tasks: Arc::new(BTreeSet::from(["another".into()])), ..bench.b().claim_call() };
+    let able = bench.b().claim_call().with_tasks(Arc::new(BTreeSet::from(["another".into()])));
     assert_eq!(bench.b().send(&able).await.jobs[0].job.id, "foreign");
 }
 
@@ -247,7 +247,7 @@ pub async fn jobs_with_a_backlog_take_turns(bench: &Bench) {
             // Each move is later than those before it by the store's clock as well.
             bench.advance(Duration::from_millis(2)).await;
             let claimed = bench.a().claim_up_to(2).await;
-            let moves: Vec<_> = claimed.jobs.iter().map(|it| Move { due: Some(claimed.now), ..moved(it) }).collect();
+            let moves: Vec<_> = claimed.jobs.iter().map(|it| moved(it).with_due(Some(claimed.now))).collect();
             assert!(!moves.is_empty(), "{claimed:?}");
             bench.a().settle(&moves).await;
             for it in claimed.jobs {
@@ -272,7 +272,8 @@ pub async fn each_job_is_claimed_exactly_once(bench: &Bench) {
             scope.spawn(move || {
                 let node = if n % 2 == 0 { bench.a() } else { bench.b() }.renamed(&format!("node-{n}"));
                 loop {
-                    let call = Claim { limit: 4, lease: Duration::from_secs(60), ..node.adopt_call() };
+                    let mut call = node.adopt_call().with_limit(4);
+                    call.lease = Duration::from_secs(60);
                     let claimed = block_on(node.send(&call));
                     if claimed.jobs.is_empty() {
                         break;

@@ -36,7 +36,7 @@ pub async fn a_job_is_there_until_its_last_run_has_ended(bench: &Bench) {
     assert!(bench.stored("one-shot").await.is_ending());
     let claimed = bench.b().claim_one("one-shot").await;
     assert_eq!((claimed.job.uid, claimed.waiting_count), (job.uid, 1));
-    let mut to = Move { state: JobState::Ending, ..moved(&claimed) };
+    let mut to = moved(&claimed).with_state(JobState::Ending);
     to.runs.push(RunChange::Start { seq: 1, attempt: 2 });
     assert_eq!(bench.b().settle_one(&to).await, SettleOutcome::Applied { job: Fate::Stays });
     assert!(bench.stored("one-shot").await.is_ending());
@@ -66,7 +66,8 @@ pub async fn its_id_is_taken_until_its_last_run_has_ended(bench: &Bench) {
 pub async fn it_goes_with_the_last_of_its_runs(bench: &Bench) {
     let job = bench.due_job("twice").await;
     let claimed = bench.a().claim_one("twice").await;
-    let mut to = Move { state: JobState::Ending, blocked: true, ..moved(&claimed) };
+    let mut to = moved(&claimed).with_state(JobState::Ending);
+    to.blocked = true;
     to.runs.push(RunChange::Insert(nth_run(&claimed, 1, RunState::Running)));
     to.runs.push(RunChange::Insert(nth_run(&claimed, 2, RunState::Waiting(Wait::Queued))));
     bench.a().settle_one(&to).await;
@@ -74,7 +75,7 @@ pub async fn it_goes_with_the_last_of_its_runs(bench: &Bench) {
     assert_eq!(bench.a().record(&[first.entry(ended(Verdict::Ok))]).await.deleted, []);
 
     let claimed = bench.b().claim_one("twice").await;
-    let mut to = Move { state: JobState::Ending, ..moved(&claimed) };
+    let mut to = moved(&claimed).with_state(JobState::Ending);
     to.runs.push(RunChange::End { seq: 2, verdict: Verdict::Cancelled, error: None });
     assert_eq!(bench.b().settle_one(&to).await, SettleOutcome::Applied { job: Fate::Deleted });
     assert_eq!((bench.find("twice").await, bench.runs(job.uid).await), (None, Vec::new()));
@@ -85,7 +86,7 @@ pub async fn with_another_fire_time_it_goes_on(bench: &Bench) {
     let (job, started) = ending(bench, "one-shot").await;
     let tomorrow = Some(bench.now().await + TimeDelta::days(1));
     let seen = bench.stored("one-shot").await;
-    let update = Update { next_fire_time: tomorrow, due: tomorrow, ..update_of(&seen) };
+    let update = update_of(&seen).with_next_fire_time(tomorrow).with_due(tomorrow);
     let Updated::Updated(row) = bench.b().update(&update).await else { panic!("it was not updated") };
     assert!(!row.is_ending(), "{row:?}");
 
@@ -98,17 +99,17 @@ pub async fn with_another_fire_time_it_goes_on(bench: &Bench) {
 /// One that is paused stays when its last run ends: whoever resumes it sees what is left to do.
 pub async fn a_paused_one_stays(bench: &Bench) {
     let (job, started) = ending(bench, "one-shot").await;
-    let pause = Update { state: JobState::Paused, ..update_of(&bench.stored("one-shot").await) };
+    let pause = update_of(&bench.stored("one-shot").await).with_state(JobState::Paused);
     bench.b().update(&pause).await;
     assert_eq!(bench.a().record(&[started.entry(ended(Verdict::Ok))]).await.deleted, []);
     assert_eq!(bench.stored("one-shot").await.state, JobState::Paused);
 
     let resume =
-        Update { state: JobState::Active, due: Some(bench.now().await), ..update_of(&bench.stored("one-shot").await) };
+        update_of(&bench.stored("one-shot").await).with_state(JobState::Active).with_due(Some(bench.now().await));
     bench.b().update(&resume).await;
     let claimed = bench.b().claim_one("one-shot").await;
     assert_eq!((claimed.running_count, claimed.waiting_count), (0, 0));
-    let outcome = bench.b().settle_one(&Move { state: JobState::Ending, ..moved(&claimed) }).await;
+    let outcome = bench.b().settle_one(&moved(&claimed).with_state(JobState::Ending)).await;
     assert_eq!(outcome, SettleOutcome::Applied { job: Fate::Deleted });
     assert_eq!((bench.find("one-shot").await, bench.runs(job.uid).await), (None, Vec::new()));
 }
@@ -130,7 +131,7 @@ pub async fn a_run_that_is_asked_for_keeps_it(bench: &Bench) {
     assert_eq!(bench.a().record(&[started.entry(ended(Verdict::Ok))]).await.deleted, []);
 
     let claimed = bench.b().claim_one("one-shot").await;
-    let mut to = Move { state: JobState::Ending, ..moved(&claimed) };
+    let mut to = moved(&claimed).with_state(JobState::Ending);
     to.runs.push(RunChange::Start { seq: 2, attempt: 1 });
     bench.b().settle_one(&to).await;
     let run = claimed.waiting[0].id;
@@ -157,7 +158,7 @@ pub async fn one_of_an_earlier_version_is_hidden_and_goes(bench: &Bench) {
     let former = bench.due_job("one-shot").await;
     let started = bench.a().start("one-shot").await;
     let seen = bench.stored("one-shot").await;
-    let left = Update { state: JobState::Ending, next_fire_time: None, due: None, ..update_of(&seen) };
+    let left = update_of(&seen).with_state(JobState::Ending).with_next_fire_time(None).with_due(None);
     bench.b().update(&left).await;
     assert_eq!((bench.find("one-shot").await, bench.store().jobs(&PAGE).await.unwrap()), (None, Vec::new()));
     let latter = bench.due_job("one-shot").await;
@@ -168,7 +169,7 @@ pub async fn one_of_an_earlier_version_is_hidden_and_goes(bench: &Bench) {
     assert_eq!(claimed.jobs.len(), 2);
     let it = claimed.jobs.into_iter().find(|it| it.job.uid == former.uid).expect("its retry is due");
     assert_eq!(it.job.state, JobState::Ending);
-    let mut to = Move { state: JobState::Ending, ..moved(&it) };
+    let mut to = moved(&it).with_state(JobState::Ending);
     to.runs.push(RunChange::Start { seq: 1, attempt: 2 });
     bench.b().settle_one(&to).await;
     let listed = bench.store().jobs(&PAGE).await.unwrap();

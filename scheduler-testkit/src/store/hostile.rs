@@ -60,7 +60,7 @@ pub async fn hostile_arguments_are_kept(bench: &Bench) {
     let mut body = job.body.clone();
     body.args = json!([args["names"], args["nested"], "again"]);
     let seen = bench.stored("report").await;
-    let update = Update { body: Some(body.clone()), ..update_of(&seen) };
+    let update = update_of(&seen).with_body(Some(body.clone()));
     let Updated::Updated(row) = bench.a().update(&update).await else { panic!("it was not updated") };
     assert_eq!(row.body, body);
 }
@@ -81,7 +81,7 @@ pub async fn a_body_at_the_limit_is_kept_whole(bench: &Bench) {
     bench.a().start("report").await;
     let mut seen = bench.stored("report").await;
     fill(&mut seen, limit);
-    let update = Update { body: Some(seen.body.clone()), ..update_of(&seen) };
+    let update = update_of(&seen).with_body(Some(seen.body.clone()));
     assert!(matches!(bench.a().update(&update).await, Updated::Updated(_)));
     assert_eq!(bench.stored("report").await.body, seen.body);
 }
@@ -104,7 +104,7 @@ pub async fn hostile_task_names_are_kept_apart(bench: &Bench) {
     let (known, unknown) = NAMES.split_at(NAMES.len() / 2);
     for names in [known, unknown] {
         let tasks: BTreeSet<TaskName> = names.iter().map(|name| (*name).into()).collect();
-        let call = Claim { tasks: Arc::new(tasks.clone()), ..bench.a().claim_call() };
+        let call = bench.a().claim_call().with_tasks(Arc::new(tasks.clone()));
         let claimed = bench.a().send(&call).await;
         let taken: BTreeSet<_> = claimed.jobs.into_iter().map(|it| it.job.body.task).collect();
         assert_eq!(taken, tasks);
@@ -122,7 +122,7 @@ pub async fn ids_and_tasks_that_look_alike_are_others(bench: &Bench) {
         bench.add(&job).await;
     }
     for name in ALIKE {
-        let call = Claim { tasks: Arc::new(BTreeSet::from([name.into()])), ..bench.a().claim_call() };
+        let call = bench.a().claim_call().with_tasks(Arc::new(BTreeSet::from([name.into()])));
         let claimed = bench.a().send(&call).await;
         let taken: Vec<_> = claimed.jobs.iter().map(|it| (it.job.id.as_str(), it.job.body.executor.as_str())).collect();
         assert_eq!(taken, [(name, name)]);
@@ -174,7 +174,7 @@ pub async fn hostile_messages_are_kept(bench: &Bench) {
     assert_eq!(bench.runs(started.uid()).await[0].error.as_ref(), Some(&kept));
 
     let seen = bench.stored("report").await;
-    let put_aside = Update { state: JobState::Quarantined(message), ..update_of(&seen) };
+    let put_aside = update_of(&seen).with_state(JobState::Quarantined(message));
     for _ in 0..2 {
         let Updated::Updated(row) = bench.a().update(&put_aside).await else { panic!("it was not updated") };
         assert_eq!(row.state, JobState::Quarantined(kept.clone()));

@@ -47,22 +47,13 @@ impl<'a> Node<'a> {
 
     /// A claim of up to a hundred jobs of the task `task` that takes nothing from other nodes.
     pub fn claim_call(&self) -> Claim {
-        Claim {
-            at: self.bench.at(),
-            owner: self.id.clone(),
-            seq: self.bench.draw(),
-            lease: LEASE,
-            limit: 100,
-            tasks: Arc::new(BTreeSet::from(["task".into()])),
-            max_v: BODY_VERSION,
-            adopt: Adopt::Nothing,
-            declined: Report::Nothing,
-        }
+        Claim::new(self.bench.at(), self.id.clone(), self.bench.draw(), LEASE)
+            .with_tasks(Arc::new(BTreeSet::from(["task".into()])))
     }
 
     /// The same, sent just now, that also takes what nodes have left whose lease has passed.
     pub fn adopt_call(&self) -> Claim {
-        Claim { adopt: Adopt::LapsedBy(DateTime::<Utc>::MAX_UTC), ..self.claim_call() }
+        self.claim_call().with_adopt(Adopt::LapsedBy(DateTime::<Utc>::MAX_UTC))
     }
 
     /// Sends a claim.
@@ -77,7 +68,7 @@ impl<'a> Node<'a> {
 
     /// Claims what is due, at most `limit`.
     pub async fn claim_up_to(&self, limit: usize) -> Claimed {
-        self.send(&Claim { limit, ..self.claim_call() }).await
+        self.send(&self.claim_call().with_limit(limit)).await
     }
 
     /// Claims what is due and what nodes have left whose lease has passed.
@@ -95,7 +86,7 @@ impl<'a> Node<'a> {
     /// Sends moves.
     pub async fn settle(&self, moves: &[Move]) -> Settled {
         let (at, owner) = (self.bench.at(), self.id.clone());
-        let settle = Settle { at, owner, lease: LEASE, moves: moves.to_vec() };
+        let settle = Settle::new(at, owner, LEASE, moves.to_vec());
         self.store.settle(&settle).await.expect("a settle is answered")
     }
 
@@ -130,7 +121,7 @@ impl<'a> Node<'a> {
     /// The call that sends reports, stamped with the present.
     pub fn record_call(&self, entries: &[Entry]) -> Record {
         let (at, owner) = (self.bench.at(), self.id.clone());
-        Record { at, owner, lease: LEASE, entries: entries.to_vec() }
+        Record::new(at, owner, LEASE, entries.to_vec())
     }
 
     /// Sends a report about a run.
@@ -167,7 +158,7 @@ impl<'a> Node<'a> {
 impl Started {
     /// A report about the run.
     pub fn entry(&self, report: RunReport) -> Entry {
-        Entry { run: self.run, fence: self.fence, report }
+        Entry::new(self.run, self.fence, report)
     }
 
     /// The job.
@@ -183,16 +174,7 @@ pub(super) fn ended(verdict: Verdict) -> RunReport {
 
 /// A move that leaves a claimed job active, with the same next fire time, and not due.
 pub fn moved(claimed: &ClaimedJob) -> Move {
-    Move {
-        uid: claimed.job.uid,
-        revision: claimed.job.revision,
-        fence: claimed.job.fence,
-        state: JobState::Active,
-        next_fire_time: claimed.job.next_fire_time,
-        due: None,
-        blocked: false,
-        runs: Vec::new(),
-    }
+    Move::of(&claimed.job)
 }
 
 /// The n-th new run of a claimed job, for its next fire time.
@@ -205,20 +187,10 @@ pub fn nth_run(claimed: &ClaimedJob, n: u64, state: RunState) -> Run {
 /// An update by which a run of the job is asked for at a time.
 pub(super) fn request_of(job: &JobRow, at: DateTime<Utc>) -> Update {
     let id = RunId { uid: job.uid, seq: job.last_seq + 1 };
-    Update { runs: vec![Run::new(id, at, RunState::Waiting(Wait::Requested))], ..update_of(job) }
+    update_of(job).with_runs(vec![Run::new(id, at, RunState::Waiting(Wait::Requested))])
 }
 
 /// An update that changes nothing of a job but its revision.
 pub(super) fn update_of(job: &JobRow) -> Update {
-    Update {
-        uid: job.uid,
-        revision: job.revision,
-        fence: job.fence,
-        body: None,
-        state: job.state.clone(),
-        next_fire_time: job.next_fire_time,
-        due: job.due,
-        runs: Vec::new(),
-        on_claim: OnClaim::Void,
-    }
+    Update::of(job)
 }

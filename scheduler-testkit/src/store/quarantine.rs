@@ -88,7 +88,7 @@ pub async fn broken_rows_do_not_clog_the_claim(bench: &Bench) {
     bench.due_job("sound").await;
     let mut quarantined = 0;
     for _ in 0..6 {
-        let claimed = bench.a().send(&Claim { limit: 5, ..bench.a().claim_call() }).await;
+        let claimed = bench.a().send(&bench.a().claim_call().with_limit(5)).await;
         quarantined += claimed.quarantined.len();
         if !claimed.jobs.is_empty() {
             assert_eq!((quarantined, claimed.more), (20, false));
@@ -108,7 +108,7 @@ pub async fn a_newer_row_is_listed_as_it_is(bench: &Bench) {
     let Some(Listed::Raw(raw)) = &listed else { panic!("{listed:?}") };
     assert!(raw.reason.contains(&format!("version {}", newer.body.v)), "{}", raw.reason);
     assert_eq!((raw.uid.parse::<Uid>(), raw.id.clone()), (Ok(newer.uid), newer.id.clone()));
-    let pause = Update { state: JobState::Paused, ..update_of(&newer) };
+    let pause = update_of(&newer).with_state(JobState::Paused);
     assert_eq!(bench.a().update(&pause).await, Updated::Gone);
     let removed = bench.store().remove(bench.at(), &[newer.id]).await.unwrap().value;
     assert_eq!(removed, [Removed::Removed { uid: Some(newer.uid), running: 0, cancelled: vec![] }]);

@@ -57,11 +57,11 @@ pub async fn reports_are_judged_one_by_one(bench: &Bench) {
     let two = bench.a().start("two").await;
     bench.a().end(&one, Verdict::Ok).await;
     let nobody = bench.job("nobody", bench.at());
-    let no_run = |uid| Entry { run: RunId { uid, seq: 9 }, fence: 1, report: ended(Verdict::Ok) };
+    let no_run = |uid| Entry::new(RunId { uid, seq: 9 }, 1, ended(Verdict::Ok));
 
     let entries = [
         one.entry(ended(Verdict::Error)),
-        Entry { fence: two.fence + 1, ..two.entry(ended(Verdict::Ok)) },
+        Entry::new(two.run, two.fence + 1, ended(Verdict::Ok)),
         no_run(two.uid()),
         no_run(nobody.uid),
         two.entry(ended(Verdict::Ok)),
@@ -135,12 +135,12 @@ pub async fn a_job_that_does_not_wait_is_left_alone(bench: &Bench) {
 pub async fn ends_of_one_job_come_together(bench: &Bench) {
     let job = bench.due_job("report").await;
     let claimed = bench.a().claim_one("report").await;
-    let mut to = Move { state: JobState::Ending, ..moved(&claimed) };
+    let mut to = moved(&claimed).with_state(JobState::Ending);
     for n in 1..=3 {
         to.runs.push(RunChange::Insert(nth_run(&claimed, n, RunState::Running)));
     }
     bench.a().settle_one(&to).await;
-    let entry = |seq| Entry { run: RunId { uid: job.uid, seq }, fence: claimed.job.fence, report: ended(Verdict::Ok) };
+    let entry = |seq| Entry::new(RunId { uid: job.uid, seq }, claimed.job.fence, ended(Verdict::Ok));
     let reply = bench.a().record(&[entry(1), entry(3)]).await;
     assert_eq!((reply.outcomes, reply.deleted), (vec![RecordOutcome::Done; 2], vec![]));
     let reply = bench.a().record(&[entry(2)]).await;
@@ -187,7 +187,7 @@ pub async fn a_history_of_skips_is_pruned(bench: &Bench) {
     for _ in 0..40 {
         let claimed = bench.a().claim_one("report").await;
         let skipped = nth_run(&claimed, 1, RunState::Ended(Verdict::Skipped));
-        let to = Move { due: job.due, runs: vec![RunChange::Insert(skipped)], ..moved(&claimed) };
+        let to = moved(&claimed).with_due(job.due).with_runs(vec![RunChange::Insert(skipped)]);
         bench.a().settle_one(&to).await;
     }
     assert!((3..=3 + 16).contains(&bench.runs(job.uid).await.len()));

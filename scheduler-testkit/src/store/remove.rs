@@ -100,7 +100,7 @@ pub async fn a_retry_in_a_removed_job_is_an_end(bench: &Bench) {
     remove(bench, "report").await;
 
     let retry = RunReport::Retry { due: bench.at() + TimeDelta::seconds(1), error: Some("no paper".to_owned()) };
-    let entry = Entry { run: RunId { uid: job.uid, seq: 1 }, fence: claimed.job.fence, report: retry };
+    let entry = Entry::new(RunId { uid: job.uid, seq: 1 }, claimed.job.fence, retry);
     for _ in 0..2 {
         assert_eq!(bench.a().record(std::slice::from_ref(&entry)).await.outcomes, [RecordOutcome::Ended]);
     }

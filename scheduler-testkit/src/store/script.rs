@@ -246,20 +246,14 @@ impl Script {
             };
             runs.push(Run::new(id, self.now, state));
         }
-        Call::Update(
-            self.now,
-            Box::new(Update {
-                uid: job.uid,
-                revision: job.revision,
-                fence: job.fence,
-                body: (self.random.below(2) == 0).then(|| self.body()),
-                state: self.state(),
-                next_fire_time: next,
-                due: next,
-                runs,
-                on_claim: if self.random.below(2) == 0 { OnClaim::GiveWay } else { OnClaim::Void },
-            }),
-        )
+        let update = Update::of(&job)
+            .with_body((self.random.below(2) == 0).then(|| self.body()))
+            .with_state(self.state())
+            .with_next_fire_time(next)
+            .with_due(next)
+            .with_runs(runs)
+            .with_on_claim(if self.random.below(2) == 0 { OnClaim::GiveWay } else { OnClaim::Void });
+        Call::Update(self.now, Box::new(update))
     }
 
     fn cancel(&mut self) -> Call {
@@ -282,21 +276,16 @@ impl Script {
     fn claim(&mut self, owner: &NodeId) -> Claim {
         self.seq += 1;
         let tasks: &[&str] = if self.random.below(4) == 0 { &["task", "other"] } else { &["task"] };
-        Claim {
-            at: self.now,
-            owner: owner.clone(),
-            seq: if self.random.below(10) == 0 { self.seq / 2 } else { self.seq },
-            lease: LEASE,
-            limit: 1 + self.random.below(6) as usize,
-            tasks: Arc::new(tasks.iter().map(|task| (*task).into()).collect::<BTreeSet<_>>()),
-            max_v: BODY_VERSION,
-            adopt: match self.random.below(4) {
+        let seq = if self.random.below(10) == 0 { self.seq / 2 } else { self.seq };
+        Claim::new(self.now, owner.clone(), seq, LEASE)
+            .with_limit(1 + self.random.below(6) as usize)
+            .with_tasks(Arc::new(tasks.iter().map(|task| (*task).into()).collect::<BTreeSet<_>>()))
+            .with_adopt(match self.random.below(4) {
                 0 => Adopt::Nothing,
                 1 => Adopt::LapsedBy(self.now - LEASE / 3),
                 _ => Adopt::LapsedBy(self.now),
-            },
-            declined: if self.random.below(3) == 0 { Report::Declined } else { Report::Nothing },
-        }
+            })
+            .with_declined(if self.random.below(3) == 0 { Report::Declined } else { Report::Nothing })
     }
 
     fn settle(&mut self, owner: &NodeId) -> Settle {
@@ -308,7 +297,7 @@ impl Script {
                 moves.push(self.moved(&claimed));
             }
         }
-        Settle { at: self.now, owner: owner.clone(), lease: LEASE, moves }
+        Settle::new(self.now, owner.clone(), LEASE, moves)
     }
 
     fn moved(&mut self, claimed: &ClaimedJob) -> Move {
@@ -338,16 +327,10 @@ impl Script {
             run.count = (self.random.below(4) == 0).then_some(n * 10);
             runs.push(RunChange::Insert(run));
         }
-        Move {
-            uid: claimed.job.uid,
-            revision: claimed.job.revision,
-            fence: claimed.job.fence,
-            state: if self.random.below(4) == 0 { JobState::Ending } else { self.state() },
-            next_fire_time: next,
-            due: next,
-            blocked: self.random.below(3) == 0,
-            runs,
-        }
+        let state = if self.random.below(4) == 0 { JobState::Ending } else { self.state() };
+        let mut to = Move::of(&claimed.job).with_state(state).with_next_fire_time(next).with_due(next).with_runs(runs);
+        to.blocked = self.random.below(3) == 0;
+        to
     }
 
     fn record(&mut self, owner: &NodeId) -> Record {
@@ -355,10 +338,10 @@ impl Script {
         for _ in 0..self.random.below(6) {
             let Some((node, run, fence)) = self.random.some(&self.started).cloned() else { break };
             if node == *owner || self.random.below(6) == 0 {
-                entries.push(Entry { run, fence, report: self.report() });
+                entries.push(Entry::new(run, fence, self.report()));
             }
         }
-        Record { at: self.now, owner: owner.clone(), lease: LEASE, entries }
+        Record::new(self.now, owner.clone(), LEASE, entries)
     }
 
     fn report(&mut self) -> RunReport {

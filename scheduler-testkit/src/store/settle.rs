@@ -19,12 +19,10 @@ pub async fn a_move_writes_the_job_and_its_runs(bench: &Bench) {
     let tomorrow = bench.now().await + TimeDelta::days(1);
     let mut missed = nth_run(&claimed, 1, RunState::Ended(Verdict::Missed));
     (missed.first, missed.count) = (Some(bench.at() - TimeDelta::days(9)), Some(9));
-    let to = Move {
-        next_fire_time: Some(tomorrow),
-        due: Some(tomorrow + TimeDelta::microseconds(3)),
-        runs: vec![RunChange::Insert(missed), RunChange::Insert(nth_run(&claimed, 2, RunState::Running))],
-        ..moved(&claimed)
-    };
+    let to = moved(&claimed)
+        .with_next_fire_time(Some(tomorrow))
+        .with_due(Some(tomorrow + TimeDelta::microseconds(3)))
+        .with_runs(vec![RunChange::Insert(missed), RunChange::Insert(nth_run(&claimed, 2, RunState::Running))]);
 
     let settled = bench.a().settle(std::slice::from_ref(&to)).await;
 
@@ -109,7 +107,7 @@ pub async fn a_move_never_moves_the_next_fire_time_back(bench: &Bench) {
     let job = bench.due_job("report").await;
     let claimed = bench.a().claim_one("report").await;
     let earlier = job.next_fire_time.map(|at| at - TimeDelta::microseconds(1));
-    bench.a().settle_one(&Move { next_fire_time: earlier, ..moved(&claimed) }).await;
+    bench.a().settle_one(&moved(&claimed).with_next_fire_time(earlier)).await;
     assert_eq!(bench.stored("report").await.next_fire_time, job.next_fire_time);
 }
 
@@ -125,7 +123,9 @@ pub async fn a_slot_freed_during_a_claim_is_used_at_once(bench: &Bench) {
     let tomorrow = Some(bench.now().await + TimeDelta::days(1));
     let queued = nth_run(&claimed, 1, RunState::Waiting(Wait::Queued));
     let runs = vec![RunChange::Insert(queued)];
-    let settled = bench.b().settle(&[Move { due: tomorrow, blocked: true, runs, ..moved(&claimed) }]).await;
+    let mut to = moved(&claimed).with_due(tomorrow).with_runs(runs);
+    to.blocked = true;
+    let settled = bench.b().settle(&[to]).await;
 
     assert_eq!(settled.next_due, Some(settled.now));
     assert_eq!(bench.b().claim_one("report").await.running_count, 0);
@@ -149,7 +149,7 @@ pub async fn a_retry_during_a_claim_is_not_forgotten(bench: &Bench) {
     let claimed = bench.b().claim_one("report").await;
     let retry_at = now + TimeDelta::minutes(1);
     bench.a().report(&started, RunReport::Retry { due: retry_at, error: None }).await;
-    let settled = bench.b().settle(&[Move { due: Some(now + TimeDelta::days(1)), ..moved(&claimed) }]).await;
+    let settled = bench.b().settle(&[moved(&claimed).with_due(Some(now + TimeDelta::days(1)))]).await;
     assert_eq!((settled.next_due, bench.stored("report").await.due), (Some(retry_at), Some(retry_at)));
 }
 
@@ -235,7 +235,7 @@ pub async fn a_job_that_is_over_without_runs_is_deleted(bench: &Bench) {
     let claimed = bench.a().claim_one("one-shot").await;
     let missed = nth_run(&claimed, 1, RunState::Ended(Verdict::Missed));
     let runs = vec![RunChange::Insert(missed)];
-    let outcome = bench.a().settle_one(&Move { state: JobState::Ending, runs, ..moved(&claimed) }).await;
+    let outcome = bench.a().settle_one(&moved(&claimed).with_state(JobState::Ending).with_runs(runs)).await;
     assert_eq!(outcome, SettleOutcome::Applied { job: Fate::Deleted });
     assert_eq!((bench.find("one-shot").await, bench.runs(job.uid).await), (None, Vec::new()));
 }
@@ -274,12 +274,10 @@ pub async fn times_are_kept_to_the_microsecond(bench: &Bench) {
     queued.fire_time = next + TimeDelta::microseconds(1);
     queued.first = Some(next + TimeDelta::microseconds(2));
     queued.due = next + TimeDelta::microseconds(998);
-    let to = Move {
-        next_fire_time: Some(next),
-        due: Some(next + TimeDelta::microseconds(999)),
-        runs: vec![RunChange::Insert(queued.clone())],
-        ..moved(&claimed)
-    };
+    let to = moved(&claimed)
+        .with_next_fire_time(Some(next))
+        .with_due(Some(next + TimeDelta::microseconds(999)))
+        .with_runs(vec![RunChange::Insert(queued.clone())]);
 
     bench.a().settle_one(&to).await;
 
@@ -302,13 +300,8 @@ pub async fn a_turn_is_the_three_verbs_in_order(bench: &Bench) {
     let at = bench.at();
     let owner = bench.a().id;
     let turn = Turn {
-        record: Some(Record {
-            at,
-            owner: owner.clone(),
-            lease: LEASE,
-            entries: vec![started.entry(ended(Verdict::Ok))],
-        }),
-        settle: Some(Settle { at, owner, lease: LEASE, moves: vec![to] }),
+        record: Some(Record::new(at, owner.clone(), LEASE, vec![started.entry(ended(Verdict::Ok))])),
+        settle: Some(Settle::new(at, owner, LEASE, vec![to])),
         claim: Some(bench.a().claim_call()),
     };
 
@@ -331,8 +324,8 @@ pub async fn a_turn_repeated_is_applied_once(bench: &Bench) {
     let mut to = moved(&claimed);
     to.runs.push(RunChange::Insert(nth_run(&claimed, 1, RunState::Running)));
     let (at, owner) = (bench.at(), bench.a().id);
-    let record = Record { at, owner: owner.clone(), lease: LEASE, entries: vec![started.entry(ended(Verdict::Ok))] };
-    let settle = Settle { at, owner, lease: LEASE, moves: vec![to] };
+    let record = Record::new(at, owner.clone(), LEASE, vec![started.entry(ended(Verdict::Ok))]);
+    let settle = Settle::new(at, owner, LEASE, vec![to]);
     let turn = Turn { record: Some(record), settle: Some(settle), claim: Some(bench.a().claim_call()) };
     for _ in 0..3 {
         let reply = bench.store().turn(&turn).await.unwrap();

@@ -20,13 +20,11 @@ pub async fn an_update_writes_what_it_carries(bench: &Bench) {
     let mut body = job.body.clone();
     body.args = json!({ "to": "bob" });
     body.extra.insert("colour".to_owned(), json!("red"));
-    let update = Update {
-        body: Some(body.clone()),
-        state: JobState::Paused,
-        next_fire_time: Some(later),
-        due: Some(later + TimeDelta::microseconds(7)),
-        ..update_of(&job)
-    };
+    let update = update_of(&job)
+        .with_body(Some(body.clone()))
+        .with_state(JobState::Paused)
+        .with_next_fire_time(Some(later))
+        .with_due(Some(later + TimeDelta::microseconds(7)));
 
     let Updated::Updated(row) = bench.a().update(&update).await else { panic!("it was not updated") };
 
@@ -41,16 +39,16 @@ pub async fn an_update_without_a_definition_leaves_it_alone(bench: &Bench) {
     let mut job = bench.job("report", bench.at());
     job.body.extra.insert("colour".to_owned(), json!("red"));
     bench.add(&job).await;
-    bench.a().update(&Update { state: JobState::Paused, ..update_of(&job) }).await;
+    bench.a().update(&update_of(&job).with_state(JobState::Paused)).await;
     assert_eq!(bench.stored("report").await.body, job.body);
 }
 
 /// Two nodes that change a job at once: the second one learns how the job is now.
 pub async fn an_update_of_an_older_revision_is_a_conflict(bench: &Bench) {
     let job = bench.due_job("report").await;
-    bench.a().update(&Update { state: JobState::Paused, ..update_of(&job) }).await;
+    bench.a().update(&update_of(&job).with_state(JobState::Paused)).await;
 
-    let reply = bench.b().update(&Update { due: None, ..update_of(&job) }).await;
+    let reply = bench.b().update(&update_of(&job).with_due(None)).await;
 
     let Updated::Conflict(row) = reply else { panic!("{reply:?}") };
     assert_eq!((row.revision, &row.state), (1, &JobState::Paused));
@@ -81,7 +79,7 @@ pub async fn an_update_repeated_is_applied_once(bench: &Bench) {
     let mut given_up = Run::new(RunId { uid: job.uid, seq: 1 }, bench.at(), RunState::Ended(Verdict::Cancelled));
     given_up.count = Some(5);
     let update =
-        Update { state: JobState::Paused, next_fire_time: None, due: None, runs: vec![given_up], ..update_of(&job) };
+        update_of(&job).with_state(JobState::Paused).with_next_fire_time(None).with_due(None).with_runs(vec![given_up]);
     let first = bench.a().update(&update).await;
     assert!(matches!(first, Updated::Updated(_)), "{first:?}");
     assert_eq!(bench.a().update(&update).await, first);
@@ -108,7 +106,7 @@ pub async fn an_update_gives_way_to_a_claim(bench: &Bench) {
     bench.due_job("report").await;
     let claimed = bench.a().claim_one("report").await;
     let seen = bench.stored("report").await;
-    let patient = |job: &JobRow| Update { on_claim: OnClaim::GiveWay, ..update_of(job) };
+    let patient = |job: &JobRow| update_of(job).with_on_claim(OnClaim::GiveWay);
     assert_eq!(bench.b().update(&patient(&seen)).await, Updated::Conflict(Box::new(seen)));
 
     assert!(matches!(bench.a().settle_one(&moved(&claimed)).await, SettleOutcome::Applied { .. }));
@@ -122,7 +120,7 @@ pub async fn an_update_does_not_give_way_to_a_claim_that_has_lapsed(bench: &Benc
     bench.a().claim_one("report").await;
     bench.advance(LEASE * 2).await;
     let seen = bench.stored("report").await;
-    let patient = Update { on_claim: OnClaim::GiveWay, ..update_of(&seen) };
+    let patient = update_of(&seen).with_on_claim(OnClaim::GiveWay);
     assert!(matches!(bench.b().update(&patient).await, Updated::Updated(_)));
 }
 
@@ -132,7 +130,7 @@ pub async fn an_update_may_move_the_next_fire_time_back(bench: &Bench) {
     let job = bench.job("report", now + TimeDelta::hours(2));
     bench.add(&job).await;
     let sooner = Some(now + TimeDelta::hours(1));
-    bench.a().update(&Update { next_fire_time: sooner, due: sooner, ..update_of(&job) }).await;
+    bench.a().update(&update_of(&job).with_next_fire_time(sooner).with_due(sooner)).await;
     assert_eq!(bench.stored("report").await.next_fire_time, sooner);
 }
 
@@ -143,7 +141,7 @@ pub async fn an_update_after_an_unseen_end_is_due_now(bench: &Bench) {
     let seen = bench.stored("report").await;
     bench.a().end(&started, Verdict::Ok).await;
     bench.advance(LEASE / 10).await;
-    bench.b().update(&Update { due: None, ..update_of(&seen) }).await;
+    bench.b().update(&update_of(&seen).with_due(None)).await;
     assert_eq!(bench.b().claim_one("report").await.running_count, 0);
 }
 
@@ -153,10 +151,10 @@ pub async fn updates_after_an_unseen_end_do_not_put_the_job_off(bench: &Bench) {
     bench.due_job("report").await;
     let started = bench.a().start_and("report", |to| to.blocked = true).await;
     bench.a().end(&started, Verdict::Ok).await;
-    bench.b().update(&Update { due: None, ..update_of(&bench.stored("report").await) }).await;
+    bench.b().update(&update_of(&bench.stored("report").await).with_due(None)).await;
     let first = bench.stored("report").await;
     bench.advance(LEASE / 10).await;
-    bench.b().update(&Update { due: None, ..update_of(&first) }).await;
+    bench.b().update(&update_of(&first).with_due(None)).await;
     assert_eq!(bench.stored("report").await.due, first.due);
 }
 
@@ -166,7 +164,7 @@ pub async fn the_verdicts_of_an_update_are_kept(bench: &Bench) {
     let id = RunId { uid: job.uid, seq: 1 };
     let mut given_up = Run::new(id, bench.at(), RunState::Ended(Verdict::Missed));
     (given_up.first, given_up.count) = (Some(bench.at() - TimeDelta::days(1)), Some(86_400));
-    let update = Update { runs: vec![given_up.clone()], ..update_of(&job) };
+    let update = update_of(&job).with_runs(vec![given_up.clone()]);
 
     let Updated::Updated(row) = bench.a().update(&update).await else { panic!("it was not updated") };
 
@@ -214,7 +212,7 @@ pub async fn a_run_that_was_asked_for_keeps_its_job_due(bench: &Bench) {
     bench.a().update(&request_of(&job, now)).await;
     let seen = bench.stored("report").await;
 
-    let paused = Update { state: JobState::Paused, next_fire_time: None, due: None, ..update_of(&seen) };
+    let paused = update_of(&seen).with_state(JobState::Paused).with_next_fire_time(None).with_due(None);
     let Updated::Updated(row) = bench.b().update(&paused).await else { panic!("it was not updated") };
 
     assert_eq!((row.state, row.next_fire_time, row.due), (JobState::Paused, None, Some(now)));
@@ -278,12 +276,12 @@ pub async fn an_update_of_no_live_job_is_gone(bench: &Bench) {
 pub async fn a_quarantined_job_is_repaired_by_an_update(bench: &Bench) {
     let job = bench.due_job("report").await;
     let state = JobState::Quarantined("its trigger fails".to_owned());
-    bench.a().update(&Update { state: state.clone(), ..update_of(&job) }).await;
+    bench.a().update(&update_of(&job).with_state(state.clone())).await;
     let seen = bench.stored("report").await;
     assert_eq!((&seen.state, seen.due), (&state, None));
     assert_eq!(bench.a().claim().await.jobs, []);
 
     let now = Some(bench.now().await);
-    bench.a().update(&Update { state: JobState::Active, due: now, ..update_of(&seen) }).await;
+    bench.a().update(&update_of(&seen).with_state(JobState::Active).with_due(now)).await;
     bench.a().claim_one("report").await;
 }

@@ -119,7 +119,7 @@ async fn live(world: Arc<World>, store: DocumentStore, id: NodeId) {
         let claimed = repeated(|| store.claim(&claim)).await;
         let sent = world.now();
         let moves: Vec<Move> = claimed.jobs.iter().map(|job| advance(job, claimed.now)).collect();
-        let settle = Settle { at: sent, owner: id.clone(), lease: LEASE, moves };
+        let settle = Settle::new(sent, id.clone(), LEASE, moves);
         let settled = repeated(|| store.settle(&settle)).await;
         for (to, outcome) in settle.moves.iter().zip(settled.outcomes) {
             if matches!(outcome, SettleOutcome::Applied { .. }) && world.now() < sent + LEASE {
@@ -150,10 +150,10 @@ async fn report(world: &World, store: &DocumentStore, id: &NodeId, running: &mut
             // From here on others may run it, whether or not the answer arrives.
             world.seen.lock().unwrap().running.remove(&run);
         }
-        entries.push(Entry { run, fence, report });
+        entries.push(Entry::new(run, fence, report));
     }
     running.retain(|(run, _)| entries.iter().all(|entry| entry.run != *run));
-    let record = Record { at, owner: id.clone(), lease: LEASE, entries };
+    let record = Record::new(at, id.clone(), LEASE, entries);
     let recorded = repeated(|| store.record(&record)).await;
     match recorded.hold {
         Hold::Kept => world.covers(id, at),
@@ -167,17 +167,10 @@ async fn report(world: &World, store: &DocumentStore, id: &NodeId, running: &mut
 }
 
 fn claim(id: &NodeId, at: DateTime<Utc>, seq: u64, adopt: Adopt, limit: usize) -> Claim {
-    Claim {
-        at,
-        owner: id.clone(),
-        seq,
-        lease: LEASE,
-        limit,
-        tasks: Arc::new(["task".into()].into()),
-        max_v: BODY_VERSION,
-        adopt,
-        declined: Report::Nothing,
-    }
+    Claim::new(at, id.clone(), seq, LEASE)
+        .with_limit(limit)
+        .with_tasks(Arc::new(["task".into()].into()))
+        .with_adopt(adopt)
 }
 
 /// Moves a job on as the engine would: one run at a time, skipping what is due meanwhile.
@@ -283,16 +276,16 @@ async fn tidy_up(world: &World, store: &DocumentStore) {
         }
         assert!(seq < 200, "seed {}: the rest never ends: {claimed:#?}", world.seed);
         let moves: Vec<Move> = claimed.jobs.iter().map(|job| advance(job, now)).collect();
-        let settle = Settle { at: now, owner: id.clone(), lease: LEASE, moves };
+        let settle = Settle::new(now, id.clone(), LEASE, moves);
         let settled = store.settle(&settle).await.unwrap();
         let moves = settle.moves.iter().zip(settled.outcomes);
         let applied = moves.filter(|(_, outcome)| matches!(outcome, SettleOutcome::Applied { .. }));
         let end = RunReport::End { verdict: Verdict::Ok, error: None, duration: Duration::ZERO };
         let entries = applied.flat_map(|(to, _)| started(to).map(|run| (run, to.fence))).map(|(run, fence)| {
             world.starts(run, &id);
-            Entry { run, fence, report: end.clone() }
+            Entry::new(run, fence, end.clone())
         });
-        let record = Record { at: now, owner: id.clone(), lease: LEASE, entries: entries.collect() };
+        let record = Record::new(now, id.clone(), LEASE, entries.collect());
         store.record(&record).await.unwrap();
     }
     store.release(world.now(), &id).await.unwrap();

@@ -139,13 +139,7 @@ fn readable(document: &Document) -> Result<JobRow, RawJob> {
 
 fn claimed(sheet: &Sheet, mut job: JobRow) -> ClaimedJob {
     job.fence = sheet.stored.head.fence;
-    let open = sheet.book.open().cloned();
-    let (mut running, mut waiting): (Vec<Run>, Vec<Run>) = open.partition(|run| run.state == RunState::Running);
-    let (running_count, waiting_count) = (running.len(), waiting.len());
-    running.truncate(CLAIMED_RUNS);
-    waiting.sort_by_key(|run| (run.due, run.id.seq));
-    waiting.truncate(CLAIMED_RUNS);
-    ClaimedJob { job, running_count, running, waiting_count, waiting }
+    ClaimedJob::new(job, sheet.book.open())
 }
 
 /// When a job that is not due yet will be, or is free.

@@ -169,13 +169,9 @@ impl fmt::Debug for Drawer {
 #[async_trait]
 impl Shelf for Drawer {
     fn limits(&self) -> StoreLimits {
-        StoreLimits {
-            payload: 1 << 20,
-            batch: 100,
-            clock: Clock::Caller,
-            wakes: Wakes::Poll(std::time::Duration::from_secs(1)),
-            durability: Durability::Durable,
-        }
+        StoreLimits::new(Clock::Caller, Wakes::Poll(std::time::Duration::from_secs(1)), Durability::Durable)
+            .with_payload(1 << 20)
+            .with_batch(100)
     }
 
     fn place(&self) -> String {

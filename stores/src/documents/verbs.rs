@@ -226,7 +226,7 @@ pub(super) async fn settle(caller: &mut Caller<'_>, settle: &Settle) -> Result<S
     }
     let next_due = outcomes.values().filter_map(|(_, due)| *due).min();
     let outcome = |to: &Move| outcomes.get(&to.uid).map_or(SettleOutcome::Gone, |(outcome, _)| *outcome);
-    Ok(Settled { now, outcomes: settle.moves.iter().map(outcome).collect(), next_due })
+    Ok(Settled::new(now, settle.moves.iter().map(outcome).collect(), next_due))
 }
 
 /// What became of the entries about one job.
@@ -264,7 +264,10 @@ pub(super) async fn record(caller: &mut Caller<'_>, record: &Record) -> Result<R
     outcomes.sort_unstable_by_key(|(at, _)| *at);
     let next_due = reports.values().filter_map(|it| it.next_due).min();
     let deleted = deleted_in_order(reports, record);
-    Ok(Recorded { now, outcomes: outcomes.into_iter().map(|(_, it)| it).collect(), cancel, hold, deleted, next_due })
+    Ok(Recorded::new(now, outcomes.into_iter().map(|(_, it)| it).collect(), hold)
+        .with_cancel(cancel)
+        .with_deleted(deleted)
+        .with_next_due(next_due))
 }
 
 /// The most jobs that are looked through for runs to be stopped; the next life sign comes soon.

@@ -40,14 +40,10 @@ impl Table {
             self.nodes.insert(claim.owner.clone(), node);
         }
         let more = are_runs_left || selection.left_out.is_some();
-        Claimed {
-            now,
-            jobs: selection.take.iter().map(|slot| claimed_job(self.entry(*slot))).collect(),
-            quarantined: Vec::new(),
-            declined: self.declined(claim, now),
-            next_due: if more { earlier(Some(now), selection.left_out) } else { self.next_due(claim, now) },
-            more,
-        }
+        Claimed::nothing(now, if more { earlier(Some(now), selection.left_out) } else { self.next_due(claim, now) })
+            .with_jobs(selection.take.iter().map(|slot| claimed_job(self.entry(*slot))).collect())
+            .with_declined(self.declined(claim, now))
+            .with_more(more)
     }
 
     /// Takes over the runs of nodes whose lease has passed, up to a limit and if the claim is to, and says whether some are
@@ -170,17 +166,5 @@ fn is_free(entry: &Entry, claim: &Claim, now: DateTime<Utc>) -> bool {
 }
 
 fn claimed_job(entry: &Entry) -> ClaimedJob {
-    let (mut running, mut waiting) = (Vec::new(), Vec::new());
-    for run in entry.lived().into_iter().flat_map(|lived| lived.book.open()) {
-        let kind = if run.state == RunState::Running { &mut running } else { &mut waiting };
-        kind.push(run);
-    }
-    waiting.sort_by_key(|run| (run.due, run.id.seq));
-    ClaimedJob {
-        job: entry.row(),
-        running_count: running.len(),
-        running: running.into_iter().take(CLAIMED_RUNS).cloned().collect(),
-        waiting_count: waiting.len(),
-        waiting: waiting.into_iter().take(CLAIMED_RUNS).cloned().collect(),
-    }
+    ClaimedJob::new(entry.row(), entry.lived().into_iter().flat_map(|lived| lived.book.open()))
 }

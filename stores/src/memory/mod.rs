@@ -86,13 +86,9 @@ impl fmt::Debug for MemoryStore {
 #[async_trait]
 impl JobStore for MemoryStore {
     fn limits(&self) -> StoreLimits {
-        StoreLimits {
-            payload: usize::MAX,
-            batch: Self::BATCH,
-            clock: Clock::Caller,
-            wakes: Wakes::Push,
-            durability: Durability::Volatile,
-        }
+        StoreLimits::new(Clock::Caller, Wakes::Push, Durability::Volatile)
+            .with_payload(usize::MAX)
+            .with_batch(Self::BATCH)
     }
 
     async fn insert(&self, at: DateTime<Utc>, jobs: &[JobRow]) -> Result<Stamped<Vec<Inserted>>, StoreError> {

@@ -149,7 +149,7 @@ impl Table {
             outcomes.push(outcome);
         }
         self.renew(&settle.owner, now, settle.lease);
-        Settled { now, outcomes, next_due }
+        Settled::new(now, outcomes, next_due)
     }
 
     pub(super) fn record(&mut self, record: &Record) -> Recorded {
@@ -178,7 +178,7 @@ impl Table {
         }
         let hold = self.hold(&record.owner, now, record.lease);
         let cancel: Vec<RunId> = self.running.asked(&record.owner).collect();
-        Recorded { now, outcomes, cancel, hold, deleted, next_due }
+        Recorded::new(now, outcomes, hold).with_cancel(cancel).with_deleted(deleted).with_next_due(next_due)
     }
 
     pub(super) fn release(&mut self, at: DateTime<Utc>, owner: &NodeId) {

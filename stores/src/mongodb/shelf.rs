@@ -103,13 +103,13 @@ impl fmt::Debug for Collections {
 #[async_trait]
 impl Shelf for Collections {
     fn limits(&self) -> StoreLimits {
-        StoreLimits {
-            payload: self.options.payload,
-            batch: Self::BATCH,
-            clock: self.options.clock,
-            wakes: if self.watch.is_some() { Wakes::Push } else { Wakes::Poll(self.options.poll) },
-            durability: Durability::Durable,
-        }
+        StoreLimits::new(
+            self.options.clock,
+            if self.watch.is_some() { Wakes::Push } else { Wakes::Poll(self.options.poll) },
+            Durability::Durable,
+        )
+        .with_payload(self.options.payload)
+        .with_batch(Self::BATCH)
     }
 
     fn place(&self) -> String {

@@ -168,13 +168,9 @@ impl MySqlStore {
 
 impl Database {
     fn limits(&self) -> StoreLimits {
-        StoreLimits {
-            payload: self.options.payload,
-            batch: sql::BATCH,
-            clock: self.options.clock,
-            wakes: self.options.poll.map_or(Wakes::Never, Wakes::Poll),
-            durability: Durability::Durable,
-        }
+        StoreLimits::new(self.options.clock, self.options.poll.map_or(Wakes::Never, Wakes::Poll), Durability::Durable)
+            .with_payload(self.options.payload)
+            .with_batch(sql::BATCH)
     }
 
     async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {

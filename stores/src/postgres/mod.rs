@@ -146,13 +146,9 @@ impl PostgresStore {
 
 impl Database {
     fn limits(&self) -> StoreLimits {
-        StoreLimits {
-            payload: self.options.payload,
-            batch: sql::BATCH,
-            clock: self.options.clock,
-            wakes: Wakes::Push,
-            durability: Durability::Durable,
-        }
+        StoreLimits::new(self.options.clock, Wakes::Push, Durability::Durable)
+            .with_payload(self.options.payload)
+            .with_batch(sql::BATCH)
     }
 
     async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {

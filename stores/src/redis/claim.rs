@@ -77,33 +77,24 @@ impl Taken {
     }
 
     pub(super) fn into_claimed(self) -> Claimed {
-        Claimed {
-            now: self.now,
-            jobs: self.jobs,
-            quarantined: self.broken.into_iter().map(|broken| broken.raw).collect(),
-            declined: self.declined,
-            next_due: self.next_due,
-            more: self.is_more,
-        }
+        Claimed::nothing(self.now, self.next_due)
+            .with_jobs(self.jobs)
+            .with_quarantined(self.broken.into_iter().map(|broken| broken.raw).collect())
+            .with_declined(self.declined)
+            .with_more(self.is_more)
     }
 }
 
 /// A job with its open runs. One with a run that nobody can read cannot be counted, and is left to a person.
 fn claimed_job(job: JobRow, open: Vec<Value>) -> Result<ClaimedJob, RawJob> {
-    let (mut running, mut waiting) = (Vec::new(), Vec::new());
+    let mut runs = Vec::with_capacity(open.len());
     for kept in open {
         match run(job.uid, kept) {
-            Ok(run) if run.state == RunState::Running => running.push(run),
-            Ok(run) => waiting.push(run),
+            Ok(run) => runs.push(run),
             Err(reason) => return Err(raw(job, reason)),
         }
     }
-    let (running_count, waiting_count) = (running.len(), waiting.len());
-    running.sort_by_key(|run| run.id.seq);
-    running.truncate(CLAIMED_RUNS);
-    waiting.sort_by_key(|run| (run.due, run.id.seq));
-    waiting.truncate(CLAIMED_RUNS);
-    Ok(ClaimedJob { job, running_count, running, waiting_count, waiting })
+    Ok(ClaimedJob::new(job, &runs))
 }
 
 fn raw(job: JobRow, reason: String) -> RawJob {

@@ -159,13 +159,9 @@ impl fmt::Debug for RedisStore {
 #[async_trait]
 impl JobStore for RedisStore {
     fn limits(&self) -> StoreLimits {
-        StoreLimits {
-            payload: self.link.options.payload,
-            batch: Self::BATCH,
-            clock: self.link.options.clock,
-            wakes: Wakes::Push,
-            durability: Durability::Durable,
-        }
+        StoreLimits::new(self.link.options.clock, Wakes::Push, Durability::Durable)
+            .with_payload(self.link.options.payload)
+            .with_batch(Self::BATCH)
     }
 
     fn warnings(&self) -> Vec<String> {

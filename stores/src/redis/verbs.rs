@@ -222,7 +222,7 @@ fn settled(reply: Value) -> Result<Settled, Misread> {
         _ => Err(Misread("a word")),
     };
     let outcomes = items(outcomes)?.into_iter().map(outcome).collect::<Result<_, _>>()?;
-    Ok(Settled { now: time(now)?, outcomes, next_due: optional(next_due, time)? })
+    Ok(Settled::new(time(now)?, outcomes, optional(next_due, time)?))
 }
 
 fn recorded(reply: Value) -> Result<Recorded, Misread> {
@@ -246,14 +246,11 @@ fn recorded(reply: Value) -> Result<Recorded, Misread> {
         let [of, id] = fixed(value)?;
         Ok(uid(of)?.zip(Some(text(id)?.into())))
     };
-    Ok(Recorded {
-        now: time(now)?,
-        outcomes: items(outcomes)?.into_iter().map(outcome).collect::<Result<_, _>>()?,
-        cancel: items(cancel)?.into_iter().map(run).filter_map(Result::transpose).collect::<Result<_, _>>()?,
-        hold,
-        deleted: items(deleted)?.into_iter().map(job).filter_map(Result::transpose).collect::<Result<_, _>>()?,
-        next_due: optional(next_due, time)?,
-    })
+    let outcomes = items(outcomes)?.into_iter().map(outcome).collect::<Result<_, _>>()?;
+    let cancel = items(cancel)?.into_iter().map(run).filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    let deleted = items(deleted)?.into_iter().map(job).filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    let recorded = Recorded::new(time(now)?, outcomes, hold).with_cancel(cancel).with_deleted(deleted);
+    Ok(recorded.with_next_due(optional(next_due, time)?))
 }
 
 fn stamped<T>(reply: Value, read: impl FnOnce(Value) -> Result<T, Misread>) -> Result<Stamped<T>, Misread> {

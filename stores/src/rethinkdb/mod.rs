@@ -154,13 +154,9 @@ impl fmt::Debug for Database {
 #[async_trait]
 impl Shelf for Database {
     fn limits(&self) -> StoreLimits {
-        StoreLimits {
-            payload: self.options.payload,
-            batch: Self::BATCH,
-            clock: self.options.clock,
-            wakes: Wakes::Push,
-            durability: Durability::Durable,
-        }
+        StoreLimits::new(self.options.clock, Wakes::Push, Durability::Durable)
+            .with_payload(self.options.payload)
+            .with_batch(Self::BATCH)
     }
 
     fn place(&self) -> String {

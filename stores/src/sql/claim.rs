@@ -112,18 +112,17 @@ impl Selection {
     ) -> Claimed {
         let jobs = self.jobs.into_iter().map(|(_, mut job)| {
             job.fence = job.fence.saturating_add(1);
-            let mut running = self.running.remove(&job.uid).unwrap_or_default();
-            let mut waiting = self.waiting.remove(&job.uid).unwrap_or_default();
-            let (running_count, waiting_count) = (running.len(), waiting.len());
-            running.sort_by_key(|run| run.id.seq);
-            running.truncate(CLAIMED_RUNS);
-            waiting.sort_by_key(|run| (run.due, run.id.seq));
-            waiting.truncate(CLAIMED_RUNS);
-            ClaimedJob { job, running_count, running, waiting_count, waiting }
+            let running = self.running.remove(&job.uid).unwrap_or_default();
+            let waiting = self.waiting.remove(&job.uid).unwrap_or_default();
+            ClaimedJob::new(job, running.iter().chain(&waiting))
         });
         let jobs = jobs.collect();
         let quarantined = self.broken.into_iter().map(|(_, raw)| raw).collect();
-        Claimed { now, jobs, quarantined, declined, next_due, more }
+        Claimed::nothing(now, next_due)
+            .with_jobs(jobs)
+            .with_quarantined(quarantined)
+            .with_declined(declined)
+            .with_more(more)
     }
 }
 

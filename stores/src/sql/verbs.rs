@@ -306,7 +306,7 @@ async fn settle_in(tx: &mut impl Transaction, batch: &mut Batch, settle: &Settle
     }
     batch.write(tx).await?;
     asked.into_iter().for_each(|node| tx.tell(Hint::Cancel(node)));
-    Ok(Settled { now, outcomes, next_due })
+    Ok(Settled::new(now, outcomes, next_due))
 }
 
 async fn record_in(tx: &mut impl Transaction, batch: &mut Batch, record: &Record) -> Result<Recorded, StoreError> {
@@ -334,7 +334,7 @@ async fn record_in(tx: &mut impl Transaction, batch: &mut Batch, record: &Record
     let hold = hold(tx, &record.owner, now, record.lease).await?;
     let asked = tx.all(query(&tx.sql().asked).node(&record.owner)).await?;
     let asked = asked.iter().filter_map(|row| Some(RunId { uid: text(row, 0).parse().ok()?, seq: number(row, 1) }));
-    Ok(Recorded { now, outcomes, cancel: asked.collect(), hold, deleted, next_due })
+    Ok(Recorded::new(now, outcomes, hold).with_cancel(asked.collect()).with_deleted(deleted).with_next_due(next_due))
 }
 
 pub(crate) async fn release(tx: &mut impl Transaction, at: DateTime<Utc>, owner: &NodeId) -> Result<(), StoreError> {

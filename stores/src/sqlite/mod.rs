@@ -193,13 +193,13 @@ impl fmt::Debug for SqliteStore {
 #[async_trait]
 impl JobStore for SqliteStore {
     fn limits(&self) -> StoreLimits {
-        StoreLimits {
-            payload: self.database.options.payload,
-            batch: sql::BATCH,
-            clock: Clock::Caller,
-            wakes: self.database.options.poll.map_or(Wakes::Never, Wakes::Poll),
-            durability: Durability::Durable,
-        }
+        StoreLimits::new(
+            Clock::Caller,
+            self.database.options.poll.map_or(Wakes::Never, Wakes::Poll),
+            Durability::Durable,
+        )
+        .with_payload(self.database.options.payload)
+        .with_batch(sql::BATCH)
     }
 
     async fn insert(&self, at: DateTime<Utc>, jobs: &[JobRow]) -> Result<Stamped<Vec<Inserted>>, StoreError> {

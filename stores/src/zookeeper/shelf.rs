@@ -31,13 +31,9 @@ use crate::documents::{
 #[async_trait]
 impl Shelf for Shared {
     fn limits(&self) -> StoreLimits {
-        StoreLimits {
-            payload: self.options.payload,
-            batch: BATCH,
-            clock: Clock::Caller,
-            wakes: Wakes::Push,
-            durability: Durability::Durable,
-        }
+        StoreLimits::new(Clock::Caller, Wakes::Push, Durability::Durable)
+            .with_payload(self.options.payload)
+            .with_batch(BATCH)
     }
 
     fn place(&self) -> String {

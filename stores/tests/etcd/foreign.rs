@@ -199,7 +199,7 @@ fn jobs_that_nobody_here_knows_do_not_stand_in_the_way() {
             bench.store().insert(bench.at(), batch).await.unwrap();
         }
         bench.due_job("report").await;
-        let claim = Claim { declined: Report::Declined, limit: 3, ..bench.a().adopt_call() };
+        let claim = bench.a().adopt_call().with_declined(Report::Declined).with_limit(3);
         let claimed = bench.a().send(&claim).await;
         assert_eq!(claimed.jobs.iter().map(|it| it.job.id.as_str()).collect::<Vec<_>>(), ["report"]);
         assert_eq!(claimed.declined.len(), scheduler_core::store::DECLINED_LIMIT);

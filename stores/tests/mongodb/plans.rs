@@ -60,7 +60,7 @@ fn no_call_scans_a_collection() {
 async fn use_every_verb(bench: &Bench) {
     let started = bench.a().start("due 200").await;
     let held = bench.a().claim().await;
-    bench.b().send(&Claim { declined: Report::Declined, ..bench.b().claim_call() }).await;
+    bench.b().send(&bench.b().claim_call().with_declined(Report::Declined)).await;
     let mut to = moved(held.jobs.iter().find(|it| it.job.id == "due 201").unwrap());
     to.state = JobState::Ending;
     to.runs.push(RunChange::Insert(nth_run(&held.jobs[0], 1, RunState::Ended(Verdict::Missed))));

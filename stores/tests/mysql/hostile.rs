@@ -16,7 +16,8 @@ fn a_node_with_too_long_a_name_is_rejected() {
     block_on(async {
         let bench = Bench::new(Database::new(Clock::Server).setup().await);
         bench.due_job("report").await;
-        let claim = Claim { owner: NodeId::from("x".repeat(256)), ..bench.a().claim_call() };
+        let mut claim = bench.a().claim_call();
+        claim.owner = NodeId::from("x".repeat(256));
         let error = bench.store().claim(&claim).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Rejected, "{error}");
         bench.a().claim_one("report").await;
@@ -37,7 +38,7 @@ fn ids_and_tasks_that_differ_in_case_or_spaces_are_others() {
         let listed: Vec<&str> = listed.iter().map(|it| it.id().as_str()).collect();
         assert_eq!(listed, ["a", "a ", "a  ", "a\u{308}", "\u{e4}"]);
         for id in ids {
-            let claim = Claim { tasks: Arc::new([id.into()].into()), ..bench.a().claim_call() };
+            let claim = bench.a().claim_call().with_tasks(Arc::new([id.into()].into()));
             let claimed = bench.a().send(&claim).await;
             assert_eq!(claimed.jobs.iter().map(|it| it.job.id.as_str()).collect::<Vec<_>>(), [id]);
             bench.a().release().await;

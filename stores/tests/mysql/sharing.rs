@@ -27,9 +27,9 @@ fn nodes_that_meet_all_the_time_get_along() {
                         let some = |k: u64| format!("job-{}", (n * 7 + round * 5 + k * k) % IDS);
                         let jobs: Vec<_> = (0..5).map(|k| bench.job(&some(k), at)).collect();
                         node.store.insert(at, &jobs).await.unwrap();
-                        let claimed = node.send(&Claim { limit: 4, ..node.claim_call() }).await;
+                        let claimed = node.send(&node.claim_call().with_limit(4)).await;
                         let moves = claimed.jobs.iter().map(|it| {
-                            let mut to = Move { due: Some(at), ..moved(it) };
+                            let mut to = moved(it).with_due(Some(at));
                             let run = nth_run(it, 1, RunState::Running);
                             to.runs.push(RunChange::Insert(run));
                             to
@@ -41,7 +41,7 @@ fn nodes_that_meet_all_the_time_get_along() {
                         let entries: Vec<Entry> = started
                             .map(|(to, _)| {
                                 let RunChange::Insert(run) = &to.runs[0] else { unreachable!("it inserts") };
-                                Entry { run: run.id, fence: to.fence, report: RunReport::Release }
+                                Entry::new(run.id, to.fence, RunReport::Release)
                             })
                             .collect();
                         node.record(&entries).await;

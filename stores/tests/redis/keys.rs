@@ -129,7 +129,7 @@ fn entries_that_do_not_agree_with_their_jobs_are_put_right() {
         place.run::<()>(&["SADD", "@claimers", "node-a"]);
         place.run::<()>(&["ZADD", "@running:node-a", "0", &format!("{uid}:0000000000000009")]);
         let tasks = ["task".into(), "other".into()];
-        let both = Claim { tasks: std::sync::Arc::new(tasks.into()), ..bench.a().claim_call() };
+        let both = bench.a().claim_call().with_tasks(std::sync::Arc::new(tasks.into()));
 
         assert_eq!(bench.a().send(&both).await.jobs, []);
         bench.a().claim_one("report").await;
@@ -208,7 +208,7 @@ fn an_idle_claim_writes_nothing() {
         let before = place.dump();
         for _ in 0..3 {
             bench.a().adopt().await;
-            bench.b().send(&Claim { declined: Report::Declined, ..bench.b().claim_call() }).await;
+            bench.b().send(&bench.b().claim_call().with_declined(Report::Declined)).await;
         }
         assert_eq!(place.dump(), before);
     });

@@ -119,9 +119,9 @@ fn nodes_that_claim_at_once_take_each_job_once() {
                 block_on(async {
                     let node = if n % 2 == 0 { bench.a() } else { bench.b() }.renamed(&format!("node-{n}"));
                     while done.lock().unwrap().len() < JOBS {
-                        let claimed = node.send(&Claim { limit: 16, ..node.claim_call() }).await;
+                        let claimed = node.send(&node.claim_call().with_limit(16)).await;
                         for it in &claimed.jobs {
-                            let mut to = Move { state: JobState::Kept, ..moved(it) };
+                            let mut to = moved(it).with_state(JobState::Kept);
                             to.runs.push(RunChange::Insert(nth_run(it, 1, RunState::Ended(Verdict::Ok))));
                             let outcome = node.settle_one(&to).await;
                             assert!(matches!(outcome, SettleOutcome::Applied { .. }), "{outcome:?}");

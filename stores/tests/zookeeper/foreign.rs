@@ -87,17 +87,7 @@ fn a_job_without_its_nodes_is_repaired_when_it_is_written() {
         tree.delete(due).await;
         assert_eq!(bench.a().claim().await.jobs, [], "nobody can find it");
 
-        let sooner = Update {
-            uid: report.uid,
-            revision: report.revision,
-            fence: report.fence,
-            body: None,
-            state: report.state.clone(),
-            next_fire_time: report.next_fire_time,
-            due: report.due.map(|due| due - TimeDelta::seconds(60)),
-            runs: Vec::new(),
-            on_claim: OnClaim::Void,
-        };
+        let sooner = Update::of(&report).with_due(report.due.map(|due| due - TimeDelta::seconds(60)));
         assert!(matches!(bench.a().update(&sooner).await, Updated::Updated(_)));
         assert_eq!(tree.due().await.len(), 1);
         assert_eq!(bench.a().claim().await.jobs.len(), 1);

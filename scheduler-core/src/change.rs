@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeZone, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{ExecutorName, PartialOptions, TaskName, Trigger, spec::whole_micros};
+use crate::{ExecutorName, PartialOptions, TaskName, Trigger, store::whole_micros};
 
 /// Changes to a job; what is not given stays.
 ///

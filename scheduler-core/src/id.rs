@@ -84,13 +84,44 @@ macro_rules! name {
 name! {
     /// The id under which a user knows a job; unique among the live jobs of one store.
     ///
-    /// At most 191 bytes and without NUL, which is checked when the job is added.
+    /// Not empty, at most [`JobId::LIMIT`] bytes and without NUL, which is checked when the job is added.
     ///
     /// ```
     /// use scheduler_core::JobId;
     /// assert_eq!(JobId::from("nightly-report"), "nightly-report");
     /// ```
     JobId
+}
+
+impl JobId {
+    /// The longest id in bytes: what an index of MySQL takes in four-byte characters, so that a job can move between stores.
+    pub const LIMIT: usize = 191;
+
+    /// Whether every store can keep the id. The scheduler asks when a job is added, and a store when it is handed one.
+    ///
+    /// ```
+    /// use scheduler_core::JobId;
+    ///
+    /// assert_eq!(JobId::from("nightly").check(), Ok(()));
+    /// assert_eq!(JobId::from("").check(), Err("job id \"\": it is empty; choose another".to_owned()));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Why not, and what to do: it is empty, too long, or contains NUL.
+    pub fn check(&self) -> Result<(), String> {
+        let id = self.as_str();
+        let reason = if id.is_empty() {
+            "it is empty".to_owned()
+        } else if id.len() > Self::LIMIT {
+            format!("it has {} bytes; {} are allowed", id.len(), Self::LIMIT)
+        } else if id.contains('\0') {
+            "it contains NUL".to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(format!("job id {id:?}: {reason}; choose another"))
+    }
 }
 
 name! {

@@ -49,6 +49,23 @@ impl Run {
     /// The bytes of an error text that are kept: enough for a message and the head of a backtrace.
     pub const ERROR_LIMIT: usize = 4_096;
 
+    /// An error text as it is kept: its head of at most [`ERROR_LIMIT`](Self::ERROR_LIMIT) bytes, cut between characters, with
+    /// `U+FFFD` in the place of NUL, which databases cannot keep.
+    ///
+    /// ```
+    /// use scheduler_core::Run;
+    ///
+    /// assert_eq!(Run::error_text("no\0paper".to_owned()), "no\u{FFFD}paper");
+    /// assert_eq!(Run::error_text("é".repeat(4_096)).len(), Run::ERROR_LIMIT);
+    /// ```
+    pub fn error_text(mut error: String) -> String {
+        if error.contains('\0') {
+            error = error.replace('\0', "\u{FFFD}");
+        }
+        error.truncate(error.floor_char_boundary(Self::ERROR_LIMIT));
+        error
+    }
+
     /// A run for one fire time in its first attempt.
     pub fn new(id: RunId, fire_time: DateTime<Utc>, state: RunState) -> Self {
         Self {

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeZone, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{Conflict, ExecutorName, JobId, PartialOptions, StoreName, Task, TaskName, Trigger};
+use crate::{Conflict, ExecutorName, JobId, PartialOptions, StoreName, Task, TaskName, Trigger, store::whole_micros};
 
 /// Describes a new job: which task, when, and what differs from the scheduler's job defaults.
 ///
@@ -180,9 +180,4 @@ const CLOSURE: &str = "closure#";
 
 pub(crate) fn is_closure(task: &TaskName) -> bool {
     task.as_str().starts_with(CLOSURE)
-}
-
-/// Cuts an instant to whole microseconds, which is what every store keeps.
-pub(crate) fn whole_micros(at: DateTime<Utc>) -> DateTime<Utc> {
-    DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at)
 }

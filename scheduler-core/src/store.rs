@@ -43,6 +43,20 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+/// Cuts an instant to whole microseconds, which is what stores keep.
+///
+/// ```
+/// use chrono::{DateTime, TimeDelta};
+/// use scheduler_core::store::whole_micros;
+///
+/// let at = DateTime::UNIX_EPOCH + TimeDelta::nanoseconds(1_999);
+/// assert_eq!(whole_micros(at), DateTime::UNIX_EPOCH + TimeDelta::microseconds(1));
+/// ```
+pub fn whole_micros(at: DateTime<Utc>) -> DateTime<Utc> {
+    // What cannot be counted in 64 bits is beyond the calendar.
+    DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at)
+}
+
 /// A reply and the time by which the store decided it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stamped<T> {

@@ -173,7 +173,7 @@ impl Held {
         }
         let failure = failure_of(outcome);
         let pause = failure.as_ref().and_then(|(failure, _)| self.pause_after(*failure));
-        let error = failure.map(|(_, error)| bounded(&error));
+        let error = failure.map(|(_, error)| Run::error_text(error));
         match pause {
             Some(pause) => RunReport::Retry { due: store_now.checked_add_signed(pause).unwrap_or(store_now), error },
             None => RunReport::End { verdict: verdict_of(outcome), error, duration },
@@ -229,9 +229,4 @@ fn event_of(run: RunRef, outcome: Outcome, duration: Duration) -> EventKind {
         Outcome::Cancelled => EventKind::RunCancelled(run),
         Outcome::TimedOut(_) => EventKind::RunTimeout { run, duration },
     }
-}
-
-/// Cuts an error text to [`Run::ERROR_LIMIT`] at a character.
-fn bounded(error: &str) -> String {
-    error[..error.floor_char_boundary(Run::ERROR_LIMIT)].to_owned()
 }

@@ -11,12 +11,9 @@ use crate::{
     outdated::{Outdated, outdated},
     plan::due_of,
     spec::{Begin, is_closure},
-    store::Durability,
+    store::{Durability, whole_micros},
     trigger::{Date, TriggerError, steps::Steps},
 };
-
-/// The longest id, in bytes: what every database can index.
-const ID_LIMIT: usize = 191;
 
 impl Engine {
     /// The row of a new job: everything that its description leaves open is settled here, once.
@@ -78,7 +75,7 @@ impl Engine {
         body.trigger = body.trigger.bind(at, self.config.timezone, job.id.as_str());
         let (state, next_fire_time) = match (job.paused, job.next_fire_time) {
             (true, _) => (JobState::Paused, None),
-            (false, Some(next)) => (JobState::Active, Some(crate::spec::whole_micros(next))),
+            (false, Some(next)) => (JobState::Active, Some(whole_micros(next))),
             (false, None) => (JobState::Active, Some(first_fire_time(&job.id, &body.trigger, at, steps)?)),
         };
         let mut row = new_row(uid, job.id, body, state, next_fire_time);
@@ -219,15 +216,5 @@ fn refuse_newer_version(id: &JobId, v: u32) -> Result<(), Error> {
 }
 
 fn check_id(id: &JobId) -> Result<(), Error> {
-    let text = id.as_str();
-    let trouble = if text.is_empty() {
-        "it is empty".to_owned()
-    } else if text.len() > ID_LIMIT {
-        format!("it has {} bytes; {ID_LIMIT} are allowed", text.len())
-    } else if text.contains('\0') {
-        "it contains NUL".to_owned()
-    } else {
-        return Ok(());
-    };
-    Err(Error::new(ErrorKind::Job, format!("job id {text:?}: {trouble}; choose another")))
+    id.check().map_err(|error| Error::new(ErrorKind::Job, error))
 }

@@ -26,8 +26,7 @@ use crate::{
     engine::{CallId, Engine, InFlight, Reply, StoreCall, contact::Stop, firing::run_ref},
     now::later,
     panics::catch,
-    spec::whole_micros,
-    store::{Cancelled, Stamped, StoreError, Update, Updated},
+    store::{Cancelled, Stamped, StoreError, Update, Updated, whole_micros},
 };
 
 /// A job is to run now.

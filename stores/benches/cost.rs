@@ -18,7 +18,7 @@ use futures_lite::future::block_on;
 use scheduler_core::{
     BODY_VERSION, JobBody, JobOptions, JobRow, JobState, JobStore, Run, RunId, RunState, TaskName, Totals, Trigger,
     Uid, Verdict,
-    store::{Adopt, Claim, Claimed, Entry, Move, Record, Report, RunChange, RunReport, Settle, Turn},
+    store::{Adopt, Claim, Claimed, Entry, Move, Record, RunChange, RunReport, Settle, Turn},
 };
 use scheduler_stores::MemoryStore;
 use serde_json::{Map, Value};

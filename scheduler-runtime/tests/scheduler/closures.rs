@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use scheduler_core::{
     Conflict, ErrorKind, JobSpec,
-    store::{Durability, StoreLimits},
+    store::Durability,
     trigger::{First, Interval},
 };
 use scheduler_executors::task;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use scheduler_core::{
     JobSpec, Outcome,
     engine::{Lease, SchedulerState, ShutdownMode, StoreLink},
-    store::{StoreLimits, Wakes},
+    store::Wakes,
     trigger::{First, Interval},
 };
 use scheduler_runtime::{Health, LoopState, Runtime, Scheduler};

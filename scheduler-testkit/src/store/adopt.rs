@@ -2,7 +2,7 @@
 
 use scheduler_core::{
     RunState, Verdict, Wait,
-    store::{Adopt, Claim, Hold, RecordOutcome, RunChange, RunReport, SettleOutcome},
+    store::{Adopt, Hold, RecordOutcome, RunChange, RunReport, SettleOutcome},
 };
 
 use super::{Bench, LEASE, moved, node::ended, nth_run};

@@ -7,7 +7,7 @@ use std::{
 
 use scheduler_core::{
     JobRow, JobState, RunId, RunState, Verdict,
-    store::{Entry, Inserted, Move, RecordOutcome, Removed, RunChange, SettleOutcome, Update, Updated},
+    store::{Entry, Inserted, RecordOutcome, Removed, RunChange, SettleOutcome, Updated},
 };
 
 use super::{

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use futures_lite::future::yield_now;
 use scheduler_core::{
     JobState, RunId, RunState, Uid, Verdict, Wait,
-    store::{Cancelled, Hint, Move, RecordOutcome, RunChange, RunReport, SettleOutcome, Update, Updated, Wakes},
+    store::{Cancelled, Hint, Move, RecordOutcome, RunChange, RunReport, SettleOutcome, Updated, Wakes},
 };
 
 use super::{

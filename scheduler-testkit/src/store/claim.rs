@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use chrono::TimeDelta;
 use scheduler_core::{
     BODY_VERSION, JobRow, JobState, Run, RunState, Uid, Wait,
-    store::{CLAIMED_RUNS, Claim, Declined, Fate, Inserted, Move, Report, RunChange, SettleOutcome, Update},
+    store::{CLAIMED_RUNS, Declined, Fate, Inserted, Report, RunChange, SettleOutcome},
 };
 
 use super::{Bench, LEASE, block_on, moved, node::update_of, nth_run};

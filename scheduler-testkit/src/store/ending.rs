@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use scheduler_core::{
     JobId, JobRow, JobState, Listed, RunState, Verdict, Wait,
-    store::{Fate, Inserted, JobQuery, Move, RecordOutcome, RunChange, RunReport, SettleOutcome, Update, Updated},
+    store::{Fate, Inserted, JobQuery, RecordOutcome, RunChange, RunReport, SettleOutcome, Updated},
 };
 
 use super::{

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use scheduler_core::{
     JobRow, JobState, NESTING_LIMIT, RunState, TaskName, Verdict,
-    store::{Claim, JobQuery, RecordOutcome, Removed, RunReport, Update, Updated},
+    store::{JobQuery, RecordOutcome, Removed, RunReport, Updated},
 };
 use serde_json::{Map, json};
 

@@ -4,10 +4,10 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use scheduler_core::{
-    BODY_VERSION, JobRow, JobState, JobStore, NodeId, Run, RunId, RunState, Uid, Verdict, Wait,
+    JobRow, JobStore, NodeId, Run, RunId, RunState, Uid, Verdict, Wait,
     store::{
-        Adopt, Cancelled, Claim, Claimed, ClaimedJob, Entry, Move, OnClaim, Record, RecordOutcome, Recorded, Report,
-        RunChange, RunReport, Settle, SettleOutcome, Settled, Update, Updated,
+        Adopt, Cancelled, Claim, Claimed, ClaimedJob, Entry, Move, Record, RecordOutcome, Recorded, RunChange,
+        RunReport, Settle, SettleOutcome, Settled, Update, Updated,
     },
 };
 

@@ -2,7 +2,7 @@
 
 use scheduler_core::{
     BODY_VERSION, JobState, Listed, Uid,
-    store::{Claim, Inserted, JobQuery, Removed, Update, Updated},
+    store::{Inserted, JobQuery, Removed, Updated},
 };
 
 use super::{Bench, Damage, node::update_of};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use scheduler_core::{
     JobState, Run, RunId, RunState, Verdict, Wait,
-    store::{Entry, Hold, Move, RecordOutcome, RunChange, RunReport},
+    store::{Entry, Hold, RecordOutcome, RunChange, RunReport},
 };
 
 use super::{Bench, LEASE, moved, node::ended, nth_run};

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use scheduler_core::{
     JobRow, JobState, Run, RunId, RunState, Verdict, Wait,
-    store::{OnClaim, RunChange, SettleOutcome, Update, Updated},
+    store::{OnClaim, RunChange, SettleOutcome, Updated},
 };
 use serde_json::json;
 

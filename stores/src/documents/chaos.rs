@@ -17,8 +17,8 @@ use scheduler_core::{
     BODY_VERSION, JobBody, JobRow, JobState, JobStore, Listed, NodeId, Run, RunId, RunState, Totals, Uid, Verdict,
     Wait,
     store::{
-        Adopt, Claim, ClaimedJob, Entry, Hold, JobQuery, Move, Record, RecordOutcome, Report, RunChange, RunQuery,
-        RunReport, Settle, SettleOutcome, StoreError,
+        Adopt, Claim, ClaimedJob, Entry, Hold, JobQuery, Move, Record, RecordOutcome, RunChange, RunQuery, RunReport,
+        Settle, SettleOutcome, StoreError,
     },
 };
 use scheduler_testkit::store::moved;

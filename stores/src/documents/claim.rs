@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join;
 use scheduler_core::{
-    JobRow, RawJob, Run, RunState,
-    store::{CLAIMED_RUNS, Claim, Claimed, ClaimedJob, DECLINED_LIMIT, Declined, Report, StoreError},
+    JobRow, RawJob,
+    store::{Claim, Claimed, ClaimedJob, DECLINED_LIMIT, Declined, Report, StoreError},
 };
 
 use super::{

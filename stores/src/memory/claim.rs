@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use scheduler_core::{
-    JobState, RunId, RunState, Uid, Wait,
-    store::{CLAIMED_RUNS, Claim, Claimed, ClaimedJob, DECLINED_LIMIT, Declined, Report},
+    JobState, RunId, Uid, Wait,
+    store::{Claim, Claimed, ClaimedJob, DECLINED_LIMIT, Declined, Report},
 };
 
 use super::{

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use redis::Value;
 use scheduler_core::{
-    JobRow, RawJob, RunState,
-    store::{CLAIMED_RUNS, Claimed, ClaimedJob, Declined},
+    JobRow, RawJob,
+    store::{Claimed, ClaimedJob, Declined},
 };
 use serde_json::json;
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use scheduler_core::{
     JobRow, RawJob, Run, RunState, Uid,
-    store::{CLAIMED_RUNS, Claim, Claimed, ClaimedJob, DECLINED_LIMIT, Declined, Report, StoreError},
+    store::{Claim, Claimed, ClaimedJob, DECLINED_LIMIT, Declined, Report, StoreError},
 };
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use scheduler_core::{
     JobId, JobStore, Listed, Verdict,
-    store::{Changed, Claim, Hint, Inserted, JobQuery, Removed, Report},
+    store::{Changed, Hint, Inserted, JobQuery, Removed, Report},
 };
 use scheduler_stores::EtcdOptions;
 use scheduler_testkit::store::{Bench, StoreUnderTest, block_on, moved};

@@ -4,7 +4,7 @@ use futures_lite::future::block_on;
 use mongodb::bson::{Document, doc};
 use scheduler_core::{
     JobState, RunState, Verdict,
-    store::{Claim, Clock, JobQuery, Report, RunChange},
+    store::{Clock, JobQuery, Report, RunChange},
 };
 use scheduler_testkit::store::{Bench, LEASE, moved, nth_run};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use scheduler_core::{
     JobStore, NodeId,
-    store::{Claim, Clock, Inserted, JobQuery, StoreErrorKind},
+    store::{Clock, Inserted, JobQuery, StoreErrorKind},
 };
 use scheduler_testkit::store::{Bench, StoreUnderTest, block_on};
 use serde_json::json;

@@ -4,7 +4,7 @@ use std::thread;
 
 use scheduler_core::{
     JobId, RunState,
-    store::{Claim, Clock, Entry, Move, RunChange, RunReport, SettleOutcome},
+    store::{Clock, Entry, Move, RunChange, RunReport, SettleOutcome},
 };
 use scheduler_testkit::store::{Bench, block_on, moved, nth_run};
 

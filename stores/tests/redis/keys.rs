@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use scheduler_core::{
     JobState, JobStore, Listed, RunState, Verdict, Wait,
-    store::{Claim, Hint, Inserted, JobQuery, Removed, Report, RunChange, StoreErrorKind},
+    store::{Hint, Inserted, JobQuery, Removed, Report, RunChange, StoreErrorKind},
 };
 use scheduler_stores::{RedisOptions, RedisStore};
 use scheduler_testkit::store::{Bench, StoreUnderTest, block_on, moved, nth_run};

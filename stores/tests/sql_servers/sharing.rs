@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Mutex, thread, time::Duration};
 
 use scheduler_core::{
     JobId, JobState, JobStore, RunState, Uid, Verdict,
-    store::{Claim, Clock, Move, RunChange, SettleOutcome, StoreErrorKind},
+    store::{Clock, RunChange, SettleOutcome, StoreErrorKind},
 };
 use scheduler_testkit::store::{Bench, StoreUnderTest, block_on, moved, nth_run};
 use sqlx::Connection as _;

@@ -5,7 +5,7 @@ use std::slice;
 use chrono::TimeDelta;
 use scheduler_core::{
     JobState, Listed, Verdict,
-    store::{Inserted, JobQuery, OnClaim, Removed, Update, Updated},
+    store::{Inserted, JobQuery, Removed, Update, Updated},
 };
 use scheduler_testkit::store::{Bench, StoreUnderTest, block_on};
 use serde_json::{Value, json};

@@ -34,22 +34,22 @@ const STEPS: u32 = 1_000;
 #[serde(tag = "cause", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Outdated {
-    /// It was computed when the clock was ahead: the trigger fires much earlier.
+    /// The fire time was computed when the clock was ahead: the trigger fires much earlier.
     ClockWasAhead {
         /// The next fire time as it was kept.
         kept: DateTime<Utc>,
         /// What the trigger gives now.
         right: DateTime<Utc>,
     },
-    /// It was computed when the zone of the trigger had other rules.
+    /// The fire time was computed when the zone of the trigger had other rules.
     OtherZoneRules {
         /// The next fire time as it was kept.
         kept: DateTime<Utc>,
         /// What the trigger gives now.
         right: DateTime<Utc>,
     },
-    /// It was computed when the zone of the trigger had other rules, and was due, too late, before it could be computed anew. It
-    /// is kept, since the right one may or may not have had its run; the fire times after it are right.
+    /// The fire time was computed when the zone of the trigger had other rules, and was due, too late, before it could be computed
+    /// anew. It is kept, since the right one may or may not have had its run; the fire times after it are right.
     LateByOtherZoneRules {
         /// The fire time as it was kept.
         kept: DateTime<Utc>,

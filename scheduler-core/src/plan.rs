@@ -77,7 +77,7 @@ pub(crate) fn plan_counting(claimed: &ClaimedJob, now: DateTime<Utc>) -> (Result
 
 /// Where the fire times of a job stand after a firing.
 enum Next {
-    /// They are not this firing's concern: the job is not active.
+    /// The fire times are not this firing's concern: the job is not active.
     Untouched,
     /// The job fires next at this time.
     At(DateTime<Utc>),

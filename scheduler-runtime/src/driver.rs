@@ -3,6 +3,7 @@
 mod closures;
 mod inbox;
 mod log;
+mod message;
 #[cfg_attr(not(feature = "metrics"), path = "driver/unmeasured.rs")]
 pub(crate) mod metrics;
 mod runs;
@@ -18,25 +19,27 @@ use std::{
 };
 
 use async_channel::Receiver;
-use futures_channel::{mpsc, oneshot};
+use futures_channel::mpsc;
 use futures_util::{
     FutureExt,
     future::{Either, select},
     stream::FuturesUnordered,
 };
 use scheduler_core::{
-    BoxFuture, CancellationToken, Dispatch, Error, ErrorKind, Event, EventKind, Executor, ExecutorName, JobStore,
-    Outcome, RunId, SpawnBlocking, StoreName, Task, TaskName,
+    BoxFuture, CancellationToken, Dispatch, Error, Event, EventKind, Executor, ExecutorName, JobStore, Outcome, RunId,
+    SpawnBlocking, StoreName, Task, TaskName,
     engine::{CallId, Command, Effect, Engine, Input, OpId, Reply, Start, StoreCall, StoreReply},
     store::{StoreError, StoreErrorKind},
 };
 use scheduler_executors::panics;
 use tracing::Instrument;
 
+pub(crate) use self::message::{Attachment, Message, gone};
 use self::{
     closures::Closures,
     inbox::{Inbox, yield_now},
     log::log,
+    message::{Call, Part},
     runs::{AttemptId, Report, Runs, context_of},
 };
 use crate::{
@@ -69,24 +72,6 @@ const HELD_UP: Duration = Duration::from_secs(1);
 /// How long nothing is told of that after it has been: a slow listener is slow at each event.
 const HELD_UP_AGAIN: Duration = Duration::from_secs(60);
 
-/// A command on its way to the engine, with what only the driver may hold.
-#[derive(Debug)]
-pub(crate) struct Message {
-    pub(crate) command: Command,
-    pub(crate) attachment: Attachment,
-    pub(crate) reply: oneshot::Sender<Result<Reply, Error>>,
-}
-
-/// What a command brings along that the engine knows by name only.
-#[derive(Debug)]
-pub(crate) enum Attachment {
-    Nothing,
-    Store(Arc<dyn JobStore>),
-    Executor(Arc<dyn Executor>),
-    /// For each of the jobs that are added, its closure if it is one.
-    Closures(Vec<Option<Task>>),
-}
-
 /// What has come of an effect.
 #[derive(Debug)]
 enum Completion {
@@ -94,21 +79,6 @@ enum Completion {
     Finished(RunId, AttemptId, Outcome),
     /// The runtime has dropped an attempt before its end.
     Dropped(RunId, AttemptId),
-}
-
-/// Somebody who waits for an answer, and what becomes a part of the scheduler with it.
-#[derive(Debug)]
-struct Call {
-    reply: oneshot::Sender<Result<Reply, Error>>,
-    part: Part,
-}
-
-/// A part of a scheduler that is being added.
-#[derive(Debug)]
-enum Part {
-    Nothing,
-    Store(StoreName, Arc<dyn JobStore>),
-    Executor(ExecutorName, Arc<dyn Executor>),
 }
 
 /// A store, for as long as it is a part of the scheduler.
@@ -510,11 +480,4 @@ impl Drop for Driver {
         let_go("a store", std::mem::take(&mut self.stores));
         let_go("an executor", std::mem::take(&mut self.executors));
     }
-}
-
-pub(crate) fn gone() -> Error {
-    Error::new(
-        ErrorKind::ShutDown,
-        "the scheduler has shut down, or the runtime on which it ran is gone; build another",
-    )
 }

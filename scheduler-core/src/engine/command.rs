@@ -21,7 +21,8 @@ pub(super) use add::Adding;
 pub use health::{Health, Lease, StoreHealth, StoreLink};
 
 use super::{
-    CallId, Command, Effect, Engine, Mode, Reply, SchedulerState, StoreCall, StoreReply, contact::Contact, slots::Slots,
+    CallId, Command, Effect, Engine, Mode, Reply, SchedulerState, StoreCall, StoreReply, slots::Slots,
+    store_state::StoreState,
 };
 use crate::{
     Error, ErrorKind, EventKind, JobRow, Listed, Now, StoreName,
@@ -98,7 +99,7 @@ impl Engine {
             Command::AddStore(store, limits) => self.add_store(now, call, store, limits),
             Command::RemoveStore(store) => self.remove_store(now, call, &store),
             Command::Stores => {
-                let stores = self.contacts.iter().map(|contact| contact.name.clone()).collect();
+                let stores = self.stores.iter().map(|state| state.name.clone()).collect();
                 self.reply(call, Ok(Reply::Stores(stores)));
             }
             Command::AddExecutor(executor, limit) => {
@@ -112,24 +113,24 @@ impl Engine {
                         format!("executor `{executor}` is there already; remove it first or choose another name"),
                     )
                 });
-                self.look_again();
+                self.recheck();
             }
             Command::RemoveExecutor(executor) => {
                 let was_there = self.executors.remove(&executor).is_some();
-                self.contacts.iter_mut().for_each(|contact| contact.give_back_waiting_for(&executor));
+                self.stores.iter_mut().for_each(|state| state.give_back_waiting_for(&executor));
                 let error = self.unknown_executor(&executor);
                 self.reply_if(now, call, was_there, EventKind::ExecutorRemoved(executor), || error);
             }
             Command::AddTasks(tasks) => {
                 std::sync::Arc::make_mut(&mut self.tasks).extend(tasks);
-                self.look_again();
+                self.recheck();
                 self.reply(call, Ok(Reply::Done));
             }
             Command::RemoveTasks(tasks) => {
                 std::sync::Arc::make_mut(&mut self.tasks).retain(|task| !tasks.contains(task));
                 // Jobs of a task that was there are told of once more, as left to others.
                 if !tasks.iter().all(is_closure) {
-                    self.contacts.iter_mut().for_each(|contact| contact.survey.forget_last());
+                    self.stores.iter_mut().for_each(|state| state.claims.survey.forget_last());
                 }
                 self.reply(call, Ok(Reply::Done));
             }
@@ -221,7 +222,7 @@ impl Engine {
         match self.state {
             SchedulerState::Paused => {
                 self.state = SchedulerState::Running;
-                self.look_again();
+                self.recheck();
                 self.notify(now, EventKind::SchedulerResumed);
                 self.reply(call, Ok(Reply::Done));
             }
@@ -231,24 +232,24 @@ impl Engine {
     }
 
     fn add_store(&mut self, now: Now, call: CallId, store: StoreName, limits: StoreLimits) {
-        if self.contact(&store).is_some() {
+        if self.store_state(&store).is_some() {
             let message = format!("store `{store}` is there already; remove it first or choose another name");
             return self.reply(call, Err(Error::new(ErrorKind::Config, message)));
         }
-        self.contacts.push(Contact::new(store.clone(), limits));
+        self.stores.push(StoreState::new(store.clone(), limits));
         self.notify(now, EventKind::StoreAdded(store));
         self.reply(call, Ok(Reply::Done));
     }
 
     /// Claims again, since this node can run more than before.
-    fn look_again(&mut self) {
-        for contact in &mut self.contacts {
-            contact.hear_change();
+    fn recheck(&mut self) {
+        for state in &mut self.stores {
+            state.claims.note_change();
         }
     }
 
     pub(super) fn unknown_store(&self, store: &StoreName) -> Error {
-        let known: Vec<_> = self.contacts.iter().map(|contact| contact.name.as_str()).collect();
+        let known: Vec<_> = self.stores.iter().map(|state| state.name.as_str()).collect();
         let message = format!("there is no store `{store}`; the scheduler has {}", listing(&known));
         Error::new(ErrorKind::UnknownStore, message)
     }

@@ -56,7 +56,7 @@ pub struct Start {
 /// The answer to a command.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
-    /// It is done.
+    /// What was asked for is done.
     Done,
     /// The scheduler's state.
     State(SchedulerState),
@@ -122,16 +122,16 @@ impl Reply {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SchedulerState {
-    /// It has not been started; jobs can be added already.
+    /// The scheduler has not been started; jobs can be added already.
     #[doc(alias = "STATE_STOPPED")]
     Stopped,
-    /// It claims jobs as they become due.
+    /// The scheduler claims jobs as they become due.
     #[doc(alias = "STATE_RUNNING")]
     Running,
-    /// It is paused.
+    /// The scheduler is paused.
     #[doc(alias = "STATE_PAUSED")]
     Paused,
-    /// It is shutting down or has shut down.
+    /// The scheduler is shutting down or has shut down.
     ShutDown,
 }
 
@@ -151,7 +151,7 @@ pub enum WakeReason {
     Due,
     /// A run has taken as long as it may.
     Timeout,
-    /// It has to show that its node is alive.
+    /// The node has to show that it is alive.
     LifeSign,
     /// A store that cannot tell of changes has to be asked.
     Poll,

@@ -27,7 +27,7 @@ pub enum Input {
     Stored(OpId, Result<StoreReply, StoreError>),
     /// An attempt of a run has ended.
     Finished(RunId, Outcome),
-    /// Time has passed, or somebody wants the engine to look.
+    /// Time has passed, or the caller wants the engine to look.
     Wake,
 }
 
@@ -84,16 +84,16 @@ pub enum Command {
     StoreWarned(StoreName, String),
     /// Tells the listeners that one of them panicked.
     ListenerFailed(String),
-    /// Something held the loop up, for this long.
+    /// A call of the loop's held it up, for this long.
     LoopHeldUp(String, Duration),
 }
 
 /// Whether a scheduler starts to claim at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// It does.
+    /// The scheduler claims jobs at once.
     Running,
-    /// It waits to be resumed.
+    /// The scheduler waits to be resumed.
     Paused,
 }
 

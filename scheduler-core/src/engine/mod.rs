@@ -12,22 +12,23 @@
 //! Nothing happens inside it: time is an argument, what is wanted of the world is an effect, and what comes of it is a
 //! later input, in any order and as late as it may be. Inputs may follow each other without effects being polled.
 //!
-//! One file a conversation: `command` with the application, `firing` from due to started, with `slots` for what has to wait
+//! One file a conversation: `command` with the application, `firing` from due to started, with `planning` for where a job goes and `slots` for what has to wait
 //! for its executor, `timeout` for what takes too long, `recording` to ended or to the next attempt, `lease` about who
 //! holds what, `outage` with a store that fails, `shutdown`. A firing is two store hops, `claim` and
 //! `settle`, and what it leads to is told and done only when the store has confirmed it.
 
 mod command;
-mod contact;
 mod effect;
 mod firing;
 mod input;
 mod lease;
 mod outage;
+mod planning;
 mod recording;
+mod refs;
 mod shutdown;
 mod slots;
-mod survey;
+mod store_state;
 #[cfg(test)]
 pub(crate) mod tests;
 mod timeout;
@@ -47,9 +48,9 @@ use chrono_tz::Tz;
 
 use self::{
     command::{Adding, PendingCall, answer},
-    contact::{Beaten, Contact, step},
     shutdown::Ending,
     slots::Slots,
+    store_state::{ConflictRetries, StoreState, step, third_of},
 };
 use crate::{
     Event, EventKind, ExecutorName, NodeId, Now, PartialOptions, StoreName, TaskName, WhoseClock,
@@ -106,10 +107,6 @@ impl Config {
     }
 }
 
-fn third_of(lease: Duration) -> Duration {
-    lease.checked_div(3).unwrap_or_default()
-}
-
 /// The scheduler as a state machine.
 ///
 /// Equal engines, given equal inputs, have equal effects.
@@ -131,7 +128,7 @@ pub struct Engine {
     config: Config,
     state: SchedulerState,
     ending: Option<Ending>,
-    contacts: Vec<Contact>,
+    stores: Vec<StoreState>,
     executors: BTreeMap<ExecutorName, Slots>,
     tasks: Arc<BTreeSet<TaskName>>,
     in_flight: BTreeMap<OpId, InFlight>,
@@ -170,7 +167,7 @@ impl Engine {
             config: Config { lease: config.lease.clamp(SHORTEST_LEASE, LONGEST_LEASE), ..config },
             state: SchedulerState::Stopped,
             ending: None,
-            contacts: Vec::new(),
+            stores: Vec::new(),
             executors: BTreeMap::new(),
             tasks: Arc::default(),
             in_flight: BTreeMap::new(),
@@ -188,9 +185,9 @@ impl Engine {
 
     /// Tells the engine something. What it wants done because of it is given by [`poll_effect`](Self::poll_effect).
     pub fn handle(&mut self, now: Now, input: Input) {
-        self.watch_clock(now);
+        self.note_clock(now);
         if !matches!(input, Input::Stored(..)) {
-            self.contacts.iter_mut().for_each(|contact| contact.alarm.waits_its_turn = false);
+            self.stores.iter_mut().for_each(|state| state.claims.alarm.waits_its_turn = false);
         }
         match input {
             Input::Command(call, command) => self.on_command(now, call, command),
@@ -209,8 +206,9 @@ impl Engine {
 
     /// When the engine wants to be woken at the latest. Being woken earlier does no harm.
     pub fn next_wake(&self, now: Now) -> Option<Wake> {
-        let contacts = self.contacts.iter().filter_map(|contact| self.next_wake_of(contact, now));
-        contacts.chain(self.next_wake_of_shutdown(now)).min_by_key(|wake| (wake.after, wake.reason))
+        let of_stores = self.stores.iter().filter_map(|state| self.next_wake_of(state, now));
+        let of_removals = self.stores.iter().filter_map(|state| state.removal.next_wake(now));
+        of_stores.chain(of_removals).min_by_key(|wake| (wake.after, wake.reason))
     }
 
     /// Whether the engine has shut down: nothing will follow.
@@ -238,9 +236,9 @@ impl Engine {
     fn on_stored(&mut self, now: Now, op: OpId, result: Result<StoreReply, StoreError>) {
         match self.in_flight.remove(&op) {
             Some(InFlight::Call(pending)) => {
-                if let Some(beaten) = self.beaten(&pending) {
+                if let Some(retries) = self.conflict_retries(&pending) {
                     // A store that was added anew knows nothing of it.
-                    beaten.count = beaten.count.saturating_sub(1);
+                    retries.count = retries.count.saturating_sub(1);
                 }
                 self.on_answer(now, pending, result);
             }
@@ -259,7 +257,7 @@ impl Engine {
     }
 
     /// Tells if the wall clock has been set since the last input: the monotonic one has not.
-    fn watch_clock(&mut self, now: Now) {
+    fn note_clock(&mut self, now: Now) {
         if let Some(last) = self.last_now.replace(now) {
             let passed = now.monotonic.saturating_sub(last.monotonic);
             if let Some(by) = step(now.utc.signed_duration_since(last.after(passed).utc), passed) {
@@ -268,11 +266,11 @@ impl Engine {
         }
     }
 
-    fn tell_of_steps(&mut self, now: Now) {
-        for index in 0..self.contacts.len() {
-            let contact = &mut self.contacts[index];
-            if let Some(by) = contact.stepped.take() {
-                let clock = WhoseClock::Store(contact.name.clone());
+    fn notify_clock_steps(&mut self, now: Now) {
+        for index in 0..self.stores.len() {
+            let state = &mut self.stores[index];
+            if let Some(by) = state.clock.take_step() {
+                let clock = WhoseClock::Store(state.name.clone());
                 self.notify(now, EventKind::ClockStepped { clock, by });
             }
         }
@@ -280,14 +278,14 @@ impl Engine {
 
     /// Sends what can be sent.
     fn advance(&mut self, now: Now) {
-        self.tell_of_steps(now);
+        self.notify_clock_steps(now);
         self.expire(now);
         self.start_waiting(now);
-        for index in 0..self.contacts.len() {
-            self.contacts[index].note_beaten(now);
-            if self.contacts[index].is_usable(now) {
+        for index in 0..self.stores.len() {
+            self.stores[index].claims.note_conflict_retries(now);
+            if self.stores[index].is_usable(now) {
                 self.repeat_failed(index);
-                self.watch(now, index);
+                self.ask_for_changes(now, index);
                 self.claim_if_due(now, index);
                 self.record_if_needed(now, index);
             }
@@ -295,33 +293,33 @@ impl Engine {
         self.drain(now);
     }
 
-    fn next_wake_of(&self, contact: &Contact, now: Now) -> Option<Wake> {
-        let is_watching = !matches!(self.state, SchedulerState::Stopped | SchedulerState::ShutDown);
-        let is_claiming = self.state == SchedulerState::Running && self.held_count() < self.config.run_limit;
-        contact.next_wake(now, is_claiming.then_some(self.config.lease), is_watching)
+    fn next_wake_of(&self, state: &StoreState, now: Now) -> Option<Wake> {
+        let is_started = !matches!(self.state, SchedulerState::Stopped | SchedulerState::ShutDown);
+        let is_claiming = self.state == SchedulerState::Running && self.active_count() < self.config.run_limit;
+        state.next_wake(now, is_claiming.then_some(self.config.lease), is_started)
     }
 
-    fn held_count(&self) -> usize {
-        self.contacts.iter().map(|contact| contact.held.len()).sum()
+    fn active_count(&self) -> usize {
+        self.stores.iter().map(|state| state.runs.active.len()).sum()
     }
 
-    fn contact(&mut self, store: &StoreName) -> Option<&mut Contact> {
-        self.contacts.iter_mut().find(|contact| contact.name == *store)
+    fn store_state(&mut self, store: &StoreName) -> Option<&mut StoreState> {
+        self.stores.iter_mut().find(|state| state.name == *store)
     }
 
-    /// Where a change is counted that is tried anew.
-    fn beaten(&mut self, pending: &PendingCall) -> Option<&mut Beaten> {
-        let contact = self.contact(pending.store()).filter(|_| pending.is_retry());
-        contact.map(|contact| &mut contact.beaten)
+    /// Where a call is counted that is tried again, since the job had changed.
+    fn conflict_retries(&mut self, pending: &PendingCall) -> Option<&mut ConflictRetries> {
+        let state = self.store_state(pending.store()).filter(|_| pending.is_retry());
+        state.map(|state| &mut state.claims.conflict_retries)
     }
 
     fn call_store(&mut self, store: StoreName, call: StoreCall, in_flight: InFlight) {
         self.last_op = self.last_op.saturating_add(1);
         let op = OpId(self.last_op);
         if let InFlight::Call(pending) = &in_flight
-            && let Some(beaten) = self.beaten(pending)
+            && let Some(retries) = self.conflict_retries(pending)
         {
-            beaten.count = beaten.count.saturating_add(1);
+            retries.count = retries.count.saturating_add(1);
         }
         self.in_flight.insert(op, in_flight);
         self.effects.push_back(Effect::Store(op, store, call));

@@ -23,8 +23,8 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Engine, InFlight, Sending,
-    contact::{Contact, LONGEST_PAUSE, LinkState, Outstanding, Stop, pause_after},
-    firing::quarantine,
+    planning::quarantine,
+    store_state::{LONGEST_PAUSE, LinkState, Outstanding, Stop},
 };
 use crate::{
     EventKind, JobState, Now, RunId, StoreName,
@@ -44,12 +44,12 @@ impl Engine {
         sending: Sending,
         error: Option<&StoreError>,
     ) {
-        let Some(contact) = self.contact(store) else {
+        let Some(state) = self.store_state(store) else {
             return;
         };
-        let outstanding = &mut contact.link.outstanding;
+        let outstanding = &mut state.link.outstanding;
         let is_write = turn.record.is_some() || turn.settle.is_some();
-        // Whoever refuses an item has looked at it.
+        // A store that refuses an item has looked at it.
         let is_answered = error.is_none_or(|error| is_refusal(error, turn));
         match sending {
             Sending::Again if is_answered => outstanding.writes = outstanding.writes.saturating_sub(1),
@@ -69,20 +69,20 @@ impl Engine {
         sent: Duration,
         error: StoreError,
     ) {
-        let Some(contact) = self.contact(store) else {
+        let Some(state) = self.store_state(store) else {
             return;
         };
         if turn.claim.is_some() {
-            contact.is_claiming = false;
-            contact.hear_change();
-            contact.survey.forget_last();
+            state.claims.is_in_flight = false;
+            state.claims.note_change();
+            state.claims.survey.forget_last();
         }
         let again = Turn { claim: None, ..turn.clone() };
         match error.kind() {
             _ if is_refusal(&error, &again) => self.on_rejected(now, store, again, sent, &error),
             _ => {
                 if again != Turn::default() {
-                    contact.failed.push((again, sent));
+                    state.link.to_repeat.push((again, sent));
                 }
                 self.on_store_failed(now, store, &error);
             }
@@ -95,13 +95,13 @@ impl Engine {
             StoreErrorKind::Incompatible => LONGEST_PAUSE_OF_ANOTHER,
             _ => self.longest_pause(),
         };
-        let Some(contact) = self.contact(store) else {
+        let Some(state) = self.store_state(store) else {
             return;
         };
-        contact.link.since = None;
-        contact.link.note_trouble(now, error);
-        if contact.link.state == LinkState::Up {
-            let retry_in = Some(contact.pause(now, longest));
+        state.link.unbroken_since = None;
+        state.link.note_trouble(now, error);
+        if state.link.state == LinkState::Up {
+            let retry_in = Some(state.link.pause(now, longest));
             self.notify(now, EventKind::StoreFailed { store: store.clone(), error: error.to_string(), retry_in });
         }
     }
@@ -116,34 +116,34 @@ impl Engine {
     /// `sent` is when the call was sent, if it was a turn.
     pub(super) fn on_store_answered(&mut self, now: Now, store: &StoreName, sent: Option<Duration>) {
         let lease = self.config.lease;
-        let Some(index) = self.contacts.iter().position(|contact| contact.name == *store) else {
+        let Some(index) = self.stores.iter().position(|state| state.name == *store) else {
             return;
         };
         // A node that claims no more, since it is paused or full, does not find out about claims.
         let can_claim = self.can_claim(index);
-        let contact = &mut self.contacts[index];
+        let state = &mut self.stores[index];
         // It was there, whatever has yet to go through: who stays in touch with it need not ask again at once.
-        contact.look_for_a_break(now, sent, lease);
-        contact.link.heard = Some(now);
-        contact.link.reached = contact.link.reached.max(sent);
-        let Outstanding { writes, is_claim } = contact.link.outstanding;
+        state.link.note_break(now, sent, lease, state.limits.clock);
+        state.link.last_answer = Some(now);
+        state.link.reached = state.link.reached.max(sent);
+        let Outstanding { writes, is_claim } = state.link.outstanding;
         if writes > 0 || is_claim && can_claim {
             return;
         }
-        contact.link.outstanding.is_claim = false;
-        let was_failing = contact.link.failures > 0;
-        let was_down = contact.link.state != LinkState::Up;
-        contact.link.failures = 0;
-        contact.link.trouble = None;
-        contact.link.state = LinkState::Up;
-        contact.link.since = contact.link.since.or(Some(now.monotonic));
+        state.link.outstanding.is_claim = false;
+        let was_failing = state.link.failures > 0;
+        let was_down = state.link.state != LinkState::Up;
+        state.link.failures = 0;
+        state.link.trouble = None;
+        state.link.state = LinkState::Up;
+        state.link.unbroken_since = state.link.unbroken_since.or(Some(now.monotonic));
         if was_down {
-            contact.sign_at = now.monotonic;
+            state.reports.sign_at = now.monotonic;
         }
         if was_failing {
-            // Whatever has happened meanwhile, it was not heard of.
-            contact.hear_change();
-            contact.watch.is_failure_told = false;
+            // Changes by others during the outage may not have been told.
+            state.claims.note_change();
+            state.feed.is_failure_told = false;
             self.notify(now, EventKind::StoreRecovered(store.clone()));
         }
     }
@@ -151,8 +151,8 @@ impl Engine {
     /// Sends the failed turns again. A run that one of them starts is started only if the lease still holds that its first
     /// sending began, since that one may have been applied.
     pub(super) fn repeat_failed(&mut self, index: usize) {
-        for (turn, sent) in std::mem::take(&mut self.contacts[index].failed) {
-            self.send(sent, self.contacts[index].name.clone(), Arc::new(turn), Sending::Again);
+        for (turn, sent) in std::mem::take(&mut self.stores[index].link.to_repeat) {
+            self.send(sent, self.stores[index].name.clone(), Arc::new(turn), Sending::Again);
         }
     }
 
@@ -170,18 +170,18 @@ impl Engine {
         if let Some(mut settle) = turn.settle
             && let Some(planned) = settle.moves.pop()
         {
-            let Some(contact) = self.contact(store) else {
+            let Some(state) = self.store_state(store) else {
                 return;
             };
             let is_quarantine = matches!(planned.state, JobState::Quarantined(_));
-            match contact.settling.get(&planned.uid) {
+            match state.claims.settling.get(&planned.uid) {
                 Some(settling) if !is_quarantine => {
                     settle.moves.push(quarantine(&settling.claimed.job, format!("the store refuses it: {error}")));
                     self.send_turn(sent, store.clone(), Arc::new(Turn { settle: Some(settle), ..Turn::default() }));
                 }
                 _ => {
-                    contact.settling.remove(&planned.uid);
-                    contact.back_off(now);
+                    state.claims.settling.remove(&planned.uid);
+                    state.claims.back_off(now);
                     let error = error.to_string();
                     self.notify(now, EventKind::StoreFailed { store: store.clone(), error, retry_in: None });
                 }
@@ -207,23 +207,23 @@ impl Engine {
         }
         self.forget_record(store);
         self.notify(now, EventKind::StoreFailed { store: store.clone(), error: error.to_string(), retry_in: None });
-        let held = self.contact(store).and_then(|contact| contact.held.remove(&entry.run));
-        if let Some(held) = held {
-            self.notify(now, EventKind::RunTakenAway(held.run));
+        let active = self.store_state(store).and_then(|state| state.runs.active.remove(&entry.run));
+        if let Some(active) = active {
+            self.notify(now, EventKind::RunTakenAway(active.run));
         }
     }
 
     fn forget_record(&mut self, store: &StoreName) {
-        if let Some(contact) = self.contact(store) {
-            contact.records_in_flight = contact.records_in_flight.saturating_sub(1);
+        if let Some(state) = self.store_state(store) {
+            state.reports.note_answered();
         }
     }
 
     fn send_in_halves(&mut self, store: &StoreName, turn: Turn, sent: Duration) {
         let turns = halves(turn);
-        if let Some(contact) = self.contact(store) {
+        if let Some(state) = self.store_state(store) {
             let records = turns.iter().filter(|turn| turn.record.is_some()).count();
-            contact.records_in_flight = contact.records_in_flight.saturating_add(records.saturating_sub(1));
+            state.reports.in_flight = state.reports.in_flight.saturating_add(records.saturating_sub(1));
         }
         for turn in turns {
             self.send_turn(sent, store.clone(), Arc::new(turn));
@@ -232,40 +232,30 @@ impl Engine {
 
     /// Gives up what is held in a store that is given up itself; its runs are told to stop.
     pub(super) fn abandon(&mut self, now: Now, store: &StoreName) {
-        let Some(contact) = self.contact(store) else {
+        let Some(state) = self.store_state(store) else {
             return;
         };
-        let running: Vec<RunId> = contact.running().collect();
+        let running: Vec<RunId> = state.runs.running().collect();
         for run in running {
-            self.cancel_if_held(store, run, Stop::Lost);
+            self.cancel_if_active(store, run, Stop::Lost);
         }
-        let Some(contact) = self.contact(store) else {
+        let Some(state) = self.store_state(store) else {
             return;
         };
-        let held = std::mem::take(&mut contact.held);
-        contact.queues.clear();
-        contact.deadlines.clear();
-        contact.settling.clear();
-        contact.entries.clear();
-        contact.failed.clear();
-        contact.link.outstanding = Outstanding::default();
-        contact.over.clear();
-        contact.is_claiming = false;
-        contact.records_in_flight = 0;
+        let active = std::mem::take(&mut state.runs.active);
+        state.runs.queues.clear();
+        state.runs.deadlines.clear();
+        state.claims.settling.clear();
+        state.reports.unsent.clear();
+        state.link.to_repeat.clear();
+        state.link.outstanding = Outstanding::default();
+        state.reports.confirmed.clear();
+        state.claims.is_in_flight = false;
+        state.reports.in_flight = 0;
         self.in_flight.retain(|_, in_flight| !matches!(in_flight, InFlight::Turn { store: of, .. } if of == store));
-        for held in held.into_values() {
-            self.notify(now, EventKind::RunTakenAway(held.run));
+        for active in active.into_values() {
+            self.notify(now, EventKind::RunTakenAway(active.run));
         }
-    }
-}
-
-impl Contact {
-    /// Begins a pause and says how long it is.
-    fn pause(&mut self, now: Now, longest: Duration) -> Duration {
-        let pause = pause_after(self.link.failures, longest);
-        self.link.failures = self.link.failures.saturating_add(1);
-        self.link.state = LinkState::Down { retry_at: now.monotonic.saturating_add(pause) };
-        pause
     }
 }
 

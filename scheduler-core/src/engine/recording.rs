@@ -17,18 +17,15 @@
 //! What has ended here is over for this node at once: a claim whose answer counts it as running was asked before the store
 //! had the report, and its slot is free.
 
-use std::{collections::BTreeSet, hash::Hasher, sync::Arc, time::Duration};
-
-use chrono::{DateTime, TimeDelta, Utc};
-use siphasher::sip::SipHasher13;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
     Engine,
-    contact::{Contact, Held, Stop},
+    store_state::{Stop, failure_of},
 };
 use crate::{
-    Delivery, EventKind, Failures, JobRef, Now, Outcome, Removal, Run, RunId, RunRef, StoreName, Verdict,
-    store::{Entry, Record, RecordOutcome, Recorded, RunReport, Turn},
+    EventKind, JobRef, Now, Outcome, Removal, RunId, RunRef, StoreName, Verdict,
+    store::{Record, RecordOutcome, Recorded, RunReport, Turn},
 };
 
 impl Engine {
@@ -38,8 +35,8 @@ impl Engine {
     }
 
     pub(super) fn end(&mut self, now: Now, run: RunId, outcome: Outcome) {
-        if let Some(contact) = self.contacts.iter_mut().find(|contact| contact.held.contains_key(&run)) {
-            contact.end(now, run, outcome);
+        if let Some(state) = self.stores.iter_mut().find(|state| state.runs.active.contains_key(&run)) {
+            state.end(now, run, outcome);
         }
     }
 
@@ -48,25 +45,18 @@ impl Engine {
         if let Some(record) = self.next_record(now, index) {
             self.send_turn(
                 now.monotonic,
-                self.contacts[index].name.clone(),
+                self.stores[index].name.clone(),
                 Arc::new(Turn { record: Some(record), ..Turn::default() }),
             );
         }
     }
 
-    /// The reports that wait to be sent, if no others are on their way. When a life sign is due, they do not wait for that,
-    /// nor does the life sign: what is on its way may be lost, and the lease with it.
+    /// The reports that are to be sent now, which may be none with a sign of life.
     pub(super) fn next_record(&mut self, now: Now, index: usize) -> Option<Record> {
-        let contact = &mut self.contacts[index];
-        let is_free = contact.records_in_flight == 0 && !contact.entries.is_empty();
-        if !is_free && !contact.is_sign_due(now) {
-            return None;
-        }
-        let count = contact.entries.len().min(contact.limits.batch.max(1));
-        let entries = contact.entries.drain(..count).collect();
-        contact.records_in_flight = contact.records_in_flight.saturating_add(1);
-        contact.sign_at = now.monotonic.saturating_add(self.config.third_of_lease());
-        Some(Record { at: contact.time(now), owner: self.config.node.clone(), lease: self.config.lease, entries })
+        let state = &mut self.stores[index];
+        let entries = state.next_reports(now)?;
+        state.reports.sign_at = now.monotonic.saturating_add(self.config.third_of_lease());
+        Some(Record { at: state.clock.time(now), owner: self.config.node.clone(), lease: self.config.lease, entries })
     }
 
     pub(super) fn on_recorded(
@@ -77,48 +67,48 @@ impl Engine {
         sent: Duration,
         recorded: Recorded,
     ) {
-        let Some(contact) = self.contact(store) else {
+        let Some(state) = self.store_state(store) else {
             return;
         };
-        contact.records_in_flight = contact.records_in_flight.saturating_sub(1);
-        contact.hear_time(now, sent, recorded.now);
-        contact.hear_due(recorded.next_due);
+        state.reports.note_answered();
+        state.clock.note(now, sent, recorded.now);
+        state.claims.note_due(recorded.next_due);
         let mut removed = BTreeSet::new();
         for (entry, outcome) in record.entries.iter().zip(recorded.outcomes) {
-            let Some(contact) = self.contact(store) else {
+            let Some(state) = self.store_state(store) else {
                 return;
             };
-            // A run that was given back unstarted is not held under this fence, and nobody has been told of it.
-            if contact.held.get(&entry.run).is_none_or(|held| held.fence != entry.fence) {
+            // A run that was given back unstarted is not active under this fence, and no event has told of it.
+            if state.runs.active.get(&entry.run).is_none_or(|active| active.fence != entry.fence) {
                 continue;
             }
-            if contact.is_claiming && outcome == RecordOutcome::Done {
-                contact.over.insert(entry.run, entry.fence);
+            if state.claims.is_in_flight && outcome == RecordOutcome::Done {
+                state.reports.confirmed.insert(entry.run, entry.fence);
             }
-            let Some(held) = contact.held.remove(&entry.run) else {
+            let Some(active) = state.runs.active.remove(&entry.run) else {
                 continue;
             };
-            if held.is_removed {
-                removed.insert(held.run.job.uid);
+            if active.is_removed {
+                removed.insert(active.run.job.uid);
             }
             let (is_removed, is_written, is_ended) =
-                (held.is_removed, outcome.is_written(), outcome == RecordOutcome::Ended);
-            let kind = match held.ended {
+                (active.is_removed, outcome.is_written(), outcome == RecordOutcome::Ended);
+            let kind = match active.ended {
                 Some((outcome, duration)) if is_written => match (&entry.report, failure_of(&outcome)) {
-                    (RunReport::End { verdict: Verdict::Lost, .. }, _) => EventKind::RunLost(held.run),
-                    (RunReport::End { .. }, _) => event_of(held.run, outcome, duration),
+                    (RunReport::End { verdict: Verdict::Lost, .. }, _) => EventKind::RunLost(active.run),
+                    (RunReport::End { .. }, _) => event_of(active.run, outcome, duration),
                     // In a job that was removed before, nothing is repeated.
                     (RunReport::Retry { .. }, Some((_, error))) if is_ended => {
-                        EventKind::RunError { run: held.run, error, duration }
+                        EventKind::RunError { run: active.run, error, duration }
                     }
                     // This node has removed the job since, and has told of the end of what waited.
                     (RunReport::Retry { .. }, Some(_)) if is_removed => continue,
                     (RunReport::Retry { due, .. }, Some((_, error))) => {
-                        EventKind::RunRetried { run: held.run, error, duration, due: *due }
+                        EventKind::RunRetried { run: active.run, error, duration, due: *due }
                     }
-                    (RunReport::Retry { .. } | RunReport::Release, _) => EventKind::RunTakenAway(held.run),
+                    (RunReport::Retry { .. } | RunReport::Release, _) => EventKind::RunTakenAway(active.run),
                 },
-                _ => EventKind::RunTakenAway(held.run),
+                _ => EventKind::RunTakenAway(active.run),
             };
             self.notify(now, kind);
         }
@@ -127,96 +117,9 @@ impl Engine {
             self.notify(now, EventKind::JobRemoved { job, reason: Removal::Finished });
         }
         for run in recorded.cancel {
-            self.cancel_if_held(store, run, Stop::Asked);
+            self.cancel_if_active(store, run, Stop::Asked);
         }
         self.on_hold(store, sent, recorded.hold);
-    }
-}
-
-impl Contact {
-    /// Notes how a run has ended, to be reported.
-    pub(super) fn end(&mut self, now: Now, run: RunId, outcome: Outcome) {
-        let store_now = self.time(now);
-        let is_running = |held: &&mut Box<Held>| held.ended.is_none() && held.waiting.is_none();
-        let Some(held) = self.held.get_mut(&run).filter(is_running) else {
-            return;
-        };
-        if let Some(deadline) = held.deadline {
-            self.deadlines.remove(&(deadline, run));
-        }
-        let duration = now.monotonic.saturating_sub(held.started);
-        let outcome = match (held.stop, outcome) {
-            // It made it after all.
-            (Stop::TimedOut, Outcome::Ok(output)) => Outcome::Ok(output),
-            (Stop::TimedOut, _) => Outcome::TimedOut(duration),
-            (Stop::No | Stop::Asked | Stop::Lost, outcome) => outcome,
-        };
-        let report = held.report_of(&outcome, duration, store_now);
-        held.ended = Some((outcome, duration));
-        self.entries.push_back(Entry { run, fence: held.fence, report });
-    }
-}
-
-impl Held {
-    fn report_of(&self, outcome: &Outcome, duration: Duration, store_now: DateTime<Utc>) -> RunReport {
-        const LOST: &str = "its node lost its lease";
-        let is_lost = self.stop == Stop::Lost && *outcome == Outcome::Cancelled;
-        match self.delivery {
-            // Nobody asked for its end: should no other node have taken it over yet, it is left to be run again.
-            Delivery::AtLeastOnce if is_lost => {
-                return RunReport::Retry { due: store_now, error: Some(LOST.to_owned()) };
-            }
-            Delivery::AtMostOnce if is_lost => {
-                return RunReport::End { verdict: Verdict::Lost, error: Some(LOST.to_owned()), duration };
-            }
-            Delivery::AtLeastOnce | Delivery::AtMostOnce => {}
-        }
-        let failure = failure_of(outcome);
-        let pause = failure.as_ref().and_then(|(failure, _)| self.pause_after(*failure));
-        let error = failure.map(|(_, error)| Run::error_text(error));
-        match pause {
-            Some(pause) => RunReport::Retry { due: store_now.checked_add_signed(pause).unwrap_or(store_now), error },
-            None => RunReport::End { verdict: verdict_of(outcome), error, duration },
-        }
-    }
-
-    /// How long to wait before the next attempt, if there is to be one.
-    fn pause_after(&self, failure: Failures) -> Option<TimeDelta> {
-        /// A pause beyond that is a mistake in the unit, and a time beyond it none that every store can keep.
-        const LONGEST: TimeDelta = TimeDelta::days(36_525);
-        let is_wanted = self.stop != Stop::Asked && !self.is_removed;
-        let retry = self.retry.as_ref().filter(|retry| is_wanted && retry.repeats(failure, self.failures))?;
-        let pause = retry.pause(self.failures, random(self.run.run, self.run.attempt));
-        Some(TimeDelta::from_std(pause).map_or(LONGEST, |pause| pause.min(LONGEST)))
-    }
-}
-
-/// A number that is the same for each look at an attempt, and another for each attempt.
-fn random(run: RunId, attempt: u32) -> u64 {
-    let mut hasher = SipHasher13::new();
-    hasher.write(&run.uid.0.to_le_bytes());
-    hasher.write(&run.seq.to_le_bytes());
-    hasher.write(&attempt.to_le_bytes());
-    hasher.finish()
-}
-
-fn verdict_of(outcome: &Outcome) -> Verdict {
-    match outcome {
-        Outcome::Ok(_) => Verdict::Ok,
-        Outcome::Error(_) | Outcome::Panicked(_) | Outcome::Crashed(_) => Verdict::Error,
-        Outcome::Cancelled => Verdict::Cancelled,
-        Outcome::TimedOut(_) => Verdict::Timeout,
-    }
-}
-
-/// How an attempt failed, in kind and in words, if it did.
-fn failure_of(outcome: &Outcome) -> Option<(Failures, String)> {
-    match outcome {
-        Outcome::Ok(_) | Outcome::Cancelled => None,
-        Outcome::Error(error) => Some((Failures::ERROR, error.clone())),
-        Outcome::Panicked(message) => Some((Failures::PANIC, format!("panicked: {message}"))),
-        Outcome::Crashed(how) => Some((Failures::CRASH, format!("crashed: {how}"))),
-        Outcome::TimedOut(after) => Some((Failures::TIMEOUT, format!("timed out after {after:?}"))),
     }
 }
 

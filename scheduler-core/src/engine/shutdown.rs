@@ -12,11 +12,9 @@
 //!
 //! Giving up a single store goes the same way.
 
-use std::time::Duration;
-
 use super::{
-    CallId, Engine, InFlight, OpId, Reply, SchedulerState, ShutdownMode, StoreCall, Wake, WakeReason,
-    contact::{Drain, Stop},
+    CallId, Engine, InFlight, OpId, Reply, SchedulerState, ShutdownMode, StoreCall,
+    store_state::{Drain, Stop},
 };
 use crate::{
     Error, ErrorKind, EventKind, Now, Outcome, RunId, StoreName,
@@ -40,22 +38,22 @@ impl Engine {
             None => self.ending = Some(Ending::Draining { calls: vec![call] }),
         }
         self.state = SchedulerState::ShutDown;
-        for index in 0..self.contacts.len() {
+        for index in 0..self.stores.len() {
             self.begin_drain(now, index, mode);
         }
     }
 
     fn begin_drain(&mut self, now: Now, index: usize, mode: ShutdownMode) {
-        let contact = &mut self.contacts[index];
-        if contact.drain == Drain::No {
-            contact.drain = Drain::Draining { until: None };
+        let state = &mut self.stores[index];
+        if state.removal.drain == Drain::No {
+            state.removal.drain = Drain::Draining { until: None };
         }
-        contact.give_back_waiting();
+        state.give_back_waiting();
         if mode == ShutdownMode::Now {
-            let store = contact.name.clone();
-            let running: Vec<RunId> = contact.running().collect();
+            let store = state.name.clone();
+            let running: Vec<RunId> = state.runs.running().collect();
             for run in running {
-                self.cancel_if_held(&store, run, Stop::Asked);
+                self.cancel_if_active(&store, run, Stop::Asked);
                 self.end(now, run, Outcome::Cancelled);
             }
         }
@@ -63,11 +61,11 @@ impl Engine {
 
     /// Moves stores that are being given up on, and ends when all of them have been.
     pub(super) fn drain(&mut self, now: Now) {
-        let draining = self.contacts.iter().filter(|contact| !matches!(contact.drain, Drain::No | Drain::Done));
-        for store in draining.map(|contact| contact.name.clone()).collect::<Vec<_>>() {
+        let draining = self.stores.iter().filter(|state| !matches!(state.removal.drain, Drain::No | Drain::Done));
+        for store in draining.map(|state| state.name.clone()).collect::<Vec<_>>() {
             self.drain_store(now, &store);
         }
-        let is_drained = self.contacts.iter().all(|contact| contact.drain == Drain::Done);
+        let is_drained = self.stores.iter().all(|state| state.removal.drain == Drain::Done);
         if is_drained && matches!(self.ending, Some(Ending::Draining { .. })) {
             self.notify(now, EventKind::SchedulerShutdown);
             if let Some(Ending::Draining { calls }) = self.ending.replace(Ending::Over) {
@@ -80,29 +78,29 @@ impl Engine {
 
     fn drain_store(&mut self, now: Now, store: &StoreName) {
         let until_then = now.monotonic.saturating_add(self.config.lease);
-        // Before the scheduler's last event, whoever has asked for something gets an answer.
+        // Each call gets its answer before the scheduler's last event.
         let is_waited_for = self.state == SchedulerState::ShutDown && self.pending_calls_of(store).next().is_some();
         let node = self.config.node.clone();
-        let Some(contact) = self.contact(store) else {
+        let Some(state) = self.store_state(store) else {
             return;
         };
-        match contact.drain {
+        match state.removal.drain {
             // It would be waited for in vain; what is held there is free when its lease ends.
-            Drain::Draining { .. } if contact.link.is_incompatible() && contact.running().next().is_none() => {
+            Drain::Draining { .. } if state.link.is_incompatible() && state.runs.running().next().is_none() => {
                 self.abandon(now, store);
                 self.on_drained(now, store);
             }
             Drain::Draining { until: Some(until) } | Drain::Releasing { until } if until <= now.monotonic => {
                 self.give_up(now, store);
             }
-            Drain::Draining { .. } if contact.is_idle() && !is_waited_for => {
-                contact.drain = Drain::Releasing { until: until_then };
-                let at = contact.time(now);
+            Drain::Draining { .. } if state.is_idle() && !is_waited_for => {
+                state.removal.drain = Drain::Releasing { until: until_then };
+                let at = state.clock.time(now);
                 self.call_store(store.clone(), StoreCall::Release(at, node), InFlight::Release(store.clone()));
             }
             // What is left depends on the store alone, whose leases end by themselves if it does not answer.
-            Drain::Draining { until: None } if contact.running().next().is_none() => {
-                contact.drain = Drain::Draining { until: Some(until_then) };
+            Drain::Draining { until: None } if state.runs.running().next().is_none() => {
+                state.removal.drain = Drain::Draining { until: Some(until_then) };
             }
             Drain::No | Drain::Draining { .. } | Drain::Releasing { .. } | Drain::Done => {}
         }
@@ -145,36 +143,26 @@ impl Engine {
             InFlight::Call(_) => true,
             InFlight::Turn { store: of, .. } | InFlight::Changed(of) | InFlight::Release(of) => of != store,
         });
-        let Some(contact) = self.contact(store) else {
+        let Some(state) = self.store_state(store) else {
             return;
         };
-        contact.drain = Drain::Done;
-        if let Some(call) = contact.removal.take() {
-            self.contacts.retain(|contact| contact.name != *store);
+        state.removal.drain = Drain::Done;
+        if let Some(call) = state.removal.call.take() {
+            self.stores.retain(|state| state.name != *store);
             self.notify(now, EventKind::StoreRemoved(store.clone()));
             self.reply(call, Ok(Reply::Done));
         }
     }
 
     pub(super) fn remove_store(&mut self, now: Now, call: CallId, store: &StoreName) {
-        let Some(index) = self.contacts.iter().position(|contact| contact.name == *store) else {
+        let Some(index) = self.stores.iter().position(|state| state.name == *store) else {
             return self.reply(call, Err(self.unknown_store(store)));
         };
-        if self.contacts[index].removal.is_some() {
+        if self.stores[index].removal.call.is_some() {
             let message = format!("store `{store}` is being removed already; wait for that");
             return self.reply(call, Err(Error::new(ErrorKind::Config, message)));
         }
-        self.contacts[index].removal = Some(call);
+        self.stores[index].removal.call = Some(call);
         self.begin_drain(now, index, ShutdownMode::Wait);
-    }
-
-    pub(super) fn next_wake_of_shutdown(&self, now: Now) -> Option<Wake> {
-        let untils = self.contacts.iter().filter_map(|contact| match contact.drain {
-            Drain::Draining { until } => until,
-            Drain::Releasing { until } => Some(until),
-            Drain::No | Drain::Done => None,
-        });
-        let after: Duration = untils.min()?.saturating_sub(now.monotonic);
-        Some(Wake { after, reason: WakeReason::Shutdown })
     }
 }

@@ -13,11 +13,8 @@
 
 use std::time::Duration;
 
-use super::{
-    Effect, Engine,
-    contact::{Contact, Stop},
-};
-use crate::{EventKind, Now, RunId, RunRef};
+use super::{Effect, Engine, store_state::Stop};
+use crate::{EventKind, Now};
 
 /// How long a run that has run into its timeout may go on before that is told: longer than processes are given to end.
 const OVERRUN: Duration = Duration::from_secs(10);
@@ -26,20 +23,22 @@ impl Engine {
     /// Tells the runs to stop that have taken as long as they may.
     pub(super) fn expire(&mut self, now: Now) {
         let mut overran = Vec::new();
-        for contact in &mut self.contacts {
-            while let Some(run) = contact.next_expired(now) {
-                let Some(held) = contact.held.get_mut(&run).filter(|held| held.ended.is_none()) else { continue };
-                held.deadline = None;
-                match held.stop {
+        for state in &mut self.stores {
+            while let Some(run) = state.runs.next_expired(now) {
+                let Some(active) = state.runs.active.get_mut(&run).filter(|active| active.ended.is_none()) else {
+                    continue;
+                };
+                active.deadline = None;
+                match active.stop {
                     Stop::No => {
-                        held.stop = Stop::TimedOut;
-                        held.deadline = now.monotonic.checked_add(OVERRUN);
-                        contact.deadlines.extend(held.deadline.map(|deadline| (deadline, run)));
+                        active.stop = Stop::TimedOut;
+                        active.deadline = now.monotonic.checked_add(OVERRUN);
+                        state.runs.deadlines.extend(active.deadline.map(|deadline| (deadline, run)));
                         self.effects.push_back(Effect::Cancel(run));
                     }
                     Stop::TimedOut => {
-                        let duration = now.monotonic.saturating_sub(held.started);
-                        overran.push(EventKind::RunOverran { run: held.run.clone(), duration });
+                        let duration = now.monotonic.saturating_sub(active.started);
+                        overran.push(EventKind::RunOverran { run: active.run.clone(), duration });
                     }
                     Stop::Asked | Stop::Lost => {}
                 }
@@ -48,25 +47,5 @@ impl Engine {
         for event in overran {
             self.notify(now, event);
         }
-    }
-}
-
-impl Contact {
-    /// An attempt begins; its time is counted from now.
-    pub(super) fn begin(&mut self, now: Now, run: RunId) -> Option<RunRef> {
-        let held = self.held.get_mut(&run)?;
-        held.waiting = None;
-        held.started = now.monotonic;
-        held.deadline = held.timeout.and_then(|timeout| now.monotonic.checked_add(timeout));
-        self.deadlines.extend(held.deadline.map(|deadline| (deadline, run)));
-        Some(held.run.clone())
-    }
-
-    fn next_expired(&mut self, now: Now) -> Option<RunId> {
-        let (deadline, _) = self.deadlines.first()?;
-        if *deadline > now.monotonic {
-            return None;
-        }
-        self.deadlines.pop_first().map(|(_, run)| run)
     }
 }

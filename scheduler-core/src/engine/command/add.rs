@@ -17,10 +17,7 @@ use std::{collections::VecDeque, sync::Arc};
 use super::{PendingCall, prepare::panicked, readable, replace::Replacing};
 use crate::{
     Conflict, Error, ErrorKind, EventKind, JobRow, JobSpec, Listed, Now, Outdated, StoreName,
-    engine::{
-        CallId, Engine, ExportedJob, InFlight, Reply, StoreCall,
-        firing::{USUAL_STEPS, job_ref},
-    },
+    engine::{CallId, Engine, ExportedJob, InFlight, Reply, StoreCall, planning::USUAL_STEPS, refs::job_ref},
     panics::catch,
     store::{Inserted, Stamped, StoreError, StoreErrorKind},
     trigger::steps::Steps,
@@ -88,7 +85,7 @@ impl Engine {
         items: Vec<T>,
         mut prepare: impl FnMut(&mut Self, T, &mut Steps) -> Result<(JobRow, Conflict), Error>,
     ) {
-        if self.contact(store).is_none() {
+        if self.store_state(store).is_none() {
             return self.reply(call, Err(self.unknown_store(store)));
         }
         let mut results = vec![None; items.len()];
@@ -137,7 +134,7 @@ impl Engine {
         let Some(store) = self.adding.get(&call).map(|adding| adding.store.clone()) else {
             return;
         };
-        let batch = self.contact(&store).map_or(1, |contact| contact.limits.batch.max(1));
+        let batch = self.store_state(&store).map_or(1, |state| state.limits.batch.max(1));
         if let Some(adding) = self.adding.get_mut(&call)
             && adding.replacing == 0
             && !adding.unsent.is_empty()
@@ -169,8 +166,8 @@ impl Engine {
         for ((row, (place, conflict)), outcome) in rows.into_iter().zip(places).zip(stamped.value) {
             match outcome {
                 Inserted::Added => {
-                    if let Some(contact) = self.contact(&store) {
-                        contact.hear_due(row.due);
+                    if let Some(state) = self.store_state(&store) {
+                        state.claims.note_due(row.due);
                     }
                     self.notify(now, EventKind::JobAdded(job_ref(&store, &row)));
                     self.added(call, place, Ok(row));
@@ -252,15 +249,15 @@ impl Engine {
         }
     }
 
-    pub(super) fn tell_modified(&mut self, now: Now, store: &StoreName, job: &JobRow) {
-        if let Some(contact) = self.contact(store) {
-            contact.hear_due(job.due);
+    pub(super) fn notify_modified(&mut self, now: Now, store: &StoreName, job: &JobRow) {
+        if let Some(state) = self.store_state(store) {
+            state.claims.note_due(job.due);
         }
         self.notify(now, EventKind::JobModified(job_ref(store, job)));
     }
 
     /// Tells that a job's next fire time was computed anew, if it was.
-    pub(super) fn tell_corrected(&mut self, now: Now, store: &StoreName, job: &JobRow, outdated: Option<Outdated>) {
+    pub(super) fn notify_corrected(&mut self, now: Now, store: &StoreName, job: &JobRow, outdated: Option<Outdated>) {
         if let Some(outdated) = outdated {
             self.notify(now, EventKind::FireTimeCorrected { job: job_ref(store, job), outdated });
         }

@@ -20,8 +20,8 @@
 //!   → store update "once" @ 3, 5: active, without a next fire time
 //! ```
 //!
-//! The job may change between reading and updating; then it is tried anew with what it has become, and this node's claims
-//! give way to that: a job that fires faster than its store answers would be ahead of each try. The change in turn gives way
+//! The job may change between reading and updating; then the change is tried again with what the job has become, and this node's
+//! claims yield to that: a job that fires faster than its store answers would be ahead of each try. The change in turn yields
 //! to a claim that is not settled, at first: changes without a pause would void each claim.
 
 use std::time::Duration;
@@ -77,9 +77,9 @@ struct Changed {
 
 /// What a change means for fire times that are due already.
 enum GoesOn {
-    /// They stay due.
+    /// Due fire times stay due.
     WithAll,
-    /// Those before this one are given up, or all of them if there is none.
+    /// Due fire times before this one are given up, or all of them if there is none.
     From(Option<DateTime<Utc>>),
 }
 
@@ -140,8 +140,8 @@ impl Engine {
         match updated {
             Updated::Updated(job) => {
                 self.note_job_changed(&store);
-                self.tell_corrected(now, &store, &job, changing.outdated);
-                self.tell_modified(now, &store, &job);
+                self.notify_corrected(now, &store, &job, changing.outdated);
+                self.notify_modified(now, &store, &job);
                 self.reply(call, Ok(Reply::Job(store, job)));
             }
             Updated::Conflict(job) if changing.tries < TRIES => {

@@ -9,7 +9,7 @@ use crate::{
     NodeId, Now, StoreName,
     engine::{
         Engine, InFlight, SchedulerState,
-        contact::{Contact, Stop, Trouble},
+        store_state::{Stop, StoreState, Trouble},
     },
     now::earlier,
 };
@@ -53,23 +53,23 @@ pub struct StoreHealth {
 #[serde(tag = "state", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StoreLink {
-    /// It has not been asked for anything yet.
+    /// The store has not been asked for anything yet.
     Untried,
-    /// It has answered the latest call.
+    /// The store has answered the latest call.
     Up,
-    /// It has neither answered nor refused a call for longer than this node's life signs are apart.
+    /// The store has neither answered nor refused a call for longer than this node's life signs are apart.
     Silent {
         /// When the call was sent, by the node's clock.
         since: DateTime<Utc>,
     },
-    /// Its calls fail and are repeated.
+    /// Calls of the store fail and are repeated.
     Down {
         /// Since when, by the node's clock.
         since: DateTime<Utc>,
         /// The latest error.
         error: String,
     },
-    /// It is not what it should be: its tables are gone, a page of it is damaged, or its schema is one that this version cannot
+    /// The store is not what it should be: its tables are gone, a page of it is damaged, or its schema is one that this version cannot
     /// use. It is looked at again with pauses that grow to a minute.
     Unusable {
         /// Since when, by the node's clock.
@@ -83,9 +83,9 @@ pub enum StoreLink {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Lease {
-    /// It holds nothing there, and needs none.
+    /// The node holds nothing there, and needs no lease.
     NotNeeded,
-    /// It does.
+    /// The lease covers it.
     Held,
     /// The store has not answered for a whole lease, or has said that others have taken over.
     Lapsed,
@@ -97,37 +97,37 @@ impl Engine {
         Health {
             node: self.config.node.clone(),
             state: self.state,
-            stores: self.contacts.iter().map(|contact| self.health_of(contact, now)).collect(),
+            stores: self.stores.iter().map(|state| self.health_of(state, now)).collect(),
         }
     }
 
     /// How many runs of each store this node holds that wait until their executors have room.
     pub fn waiting(&self) -> impl Iterator<Item = (&StoreName, usize)> {
-        self.contacts.iter().map(|contact| (&contact.name, contact.queues.len()))
+        self.stores.iter().map(|state| (&state.name, state.runs.queues.len()))
     }
 
-    fn health_of(&self, contact: &Contact, now: Now) -> StoreHealth {
+    fn health_of(&self, state: &StoreState, now: Now) -> StoreHealth {
         StoreHealth {
-            name: contact.name.clone(),
-            link: self.link_of(contact, now),
-            lease: contact.lease(now, self.config.lease),
-            running: contact.running().count(),
-            waiting: contact.queues.len(),
-            settling: contact.settling.len(),
-            unreported: contact.held.values().filter(|held| held.ended.is_some()).count(),
-            next_due: contact.alarm.at.filter(|at| *at > DateTime::<Utc>::MIN_UTC),
+            name: state.name.clone(),
+            link: self.link_of(state, now),
+            lease: lease_of(state, now, self.config.lease),
+            running: state.runs.running().count(),
+            waiting: state.runs.queues.len(),
+            settling: state.claims.settling.len(),
+            unreported: state.runs.active.values().filter(|active| active.ended.is_some()).count(),
+            next_due: state.claims.alarm.at.filter(|at| *at > DateTime::<Utc>::MIN_UTC),
         }
     }
 
-    fn link_of(&self, contact: &Contact, now: Now) -> StoreLink {
-        if let Some(Trouble { since, error, is_incompatible }) = contact.link.trouble.clone() {
+    fn link_of(&self, state: &StoreState, now: Now) -> StoreLink {
+        if let Some(Trouble { since, error, is_incompatible }) = state.link.trouble.clone() {
             return match is_incompatible {
                 true => StoreLink::Unusable { since, error },
                 false => StoreLink::Down { since, error },
             };
         }
         let turns = self.in_flight.values().filter_map(|in_flight| match in_flight {
-            InFlight::Turn { store, sent, .. } if *store == contact.name => Some(*sent),
+            InFlight::Turn { store, sent, .. } if *store == state.name => Some(*sent),
             _ => None,
         });
         let silent_for = turns.min().map(|sent| now.monotonic.saturating_sub(sent));
@@ -135,21 +135,20 @@ impl Engine {
             Some(passed) if passed > self.config.third_of_lease() => {
                 StoreLink::Silent { since: earlier(now.utc, passed) }
             }
-            _ if contact.link.heard.is_none() => StoreLink::Untried,
+            _ if state.link.last_answer.is_none() => StoreLink::Untried,
             _ => StoreLink::Up,
         }
     }
 }
 
-impl Contact {
-    fn lease(&self, now: Now, lease: Duration) -> Lease {
-        let is_unheard = |heard: Now| now.monotonic.saturating_sub(heard.monotonic) > lease;
-        if !self.holds_something() {
-            Lease::NotNeeded
-        } else if self.link.heard.is_some_and(is_unheard) || self.held.values().any(|held| held.stop == Stop::Lost) {
-            Lease::Lapsed
-        } else {
-            Lease::Held
-        }
+fn lease_of(state: &StoreState, now: Now, lease: Duration) -> Lease {
+    let is_silent = |last: Now| now.monotonic.saturating_sub(last.monotonic) > lease;
+    let has_lost = || state.runs.active.values().any(|active| active.stop == Stop::Lost);
+    if !state.holds_something() {
+        Lease::NotNeeded
+    } else if state.link.last_answer.is_some_and(is_silent) || has_lost() {
+        Lease::Lapsed
+    } else {
+        Lease::Held
     }
 }

@@ -7,7 +7,7 @@ use super::form::{check_arguments, check_imported, check_trigger};
 use crate::{
     BODY_VERSION, Delivery, Error, ErrorKind, ExecutorName, JobBody, JobId, JobOptions, JobRow, JobSpec, JobState, Now,
     StoreName, TaskName, Totals, Trigger, Uid,
-    engine::{Engine, ExportedJob, contact::Contact},
+    engine::{Engine, ExportedJob, store_state::StoreState},
     outdated::{Outdated, outdated},
     plan::due_of,
     spec::{Begin, is_closure},
@@ -80,7 +80,7 @@ impl Engine {
         };
         let mut row = new_row(uid, job.id, body, state, next_fire_time);
         if let Some(Outdated::ClockWasAhead { kept, .. }) = outdated(&row, at) {
-            // Whoever imports it wants it then.
+            // The import says so, and its caller wants it then.
             row.body.chosen_fire_time = Some(kept);
         }
         Ok(row)
@@ -121,8 +121,8 @@ impl Engine {
     }
 
     fn is_durable(&self, store: &StoreName) -> bool {
-        let is_durable = |contact: &Contact| contact.limits.durability == Durability::Durable;
-        self.contacts.iter().find(|contact| contact.name == *store).is_some_and(is_durable)
+        let is_durable = |state: &StoreState| state.limits.durability == Durability::Durable;
+        self.stores.iter().find(|state| state.name == *store).is_some_and(is_durable)
     }
 
     pub(super) fn check_task(&self, task: &TaskName, id: &JobId) -> Result<(), Error> {

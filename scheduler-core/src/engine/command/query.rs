@@ -50,9 +50,9 @@ impl Engine {
     /// The stores to ask, the first one last.
     pub(super) fn stores_to_ask(&self, store: Option<StoreName>) -> Result<Vec<StoreName>, Error> {
         match store {
-            Some(store) if self.contacts.iter().any(|contact| contact.name == store) => Ok(vec![store]),
+            Some(store) if self.stores.iter().any(|state| state.name == store) => Ok(vec![store]),
             Some(store) => Err(self.unknown_store(&store)),
-            None => Ok(self.contacts.iter().rev().map(|contact| contact.name.clone()).collect()),
+            None => Ok(self.stores.iter().rev().map(|state| state.name.clone()).collect()),
         }
     }
 
@@ -103,7 +103,7 @@ impl Engine {
     }
 
     pub(super) fn list(&mut self, call: CallId, store: StoreName, query: StoreCall, pending: PendingCall) {
-        match self.contact(&store) {
+        match self.store_state(&store) {
             Some(_) => self.call_store(store, query, InFlight::Call(pending)),
             None => self.reply(call, Err(self.unknown_store(&store))),
         }
@@ -143,7 +143,7 @@ impl Engine {
         };
         match removed {
             Removed::Removed { uid, cancelled, .. } => {
-                self.tell_cancelled(now, &removing.store, cancelled);
+                self.notify_cancelled(now, &removing.store, cancelled);
                 if uid.is_some() {
                     self.mark_removed(&removing.store, uid);
                 }
@@ -191,7 +191,7 @@ impl Engine {
             Ok(stamped) => stamped.value,
             Err(error) => return self.reply(removing.call, Err(Error::from_store(&removing.store, error))),
         };
-        self.tell_cancelled(now, &removing.store, cancelled);
+        self.notify_cancelled(now, &removing.store, cancelled);
         self.mark_removed(&removing.store, None);
         self.notify(now, EventKind::AllJobsRemoved { store: removing.store.clone(), count });
         removing.count = removing.count.saturating_add(count);
@@ -206,7 +206,7 @@ impl Engine {
 
     /// Tells of the end of runs that waited when their job was removed: listeners may have been told that these runs were queued or
     /// were to be repeated.
-    fn tell_cancelled(&mut self, now: Now, store: &StoreName, cancelled: Vec<CancelledRun>) {
+    fn notify_cancelled(&mut self, now: Now, store: &StoreName, cancelled: Vec<CancelledRun>) {
         for CancelledRun { job, task, run } in cancelled {
             let job = JobRef { store: store.clone(), id: job, uid: run.id.uid };
             self.notify(
@@ -227,18 +227,18 @@ impl Engine {
     /// Notes that the listeners know that a job is removed, or all of them, which go with the last run that is running.
     /// What waits for its executor does not start any more.
     fn mark_removed(&mut self, store: &StoreName, uid: Option<Uid>) {
-        let Some(contact) = self.contact(store) else {
+        let Some(state) = self.store_state(store) else {
             return;
         };
-        contact.cancel_waiting_of(uid);
-        for held in contact.held.values_mut().filter(|held| uid.is_none_or(|uid| held.run.job.uid == uid)) {
-            held.is_removed = true;
+        state.cancel_waiting_of(uid);
+        for active in state.runs.active.values_mut().filter(|active| uid.is_none_or(|uid| active.run.job.uid == uid)) {
+            active.is_removed = true;
         }
     }
 
     /// The time of a store, as well as this node knows it.
     pub fn time_of(&self, now: Now, store: &StoreName) -> chrono::DateTime<chrono::Utc> {
-        let contact = self.contacts.iter().find(|contact| contact.name == *store);
-        contact.map_or(now.utc, |contact| contact.time(now))
+        let state = self.stores.iter().find(|state| state.name == *store);
+        state.map_or(now.utc, |state| state.clock.time(now))
     }
 }

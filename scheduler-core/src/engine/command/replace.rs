@@ -59,8 +59,8 @@ impl Engine {
 
     /// Notes that a change of a job was written.
     pub(super) fn note_job_changed(&mut self, store: &StoreName) {
-        if let Some(contact) = self.contact(store) {
-            contact.alarm.are_jobs_changed = true;
+        if let Some(state) = self.store_state(store) {
+            state.claims.alarm.are_jobs_changed = true;
         }
     }
 
@@ -91,8 +91,8 @@ impl Engine {
         match updated {
             Updated::Updated(job) => {
                 self.note_job_changed(&store);
-                self.tell_corrected(now, &store, &job, replacing.outdated);
-                self.tell_modified(now, &store, &job);
+                self.notify_corrected(now, &store, &job, replacing.outdated);
+                self.notify_modified(now, &store, &job);
                 self.added(call, place, Ok(*job));
             }
             Updated::Conflict(job) if replacing.tries < TRIES => {

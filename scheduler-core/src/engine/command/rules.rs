@@ -12,7 +12,7 @@ use crate::{
 /// How often a change is tried anew when the job changes or is claimed under it.
 pub(super) const TRIES: u32 = 100;
 
-/// How many of the first tries give way to a claim: enough for the claim's node to settle. It may have died, so the others do not.
+/// How many of the first tries yield to a claim: enough for the claim's node to settle. It may have died, so the others do not.
 const PATIENT_TRIES: u32 = 25;
 
 /// What this try does to a claim. Changes that followed each other without a pause, and voided each claim, would keep the job

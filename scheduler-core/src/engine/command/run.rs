@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     Error, ErrorKind, EventKind, JobId, JobRow, JobState, Now, Run, RunId, RunState, StoreName, Wait,
-    engine::{CallId, Engine, InFlight, Reply, StoreCall, contact::Stop, firing::run_ref},
+    engine::{CallId, Engine, InFlight, Reply, StoreCall, refs::run_ref, store_state::Stop},
     now::later,
     panics::catch,
     store::{Cancelled, Stamped, StoreError, Update, Updated, whole_micros},
@@ -112,8 +112,8 @@ impl Engine {
         };
         match updated {
             Updated::Updated(job) => {
-                if let Some(contact) = self.contact(&store) {
-                    contact.hear_due(job.due);
+                if let Some(state) = self.store_state(&store) {
+                    state.claims.note_due(job.due);
                 }
                 self.notify(now, EventKind::RunQueued(run_ref(&store, &job, &run, run.attempt)));
                 self.reply(call, Ok(Reply::Run(run.id)));
@@ -177,16 +177,16 @@ impl Engine {
     /// Stops a run that runs here. One that does not is waiting, and ends with the next claim, or runs elsewhere, or is
     /// about to start here, of which the next life sign tells.
     fn stop(&mut self, now: Now, store: &StoreName, run: RunId) {
-        let Some(contact) = self.contact(store) else {
+        let Some(state) = self.store_state(store) else {
             return;
         };
-        match contact.held.get(&run) {
-            Some(held) if held.ended.is_none() => self.cancel_if_held(store, run, Stop::Asked),
+        match state.runs.active.get(&run) {
+            Some(active) if active.ended.is_none() => self.cancel_if_active(store, run, Stop::Asked),
             // It has failed, and the store may already let it wait for its next attempt.
-            Some(_) => contact.hear_change(),
+            Some(_) => state.claims.note_change(),
             None => {
-                contact.hear_change();
-                contact.sign_at = now.monotonic;
+                state.claims.note_change();
+                state.reports.sign_at = now.monotonic;
             }
         }
     }

@@ -9,13 +9,12 @@
 //!   a job due, and those that do tell of several changes the earliest time. After a change without a time the first pause is some
 //!   seconds long, and the pauses double up to a minute.
 //!
-//! The first rule makes no claim; the others do. A store that nobody has changed, and one within this process, is left alone.
+//! The first rule makes no claim; the others do. A store without changes, and one within this process, is left alone.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::contact::Contact;
 use crate::{
     Now,
     store::{ClaimedJob, Durability, Hint, Report},
@@ -27,7 +26,7 @@ const PERIOD: Duration = Duration::from_secs(60);
 /// The shortest time between two that ask, however much others change; and how long other nodes have for taking a job.
 const SHORTEST: Duration = Duration::from_secs(5);
 
-/// The same for the store's clock.
+/// How long other nodes have for taking a job, by the store's clock.
 const TAKEN_WITHIN: TimeDelta = TimeDelta::seconds(5);
 
 /// The most times at which jobs of others are due that are kept; with more, the next ones are found by asking again.
@@ -35,7 +34,7 @@ const MOST: usize = 32;
 
 /// When claims ask for declined jobs.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Survey {
+pub(in crate::engine) struct Survey {
     /// When one asked last.
     last: Option<Duration>,
     /// When jobs are due that others have added or changed, by the store's clock.
@@ -45,31 +44,25 @@ pub(super) struct Survey {
 }
 
 impl Survey {
-    /// What was heard of does not count any more: the next claim asks.
-    pub(super) fn forget_last(&mut self) {
+    /// The last answer does not count any more: the next claim asks.
+    pub(in crate::engine) fn forget_last(&mut self) {
         self.last = None;
     }
 
-    /// Jobs were taken that are due then: whoever told of that time meant one of them, and there is nothing to ask.
-    pub(super) fn explain(&mut self, jobs: &[ClaimedJob]) {
+    /// Jobs were taken that are due then: the time that the store has told was that of one of them, and there is nothing to ask.
+    pub(in crate::engine) fn explain(&mut self, jobs: &[ClaimedJob]) {
         for due in jobs.iter().filter_map(|claimed| claimed.job.due) {
             self.dues.remove(&due);
         }
     }
 
-    fn not_before(&self) -> Duration {
-        self.last.map_or(Duration::ZERO, |last| last.saturating_add(SHORTEST))
-    }
-}
-
-impl Contact {
-    /// Hears that others have changed something.
-    pub(super) fn hear_of_others(&mut self, now: Now, hint: &Hint) {
+    /// Notes that others have changed something.
+    pub(in crate::engine) fn note_change_by_others(&mut self, now: Now, hint: &Hint, durability: Durability) {
         // What such a store does not tell, this node has done itself.
-        let is_within_process = self.limits.durability == Durability::Volatile;
+        let is_within_process = durability == Durability::Volatile;
         let within = match hint {
-            Hint::Due(due) if self.survey.dues.len() < MOST => {
-                self.survey.dues.insert(*due);
+            Hint::Due(due) if self.dues.len() < MOST => {
+                self.dues.insert(*due);
                 (!is_within_process).then_some(PERIOD)
             }
             Hint::Resync if is_within_process => None,
@@ -80,36 +73,40 @@ impl Contact {
             return;
         };
         let at = now.monotonic.saturating_add(within);
-        if self.survey.again.is_none_or(|(known, _)| at < known) {
-            self.survey.again = Some((at, longer(within)));
+        if self.again.is_none_or(|(known, _)| at < known) {
+            self.again = Some((at, longer(within)));
         }
     }
 
-    /// Until when the next claim that asks can wait, if one is to be sent for that; counted monotonically.
-    pub(super) fn survey_at(&self, now: Now) -> Option<Duration> {
+    /// Until when the next claim that asks can wait, if one is to be sent for that; counted monotonically. `store_time` is the
+    /// latest that the store's clock can show.
+    pub(in crate::engine) fn next(&self, now: Now, store_time: DateTime<Utc>) -> Option<Duration> {
         let until = |due: &DateTime<Utc>| {
             let taken_by = due.checked_add_signed(TAKEN_WITHIN).unwrap_or(*due);
-            let wait = taken_by.signed_duration_since(self.latest_time(now)).to_std().unwrap_or_default();
+            let wait = taken_by.signed_duration_since(store_time).to_std().unwrap_or_default();
             now.monotonic.saturating_add(wait)
         };
-        let due = self.survey.dues.first().map(until);
-        let again = self.survey.again.map(|(at, _)| at);
-        due.into_iter().chain(again).min().map(|at| at.max(self.survey.not_before()))
+        let due = self.dues.first().map(until);
+        let again = self.again.map(|(at, _)| at);
+        due.into_iter().chain(again).min().map(|at| at.max(self.not_before()))
     }
 
     /// Whether the claim that is being sent asks; notes it if so.
-    pub(super) fn survey(&mut self, now: Now) -> Report {
-        let is_time = self.survey.last.is_none_or(|last| now.monotonic >= last.saturating_add(PERIOD));
-        if !is_time && self.survey_at(now).is_none_or(|at| at > now.monotonic) {
+    pub(in crate::engine) fn report(&mut self, now: Now, store_time: DateTime<Utc>) -> Report {
+        let is_time = self.last.is_none_or(|last| now.monotonic >= last.saturating_add(PERIOD));
+        if !is_time && self.next(now, store_time).is_none_or(|at| at > now.monotonic) {
             return Report::Nothing;
         }
-        let store_now = self.latest_time(now);
-        self.survey.last = Some(now.monotonic);
-        self.survey.dues.retain(|due| due.checked_add_signed(TAKEN_WITHIN).is_some_and(|by| by > store_now));
-        if let Some((_, pause)) = self.survey.again.filter(|(at, _)| *at <= now.monotonic) {
-            self.survey.again = Some((now.monotonic.saturating_add(pause), longer(pause)));
+        self.last = Some(now.monotonic);
+        self.dues.retain(|due| due.checked_add_signed(TAKEN_WITHIN).is_some_and(|by| by > store_time));
+        if let Some((_, pause)) = self.again.filter(|(at, _)| *at <= now.monotonic) {
+            self.again = Some((now.monotonic.saturating_add(pause), longer(pause)));
         }
         Report::Declined
+    }
+
+    fn not_before(&self) -> Duration {
+        self.last.map_or(Duration::ZERO, |last| last.saturating_add(SHORTEST))
     }
 }
 

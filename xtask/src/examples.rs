@@ -89,12 +89,16 @@ const LEFT_OUT: &[(&str, &str)] =
 const WITH_SERVER: &[(&str, &str, &str)] =
     &[("swap_backends", "SCHEDULER_TEST_POSTGRES", "postgres    the service does what it promises")];
 
-/// Examples that are packages of their own, in `examples/NAME`: the library that each needs, and texts that its output has.
-const PACKAGES: &[(&str, &str, &[&str])] = &[(
-    "glib_loop",
-    "glib",
-    &["compressed yesterday.log", "note: a quarter has passed", "note: from another thread", "the loop has ended"],
-)];
+/// Examples that are packages of their own, in `examples/NAME`: the library that each needs, if any, and texts that its output
+/// has.
+const PACKAGES: &[(&str, Option<&str>, &[&str])] = &[
+    (
+        "glib_loop",
+        Some("glib"),
+        &["compressed yesterday.log", "note: a quarter has passed", "note: from another thread", "the loop has ended"],
+    ),
+    ("redb_store", None, &["the first process adds a job and ends", "the second process runs it: hello, ann"]),
+];
 
 /// An example is a story for a reader who waits for its end.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -130,17 +134,20 @@ pub(crate) fn run(workspace: &Workspace, variables: &[(String, String)]) -> Resu
         tally += Tally::one(result.map_err(|failure| format!("example {name}: {failure}")));
     }
     for (name, library, texts) in PACKAGES {
-        let result = run_package(workspace, name, library, texts);
+        let result = run_package(workspace, name, *library, texts);
         tally += Tally::one(result.map_err(|failure| format!("example {name}: {failure}")));
     }
     Ok(tally)
 }
 
-/// Builds and runs an example that is a package of its own. It shares what the workspace has built.
-fn run_package(workspace: &Workspace, name: &str, library: &str, texts: &[&str]) -> Result<(), String> {
-    services::install_library(workspace, library)
-        .map_err(|error| format!("{error}; it cannot be built without the library {library}"))?;
+/// Builds, tests and runs an example that is a package of its own. It shares what the workspace has built.
+fn run_package(workspace: &Workspace, name: &str, library: Option<&str>, texts: &[&str]) -> Result<(), String> {
+    if let Some(library) = library {
+        services::install_library(workspace, library)
+            .map_err(|error| format!("{error}; it cannot be built without the library {library}"))?;
+    }
     let manifest = workspace.root.join("examples").join(name).join("Cargo.toml");
+    output(cargo(["test", "--quiet", "--manifest-path"]).arg(&manifest).arg("--target-dir").arg(&workspace.target))?;
     let mut command = cargo(["build", "--manifest-path"]);
     let programs = build(command.arg(manifest).arg("--target-dir").arg(&workspace.target))?;
     let program = programs.get(name).ok_or("cargo has built no program of it")?;

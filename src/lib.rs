@@ -80,6 +80,7 @@ pub use scheduler_runtime::{
 };
 pub use scheduler_stores as stores;
 
+pub use scheduler_core::forward_job_store;
 pub use {chrono, chrono_tz, serde_json};
 
 #[cfg(feature = "config")]

@@ -67,3 +67,10 @@ pub use store::job_store::JobStore;
 pub use task::{BoxFuture, Outcome, RunContext, Task, TaskCall};
 pub use trigger::any::Trigger;
 pub use version::{Version, version};
+
+/// What the macros of this crate name.
+#[doc(hidden)]
+pub mod __private {
+    pub use async_trait::async_trait;
+    pub use chrono::{DateTime, Utc};
+}

@@ -30,6 +30,7 @@ macro_rules! setters {
 mod call;
 mod claim;
 mod failure;
+mod forward;
 pub(crate) mod job_store;
 mod settle;
 pub(crate) mod verb;

@@ -22,13 +22,9 @@
 //! [`JobStore`](scheduler_core::JobStore).
 
 mod changes;
-mod head;
+pub mod kit;
 mod memory;
 
-#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql", feature = "redis", feature = "documents"))]
-mod codec;
-#[cfg(feature = "documents")]
-mod documents;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql", feature = "mongodb"))]
 mod name;
 #[cfg(any(feature = "mongodb", feature = "etcd", feature = "redis", feature = "zookeeper"))]

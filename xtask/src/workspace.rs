@@ -15,7 +15,7 @@ pub(crate) struct Workspace {
 }
 
 /// Features that others switch on: what several stores have in common.
-pub(crate) const INTERNAL: [&str; 2] = ["documents", "sql-servers"];
+pub(crate) const INTERNAL: [&str; 1] = ["sql-servers"];
 
 /// A package of the workspace.
 #[derive(Debug, Default)]

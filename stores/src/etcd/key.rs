@@ -10,7 +10,7 @@ use prost::bytes::Bytes;
 use scheduler_core::{JobId, NodeId, Uid};
 use serde_json::{Map, Value, json};
 
-use crate::documents::{Document, HoldKind, Index, text};
+use crate::kit::{Document, HoldKind, Index, text};
 
 /// The names of the keys of one store.
 #[derive(Debug, Clone)]
@@ -134,7 +134,7 @@ impl Keys {
             entries.insert(self.held(HoldKind::Claim, node, key), said);
         }
         entries.extend(index.running.iter().map(|node| (self.held(HoldKind::Run, node, key), Bytes::new())));
-        entries.extend(index.asked.iter().map(|node| (self.held(HoldKind::Asked, node, key), Bytes::new())));
+        entries.extend(index.stopping.iter().map(|node| (self.held(HoldKind::Stop, node, key), Bytes::new())));
         entries
     }
 
@@ -184,7 +184,7 @@ fn kind(hold: HoldKind) -> &'static str {
     match hold {
         HoldKind::Claim => "claim:",
         HoldKind::Run => "running:",
-        HoldKind::Asked => "asked:",
+        HoldKind::Stop => "asked:",
     }
 }
 
@@ -241,7 +241,7 @@ mod tests {
     use scheduler_core::{NodeId, Uid};
 
     use super::{Keys, escaped, parse_sortable, sortable, unescaped};
-    use crate::documents::HoldKind;
+    use crate::kit::HoldKind;
 
     fn time(micros: i64) -> DateTime<Utc> {
         DateTime::from_timestamp_micros(micros).unwrap()
@@ -263,7 +263,7 @@ mod tests {
     fn no_node_is_in_the_range_of_another() {
         let keys = Keys::new("p_");
         let nodes = ["a", "a:", "a:b", "a/b", "", "%3A", "ä\0\"'", "a%"].map(NodeId::from);
-        for hold in [HoldKind::Claim, HoldKind::Run, HoldKind::Asked] {
+        for hold in [HoldKind::Claim, HoldKind::Run, HoldKind::Stop] {
             for node in &nodes {
                 let key = keys.held(hold, node, "1:2");
                 assert_eq!(keys.held_name(hold, &key), Some((node.clone(), "1:2")));

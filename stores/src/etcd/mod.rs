@@ -1,5 +1,6 @@
 //! Jobs in etcd.
 
+mod backend;
 mod client;
 mod failure;
 mod key;
@@ -7,7 +8,6 @@ mod message;
 mod options;
 mod read;
 mod schema;
-mod shelf;
 mod watch;
 mod write;
 
@@ -17,8 +17,9 @@ use scheduler_core::store::StoreError;
 use tonic::transport::Channel;
 
 pub use self::options::EtcdOptions;
-use self::{client::Client, key::Keys, shelf::EtcdShelf};
-use crate::documents::{DocumentStore, job_store};
+use self::{backend::EtcdBackend, client::Client, key::Keys};
+use crate::kit::KitStore;
+use scheduler_core::forward_job_store;
 
 /// Keeps jobs in an etcd cluster, which any number of nodes can share.
 ///
@@ -121,12 +122,12 @@ use crate::documents::{DocumentStore, job_store};
 #[derive(Clone)]
 #[doc(alias = "EtcdJobStore")]
 pub struct EtcdStore {
-    documents: DocumentStore,
+    store: KitStore,
     options: EtcdOptions,
     place: String,
 }
 
-job_store!(EtcdStore);
+forward_job_store!(EtcdStore => |this| this.store);
 
 impl EtcdStore {
     /// Connects to a cluster, as in `etcd://localhost` or `etcd://user:password@one:2379,two:2379/billing_`; see
@@ -150,9 +151,9 @@ impl EtcdStore {
 
     async fn open(options: EtcdOptions, client: Client) -> Result<Self, StoreError> {
         let place = client.failures().place().to_owned();
-        let shelf = EtcdShelf { client, keys: Keys::new(&options.prefix), options: options.clone() };
+        let shelf = EtcdBackend { client, keys: Keys::new(&options.prefix), options: options.clone() };
         schema::prepare(&shelf).await?;
-        Ok(Self { documents: DocumentStore::new(shelf), options, place })
+        Ok(Self { store: KitStore::new(shelf), options, place })
     }
 }
 

@@ -6,7 +6,7 @@ use scheduler_core::store::{StoreError, StoreErrorKind};
 use tonic::transport::{Channel, Endpoint};
 
 use super::{EtcdStore, client::Client, failure::Failures, key::unescaped};
-use crate::{codec::READ_LIMIT, private_tokio::PrivateTokio};
+use crate::{kit::columns::READ_LIMIT, private_tokio::PrivateTokio};
 
 /// Options of an [`EtcdStore`].
 ///

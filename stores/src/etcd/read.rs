@@ -6,12 +6,12 @@ use scheduler_core::{JobId, NodeId, Run, store::StoreError};
 use serde_json::{Map, Value};
 
 use super::{
+    backend::EtcdBackend,
     key::{KeyRange, next, read_said},
     message::{KeyValue, RangeRequest, RangeResponse, Response, ResponseOp},
-    shelf::EtcdShelf,
     write,
 };
-use crate::documents::{Document, HoldKind, Index, Node, node_of, run_of};
+use crate::kit::{Document, HoldKind, Index, Node, node_of, run_of};
 
 /// The most entries that are read at once when it is not known how many are wanted: some hundred bytes each.
 pub(super) const PAGE: usize = 1_000;
@@ -23,7 +23,7 @@ pub(super) struct Named<'a> {
     pub(super) accept: Box<dyn FnOnce(&mut Document) -> bool + Send + 'a>,
 }
 
-impl EtcdShelf {
+impl EtcdBackend {
     /// Goes over entries in their order, and reads the documents that they name until there are enough.
     pub(super) async fn walk<'a>(
         &self,

@@ -4,8 +4,8 @@ use prost::bytes::Bytes;
 use scheduler_core::store::{StoreError, StoreErrorKind};
 
 use super::{
+    backend::EtcdBackend,
     message::{Compare, RangeRequest, TxnRequest},
-    shelf::EtcdShelf,
     write::put,
 };
 
@@ -13,7 +13,7 @@ use super::{
 const SCHEMA_VERSION: u64 = 1;
 
 /// Writes the version, unless it is there. Writes nothing if it is.
-pub(super) async fn prepare(shelf: &EtcdShelf) -> Result<(), StoreError> {
+pub(super) async fn prepare(shelf: &EtcdBackend) -> Result<(), StoreError> {
     let key = shelf.keys.schema();
     loop {
         let request = RangeRequest { key: key.clone(), ..RangeRequest::default() };
@@ -35,7 +35,7 @@ pub(super) async fn prepare(shelf: &EtcdShelf) -> Result<(), StoreError> {
     }
 }
 
-fn check(shelf: &EtcdShelf, version: &[u8]) -> Result<(), StoreError> {
+fn check(shelf: &EtcdBackend, version: &[u8]) -> Result<(), StoreError> {
     let version = String::from_utf8_lossy(version);
     if version.trim().parse() == Ok(SCHEMA_VERSION) {
         return Ok(());

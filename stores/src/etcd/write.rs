@@ -4,14 +4,14 @@ use prost::{Message, bytes::Bytes};
 use scheduler_core::store::StoreError;
 
 use super::{
+    backend::EtcdBackend,
     key::Keys,
     message::{
         Compare, DeleteRangeRequest, PutRequest, RangeRequest, Request, RequestOp, Response, ResponseOp, TxnRequest,
         TxnResponse,
     },
-    shelf::EtcdShelf,
 };
-use crate::documents::{Document, Replace};
+use crate::kit::{Document, Replace};
 
 /// The most steps of a transaction, which is the server's default (`--max-txn-ops`). Those of a transaction within one
 /// count once, and the largest number of them counts along.
@@ -70,7 +70,7 @@ pub(super) fn delete(key: Vec<u8>) -> RequestOp {
     Request::DeleteRange(DeleteRangeRequest { key, range_end: Vec::new() }).into()
 }
 
-impl EtcdShelf {
+impl EtcdBackend {
     /// Takes transactions, each by itself and all at the same time. They must not write the same keys.
     pub(super) async fn txns(&self, txns: Vec<TxnRequest>) -> Result<Vec<TxnResponse>, StoreError> {
         let batches = batches(txns, |txn| txn.success.len().max(txn.failure.len()).max(txn.compare.len()));

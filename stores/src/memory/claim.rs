@@ -11,7 +11,7 @@ use super::{
     index::{Node, Slot, Table},
     shape::Shape,
 };
-use crate::head::{Runs, earlier, lease_end, whole_micros};
+use crate::kit::rules::{Runs, earlier, lease_end, whole_micros};
 
 /// What a claim does with the jobs that are due.
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ impl Table {
         }
         let more = are_runs_left || selection.left_out.is_some();
         Claimed::nothing(now, if more { earlier(Some(now), selection.left_out) } else { self.next_due(claim, now) })
-            .with_jobs(selection.take.iter().map(|slot| claimed_job(self.entry(*slot))).collect())
+            .with_jobs(selection.take.iter().map(|slot| claimed(self.entry(*slot))).collect())
             .with_declined(self.declined(claim, now))
             .with_more(more)
     }
@@ -98,7 +98,7 @@ impl Table {
         let mut reader = Reader::new(claim);
         let entries = self.due_slots(now).map(|slot| self.entry(slot));
         let is_declined = |entry: &&Entry| {
-            let is_held = entry.lived().is_some_and(|lived| lived.head.held.is_some());
+            let is_held = entry.expanded().is_some_and(|expanded| expanded.head.claim.is_some());
             is_claimable(entry) && !is_held && !reader.can_run(entry.shape())
         };
         let declined = entries.filter(is_declined).take(DECLINED_LIMIT);
@@ -120,7 +120,9 @@ impl Table {
         };
         let is_unheld = |uid: &Uid| {
             let entry = self.entry(self.slot(*uid).expect("the indexes name jobs"));
-            entry.lived().is_none_or(|lived| lived.head.held.as_ref().is_none_or(|held| held.owner == claim.owner))
+            entry
+                .expanded()
+                .is_none_or(|expanded| expanded.head.claim.as_ref().is_none_or(|held| held.owner == claim.owner))
         };
         let next = self.due_after(now).find(|(_, uid)| is_unheld(uid) && can_take(uid)).map(|(due, _)| due);
         let others = self.claims.iter().filter(|(id, _)| **id != claim.owner);
@@ -157,14 +159,13 @@ impl<'a> Reader<'a> {
 }
 
 fn is_claimable(entry: &Entry) -> bool {
-    entry.lived().is_none_or(|lived| !matches!(lived.head.state, JobState::Quarantined(_)))
+    entry.expanded().is_none_or(|expanded| !matches!(expanded.head.state, JobState::Quarantined(_)))
 }
 
 fn is_free(entry: &Entry, claim: &Claim, now: DateTime<Utc>) -> bool {
-    let held = entry.lived().and_then(|lived| lived.head.held.as_ref());
-    held.is_none_or(|held| held.owner == claim.owner || claim.lapsed_by(now).is_some_and(|by| held.until <= by))
+    entry.expanded().is_none_or(|expanded| expanded.head.is_free(claim, now))
 }
 
-fn claimed_job(entry: &Entry) -> ClaimedJob {
-    ClaimedJob::new(entry.row(), entry.lived().into_iter().flat_map(|lived| lived.book.open()))
+fn claimed(entry: &Entry) -> ClaimedJob {
+    ClaimedJob::new(entry.row(), entry.expanded().into_iter().flat_map(|expanded| expanded.runs.open()))
 }

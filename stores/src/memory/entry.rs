@@ -1,4 +1,4 @@
-//! One job in memory: small until it is claimed for the first time.
+//! One job in memory: compact until it is claimed for the first time.
 
 use std::collections::VecDeque;
 
@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use scheduler_core::{JobId, JobRow, Run, RunState, Uid};
 
 use super::shape::{Definition, Shape};
-use crate::head::{Head, Runs, is_time_to_prune};
+use crate::kit::rules::{Head, Runs, is_time_to_prune};
 
 /// A job.
 #[derive(Debug)]
@@ -14,34 +14,34 @@ pub(super) struct Entry {
     uid: [u64; 2], // in halves, since a u128 would align the whole entry to 16 bytes
     pub(super) id: JobId,
     pub(super) definition: Definition,
-    life: Life,
+    form: Form,
 }
 
-/// How far a job is.
+/// How a job is kept.
 #[derive(Debug)]
-enum Life {
-    /// It waits for its first claim.
-    Fresh { next_fire_time: Stamp, due: Stamp },
-    /// It has been touched.
-    Lived(Box<Lived>),
+enum Form {
+    /// The job waits for its first claim: two times are all that differs from a new job.
+    Compact { next_fire_time: Stamp, due: Stamp },
+    /// The job has been claimed or changed.
+    Expanded(Box<Expanded>),
 }
 
 /// A job that has been claimed or changed, with its runs.
 #[derive(Debug)]
-pub(super) struct Lived {
+pub(super) struct Expanded {
     pub(super) head: Head,
-    pub(super) book: Book,
+    pub(super) runs: JobRuns,
 }
 
 /// The runs of a job.
 #[derive(Debug, Default)]
-pub(super) struct Book {
+pub(super) struct JobRuns {
     /// Those that have not ended, by number.
     open: Vec<Run>,
     /// Those that have ended, by number.
     ended: VecDeque<Run>,
     /// Whether enough rows have come since the last pruning.
-    is_full: bool,
+    is_to_be_pruned: bool,
 }
 
 /// An optional time in eight bytes.
@@ -51,12 +51,12 @@ struct Stamp(i64);
 impl Entry {
     pub(super) fn new(row: &JobRow, definition: Definition) -> Self {
         let head = Head::inserted(row);
-        let life = if head == Head::active(head.next_fire_time, head.due) {
-            Life::Fresh { next_fire_time: Stamp::new(head.next_fire_time), due: Stamp::new(head.due) }
+        let form = if head == Head::active(head.next_fire_time, head.due) {
+            Form::Compact { next_fire_time: Stamp::new(head.next_fire_time), due: Stamp::new(head.due) }
         } else {
-            Life::Lived(Box::new(Lived { head, book: Book::default() }))
+            Form::Expanded(Box::new(Expanded { head, runs: JobRuns::default() }))
         };
-        Self { uid: [(row.uid.0 >> 64) as u64, row.uid.0 as u64], id: row.id.clone(), definition, life }
+        Self { uid: [(row.uid.0 >> 64) as u64, row.uid.0 as u64], id: row.id.clone(), definition, form }
     }
 
     pub(super) fn uid(&self) -> Uid {
@@ -68,43 +68,43 @@ impl Entry {
     }
 
     pub(super) fn due(&self) -> Option<DateTime<Utc>> {
-        match &self.life {
-            Life::Fresh { due, .. } => due.time(),
-            Life::Lived(lived) => lived.head.due,
+        match &self.form {
+            Form::Compact { due, .. } => due.time(),
+            Form::Expanded(expanded) => expanded.head.due,
         }
     }
 
     pub(super) fn is_live(&self) -> bool {
-        self.lived().is_none_or(|lived| lived.head.state.is_live())
+        self.expanded().is_none_or(|expanded| expanded.head.state.is_live())
     }
 
     /// The head and the runs, unless nothing has touched the job yet.
-    pub(super) fn lived(&self) -> Option<&Lived> {
-        match &self.life {
-            Life::Fresh { .. } => None,
-            Life::Lived(lived) => Some(lived),
+    pub(super) fn expanded(&self) -> Option<&Expanded> {
+        match &self.form {
+            Form::Compact { .. } => None,
+            Form::Expanded(expanded) => Some(expanded),
         }
     }
 
     /// The head and the runs, to be changed.
-    pub(super) fn live_on(&mut self) -> &mut Lived {
-        if let Life::Fresh { next_fire_time, due } = self.life {
+    pub(super) fn expand(&mut self) -> &mut Expanded {
+        if let Form::Compact { next_fire_time, due } = self.form {
             let head = Head::active(next_fire_time.time(), due.time());
-            self.life = Life::Lived(Box::new(Lived { head, book: Book::default() }));
+            self.form = Form::Expanded(Box::new(Expanded { head, runs: JobRuns::default() }));
         }
-        match &mut self.life {
-            Life::Lived(lived) => lived,
-            Life::Fresh { .. } => unreachable!("it has just been replaced"),
+        match &mut self.form {
+            Form::Expanded(expanded) => expanded,
+            Form::Compact { .. } => unreachable!("the compact form has just been replaced"),
         }
     }
 
     pub(super) fn row(&self) -> JobRow {
-        let fresh;
-        let head = match &self.life {
-            Life::Lived(lived) => &lived.head,
-            Life::Fresh { next_fire_time, due } => {
-                fresh = Head::active(next_fire_time.time(), due.time());
-                &fresh
+        let compact;
+        let head = match &self.form {
+            Form::Expanded(expanded) => &expanded.head,
+            Form::Compact { next_fire_time, due } => {
+                compact = Head::active(next_fire_time.time(), due.time());
+                &compact
             }
         };
         JobRow {
@@ -124,7 +124,7 @@ impl Entry {
     }
 }
 
-impl Book {
+impl JobRuns {
     /// The runs that have ended, by number.
     pub(super) fn ended(&self) -> &VecDeque<Run> {
         &self.ended
@@ -137,14 +137,14 @@ impl Book {
 
     /// Keeps the newest `history` ended runs, if enough have come since the last time.
     pub(super) fn prune(&mut self, history: u32) {
-        if std::mem::take(&mut self.is_full) {
+        if std::mem::take(&mut self.is_to_be_pruned) {
             let surplus = self.ended.len().saturating_sub(history as usize);
             self.ended.drain(..surplus);
         }
     }
 }
 
-impl Runs for Book {
+impl Runs for JobRuns {
     fn run(&self, seq: u64) -> Option<&Run> {
         if let Ok(at) = self.open.binary_search_by_key(&seq, |run| run.id.seq) {
             return Some(&self.open[at]);
@@ -165,7 +165,7 @@ impl Runs for Book {
                 if let Ok(at) = at {
                     self.open.remove(at);
                 }
-                self.is_full |= is_time_to_prune(&run);
+                self.is_to_be_pruned |= is_time_to_prune(&run);
                 let at = self.ended.partition_point(|ended| ended.id.seq < run.id.seq);
                 self.ended.insert(at, run);
             }

@@ -10,12 +10,12 @@ use hashbrown::HashTable;
 use scheduler_core::{JobBody, JobId, NodeId, Run, RunId, RunState, Uid};
 
 use super::{
-    entry::{Book, Entry},
+    entry::{Entry, JobRuns},
     shape::{Definition, Shapes},
 };
 use crate::{
     changes::Changes,
-    head::{Head, Runs},
+    kit::rules::{Head, Runs},
 };
 
 /// All that the store keeps.
@@ -60,7 +60,7 @@ struct DueKey {
 
 /// The runs of one entry, with the index of running ones kept up to date.
 pub(super) struct Indexed<'a> {
-    book: &'a mut Book,
+    runs: &'a mut JobRuns,
     running: &'a mut Running,
 }
 
@@ -138,19 +138,19 @@ impl Table {
     pub(super) fn edit<T>(&mut self, slot: Slot, step: impl FnOnce(&mut Head, &mut Indexed<'_>) -> T) -> T {
         let entry = self.slots[slot as usize].as_mut().expect("the indexes name filled slots only");
         let (uid, history) = (entry.uid(), entry.shape().options.history);
-        let lived = entry.live_on();
-        let head = &mut lived.head;
-        let (due, held, was_live) = (head.due, head.held.clone(), head.state.is_live());
-        let reply = step(head, &mut Indexed { book: &mut lived.book, running: &mut self.running });
-        lived.book.prune(history);
+        let expanded = entry.expand();
+        let head = &mut expanded.head;
+        let (due, held, was_live) = (head.due, head.claim.clone(), head.state.is_live());
+        let reply = step(head, &mut Indexed { runs: &mut expanded.runs, running: &mut self.running });
+        expanded.runs.prune(history);
         if head.due != due {
             if let Some(at) = due {
                 self.due.remove(&DueKey::new(at, uid));
             }
             self.due.extend(head.due.map(|at| DueKey::new(at, uid)));
         }
-        if head.held != held {
-            let now_held = head.held.clone();
+        if head.claim != held {
+            let now_held = head.claim.clone();
             if let Some(it) = held {
                 remove_from(&mut self.claims, &it.owner, &(it.until, uid));
             }
@@ -184,7 +184,7 @@ impl Table {
         if let Some(due) = entry.due() {
             self.due.remove(&DueKey::new(due, entry.uid()));
         }
-        if let Some(held) = entry.lived().and_then(|lived| lived.head.held.as_ref()) {
+        if let Some(held) = entry.expanded().and_then(|expanded| expanded.head.claim.as_ref()) {
             remove_from(&mut self.claims, &held.owner, &(held.until, entry.uid()));
         }
         entry
@@ -205,19 +205,19 @@ impl Table {
 
 impl Runs for Indexed<'_> {
     fn run(&self, seq: u64) -> Option<&Run> {
-        self.book.run(seq)
+        self.runs.run(seq)
     }
 
     fn open(&self) -> impl Iterator<Item = &Run> {
-        self.book.open()
+        self.runs.open()
     }
 
     fn put(&mut self, run: Run) {
-        if let Some(old) = self.book.run(run.id.seq) {
+        if let Some(old) = self.runs.run(run.id.seq) {
             self.running.leave(old);
         }
         self.running.enter(&run);
-        self.book.put(run);
+        self.runs.put(run);
     }
 }
 

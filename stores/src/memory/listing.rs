@@ -6,7 +6,7 @@ use scheduler_core::{
 };
 
 use super::index::{Slot, Table};
-use crate::head::newer;
+use crate::kit::rules::newer;
 
 impl Table {
     pub(super) fn job(&self, id: &JobId) -> Option<Listed> {
@@ -18,11 +18,11 @@ impl Table {
     }
 
     pub(super) fn runs(&self, query: &RunQuery) -> Vec<Run> {
-        let Some(lived) = self.slot(query.uid).and_then(|slot| self.entry(slot).lived()) else {
+        let Some(expanded) = self.slot(query.uid).and_then(|slot| self.entry(slot).expanded()) else {
             return Vec::new();
         };
-        let mut open = lived.book.open_runs().iter().rev().peekable();
-        let mut ended = lived.book.ended().iter().rev().peekable();
+        let mut open = expanded.runs.open_runs().iter().rev().peekable();
+        let mut ended = expanded.runs.ended().iter().rev().peekable();
         let newest_first = std::iter::from_fn(|| match (open.peek(), ended.peek()) {
             (Some(a), Some(b)) if a.id.seq > b.id.seq => open.next(),
             (_, Some(_)) => ended.next(),

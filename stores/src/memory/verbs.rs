@@ -16,7 +16,7 @@ use super::{
     index::{Node, Slot, Table},
     shape::Definition,
 };
-use crate::head::{Runs, UpdateStep, all_removed, check_id, earlier, lease_end, whole_micros};
+use crate::kit::rules::{Runs, UpdateStep, all_removed, check_id, earlier, lease_end, whole_micros};
 
 impl Table {
     pub(super) fn insert(&mut self, at: DateTime<Utc>, jobs: &[JobRow]) -> Result<Stamped<Vec<Inserted>>, StoreError> {
@@ -186,7 +186,7 @@ impl Table {
         let claimed: Vec<Uid> = self.claims.get(owner).into_iter().flatten().map(|(_, uid)| *uid).collect();
         for uid in &claimed {
             if let Some(slot) = self.slot(*uid) {
-                self.edit(slot, |head, _| head.held = None);
+                self.edit(slot, |head, _| head.claim = None);
             }
         }
         let running: Vec<RunId> = self.running.of(owner).collect();

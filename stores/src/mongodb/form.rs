@@ -9,7 +9,7 @@ use ::mongodb::bson::{Bson, Document as Bsons, doc, oid::ObjectId};
 use scheduler_core::{NodeId, Run, RunId, Uid};
 use serde_json::{Map, Value};
 
-use crate::documents::{Document, Index, Node, Replace, node_fields, node_of, run_fields, run_of};
+use crate::kit::{Document, Index, Node, Replace, node_fields, node_of, run_fields, run_of};
 
 /// The fields that are computed from the others.
 const COMPUTED: [&str; 3] = ["live_id", "running", "asked"];
@@ -20,10 +20,10 @@ pub(super) fn added(document: &Document, version: i64) -> Bsons {
     bsons.extend(
         document.fields.iter().filter(|(name, _)| *name != "uid").map(|(name, value)| (name.clone(), bson_of(value))),
     );
-    let Index { live_id, running, asked, .. } = document.index();
+    let Index { live_id, running, stopping, .. } = document.index();
     bsons.extend(live_id.map(|id| ("live_id".to_owned(), id.as_str().into())));
     bsons.extend(names(&running).map(|nodes| ("running".to_owned(), nodes)));
-    bsons.extend(names(&asked).map(|nodes| ("asked".to_owned(), nodes)));
+    bsons.extend(names(&stopping).map(|nodes| ("asked".to_owned(), nodes)));
     bsons
 }
 
@@ -50,11 +50,11 @@ pub(super) fn changes(replace: &Replace, new: &Document, version: i64) -> Bsons 
     let mut unset: Bsons =
         old.keys().filter(|name| !new.fields.contains_key(*name)).map(|name| (name.clone(), Bson::from(""))).collect();
     set.insert("version", version);
-    let Index { live_id, running, asked, .. } = new.index();
+    let Index { live_id, running, stopping, .. } = new.index();
     if live_id.is_none() {
         unset.insert("live_id", "");
     }
-    for (name, nodes) in [("running", running), ("asked", asked)] {
+    for (name, nodes) in [("running", running), ("asked", stopping)] {
         match names(&nodes) {
             Some(nodes) => set.insert(name, nodes),
             None => unset.insert(name, ""),

@@ -1,12 +1,12 @@
 //! Jobs in MongoDB.
 
+mod backend;
 mod failure;
 mod form;
 mod options;
 mod query;
 mod schema;
 mod server;
-mod shelf;
 mod watch;
 
 use std::fmt;
@@ -15,8 +15,9 @@ use ::mongodb::Client;
 use scheduler_core::store::StoreError;
 
 pub use self::options::MongoDbOptions;
-use self::{server::Server, shelf::Collections, watch::Watch};
-use crate::documents::{DocumentStore, job_store};
+use self::{backend::Collections, server::Server, watch::Watch};
+use crate::kit::KitStore;
+use scheduler_core::forward_job_store;
 
 /// Keeps jobs in MongoDB, shared by any number of nodes.
 ///
@@ -74,7 +75,7 @@ use crate::documents::{DocumentStore, job_store};
 #[derive(Clone)]
 #[doc(alias = "MongoDBJobStore")]
 pub struct MongoDbStore {
-    documents: DocumentStore,
+    store: KitStore,
 }
 
 impl MongoDbStore {
@@ -102,14 +103,14 @@ impl MongoDbStore {
         // Members of a replica set and routers of a sharded cluster have change streams.
         let has_streams = hello.contains_key("setName") || hello.get_str("msg").is_ok_and(|it| it == "isdbgrid");
         let watch = has_streams.then(Watch::default);
-        Ok(Self { documents: DocumentStore::new(Collections { server, options, watch }) })
+        Ok(Self { store: KitStore::new(Collections { server, options, watch }) })
     }
 }
 
 impl fmt::Debug for MongoDbStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("MongoDbStore").field(&self.documents).finish()
+        f.debug_tuple("MongoDbStore").field(&self.store).finish()
     }
 }
 
-job_store!(MongoDbStore);
+forward_job_store!(MongoDbStore => |this| this.store);

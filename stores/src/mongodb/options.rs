@@ -6,7 +6,7 @@ use ::mongodb::{Client, options::ClientOptions};
 use scheduler_core::store::{Clock, StoreError};
 
 use super::{MongoDbStore, failure::Failures, server::Server};
-use crate::{codec::READ_LIMIT, name::check_name, private_tokio::PrivateTokio};
+use crate::{kit::columns::READ_LIMIT, name::check_name, private_tokio::PrivateTokio};
 
 /// Options of a [`MongoDbStore`].
 ///

@@ -18,8 +18,8 @@ use super::{
     texts::Places,
 };
 use crate::{
-    codec::{Columns, Unreadable},
-    head::whole_micros,
+    kit::columns::{Columns, Unreadable},
+    kit::rules::whole_micros,
     sql::{ANSWER_TIMEOUT, Argument, Lent, ROOM, Statement, Statements, Transaction, node_name, within},
 };
 

@@ -17,7 +17,7 @@ use sqlx::{MySqlConnection, MySqlPool, mysql::MySqlConnectOptions};
 pub use self::options::MySqlOptions;
 use self::{connection::Tx, failure::failures, server::Server};
 use crate::{
-    codec::Columns,
+    kit::columns::Columns,
     sql::{self, Failures, Pool, Statements, Text, job_store, query, within},
 };
 

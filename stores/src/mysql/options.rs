@@ -6,7 +6,7 @@ use scheduler_core::store::{Clock, StoreError, StoreErrorKind};
 use sqlx::{ConnectOptions, MySqlPool, mysql::MySqlConnectOptions};
 
 use super::{MySqlStore, failure::failures};
-use crate::{codec::READ_LIMIT, name::check_name};
+use crate::{kit::columns::READ_LIMIT, name::check_name};
 
 /// Options of a [`MySqlStore`].
 ///

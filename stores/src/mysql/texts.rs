@@ -4,7 +4,7 @@
 //! comes as JSON and is joined first, in its order, so that rows are locked in the order of the list.
 
 use crate::{
-    codec::{DEFINITION, HEAD, RUN},
+    kit::columns::{DEFINITION, HEAD, RUN},
     sql::{Kind, Lists, Statements, inserted},
 };
 

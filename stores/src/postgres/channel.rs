@@ -36,7 +36,7 @@ fn is_plain(node: &NodeId) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{hint, payload};
-    use crate::head::whole_micros;
+    use crate::kit::rules::whole_micros;
     use scheduler_core::store::Hint;
 
     #[test]

@@ -17,8 +17,8 @@ use super::{
     failure::{is_conflict, is_lost},
 };
 use crate::{
-    codec::{Columns, Unreadable},
-    head::whole_micros,
+    kit::columns::{Columns, Unreadable},
+    kit::rules::whole_micros,
     sql::{ANSWER_TIMEOUT, Argument, Lent, Statement, Statements, Transaction, node_name, within},
 };
 

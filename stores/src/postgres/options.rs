@@ -6,7 +6,7 @@ use scheduler_core::store::{Clock, StoreError, StoreErrorKind};
 use sqlx::{ConnectOptions, PgPool, postgres::PgConnectOptions};
 
 use super::{PostgresStore, failure::failures};
-use crate::{codec::READ_LIMIT, name::check_name};
+use crate::{kit::columns::READ_LIMIT, name::check_name};
 
 /// What the server's own names begin with.
 const RESERVED: Option<&str> = Some("pg_");

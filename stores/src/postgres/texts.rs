@@ -20,7 +20,7 @@ pub(super) fn statements(prefix: &str, clock: Clock) -> Statements {
         Clock::Server => (|now| now.to_owned(), ""),
         Clock::Caller => (|_| i64::MAX.to_string(), "AND (owner IS NULL OR owner = $4)"),
     };
-    let excluded = crate::codec::RUN.map(|column| format!("{column} = excluded.{column}"));
+    let excluded = crate::kit::columns::RUN.map(|column| format!("{column} = excluded.{column}"));
     let lists = Lists::new(prefix, "uid", value)
         .with("{rows}", "j AS MATERIALIZED (SELECT value FROM jsonb_array_elements($1::jsonb))")
         // An array, and not a join, so that an index is used however many there are.

@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 
 use super::RedisStore;
 use crate::{
-    codec::encode_totals,
-    head::{Head, bounded, kept},
+    kit::columns::encode_totals,
+    kit::rules::{Head, bounded, kept},
 };
 
 /// Writes calls for a store.

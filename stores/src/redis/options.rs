@@ -3,7 +3,7 @@
 use scheduler_core::store::{Clock, StoreError, StoreErrorKind};
 
 use super::{RedisStore, failure::Failures};
-use crate::codec::READ_LIMIT;
+use crate::kit::columns::READ_LIMIT;
 
 /// Options of a [`RedisStore`].
 ///

@@ -6,7 +6,9 @@ use scheduler_core::{JobRow, Listed, RawJob, Run, Uid};
 use serde_json::Map;
 
 use super::failure::Misread;
-use crate::codec::{BEFORE_HEAD, Columns, DEFINITION, HEAD, RUN, StoredHead, Unreadable, decode_job, decode_run};
+use crate::kit::columns::{
+    BEFORE_HEAD, Columns, DEFINITION, HEAD, RUN, StoredHead, Unreadable, decode_job, decode_run,
+};
 
 /// The cells of a job's row, as `JOB_ROW` in `lua/job.lua` lists them.
 #[derive(Debug)]
@@ -50,12 +52,21 @@ impl Columns for Row {
     }
 }
 
-/// Where the script has a column. Of a definition it sends the body, the task and the version, in this order.
+/// Where the script has a column. It sends the task only with the definition: the body, the task and the version, in this order.
 fn cell(at: usize) -> usize {
+    const TASK: usize = BEFORE_HEAD - 1;
     let definition = BEFORE_HEAD + HEAD.len();
-    let name = at.checked_sub(definition).and_then(|at| DEFINITION.get(at));
+    let name = match at {
+        TASK => Some(&"task"),
+        at => at.checked_sub(definition).and_then(|at| DEFINITION.get(at)),
+    };
     let sent = ["body", "task", "v"];
-    name.map_or(at, |name| definition + sent.iter().position(|it| it == name).unwrap_or(sent.len()))
+    let place = |name| definition - 1 + sent.iter().position(|it| it == name).unwrap_or(sent.len());
+    match name {
+        Some(name) => place(name),
+        None if at < TASK => at,
+        None => at.saturating_sub(1),
+    }
 }
 
 /// What a field is that is not there, where it is not none.

@@ -23,8 +23,8 @@ use super::{
     script::Invocation,
 };
 use crate::{
-    codec::body_text,
-    head::{RunsOfRemoved, all_removed, check_id},
+    kit::columns::body_text,
+    kit::rules::{RunsOfRemoved, all_removed, check_id},
 };
 
 /// The definitions that one call of the script carries, in bytes.

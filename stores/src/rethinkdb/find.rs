@@ -20,7 +20,7 @@ use super::{
     rows::{PENDING, documents, restored, version},
     schema::{ASKED, CLAIM_UNTIL, DUE, LIVE_ID, OWNER, RUNNING},
 };
-use crate::documents::{Document, HoldKind, Node, node_of, run_of};
+use crate::kit::{Document, HoldKind, Node, node_of, run_of};
 
 /// Before and after all times.
 const NEVER: f64 = 1e300;
@@ -131,7 +131,7 @@ impl Database {
                 claimed.filter(func!(|job| is_claimed(job)))
             }
             HoldKind::Run => self.run_by(RUNNING, &node).order_by(r.index(RUNNING)),
-            HoldKind::Asked => self.run_by(ASKED, &node),
+            HoldKind::Stop => self.run_by(ASKED, &node),
         };
         let mut held = documents(self.client.rows(held.limit(limit)).await?);
         // reqlite gives a job several times if several of its runs have the same place in an index.

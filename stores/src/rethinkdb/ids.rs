@@ -31,7 +31,7 @@ use super::{
     schema::{LIVE_ID, is_over},
     write::random,
 };
-use crate::documents::{Added, Document};
+use crate::kit::{Document, Inserting};
 
 /// How often a decision is attempted while others add and remove jobs with the same ids.
 const ATTEMPTS: usize = 16;
@@ -41,7 +41,7 @@ const QUERY_BYTES: usize = 8 << 20;
 const GIVEN_UP: u32 = 600;
 
 impl Database {
-    pub(super) async fn add_all(&self, all: &[Document]) -> Result<Vec<Added>, StoreError> {
+    pub(super) async fn add_all(&self, all: &[Document]) -> Result<Vec<Inserting>, StoreError> {
         let mut outcomes = vec![None; all.len()];
         loop {
             let round = next_round(all, &outcomes);
@@ -57,9 +57,9 @@ impl Database {
     }
 
     /// Adds documents that differ in key and id.
-    async fn add_round(&self, round: &[&Document]) -> Result<Vec<Added>, StoreError> {
+    async fn add_round(&self, round: &[&Document]) -> Result<Vec<Inserting>, StoreError> {
         let (inserted, refusal) = self.hide(round).await?;
-        let mut outcomes: HashMap<&str, Added> = HashMap::new();
+        let mut outcomes: HashMap<&str, Inserting> = HashMap::new();
         for _ in 0..ATTEMPTS {
             let undecided: Vec<&Document> =
                 round.iter().copied().filter(|it| !outcomes.contains_key(it.key.as_str())).collect();
@@ -74,16 +74,16 @@ impl Database {
                     plan.decide(own, &seen);
                 } else {
                     let is_new = inserted.contains(&document.key);
-                    outcomes.insert(&document.key, if is_new { Added::Added } else { Added::KeyIsTaken });
+                    outcomes.insert(&document.key, if is_new { Inserting::Done } else { Inserting::UidIsTaken });
                 }
             }
             // If others have done some of it, the next look shows which of the winners are there.
             let are_shown = self.unhide(&plan).await?;
             for document in undecided {
                 if plan.lost.contains_key(&document.key) {
-                    outcomes.insert(&document.key, Added::IdIsTaken);
+                    outcomes.insert(&document.key, Inserting::IdIsTaken);
                 } else if are_shown && plan.won.contains_key(&document.key) {
-                    outcomes.insert(&document.key, Added::Added);
+                    outcomes.insert(&document.key, Inserting::Done);
                 }
             }
             if outcomes.len() == round.len() {
@@ -208,7 +208,7 @@ impl Database {
 }
 
 /// The first documents without an outcome, as far as they differ in key and id and one query can carry them.
-fn next_round(all: &[Document], outcomes: &[Option<Added>]) -> Vec<usize> {
+fn next_round(all: &[Document], outcomes: &[Option<Inserting>]) -> Vec<usize> {
     let (mut keys, mut ids, mut bytes) = (BTreeSet::new(), BTreeSet::new(), 0);
     let mut round = Vec::new();
     for (at, document) in all.iter().enumerate().filter(|(at, _)| outcomes[*at].is_none()) {

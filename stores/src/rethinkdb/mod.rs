@@ -14,17 +14,20 @@ use std::{collections::BTreeSet, fmt};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use futures_util::future::try_join;
+use scheduler_core::forward_job_store;
 use scheduler_core::{
     JobId, NodeId, Run, Uid,
-    store::{Changed, Claim, Clock, Declined, Durability, StoreError, StoreLimits, Wakes},
+    store::{Changed, Claim, Clock, Declined, Durability, Hint, StoreError, StoreLimits, Wakes},
 };
 use unreql::cmd::connect;
 
 pub use self::options::RethinkDbOptions;
 use self::{client::Client, schema::Tables, watch::Watch};
-use crate::{
-    documents::{Added, Document, DocumentStore, HoldKind, Node, Replace, Shelf, job_store},
-    head::whole_micros,
+use crate::kit::{
+    Access, Archive, Backend, Document, HoldKind, Inserting, KitStore, LoadedJob, NewJob, Node, Nodes, Replace,
+    Session,
+    rules::{earlier, whole_micros},
 };
 
 /// Keeps jobs in RethinkDB, which any number of processes can share.
@@ -93,10 +96,10 @@ use crate::{
 #[derive(Clone, Debug)]
 #[doc(alias = "RethinkDBJobStore")]
 pub struct RethinkDbStore {
-    documents: DocumentStore,
+    store: KitStore,
 }
 
-job_store!(RethinkDbStore);
+forward_job_store!(RethinkDbStore => |this| this.store);
 
 impl RethinkDbStore {
     /// Connects to the first server that answers, as in `rethinkdb://user:password@one,two:28016/app`; see
@@ -125,7 +128,7 @@ impl RethinkDbStore {
         schema::prepare(&client, &tables).await?;
         let database = Database { client, tables, options, watch: Watch::default() };
         database.tidy().await?;
-        Ok(Self { documents: DocumentStore::new(database) })
+        Ok(Self { store: KitStore::new(database) })
     }
 }
 
@@ -152,7 +155,7 @@ impl fmt::Debug for Database {
 }
 
 #[async_trait]
-impl Shelf for Database {
+impl Backend for Database {
     fn limits(&self) -> StoreLimits {
         StoreLimits::new(self.options.clock, Wakes::Push, Durability::Durable)
             .with_payload(self.options.payload)
@@ -163,6 +166,17 @@ impl Shelf for Database {
         self.client.failures.place().to_owned()
     }
 
+    async fn begin(&self) -> Result<Box<dyn Session + '_>, StoreError> {
+        Ok(Box::new(self))
+    }
+
+    async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
+        self.watch.changed(&self.client, &self.tables, seen).await
+    }
+}
+
+#[async_trait]
+impl Session for &Database {
     async fn now(&self, at: DateTime<Utc>) -> Result<DateTime<Utc>, StoreError> {
         match self.options.clock {
             Clock::Server => self.server_now().await,
@@ -170,52 +184,59 @@ impl Shelf for Database {
         }
     }
 
-    async fn add(&self, documents: &[Document]) -> Result<Vec<Added>, StoreError> {
-        self.add_all(documents).await
+    async fn insert(&self, jobs: &[NewJob<'_>]) -> Result<Vec<Inserting>, StoreError> {
+        let documents: Vec<Document> = jobs.iter().map(Document::inserted).collect();
+        self.add_all(&documents).await
     }
 
-    async fn by_key(&self, keys: &BTreeSet<String>) -> Result<Vec<Document>, StoreError> {
-        self.documents_by_key(keys).await
+    async fn by_key(&self, keys: &BTreeSet<String>, _: Access) -> Result<Vec<LoadedJob>, StoreError> {
+        Ok(LoadedJob::all(self.documents_by_key(keys).await?))
     }
 
-    async fn by_live_id(&self, ids: &BTreeSet<JobId>) -> Result<Vec<Document>, StoreError> {
-        self.documents_by_live_id(ids).await
+    async fn by_live_id(&self, ids: &BTreeSet<JobId>, _: Access) -> Result<Vec<LoadedJob>, StoreError> {
+        Ok(LoadedJob::all(self.documents_by_live_id(ids).await?))
     }
 
-    async fn list(&self, after: Option<&JobId>, limit: usize) -> Result<Vec<Document>, StoreError> {
-        self.page(after, limit).await
+    async fn list(&self, after: Option<&JobId>, limit: usize, _: Access) -> Result<Vec<LoadedJob>, StoreError> {
+        Ok(LoadedJob::all(self.page(after, limit).await?))
     }
 
-    async fn replace(&self, replacements: &[Replace]) -> Result<Vec<bool>, StoreError> {
-        self.replace_all(replacements).await
+    async fn write(&self, jobs: &[&LoadedJob], now: DateTime<Utc>) -> Result<Vec<bool>, StoreError> {
+        let replacements = Replace::all(jobs, now);
+        self.replace_all(&replacements).await
     }
 
-    async fn due(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<Document>, StoreError> {
-        self.due_for(claim, now, limit).await
+    async fn due(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<LoadedJob>, StoreError> {
+        Ok(LoadedJob::all(self.due_for(claim, now, limit).await?))
     }
 
-    async fn next_due(&self, claim: &Claim, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, StoreError> {
-        self.due_after(claim, now).await
-    }
-
-    async fn next_claim_end(&self, claim: &Claim) -> Result<Option<DateTime<Utc>>, StoreError> {
-        self.claim_end(claim).await
+    async fn next(
+        &self,
+        claim: &Claim,
+        now: DateTime<Utc>,
+        _: DateTime<Utc>,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let (due, claim_end) = try_join(self.next_due(claim, now), self.next_claim_end(claim)).await?;
+        Ok(earlier(due, claim_end))
     }
 
     async fn declined(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<Declined>, StoreError> {
         self.left_alone(claim, now, limit).await
     }
 
-    async fn held_by(&self, node: &NodeId, hold: HoldKind, limit: usize) -> Result<Vec<Document>, StoreError> {
-        self.held(node, hold, limit).await
+    async fn held_by(
+        &self,
+        node: &NodeId,
+        hold: HoldKind,
+        limit: usize,
+        _: Access,
+    ) -> Result<Vec<LoadedJob>, StoreError> {
+        Ok(LoadedJob::all(self.held(node, hold, limit).await?))
     }
 
-    async fn running_nodes(&self) -> Result<BTreeSet<NodeId>, StoreError> {
-        self.running().await
-    }
-
-    async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
-        self.all_nodes().await
+    async fn nodes(&self) -> Result<Nodes, StoreError> {
+        let (known, running) = try_join(self.known_nodes(), self.running_nodes()).await?;
+        Ok(Nodes { known, running })
     }
 
     async fn node(&self, id: &NodeId) -> Result<Option<Node>, StoreError> {
@@ -230,27 +251,48 @@ impl Shelf for Database {
         self.delete_node(node).await
     }
 
-    async fn file(&self, runs: &[Run]) -> Result<(), StoreError> {
-        self.file_runs(runs).await
-    }
-
-    async fn filed(&self, runs: &BTreeSet<(Uid, u64)>) -> Result<Vec<Run>, StoreError> {
+    async fn ended(&self, runs: &BTreeSet<(Uid, u64)>) -> Result<Vec<Run>, StoreError> {
         self.filed_runs(runs).await
     }
 
-    async fn filed_page(&self, uid: Uid, before: u64, limit: usize) -> Result<Vec<Run>, StoreError> {
+    async fn history(&self, uid: Uid, before: u64, limit: usize) -> Result<Vec<Run>, StoreError> {
         self.runs_page(uid, before, limit).await
+    }
+
+    fn archive(&self) -> Option<&dyn Archive> {
+        Some(self)
+    }
+
+    async fn announce(&self, _: &[Hint]) -> Result<(), StoreError> {
+        self.note_change().await
+    }
+}
+
+#[async_trait]
+impl Archive for &Database {
+    async fn archive(&self, runs: &[Run]) -> Result<(), StoreError> {
+        self.file_runs(runs).await
     }
 
     async fn prune(&self, below: &[(Uid, u64)]) -> Result<(), StoreError> {
         self.delete_runs(below).await
     }
+}
 
-    async fn tell(&self) -> Result<(), StoreError> {
-        self.note_change().await
+impl Database {
+    async fn next_due(&self, claim: &Claim, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, StoreError> {
+        self.due_after(claim, now).await
     }
 
-    async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
-        self.watch.changed(&self.client, &self.tables, seen).await
+    async fn next_claim_end(&self, claim: &Claim) -> Result<Option<DateTime<Utc>>, StoreError> {
+        self.claim_end(claim).await
+    }
+
+    async fn running_nodes(&self) -> Result<BTreeSet<NodeId>, StoreError> {
+        self.running().await
+    }
+
+    async fn known_nodes(&self) -> Result<Vec<Node>, StoreError> {
+        self.all_nodes().await
     }
 }

@@ -6,7 +6,7 @@ use scheduler_core::store::{Clock, StoreError, StoreErrorKind};
 use unreql::cmd::connect;
 
 use super::RethinkDbStore;
-use crate::codec::READ_LIMIT;
+use crate::kit::columns::READ_LIMIT;
 
 /// Options of a [`RethinkDbStore`].
 ///

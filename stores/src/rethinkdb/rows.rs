@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Number, Value, json};
 
-use crate::documents::Document;
+use crate::kit::Document;
 
 /// The primary key of a job's document.
 pub(super) const UID: &str = "uid";

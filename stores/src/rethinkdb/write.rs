@@ -20,7 +20,7 @@ use super::{
     ids::{is_there, ticket_of},
     rows::{NO_VERSION, TICKET, UID, VERSION, next_version, step, stored},
 };
-use crate::documents::{Document, Node, Replace, node_fields, run_fields};
+use crate::kit::{Document, Node, Replace, node_fields, run_fields};
 
 impl Database {
     /// One query for all of them: RethinkDB looks at a document and replaces it in one atomic step.

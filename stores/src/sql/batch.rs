@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::{Statement, Transaction, query, rows::Rows};
 use crate::{
-    codec::{StoredHead, decode_head, decode_run},
-    head::{Head, Runs, is_time_to_prune},
+    kit::columns::{StoredHead, decode_head, decode_run},
+    kit::rules::{Head, Runs, is_time_to_prune},
 };
 
 /// The jobs of one call.

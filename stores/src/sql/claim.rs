@@ -15,8 +15,8 @@ use super::{
     query, text, time,
 };
 use crate::{
-    codec::{Columns, StoredHead, decode_job, decode_run},
-    head::{earlier, lease_end},
+    kit::columns::{Columns, StoredHead, decode_job, decode_run},
+    kit::rules::{earlier, lease_end},
 };
 
 /// The due jobs that the node can take, and those that nobody can read.

@@ -7,7 +7,7 @@ use scheduler_core::{
 use serde_json::json;
 
 use super::{Statement, Statements, query};
-use crate::codec::{Columns, decode_job};
+use crate::kit::columns::{Columns, decode_job};
 
 /// Reads the job with an id, as [`listed`] shows it.
 pub(crate) fn job(sql: &Statements, id: &JobId) -> Statement {

@@ -48,7 +48,7 @@ pub(crate) use self::{
     statements::Kind,
     store::job_store,
 };
-use crate::codec::Columns;
+use crate::kit::columns::Columns;
 
 /// Runs a verb in a transaction of the caller's `Tx`; a few times more while it meets others, which changes nothing.
 #[cfg(feature = "sql-servers")]

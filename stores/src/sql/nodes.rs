@@ -16,8 +16,8 @@ use super::{
     node_name, number, query, text, time,
 };
 use crate::{
-    codec::decode_run,
-    head::{Runs, lease_end},
+    kit::columns::decode_run,
+    kit::rules::{Runs, lease_end},
 };
 
 /// A node's row.

@@ -7,7 +7,7 @@ use scheduler_core::{JobBody, JobState, Run, RunState};
 use serde_json::Value;
 
 use super::node_name;
-use crate::{codec::encode_totals, head::Head};
+use crate::{kit::columns::encode_totals, kit::rules::Head};
 
 /// One JSON array of arrays.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Rows {
         self.text.push(',');
     }
 
-    /// The columns of [`HEAD`](crate::codec::HEAD).
+    /// The columns of [`HEAD`](crate::kit::columns::HEAD).
     pub(super) fn head(&mut self, head: &Head) {
         let reason = match &head.state {
             JobState::Quarantined(reason) => Some(reason.as_str()),
@@ -68,17 +68,17 @@ impl Rows {
         self.time(head.due);
         self.time(head.last_end);
         self.integer(u8::from(head.blocked));
-        self.integer(u8::from(head.nudged));
+        self.integer(u8::from(head.claim_is_stale));
         self.integer(head.revision);
         self.integer(head.fence);
         self.integer(head.settled_fence);
         self.integer(head.last_seq);
-        self.optional(head.held.as_ref().map(|held| node_name::written(&held.owner)), |row, name| row.word(&name));
-        self.time(head.held.as_ref().map(|held| held.until));
+        self.optional(head.claim.as_ref().map(|claim| node_name::written(&claim.owner)), |row, name| row.word(&name));
+        self.time(head.claim.as_ref().map(|claim| claim.until));
         self.word(&encode_totals(&head.totals));
     }
 
-    /// The columns of [`DEFINITION`](crate::codec::DEFINITION), where the body is given as text.
+    /// The columns of [`DEFINITION`](crate::kit::columns::DEFINITION), where the body is given as text.
     pub(super) fn definition(&mut self, body: &JobBody, text: &str) {
         self.word(body.task.as_str());
         self.integer(body.v);
@@ -87,7 +87,7 @@ impl Rows {
         self.word(text);
     }
 
-    /// The columns of [`RUN`](crate::codec::RUN).
+    /// The columns of [`RUN`](crate::kit::columns::RUN).
     pub(super) fn run(&mut self, run: &Run) {
         let (state, wait, verdict) = match run.state {
             RunState::Waiting(wait) => ("waiting", Some(wait.as_str()), None),

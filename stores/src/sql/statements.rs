@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::codec::{DEFINITION, HEAD, READ_LIMIT, RUN};
+use crate::kit::columns::{DEFINITION, HEAD, READ_LIMIT, RUN};
 
 /// How much is read of why a run has failed, in characters; what is written is far shorter.
 const ERROR_LIMIT: usize = 64 << 10;
@@ -16,8 +16,8 @@ pub(crate) type Text = Arc<str>;
 macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident,)+) => {
         /// The statements of one store. Arguments are numbered in the order in which they are given. A head is read as in
-        /// [`decode_head`](crate::codec::decode_head), a job as in [`decode_job`](crate::codec::decode_job), a run as in
-        /// [`decode_run`](crate::codec::decode_run). Where a database has several writers at once, rows that are "locked"
+        /// [`decode_head`](crate::kit::columns::decode_head), a job as in [`decode_job`](crate::kit::columns::decode_job), a run as in
+        /// [`decode_run`](crate::kit::columns::decode_run). Where a database has several writers at once, rows that are "locked"
         /// stay as they are until the transaction ends.
         #[derive(Debug)]
         pub(crate) struct Statements<T = Text> {
@@ -156,7 +156,7 @@ impl Lists {
             let sets = columns.iter().enumerate().map(|(at, it)| format!("{it} = {}", value(at + 1, Kind::of(it))));
             sets.collect::<Vec<_>>().join(", ")
         };
-        let head = format!("{key}, history, uid, id, {}", join(&HEAD));
+        let head = format!("{key}, history, uid, id, task, {}", join(&HEAD));
         let inserted = inserted();
         let body = format!("substr(body, 1, {})", READ_LIMIT + 1);
         let of_run = |column| match column {

@@ -9,7 +9,7 @@ macro_rules! job_store {
             use scheduler_core::{JobId, JobRow, JobStore, Listed, NodeId, Run, RunId, store::*};
 
             use crate::{
-                codec::decode_run,
+                kit::columns::decode_run,
                 sql::{self, transact},
             };
 

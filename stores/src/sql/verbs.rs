@@ -23,8 +23,8 @@ use super::{
     text,
 };
 use crate::{
-    codec::{body_text, decode_job, job_row},
-    head::{Head, UpdateStep, all_removed, check_id, earlier},
+    kit::columns::{body_text, decode_job, job_row},
+    kit::rules::{Head, UpdateStep, all_removed, check_id, earlier},
 };
 
 /// How often an id may be given up between the look at it and the next, before the call fails.

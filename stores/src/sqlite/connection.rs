@@ -14,8 +14,8 @@ use sqlx::{
 
 use super::{Database, options::Synchronous};
 use crate::{
-    codec::{Columns, Unreadable},
-    head::whole_micros,
+    kit::columns::{Columns, Unreadable},
+    kit::rules::whole_micros,
     sql::{Argument, Statement, Statements, Transaction, node_name},
 };
 

@@ -28,7 +28,7 @@ use self::{
     connections::{Connections, Role},
 };
 use crate::{
-    codec::decode_run,
+    kit::columns::decode_run,
     sql::{self, Failures, Statements},
 };
 

@@ -6,7 +6,7 @@ use scheduler_core::store::{StoreError, StoreErrorKind};
 use sqlx::{ConnectOptions, SqlitePool, sqlite::SqliteConnectOptions};
 
 use super::{SqliteStore, connections::Connections, failure::failures, file::File};
-use crate::{codec::READ_LIMIT, name::check_name, sql::Failures};
+use crate::{kit::columns::READ_LIMIT, name::check_name, sql::Failures};
 
 /// Options of an [`SqliteStore`].
 ///

@@ -12,7 +12,7 @@ use super::{
     names::{Entry, Names, unescape},
     write::{FULL_TEXT, version_from},
 };
-use crate::documents::{Document, HoldKind, Index};
+use crate::kit::{Document, HoldKind, Index};
 
 /// A verb under way.
 #[derive(Debug)]
@@ -117,7 +117,7 @@ impl Via<'_> {
             Self::Id(id) => document.index().live_id.as_ref() == Some(id),
             Self::Hold(HoldKind::Claim, node) => document.index().claim.is_some_and(|(owner, _)| owner == *node),
             Self::Hold(HoldKind::Run, node) => document.index().running.contains(node),
-            Self::Hold(HoldKind::Asked, node) => document.index().asked.contains(node),
+            Self::Hold(HoldKind::Stop, node) => document.index().stopping.contains(node),
         };
         agrees.then_some(document)
     }
@@ -140,6 +140,6 @@ fn fields_of(index: &Index) -> impl Iterator<Item = (String, Value)> {
 pub(super) fn held_name(hold: HoldKind, node: &NodeId, name: &str) -> Option<String> {
     match hold {
         HoldKind::Claim => Entry::parse_claimed(node, name).map(|entry| entry.key),
-        HoldKind::Run | HoldKind::Asked => unescape(name),
+        HoldKind::Run | HoldKind::Stop => unescape(name),
     }
 }

@@ -17,7 +17,7 @@ use super::{
     names::{Entry, Slot, unescape},
     write::Write,
 };
-use crate::documents::{Document, HoldKind};
+use crate::kit::{Document, HoldKind};
 
 impl Call<'_> {
     pub(super) async fn due(

@@ -1,5 +1,6 @@
 //! Jobs in ZooKeeper, shared by any number of nodes.
 
+mod backend;
 mod call;
 mod due;
 mod failure;
@@ -7,7 +8,6 @@ mod names;
 mod options;
 mod schema;
 mod session;
-mod shelf;
 mod write;
 
 use std::{collections::HashSet, fmt, sync::Mutex};
@@ -22,7 +22,8 @@ use self::{
     names::Names,
     session::{Session, Source},
 };
-use crate::documents::{DocumentStore, job_store};
+use crate::kit::KitStore;
+use scheduler_core::forward_job_store;
 
 /// Keeps jobs in ZooKeeper, which any number of nodes can share.
 ///
@@ -105,7 +106,7 @@ use crate::documents::{DocumentStore, job_store};
 #[derive(Clone)]
 #[doc(alias = "ZooKeeperJobStore")]
 pub struct ZooKeeperStore {
-    documents: DocumentStore,
+    store: KitStore,
 }
 
 /// What the clones of a store share.
@@ -156,13 +157,13 @@ impl ZooKeeperStore {
         let shared = Shared { session, failures, names, options, folders: Mutex::default() };
         let call = shared.begin().await?;
         shared.session.bound(&call.client, schema::prepare(&shared, &call.client)).await?;
-        Ok(Self { documents: DocumentStore::new(shared) })
+        Ok(Self { store: KitStore::new(shared) })
     }
 }
 
 impl fmt::Debug for ZooKeeperStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ZooKeeperStore").field("documents", &self.documents).finish()
+        f.debug_struct("ZooKeeperStore").field("documents", &self.store).finish()
     }
 }
 
@@ -192,4 +193,4 @@ impl fmt::Debug for Shared {
     }
 }
 
-job_store!(ZooKeeperStore);
+forward_job_store!(ZooKeeperStore => |this| this.store);

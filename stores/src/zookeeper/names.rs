@@ -9,7 +9,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use scheduler_core::{JobId, NodeId, Uid};
 
-use crate::documents::{Document, HoldKind, Index};
+use crate::kit::{Document, HoldKind, Index};
 
 /// The paths below a root.
 #[derive(Debug, Clone)]
@@ -102,11 +102,11 @@ impl Names {
 
     /// The nodes that a document is found by, with their data.
     pub(super) fn index(&self, document: &Document) -> BTreeMap<String, String> {
-        let Index { live_id, running, asked, .. } = document.index();
+        let Index { live_id, running, stopping, .. } = document.index();
         let mut paths = BTreeMap::new();
         paths.extend(live_id.map(|id| (self.id(id.as_str()), document.key.clone())));
         paths.extend(Entry::of(document).map(|entry| (self.entry(&entry), String::new())));
-        for (hold, nodes) in [(HoldKind::Run, running), (HoldKind::Asked, asked)] {
+        for (hold, nodes) in [(HoldKind::Run, running), (HoldKind::Stop, stopping)] {
             let path = |node: NodeId| format!("{}/{}", self.held(hold, &node), escape(&document.key));
             paths.extend(nodes.into_iter().map(|node| (path(node), String::new())));
         }
@@ -125,7 +125,7 @@ fn word(hold: HoldKind) -> &'static str {
     match hold {
         HoldKind::Claim => "claims",
         HoldKind::Run => "running",
-        HoldKind::Asked => "asked",
+        HoldKind::Stop => "asked",
     }
 }
 
@@ -161,7 +161,7 @@ pub(super) struct Entry {
 impl Entry {
     /// None if the document is neither due nor claimed.
     pub(super) fn of(document: &Document) -> Option<Self> {
-        let index = Index { live_id: None, running: BTreeSet::new(), asked: BTreeSet::new(), ..document.index() };
+        let index = Index { live_id: None, running: BTreeSet::new(), stopping: BTreeSet::new(), ..document.index() };
         (index.claim.is_some() || index.due.is_some()).then(|| Self { key: document.key.clone(), index })
     }
 
@@ -190,8 +190,8 @@ impl Entry {
     fn parse(name: &str, claim: Option<(NodeId, DateTime<Utc>)>) -> Option<Self> {
         let [due, v, key, task] = name.split(':').collect::<Vec<_>>().try_into().ok()?;
         let due = if due == "-" { None } else { Some(time(due)?) };
-        let (live_id, running, asked) = (None, BTreeSet::new(), BTreeSet::new());
-        let index = Index { live_id, due, task: unescape(task)?, v: v.parse().ok()?, claim, running, asked };
+        let (live_id, running, stopping) = (None, BTreeSet::new(), BTreeSet::new());
+        let index = Index { live_id, due, task: unescape(task)?, v: v.parse().ok()?, claim, running, stopping };
         Some(Self { key: unescape(key)?, index })
     }
 
@@ -275,7 +275,7 @@ mod tests {
     use serde_json::json;
 
     use super::{Entry, Slot, escape, unescape};
-    use crate::documents::Document;
+    use crate::kit::Document;
 
     #[test]
     fn any_text_has_a_name_of_its_own() {

@@ -4,7 +4,7 @@ use scheduler_core::store::{StoreError, StoreErrorKind};
 use zookeeper_client::{Client, CreateMode, Error};
 
 use super::{Shared, names::Names};
-use crate::documents::HoldKind;
+use crate::kit::HoldKind;
 
 /// The version of the layout.
 pub(super) const VERSION: u32 = 1;
@@ -33,7 +33,7 @@ fn folders(names: &Names) -> [String; 9] {
         names.due(),
         names.holders(HoldKind::Claim),
         names.holders(HoldKind::Run),
-        names.holders(HoldKind::Asked),
+        names.holders(HoldKind::Stop),
         names.nodes(),
         names.all_runs(),
         names.changes(),

@@ -10,7 +10,7 @@ use scheduler_core::{
 use zookeeper_client::{CreateMode, Error, MultiWriteError};
 
 use super::call::{Call, Via};
-use crate::documents::Document;
+use crate::kit::Document;
 
 /// What is to become of a document.
 #[derive(Debug)]

@@ -25,8 +25,8 @@ use scheduler_testkit::store::moved;
 use serde_json::json;
 
 use super::{
-    DocumentStore,
-    drawer::{Drawer, Mishap},
+    KitStore,
+    faulty::{Fault, FaultyBackend},
 };
 
 const LEASE: Duration = Duration::from_secs(15);
@@ -102,14 +102,14 @@ async fn repeated<T, F: Future<Output = Result<T, StoreError>>>(call: impl Fn() 
     loop {
         match call().await {
             Ok(reply) => return reply,
-            Err(error) => assert!(error.to_string().contains("stuck"), "{error}"),
+            Err(error) => assert!(error.to_string().contains("fails"), "{error}"),
         }
         yield_now().await;
     }
 }
 
 /// A node that never stops.
-async fn live(world: Arc<World>, store: DocumentStore, id: NodeId) {
+async fn live(world: Arc<World>, store: KitStore, id: NodeId) {
     let mut running: Vec<(RunId, u64)> = Vec::new();
     for seq in 1.. {
         report(&world, &store, &id, &mut running).await;
@@ -135,7 +135,7 @@ async fn live(world: Arc<World>, store: DocumentStore, id: NodeId) {
 }
 
 /// Ends, puts off and gives back some runs.
-async fn report(world: &World, store: &DocumentStore, id: &NodeId, running: &mut Vec<(RunId, u64)>) {
+async fn report(world: &World, store: &KitStore, id: &NodeId, running: &mut Vec<(RunId, u64)>) {
     let at = world.now();
     let mut entries = Vec::new();
     for (run, fence) in running.iter().copied() {
@@ -234,19 +234,19 @@ fn job(n: u128, at: DateTime<Utc>) -> JobRow {
 type Life = Pin<Box<dyn Future<Output = ()>>>;
 
 /// Lets three nodes live side by side, one step of one of them at a time, and kills one now and then.
-fn play(world: &Arc<World>, drawer: &Drawer) {
+fn play(world: &Arc<World>, backend: &FaultyBackend) {
     let mut context = Context::from_waker(Waker::noop());
     let mut born = 0;
     let mut birth = || -> Life {
         born += 1;
         let random = world.clone();
-        let trouble = move |_| match random.below(40) {
-            0 => Mishap::Before,
-            1 => Mishap::After,
-            2 => Mishap::Again,
-            _ => Mishap::Nothing,
+        let faults = move |_| match random.below(40) {
+            0 => Fault::Before,
+            1 => Fault::After,
+            2 => Fault::Again,
+            _ => Fault::Nothing,
         };
-        let store = DocumentStore::new(drawer.with(trouble));
+        let store = KitStore::new(backend.with(faults));
         Box::pin(live(world.clone(), store, format!("node {born}").as_str().into()))
     };
     let mut lives: Vec<Life> = (0..3).map(|_| birth()).collect();
@@ -265,7 +265,7 @@ fn play(world: &Arc<World>, drawer: &Drawer) {
 }
 
 /// One more node, for whom nothing goes wrong, ends what is left.
-async fn tidy_up(world: &World, store: &DocumentStore) {
+async fn tidy_up(world: &World, store: &KitStore) {
     let id: NodeId = "the last".into();
     for seq in 1.. {
         world.pass(TimeDelta::seconds(20));
@@ -295,13 +295,13 @@ async fn tidy_up(world: &World, store: &DocumentStore) {
 fn no_run_is_lost_or_doubled_whatever_goes_wrong() {
     for seed in 0..50 {
         let world = World { seed, micros: 1_795_251_600_000_000.into(), random: seed.into(), seen: Mutex::default() };
-        let (world, drawer) = (Arc::new(world), Drawer::new(|_| Mishap::Nothing));
-        let store = DocumentStore::new(drawer.clone());
+        let (world, backend) = (Arc::new(world), FaultyBackend::new(|_| Fault::Nothing));
+        let store = KitStore::new(backend.clone());
         let start = world.now();
         let jobs: Vec<JobRow> = (0..JOBS).map(|n| job(n, start)).collect();
         block_on(store.insert(start, &jobs)).unwrap();
 
-        play(&world, &drawer);
+        play(&world, &backend);
         block_on(tidy_up(&world, &store));
 
         let seen = world.seen.lock().unwrap();
@@ -319,10 +319,13 @@ fn no_run_is_lost_or_doubled_whatever_goes_wrong() {
             let is_ok = |run: &Run| run.verdict() == Some(Verdict::Ok);
             assert!(runs.iter().all(|run| is_ok(run) || !seen.ended.contains(&run.id)), "seed {seed}: {runs:#?}");
         }
-        let papers = drawer.papers.lock().unwrap();
-        assert_eq!(papers.documents.len(), jobs.len() - 1, "seed {seed}");
-        assert!(papers.nodes.is_empty(), "seed {seed}: {:?}", papers.nodes);
-        assert!(papers.filed.keys().all(|(uid, _)| *uid != jobs[0].uid), "seed {seed}: files of a job that is gone");
+        let contents = backend.contents.lock().unwrap();
+        assert_eq!(contents.documents.len(), jobs.len() - 1, "seed {seed}");
+        assert!(contents.nodes.is_empty(), "seed {seed}: {:?}", contents.nodes);
+        assert!(
+            contents.archived.keys().all(|(uid, _)| *uid != jobs[0].uid),
+            "seed {seed}: files of a job that is gone"
+        );
         assert!(seen.starts > 5, "seed {seed}: {} starts", seen.starts);
     }
 }

@@ -14,31 +14,97 @@
 //! | `owner`, `claim_until` | a node and a time | nobody |
 //! | `totals` | an object of counts by verdict | no counts |
 //! | `runs` | the open runs, objects with the columns of [`RUN`] | none |
-//! | `ended` | runs that ended with the last write and are yet to be filed | none |
+//! | `ended` | runs that ended with the last write and are yet to be archived | none |
 //!
 //! Times are whole microseconds since 1970 in UTC. A field that is null counts as not there, and is not written. Fields
 //! that are not in this list stay as they are.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
-use scheduler_core::{JobBody, JobRow, JobState, NodeId, RawJob, Run, RunState, Totals, Uid, Verdict};
+use scheduler_core::{
+    JobBody, JobId, JobRow, JobState, NodeId, RawJob, Run, RunState, Totals, Uid, Verdict,
+    store::{Claim, Declined},
+};
 use serde_json::{Map, Value, json};
 
-use super::shelf::{Document, Index, Node};
-use crate::{
-    codec::{BEFORE_HEAD, Columns, DEFINITION, HEAD, RUN, StoredHead, Unreadable, decode_head, decode_job, decode_run},
-    head::Head,
+use super::{
+    backend::{NewJob, Node},
+    columns::{
+        BEFORE_HEAD, Columns, DEFINITION, HEAD, RUN, StoredHead, Unreadable, decode_head, decode_job, decode_run,
+    },
+    job::LoadedJob,
+    rules::{Head, is_for, is_free},
 };
 
 /// The name under which a job's document keeps its open runs.
 pub(super) const RUNS: &str = "runs";
-/// The name under which it keeps the runs that are yet to be filed.
+/// The name under which it keeps the runs that are yet to be archived.
 pub(super) const ENDED: &str = "ended";
+
+/// A job with its open runs, as a JSON object; the head of this file has its fields.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document {
+    /// The text of the uid, which need not be one.
+    pub key: String,
+    /// The database's mark of what was read, which differs after each write; 0 if it was not read.
+    pub version: u64,
+    /// Everything else, `uid` included.
+    pub fields: Map<String, Value>,
+}
+
+/// What a document is found by; computed from its fields and written with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Index {
+    /// The id, if the job is live.
+    pub live_id: Option<JobId>,
+    /// When a claim shall look at it. None of a quarantined one.
+    pub due: Option<DateTime<Utc>>,
+    /// The task.
+    pub task: String,
+    /// The version of the persisted form.
+    pub v: i64,
+    /// Who has claimed it, until when.
+    pub claim: Option<(NodeId, DateTime<Utc>)>,
+    /// The nodes that run a run of it.
+    pub running: BTreeSet<NodeId>,
+    /// Those of them that are asked to stop one.
+    pub stopping: BTreeSet<NodeId>,
+}
+
+/// A document to be written in the place of another one.
+#[derive(Debug)]
+pub struct Replace {
+    /// As it was read.
+    pub old: Document,
+    /// As it is to be; none to delete it. Key and id stay the same.
+    pub new: Option<Document>,
+}
+
+impl Replace {
+    /// The writes that make the database have what the rules have changed of jobs that were made of documents.
+    pub fn all(jobs: &[&LoadedJob], now: DateTime<Utc>) -> Vec<Self> {
+        let replace = |job: &&LoadedJob| Some(Self { old: job.document()?.clone(), new: job.new_document(now) });
+        jobs.iter().filter_map(replace).collect()
+    }
+}
+
+impl Index {
+    /// Whether the claim's node can run the job; see [`is_for`].
+    pub fn is_for(&self, claim: &Claim) -> bool {
+        is_for(claim, &self.task, self.v)
+    }
+
+    /// Whether the claim may take the job; see [`is_free`].
+    pub fn is_free(&self, claim: &Claim, now: DateTime<Utc>) -> bool {
+        is_free(claim, self.claim.as_ref().map(|(owner, until)| (owner, *until)), now)
+    }
+}
 
 impl Document {
     /// A document from the JSON text that a database has under a key. What is no JSON object becomes the `body` of an
     /// unreadable job.
-    #[cfg(any(test, feature = "etcd", feature = "zookeeper"))]
-    pub(crate) fn parse(key: impl Into<String>, version: u64, text: &[u8]) -> Self {
+    pub fn parse(key: impl Into<String>, version: u64, text: &[u8]) -> Self {
         let fields = match serde_json::from_slice(text) {
             Ok(Value::Object(fields)) => fields,
             _ => object([("body", Some(String::from_utf8_lossy(text).into()))]),
@@ -47,13 +113,13 @@ impl Document {
     }
 
     /// The JSON text of the fields.
-    #[cfg(any(test, feature = "etcd", feature = "zookeeper", feature = "rethinkdb"))]
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         text(&self.fields)
     }
 
-    /// A job as it is added. `body` is its definition as text.
-    pub(super) fn inserted(row: &JobRow, body: &str) -> Self {
+    /// The document of a job that is added. `body` is its definition as text.
+    pub fn inserted(new: &NewJob<'_>) -> Self {
+        let NewJob { row, body } = *new;
         let key = row.uid.to_string();
         let fields = object([("uid", Some(key.as_str().into())), ("id", Some(row.id.as_str().into()))]);
         let mut document = Self { key, version: 0, fields };
@@ -63,7 +129,7 @@ impl Document {
     }
 
     /// What the document is found by.
-    pub(crate) fn index(&self) -> Index {
+    pub fn index(&self) -> Index {
         let state = self.word("state").unwrap_or_else(|| "active".to_owned());
         let is_live = JobState::parse(&state, None).is_none_or(|state| state.is_live());
         let claim = self.word("owner").zip(self.time("claim_until"));
@@ -77,12 +143,12 @@ impl Document {
             v: self.fields.get("v").and_then(whole).unwrap_or_default(),
             claim: claim.map(|(owner, until)| (owner.into(), until)),
             running: owners(&mut running.iter()),
-            asked: owners(&mut running.iter().filter(|run| run.cancel_requested)),
+            stopping: owners(&mut running.iter().filter(|run| run.cancel_requested)),
         }
     }
 
     /// The job without its definition.
-    pub(super) fn head(&self) -> StoredHead {
+    pub fn head(&self) -> StoredHead {
         let mut stored = decode_head(&JobColumns(self));
         if let Some(reason) = self.key_problem(&stored) {
             stored.uid = Err(reason);
@@ -91,7 +157,7 @@ impl Document {
     }
 
     /// The job.
-    pub(crate) fn job(&self) -> (StoredHead, Result<JobRow, RawJob>) {
+    pub fn job(&self) -> (StoredHead, Result<JobRow, RawJob>) {
         let (stored, job) = decode_job(&JobColumns(self));
         let problem = self.key_problem(&stored);
         match (job, problem) {
@@ -115,11 +181,10 @@ impl Document {
     }
 
     /// The job as one that a claim leaves to others.
-    #[cfg(any(test, feature = "mongodb", feature = "etcd", feature = "zookeeper"))]
-    pub(crate) fn declined(&self) -> scheduler_core::store::Declined {
+    pub fn declined(&self) -> Declined {
         let Index { task, v, .. } = self.index();
         let id = self.word("id").unwrap_or_default().into();
-        scheduler_core::store::Declined { id, task: task.into(), v: u32::try_from(v).unwrap_or_default() }
+        Declined { id, task: task.into(), v: u32::try_from(v).unwrap_or_default() }
     }
 
     /// The open or the ended runs, as far as they can be read, and those that cannot, with the reason.
@@ -149,7 +214,7 @@ impl Document {
             _ => None,
         };
         let flag = |flag: bool| flag.then_some(Value::Bool(true));
-        let held = head.held.as_ref();
+        let claim = head.claim.as_ref();
         let values: [Option<Value>; HEAD.len()] = [
             Some(head.state.as_str().into()),
             reason,
@@ -157,13 +222,13 @@ impl Document {
             head.due.map(micros),
             head.last_end.map(micros),
             flag(head.blocked),
-            flag(head.nudged),
+            flag(head.claim_is_stale),
             Some(head.revision.into()),
             Some(head.fence.into()),
             Some(head.settled_fence.into()),
             Some(head.last_seq.into()),
-            held.map(|held| held.owner.as_str().into()),
-            held.map(|held| micros(held.until)),
+            claim.map(|claim| claim.owner.as_str().into()),
+            claim.map(|claim| micros(claim.until)),
             Some(totals_fields(&head.totals).into()),
         ];
         for (name, value) in HEAD.into_iter().zip(values) {
@@ -183,12 +248,8 @@ impl Document {
         }
     }
 
-    pub(super) fn is_quarantined(&self) -> bool {
-        self.word("state").as_deref() == Some("quarantined")
-    }
-
-    /// Lets the next claim find a job that is over, should nobody delete it before.
-    pub(super) fn put_over(&mut self, now: DateTime<Utc>) {
+    /// Marks the job as finished: the next claim deletes it, should that not happen before.
+    pub(super) fn put_finished(&mut self, now: DateTime<Utc>) {
         self.put("due", Some(micros(now)));
         self.put(RUNS, None);
         self.put(ENDED, None);
@@ -208,7 +269,7 @@ impl Document {
         self.put(name, (!values.is_empty()).then_some(Value::Array(values)));
     }
 
-    pub(super) fn list(&self, name: &str) -> &[Value] {
+    fn list(&self, name: &str) -> &[Value] {
         self.fields.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
 
@@ -232,7 +293,7 @@ impl Document {
 }
 
 /// A run as an object.
-pub(crate) fn run_fields(run: &Run) -> Map<String, Value> {
+pub fn run_fields(run: &Run) -> Map<String, Value> {
     let (state, wait, verdict) = match run.state {
         RunState::Waiting(wait) => ("waiting", Some(wait.as_str().into()), None),
         RunState::Running => ("running", None, None),
@@ -266,12 +327,12 @@ pub(crate) fn run_fields(run: &Run) -> Map<String, Value> {
 /// # Errors
 ///
 /// What is wrong with it.
-pub(crate) fn run_of(fields: &Map<String, Value>) -> Result<Run, String> {
+pub fn run_of(fields: &Map<String, Value>) -> Result<Run, String> {
     decode_run(&RunColumns(fields))
 }
 
 /// A node as an object: `id`, `lease_until` (none once another node has begun to take it over), `last_claim_seq`.
-pub(crate) fn node_fields(node: &Node) -> Map<String, Value> {
+pub fn node_fields(node: &Node) -> Map<String, Value> {
     object([
         ("id", Some(node.id.as_str().into())),
         ("lease_until", node.lease_until.map(micros)),
@@ -280,7 +341,7 @@ pub(crate) fn node_fields(node: &Node) -> Map<String, Value> {
 }
 
 /// Reads what [`node_fields`] writes. What cannot be read of a node counts as that of one whose lease has passed.
-pub(crate) fn node_of(id: impl Into<NodeId>, version: u64, fields: &Map<String, Value>) -> Node {
+pub fn node_of(id: impl Into<NodeId>, version: u64, fields: &Map<String, Value>) -> Node {
     let number = |name: &str| fields.get(name).and_then(whole);
     Node {
         id: id.into(),
@@ -291,7 +352,7 @@ pub(crate) fn node_of(id: impl Into<NodeId>, version: u64, fields: &Map<String, 
 }
 
 /// The JSON text of an object.
-pub(crate) fn text(fields: &Map<String, Value>) -> String {
+pub fn text(fields: &Map<String, Value>) -> String {
     json!(fields).to_string()
 }
 
@@ -328,7 +389,7 @@ fn whole_float(float: f64) -> Option<i64> {
 struct JobColumns<'a>(&'a Document);
 
 /// The columns before those of [`HEAD`]; documents have no other name than their key, so that the first is none.
-const FIRST: [&str; BEFORE_HEAD] = ["", "history", "uid", "id"];
+const FIRST: [&str; BEFORE_HEAD] = ["", "history", "uid", "id", "task"];
 
 impl JobColumns<'_> {
     fn name(at: usize) -> &'static str {
@@ -402,7 +463,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{Document, RUNS, node_fields, node_of, run_fields, run_of};
-    use crate::documents::shelf::Node;
+    use crate::kit::backend::{NewJob, Node};
 
     fn time(micros: i64) -> DateTime<Utc> {
         DateTime::from_timestamp_micros(1_795_251_600_000_001 + micros).unwrap()
@@ -449,7 +510,7 @@ mod tests {
     #[test]
     fn a_job_is_read_as_it_was_written() {
         let row = row();
-        let written = Document::inserted(&row, &serde_json::to_string(&row.body).unwrap());
+        let written = Document::inserted(&NewJob { row: &row, body: &serde_json::to_string(&row.body).unwrap() });
         let read = Document::parse(written.key.clone(), written.version, written.text().as_bytes());
         assert_eq!(read, written);
         assert_eq!(read.job().1.unwrap(), row);
@@ -500,7 +561,7 @@ mod tests {
     fn fields_of_other_types_are_reasons() {
         for (name, value) in [("due", json!("soon")), ("state", json!(7)), ("totals", json!([])), ("fence", json!(-1))]
         {
-            let mut document = Document::inserted(&row(), &json!(row().body).to_string());
+            let mut document = Document::inserted(&NewJob { row: &row(), body: &json!(row().body).to_string() });
             document.fields.insert(name.to_owned(), value);
             let reason = document.job().1.unwrap_err().reason;
             assert!(reason.contains(name), "{reason}");
@@ -509,7 +570,7 @@ mod tests {
 
     #[test]
     fn a_document_is_found_by_its_running_nodes() {
-        let mut document = Document::inserted(&row(), "{}");
+        let mut document = Document::inserted(&NewJob { row: &row(), body: "{}" });
         let mut other = run(RunState::Running);
         (other.owner, other.cancel_requested) = (Some("b".into()), false);
         let waiting = Run { owner: Some("c".into()), ..run(RunState::Waiting(Wait::Retry)) };
@@ -517,7 +578,7 @@ mod tests {
         document.put_list(RUNS, runs.iter().map(|run| Value::Object(run_fields(run))).collect());
         let index = document.index();
         assert_eq!(index.running, ["b", "node \"a\""].map(NodeId::from).into());
-        assert_eq!(index.asked, ["node \"a\""].map(NodeId::from).into());
+        assert_eq!(index.stopping, ["node \"a\""].map(NodeId::from).into());
         assert_eq!(document.runs(RUNS).0, runs);
     }
 }

@@ -1,6 +1,6 @@
-//! Rows of SQL tables: what their columns mean, read leniently and written exactly.
+//! Rows of tables: what their columns mean, read leniently and written exactly.
 //!
-//! Nothing here knows a database. What cannot be read becomes a reason, never an error, so that one broken row does not
+//! Nothing here knows a database: a row is whatever has [`Columns`]. What cannot be read becomes a reason, never an error, so that one broken row does not
 //! stop the others.
 
 use std::{
@@ -11,16 +11,17 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use scheduler_core::{
-    BODY_VERSION, JobBody, JobId, JobRow, JobState, NodeId, RawJob, Run, RunId, RunState, Totals, Uid, Verdict, Wait,
+    BODY_VERSION, JobBody, JobId, JobRow, JobState, NodeId, RawJob, Run, RunId, RunState, TaskName, Totals, Uid,
+    Verdict, Wait,
     store::{StoreError, StoreErrorKind},
 };
 use serde_json::Value;
 
-use crate::head::{Head, Held, newer};
+use super::rules::{ClaimMark, Head, newer};
 
 /// The columns of a head, in the order in which they are read and written. The totals are one text, since eight more columns would
 /// cost a third of the time of a firing.
-pub(crate) const HEAD: [&str; 14] = [
+pub const HEAD: [&str; 14] = [
     "state",
     "reason",
     "next_fire_time",
@@ -39,10 +40,10 @@ pub(crate) const HEAD: [&str; 14] = [
 
 /// The columns of a definition, in the order in which they are read and written. The body is the last one, since a
 /// database looks for what comes behind it by reading through it, time and again.
-pub(crate) const DEFINITION: [&str; 5] = ["task", "v", "max_instances", "history", "body"];
+pub const DEFINITION: [&str; 5] = ["task", "v", "max_instances", "history", "body"];
 
 /// The columns of a run, in the order in which they are read and written.
-pub(crate) const RUN: [&str; 18] = [
+pub const RUN: [&str; 18] = [
     "uid",
     "seq",
     "fire_time",
@@ -66,13 +67,13 @@ pub(crate) const RUN: [&str; 18] = [
 /// The largest definition that is read, in bytes. Whatever a store is told to take, it takes no more, and a larger one that is
 /// there all the same is quarantined like any other that nobody can read: it would keep the jobs beside it waiting. It is
 /// the same for all nodes, so that none puts aside what another has written.
-pub(crate) const READ_LIMIT: usize = 16 << 20;
+pub const READ_LIMIT: usize = 16 << 20;
 
 /// How far counts go that grow by one at a time. Those beyond it were written by somebody else, and could not grow.
 const COUNT_LIMIT: u64 = i64::MAX as u64 / 2;
 
 /// A row as a database hands it out.
-pub(crate) trait Columns {
+pub trait Columns {
     /// A whole number. What is not one is unreadable.
     fn integer(&self, at: usize) -> Result<Option<i64>, Unreadable>;
     /// A text, valid or not.
@@ -89,48 +90,49 @@ pub(crate) trait Columns {
 
 /// A column holds another type than it should.
 #[derive(Debug)]
-pub(crate) struct Unreadable;
+pub struct Unreadable;
 
 /// A job without its definition.
 #[derive(Debug, Clone)]
-pub(crate) struct StoredHead {
+pub struct StoredHead {
     /// The database's own name for the row, which holds for unreadable ones too.
-    #[cfg_attr(
-        not(any(feature = "sqlite", feature = "postgres", feature = "mysql")),
-        expect(dead_code, reason = "only tables have such names")
-    )]
-    pub(crate) key: Value,
-    #[cfg_attr(
-        not(any(feature = "sqlite", feature = "postgres", feature = "mysql", feature = "documents")),
-        expect(dead_code, reason = "the script of Redis reads it by itself")
-    )]
-    pub(crate) history: u32,
-    pub(crate) uid: Result<Uid, String>,
-    pub(crate) id: JobId,
-    pub(crate) head: Head,
+    pub key: Value,
+    /// How many ended runs the history keeps.
+    pub history: u32,
+    /// The uid, or the text that is none.
+    pub uid: Result<Uid, String>,
+    /// The id.
+    pub id: JobId,
+    /// The task, as its own column names it.
+    pub task: TaskName,
+    /// What the verbs change. A state that is no word for one counts as quarantined.
+    pub head: Head,
+    /// Whether the state is the word `quarantined`.
+    pub is_quarantined: bool,
     problem: Option<String>,
 }
 
-/// How many columns precede those of [`HEAD`]: key, history, uid, id.
-pub(crate) const BEFORE_HEAD: usize = 4;
+/// How many columns precede those of [`HEAD`]: key, history, uid, id, task.
+pub const BEFORE_HEAD: usize = 5;
 
-/// Reads `key, history, uid, id` and the columns of [`HEAD`].
-pub(crate) fn decode_head(row: &impl Columns) -> StoredHead {
+/// Reads `key, history, uid, id, task` and the columns of [`HEAD`].
+pub fn decode_head(row: &impl Columns) -> StoredHead {
     let mut reader = Reader { row, at: 0, problem: None };
     let key = reader.column("the key", |row, at| row.key(at)).unwrap_or_default();
     let history = reader.number("history").unwrap_or(u32::MAX);
     let uid_text = reader.text("uid").unwrap_or_default();
     let id = reader.text("id").unwrap_or_default();
+    let task = reader.text("task").unwrap_or_default();
     let uid = uid_text.parse::<Uid>().map_err(|error| {
         reader.note(error.to_string());
         uid_text
     });
-    let head = reader.head();
-    StoredHead { key, history, uid, id: id.into(), head, problem: reader.problem }
+    let (head, is_quarantined) = reader.head();
+    StoredHead { key, history, uid, id: id.into(), task: task.into(), head, is_quarantined, problem: reader.problem }
 }
 
 /// Reads what [`decode_head`] does and the columns of [`DEFINITION`].
-pub(crate) fn decode_job(row: &impl Columns) -> (StoredHead, Result<JobRow, RawJob>) {
+pub fn decode_job(row: &impl Columns) -> (StoredHead, Result<JobRow, RawJob>) {
     let stored = decode_head(row);
     let mut reader = Reader { row, at: BEFORE_HEAD + HEAD.len(), problem: stored.problem.clone() };
     let task = reader.text("task").unwrap_or_default();
@@ -181,7 +183,7 @@ fn read_body(bytes: &[u8]) -> Result<JobBody, String> {
 }
 
 /// A job from its parts.
-pub(crate) fn job_row(uid: Uid, stored: &StoredHead, body: JobBody) -> JobRow {
+pub fn job_row(uid: Uid, stored: &StoredHead, body: JobBody) -> JobRow {
     let head = &stored.head;
     JobRow {
         uid,
@@ -204,7 +206,7 @@ pub(crate) fn job_row(uid: Uid, stored: &StoredHead, body: JobBody) -> JobRow {
 /// # Errors
 ///
 /// What is wrong with the row.
-pub(crate) fn decode_run(row: &impl Columns) -> Result<Run, String> {
+pub fn decode_run(row: &impl Columns) -> Result<Run, String> {
     let mut reader = Reader { row, at: 0, problem: None };
     let uid = reader.text("uid").unwrap_or_default().parse().map_err(|error| format!("{error}"))?;
     let seq = reader.number("seq").ok_or("a run has no number")?;
@@ -217,7 +219,7 @@ pub(crate) fn decode_run(row: &impl Columns) -> Result<Run, String> {
 /// # Errors
 ///
 /// It has none, or a longer one than the store takes.
-pub(crate) fn body_text(body: &JobBody, id: &JobId, payload: usize) -> Result<String, StoreError> {
+pub fn body_text(body: &JobBody, id: &JobId, payload: usize) -> Result<String, StoreError> {
     let text = serde_json::to_string(body).map_err(|error| {
         let message = format!("job `{id}`: its definition has no JSON form: {error}");
         StoreError::new(StoreErrorKind::Rejected, message).with_source(error)
@@ -234,8 +236,7 @@ pub(crate) fn body_text(body: &JobBody, id: &JobId, payload: usize) -> Result<St
 }
 
 /// The verdicts that have come, as in `{"ok":3,"missed":1}`.
-#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql", feature = "redis"))]
-pub(crate) fn encode_totals(totals: &Totals) -> String {
+pub fn encode_totals(totals: &Totals) -> String {
     let counted = Verdict::ALL.into_iter().filter(|verdict| totals.of(*verdict) > 0);
     let counts = counted.map(|verdict| format!("\"{verdict}\":{}", totals.of(verdict)));
     format!("{{{}}}", counts.collect::<Vec<_>>().join(","))
@@ -265,30 +266,32 @@ struct Reader<'a, R> {
 }
 
 impl<R: Columns> Reader<'_, R> {
-    fn head(&mut self) -> Head {
+    /// The head, and whether the word of its state is `quarantined`.
+    fn head(&mut self) -> (Head, bool) {
         let (word, reason) = (self.text("state").unwrap_or_default(), self.text("reason"));
         let state = JobState::parse(&word, reason).unwrap_or_else(|| {
             let problem = format!("state {word:?} is none");
             self.note(problem.clone());
             JobState::Quarantined(problem)
         });
-        Head {
+        let head = Head {
             state,
             next_fire_time: self.time("next_fire_time"),
             due: self.time("due"),
             last_end: self.time("last_end"),
             blocked: self.integer("blocked").is_some_and(|it| it != 0),
-            nudged: self.integer("nudged").is_some_and(|it| it != 0),
+            claim_is_stale: self.integer("nudged").is_some_and(|it| it != 0),
             revision: self.counter("revision"),
             fence: self.counter("fence"),
             settled_fence: self.counter("settled_fence"),
             last_seq: self.counter("last_seq"),
-            held: match (self.text("owner"), self.time("claim_until")) {
-                (Some(owner), Some(until)) => Some(Held { owner: R::node(owner), until }),
+            claim: match (self.text("owner"), self.time("claim_until")) {
+                (Some(owner), Some(until)) => Some(ClaimMark { owner: R::node(owner), until }),
                 _ => None,
             },
             totals: self.totals(),
-        }
+        };
+        (head, word == "quarantined")
     }
 
     fn run(&mut self, id: RunId) -> Run {

@@ -1,7 +1,7 @@
-//! The moving part of a job, and what each verb of the port does to it and to the job's open runs.
+//! The rules: what each verb does to the part of a job that changes, and to the job's open runs.
 //!
-//! Here is no storage: a store loads a head with its runs, lets a step change them, and writes back what changed. All
-//! stores of this crate take the same steps, so that they cannot differ in the rules.
+//! The rules are pure: a store loads a [`Head`] with its [`Runs`], lets a rule change them, and writes what has changed. They ask
+//! no clock and no database. All stores of this crate share them.
 
 mod record;
 mod settle;
@@ -11,37 +11,53 @@ use std::time::Duration;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use scheduler_core::{
     BODY_VERSION, JobId, JobRow, JobState, NodeId, Run, RunState, TaskName, Totals, Uid, Verdict, Wait,
-    store::{Cancelled, CancelledRun, Fate, Hint, OnClaim, Removed, RemovedAll, StoreError, StoreErrorKind, Update},
+    store::{
+        CLAIMED_RUNS, Cancelled, CancelledRun, Claim, ClaimedJob, Fate, Hint, OnClaim, Removed, RemovedAll, StoreError,
+        StoreErrorKind, Update,
+    },
 };
 
 /// What the verbs change of a job: its row without the definition.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Head {
-    pub(crate) state: JobState,
-    pub(crate) next_fire_time: Option<DateTime<Utc>>,
-    pub(crate) due: Option<DateTime<Utc>>,
-    pub(crate) last_end: Option<DateTime<Utc>>,
-    pub(crate) blocked: bool,
-    /// A run has ended or been put off since the last claim, so that whoever decides from that claim has not seen it.
-    pub(crate) nudged: bool,
-    pub(crate) revision: u64,
-    pub(crate) fence: u64,
-    pub(crate) held: Option<Held>,
+pub struct Head {
+    /// The state of the job.
+    pub state: JobState,
+    /// The next fire time of the trigger.
+    pub next_fire_time: Option<DateTime<Utc>>,
+    /// When a claim is to look at the job: at its next fire time, or at that of a waiting run.
+    pub due: Option<DateTime<Utc>>,
+    /// When a run of the job ended last.
+    pub last_end: Option<DateTime<Utc>>,
+    /// Whether the job waits for one of its runs to end, since it has as many as it may.
+    pub blocked: bool,
+    /// Whether a run has ended or been put off since the last claim, so that a decision from that claim has not seen it. The
+    /// databases' name for it is `nudged`.
+    pub claim_is_stale: bool,
+    /// Grows with each change that a user asks for.
+    pub revision: u64,
+    /// Grows with each claim, and with each move that is applied.
+    pub fence: u64,
+    /// Who has claimed the job, if anybody.
+    pub claim: Option<ClaimMark>,
     /// The fence of the last move that was applied; 0 before the first.
-    pub(crate) settled_fence: u64,
-    pub(crate) last_seq: u64,
-    pub(crate) totals: Totals,
+    pub settled_fence: u64,
+    /// The number of the last run.
+    pub last_seq: u64,
+    /// How many runs have ended in which way.
+    pub totals: Totals,
 }
 
 /// A claim of a job by a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Held {
-    pub(crate) owner: NodeId,
-    pub(crate) until: DateTime<Utc>,
+pub struct ClaimMark {
+    /// The node that has claimed it.
+    pub owner: NodeId,
+    /// When other nodes may claim it, unless it was moved on before.
+    pub until: DateTime<Utc>,
 }
 
 /// The runs of one job, as far as a step can touch them.
-pub(crate) trait Runs {
+pub trait Runs {
     /// The run with this number, if it is loaded.
     fn run(&self, seq: u64) -> Option<&Run>;
     /// The runs that have not ended, by number.
@@ -52,7 +68,7 @@ pub(crate) trait Runs {
 
 /// What becomes of an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum UpdateStep {
+pub enum UpdateStep {
     /// It is written; the definition is the caller's to write.
     Written,
     /// It was written by an earlier sending of the same call.
@@ -63,16 +79,16 @@ pub(crate) enum UpdateStep {
 
 /// The open runs of a job that is removed.
 #[derive(Debug)]
-pub(crate) struct RunsOfRemoved {
+pub struct RunsOfRemoved {
     /// How many are running.
-    pub(crate) running: usize,
+    pub running: usize,
     /// Those that waited, as they ended.
-    pub(crate) cancelled: Vec<Run>,
+    pub cancelled: Vec<Run>,
 }
 
 impl RunsOfRemoved {
     /// What became of the job.
-    pub(crate) fn outcome(self, uid: Option<Uid>, job: &JobId, task: &TaskName) -> Removed {
+    pub fn outcome(self, uid: Option<Uid>, job: &JobId, task: &TaskName) -> Removed {
         let cancelled =
             self.cancelled.into_iter().map(|run| CancelledRun { job: job.clone(), task: task.clone(), run });
         Removed::Removed { uid, running: self.running, cancelled: cancelled.collect() }
@@ -81,7 +97,7 @@ impl RunsOfRemoved {
 
 impl Head {
     /// A job as it is added: its numbers start at 0.
-    pub(crate) fn inserted(row: &JobRow) -> Self {
+    pub fn inserted(row: &JobRow) -> Self {
         let mut head = Self {
             state: kept(&row.state),
             last_end: row.last_end.map(whole_micros),
@@ -89,57 +105,61 @@ impl Head {
             totals: row.totals,
             ..Self::active(row.next_fire_time.map(whole_micros), row.due.map(whole_micros))
         };
-        head.skip_if_quarantined();
+        head.keep_quarantined_undue();
         head
     }
 
     /// An active job that nothing has happened to.
-    pub(crate) fn active(next_fire_time: Option<DateTime<Utc>>, due: Option<DateTime<Utc>>) -> Self {
+    pub fn active(next_fire_time: Option<DateTime<Utc>>, due: Option<DateTime<Utc>>) -> Self {
         Self {
             state: JobState::Active,
             next_fire_time,
             due,
             last_end: None,
             blocked: false,
-            nudged: false,
+            claim_is_stale: false,
             revision: 0,
             fence: 0,
-            held: None,
+            claim: None,
             settled_fence: 0,
             last_seq: 0,
             totals: Totals::default(),
         }
     }
 
+    /// Whether a claim may take the job; see [`is_free`].
+    pub fn is_free(&self, claim: &Claim, now: DateTime<Utc>) -> bool {
+        is_free(claim, self.claim.as_ref().map(|mark| (&mark.owner, mark.until)), now)
+    }
+
+    /// Whether a claim is to look at the job now.
+    pub fn is_due(&self, now: DateTime<Utc>) -> bool {
+        !matches!(self.state, JobState::Quarantined(_)) && self.due.is_some_and(|due| due <= now)
+    }
+
     /// Claims the job.
-    pub(crate) fn claim(&mut self, owner: &NodeId, until: DateTime<Utc>) {
+    pub fn claim(&mut self, owner: &NodeId, until: DateTime<Utc>) {
         self.fence = grown(self.fence);
-        self.nudged = false;
-        self.held = Some(Held { owner: owner.clone(), until });
+        self.claim_is_stale = false;
+        self.claim = Some(ClaimMark { owner: owner.clone(), until });
     }
 
     /// Changes the job as its user wants it, if nothing has touched it since.
     ///
     /// `same_body` says whether the definition in the store is the one that the update carries, or it carries none.
-    pub(crate) fn update(
-        &mut self,
-        runs: &mut impl Runs,
-        update: &Update,
-        same_body: bool,
-        now: DateTime<Utc>,
-    ) -> UpdateStep {
+    pub fn update(&mut self, runs: &mut impl Runs, update: &Update, same_body: bool, now: DateTime<Utc>) -> UpdateStep {
         if self.revision == grown(update.revision) && same_body && self.has_taken(runs, update) {
             return UpdateStep::Repeated;
         }
         if self.revision != update.revision || self.fence != update.fence {
             return UpdateStep::Conflict;
         }
-        let is_claimed = self.held.as_ref().is_some_and(|held| held.until > now);
+        let is_claimed = self.claim.as_ref().is_some_and(|claim| claim.until > now);
         if is_claimed && update.on_claim == OnClaim::GiveWay {
             return UpdateStep::Conflict;
         }
         self.revision = grown(self.revision);
-        self.held = None;
+        self.claim = None;
         self.state = kept(&update.state);
         self.next_fire_time = update.next_fire_time.map(whole_micros);
         let was_due = std::mem::replace(&mut self.due, update.due.map(whole_micros));
@@ -151,7 +171,7 @@ impl Head {
             }
             self.insert_run(runs, run, now);
         }
-        if self.nudged {
+        if self.claim_is_stale {
             // Not later than before: changes without a pause would put the job off for as long as they last.
             self.due = earlier(was_due, Some(now));
         }
@@ -164,7 +184,7 @@ impl Head {
         if let Some(due) = runs.open().filter_map(asked).min() {
             self.make_due(due);
         }
-        self.skip_if_quarantined();
+        self.keep_quarantined_undue();
         UpdateStep::Written
     }
 
@@ -180,7 +200,7 @@ impl Head {
     }
 
     /// Asks an open run to stop, and says what the other nodes are to know.
-    pub(crate) fn cancel(&mut self, runs: &mut impl Runs, seq: u64, now: DateTime<Utc>) -> (Cancelled, Option<Hint>) {
+    pub fn cancel(&mut self, runs: &mut impl Runs, seq: u64, now: DateTime<Utc>) -> (Cancelled, Option<Hint>) {
         let Some(mut run) = runs.run(seq).cloned() else {
             return (Cancelled::Gone, None);
         };
@@ -196,7 +216,7 @@ impl Head {
         } else {
             // Whoever has claimed the job has seen a run that may start.
             self.revision = grown(self.revision);
-            self.held = None;
+            self.claim = None;
             self.make_due(now);
             self.due.map(Hint::Due)
         };
@@ -205,7 +225,7 @@ impl Head {
     }
 
     /// Removes the job: its waiting runs end, its running ones stay.
-    pub(crate) fn remove(&mut self, runs: &mut impl Runs, now: DateTime<Utc>) -> RunsOfRemoved {
+    pub fn remove(&mut self, runs: &mut impl Runs, now: DateTime<Utc>) -> RunsOfRemoved {
         let open: Vec<Run> = runs.open().cloned().collect();
         let (running, waiting): (Vec<Run>, Vec<Run>) = open.into_iter().partition(|run| run.state == RunState::Running);
         let cancelled: Vec<u64> = waiting.iter().map(|run| run.id.seq).collect();
@@ -214,7 +234,7 @@ impl Head {
         }
         self.state = JobState::Removed;
         self.revision = grown(self.revision);
-        self.held = None;
+        self.claim = None;
         self.next_fire_time = None;
         self.due = None;
         self.blocked = false;
@@ -223,14 +243,14 @@ impl Head {
     }
 
     /// Takes a running run from its node: it waits for another one, at once.
-    pub(crate) fn take_from_node(&mut self, runs: &mut impl Runs, mut run: Run, wait: Wait, now: DateTime<Utc>) {
+    pub fn take_from_node(&mut self, runs: &mut impl Runs, mut run: Run, wait: Wait, now: DateTime<Utc>) {
         run.state = RunState::Waiting(wait);
         if wait == Wait::Orphan {
             run.takeovers = run.takeovers.saturating_add(1);
             run.due = now;
         }
         runs.put(run);
-        self.nudged = true;
+        self.claim_is_stale = true;
         self.make_due(now);
     }
 
@@ -252,7 +272,7 @@ impl Head {
     }
 
     /// Whether the job is over and has no open run, so that it is to be deleted.
-    pub(crate) fn fate(&self, runs: &impl Runs) -> Fate {
+    pub fn fate(&self, runs: &impl Runs) -> Fate {
         match self.state.is_live() || runs.open().next().is_some() {
             true => Fate::Stays,
             false => Fate::Deleted,
@@ -262,10 +282,10 @@ impl Head {
     /// Makes the job due at this time at the latest. One that is quarantined is left alone.
     fn make_due(&mut self, at: DateTime<Utc>) {
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
-        self.skip_if_quarantined();
+        self.keep_quarantined_undue();
     }
 
-    fn skip_if_quarantined(&mut self) {
+    fn keep_quarantined_undue(&mut self) {
         if matches!(self.state, JobState::Quarantined(_)) {
             self.due = None;
         }
@@ -306,7 +326,7 @@ impl Head {
 }
 
 /// What became of all jobs, of what became of each.
-pub(crate) fn all_removed(removed: impl IntoIterator<Item = Removed>) -> RemovedAll {
+pub fn all_removed(removed: impl IntoIterator<Item = Removed>) -> RemovedAll {
     let mut all = RemovedAll::default();
     for outcome in removed {
         if let Removed::Removed { mut cancelled, .. } = outcome {
@@ -317,14 +337,26 @@ pub(crate) fn all_removed(removed: impl IntoIterator<Item = Removed>) -> Removed
     all
 }
 
+/// Whether the node of a claim can run a job of this task and version.
+pub fn is_for(claim: &Claim, task: &str, v: i64) -> bool {
+    v <= i64::from(claim.max_v) && claim.tasks.iter().any(|known| known.as_str() == task)
+}
+
+/// Whether a claim may take a job that is claimed like this: by no node, by its own, or by another one whose claim has lapsed, if
+/// this one takes over what is others'.
+pub fn is_free(claim: &Claim, mark: Option<(&NodeId, DateTime<Utc>)>, now: DateTime<Utc>) -> bool {
+    let is_lapsed = |until: DateTime<Utc>| claim.lapsed_by(now).is_some_and(|by| until <= by);
+    mark.is_none_or(|(owner, until)| *owner == claim.owner || is_lapsed(until))
+}
+
 /// Why a row of a newer version is not read.
-pub(crate) fn newer(v: impl Into<i64>) -> String {
+pub fn newer(v: impl Into<i64>) -> String {
     let v = v.into();
     format!("version {v} is newer than {BODY_VERSION}, the newest that this build reads; a newer node can run it")
 }
 
 /// Refuses ids that some store could not keep.
-pub(crate) fn check_id(id: &JobId) -> Result<(), StoreError> {
+pub fn check_id(id: &JobId) -> Result<(), StoreError> {
     let reason = match id.as_str() {
         "" => "it is empty",
         id if id.len() > JOB_ID_LIMIT => "it is longer than 191 bytes",
@@ -338,7 +370,7 @@ pub(crate) fn check_id(id: &JobId) -> Result<(), StoreError> {
 const JOB_ID_LIMIT: usize = 191;
 
 /// Whether the history of a job is to be pruned, now that this run has ended: seldom, so that it costs little a run.
-pub(crate) fn is_time_to_prune(ended: &Run) -> bool {
+pub fn is_time_to_prune(ended: &Run) -> bool {
     ended.id.seq.is_multiple_of(16)
 }
 
@@ -348,23 +380,23 @@ fn grown(count: u64) -> u64 {
 }
 
 /// When a lease ends, or a claim; the end of the calendar if that is earlier.
-pub(crate) fn lease_end(now: DateTime<Utc>, lease: Duration) -> DateTime<Utc> {
+pub fn lease_end(now: DateTime<Utc>, lease: Duration) -> DateTime<Utc> {
     let lease = TimeDelta::from_std(lease).ok();
     whole_micros(lease.and_then(|lease| now.checked_add_signed(lease)).unwrap_or(DateTime::<Utc>::MAX_UTC))
 }
 
 /// The earlier of two times that may be none.
-pub(crate) fn earlier(a: Option<DateTime<Utc>>, b: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+pub fn earlier(a: Option<DateTime<Utc>>, b: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
     a.into_iter().chain(b).min()
 }
 
 /// The time rounded down to the microsecond, which is all that stores keep.
-pub(crate) fn whole_micros(time: DateTime<Utc>) -> DateTime<Utc> {
+pub fn whole_micros(time: DateTime<Utc>) -> DateTime<Utc> {
     time.trunc_subsecs(6)
 }
 
 /// A state as it is kept: the reason of a quarantine is bounded as error texts are.
-pub(crate) fn kept(state: &JobState) -> JobState {
+pub fn kept(state: &JobState) -> JobState {
     match state {
         JobState::Quarantined(reason) => JobState::Quarantined(bounded(reason.clone())),
         state => state.clone(),
@@ -372,7 +404,7 @@ pub(crate) fn kept(state: &JobState) -> JobState {
 }
 
 /// The head of an error text, cut between characters, without the NUL that databases cannot keep.
-pub(crate) fn bounded(mut error: String) -> String {
+pub fn bounded(mut error: String) -> String {
     if error.contains('\0') {
         error = error.replace('\0', "\u{FFFD}");
     }

@@ -1,4 +1,4 @@
-//! The collections as a shelf of documents.
+//! The collections as a backend of the kit.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -23,9 +23,9 @@ use super::{
     server::{Page, Server, Writes},
     watch::{self, Watch},
 };
-use crate::{
-    documents::{Added, Document, HoldKind, Node, Replace, Shelf},
-    head::whole_micros,
+use crate::kit::{
+    Access, Archive, Backend, Document, HoldKind, Inserting, LoadedJob, NewJob, Node, Nodes, Replace, Session,
+    rules::{earlier, whole_micros},
 };
 
 /// The collections of a store.
@@ -101,7 +101,7 @@ impl fmt::Debug for Collections {
 }
 
 #[async_trait]
-impl Shelf for Collections {
+impl Backend for Collections {
     fn limits(&self) -> StoreLimits {
         StoreLimits::new(
             self.options.clock,
@@ -116,6 +116,21 @@ impl Shelf for Collections {
         self.server.failures.place().to_owned()
     }
 
+    async fn begin(&self) -> Result<Box<dyn Session + '_>, StoreError> {
+        Ok(Box::new(self))
+    }
+
+    async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
+        if let Some(watch) = &self.watch {
+            return watch.next(&self.server, seen).await;
+        }
+        let changes = watch::read(&self.server).await?;
+        Ok(Changed { seen: changes, hint: (changes != seen).then_some(Hint::Resync) })
+    }
+}
+
+#[async_trait]
+impl Session for &Collections {
     async fn now(&self, at: DateTime<Utc>) -> Result<DateTime<Utc>, StoreError> {
         if self.options.clock == Clock::Caller {
             return Ok(whole_micros(at));
@@ -128,7 +143,8 @@ impl Shelf for Collections {
         })
     }
 
-    async fn add(&self, documents: &[Document]) -> Result<Vec<Added>, StoreError> {
+    async fn insert(&self, jobs: &[NewJob<'_>]) -> Result<Vec<Inserting>, StoreError> {
+        let documents: Vec<Document> = jobs.iter().map(Document::inserted).collect();
         if documents.is_empty() {
             return Ok(Vec::new());
         }
@@ -149,60 +165,59 @@ impl Shelf for Collections {
         if let Some(other) = failed.iter().find(|failed| failed.code != DUPLICATE) {
             return Err(self.server.failures.of_write(other.code, &other.message, other.index));
         }
-        let mut added = vec![Added::Added; documents.len()];
+        let mut added = vec![Inserting::Done; documents.len()];
         if !failed.is_empty() {
             let keys = failed.iter().map(|failed| documents[failed.index].key.as_str()).collect();
             let there: HashSet<String> = self.versions(keys).await?.into_iter().map(|(key, _)| key).collect();
             for failed in failed {
                 let is_there = there.contains(&documents[failed.index].key);
-                added[failed.index] = if is_there { Added::KeyIsTaken } else { Added::IdIsTaken };
+                added[failed.index] = if is_there { Inserting::UidIsTaken } else { Inserting::IdIsTaken };
             }
         }
         Ok(added)
     }
 
-    async fn by_key(&self, keys: &BTreeSet<String>) -> Result<Vec<Document>, StoreError> {
+    async fn by_key(&self, keys: &BTreeSet<String>, _: Access) -> Result<Vec<LoadedJob>, StoreError> {
         let mut ids: Vec<Bson> = keys.iter().map(|key| key.as_str().into()).collect();
         ids.extend(keys.iter().filter_map(|key| form::object_id(key)));
-        self.find(doc! { "_id": { "$in": ids } }, Page::default()).await
+        Ok(LoadedJob::all(self.find(doc! { "_id": { "$in": ids } }, Page::default()).await?))
     }
 
-    async fn by_live_id(&self, ids: &BTreeSet<JobId>) -> Result<Vec<Document>, StoreError> {
+    async fn by_live_id(&self, ids: &BTreeSet<JobId>, _: Access) -> Result<Vec<LoadedJob>, StoreError> {
         let ids: Vec<&str> = ids.iter().map(JobId::as_str).collect();
-        self.find(doc! { "live_id": { "$in": ids } }, Page::default()).await
+        Ok(LoadedJob::all(self.find(doc! { "live_id": { "$in": ids } }, Page::default()).await?))
     }
 
-    async fn list(&self, after: Option<&JobId>, limit: usize) -> Result<Vec<Document>, StoreError> {
+    async fn list(&self, after: Option<&JobId>, limit: usize, _: Access) -> Result<Vec<LoadedJob>, StoreError> {
         if limit == 0 {
             return Ok(Vec::new());
         }
         let page = Page { sort: Some(doc! { "live_id": 1 }), limit: Some(limit), ..Page::default() };
-        self.find(query::after(after), page).await
+        Ok(LoadedJob::all(self.find(query::after(after), page).await?))
     }
 
-    async fn replace(&self, replacements: &[Replace]) -> Result<Vec<bool>, StoreError> {
+    async fn write(&self, jobs: &[&LoadedJob], now: DateTime<Utc>) -> Result<Vec<bool>, StoreError> {
+        let replacements = Replace::all(jobs, now);
         let (updates, deletes): (Vec<&Replace>, Vec<&Replace>) = replacements.iter().partition(|it| it.new.is_some());
         let (updated, deleted) = try_join(self.update(&updates), self.delete(&deletes)).await?;
         let is_written = |it: &Replace| updated.contains(&it.old.key) || deleted.contains(&it.old.key);
         Ok(replacements.iter().map(is_written).collect())
     }
 
-    async fn due(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<Document>, StoreError> {
+    async fn due(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<LoadedJob>, StoreError> {
         let hint = Some(query::by_due());
         let page = Page { sort: Some(query::by_due()), limit: Some(limit), hint, ..Page::default() };
-        self.find(query::due(claim, now), page).await
+        Ok(LoadedJob::all(self.find(query::due(claim, now), page).await?))
     }
 
-    async fn next_due(&self, claim: &Claim, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, StoreError> {
-        let hint = Some(query::by_due());
-        let page = Page { sort: Some(query::by_due()), limit: Some(1), projection: Some(doc! { "due": 1 }), hint };
-        Ok(time(&self.server.find(&self.server.jobs, query::due_later(claim, now), page).await?, "due"))
-    }
-
-    async fn next_claim_end(&self, claim: &Claim) -> Result<Option<DateTime<Utc>>, StoreError> {
-        let (sort, projection) = (Some(doc! { "claim_until": 1 }), Some(doc! { "claim_until": 1 }));
-        let page = Page { sort, limit: Some(1), projection, hint: None };
-        Ok(time(&self.server.find(&self.server.jobs, query::claimed_by_others(claim), page).await?, "claim_until"))
+    async fn next(
+        &self,
+        claim: &Claim,
+        now: DateTime<Utc>,
+        _: DateTime<Utc>,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let (due, claim_end) = try_join(self.next_due(claim, now), self.next_claim_end(claim)).await?;
+        Ok(earlier(due, claim_end))
     }
 
     async fn declined(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<Declined>, StoreError> {
@@ -212,25 +227,24 @@ impl Shelf for Collections {
         Ok(found.iter().map(Document::declined).collect())
     }
 
-    async fn held_by(&self, node: &NodeId, hold: HoldKind, limit: usize) -> Result<Vec<Document>, StoreError> {
+    async fn held_by(
+        &self,
+        node: &NodeId,
+        hold: HoldKind,
+        limit: usize,
+        _: Access,
+    ) -> Result<Vec<LoadedJob>, StoreError> {
         let (query, sort) = match hold {
             HoldKind::Claim => (query::claimed_by(node), None),
             HoldKind::Run => (query::naming("running", node), Some(doc! { "_id": 1 })),
-            HoldKind::Asked => (query::naming("asked", node), Some(doc! { "_id": 1 })),
+            HoldKind::Stop => (query::naming("asked", node), Some(doc! { "_id": 1 })),
         };
-        self.find(query, Page { sort, limit: Some(limit), ..Page::default() }).await
+        Ok(LoadedJob::all(self.find(query, Page { sort, limit: Some(limit), ..Page::default() }).await?))
     }
 
-    async fn running_nodes(&self) -> Result<BTreeSet<NodeId>, StoreError> {
-        let jobs = self.server.jobs.clone();
-        let call = async move { jobs.distinct("running", doc! {}).await };
-        let nodes = self.server.run(call).await?;
-        Ok(nodes.iter().filter_map(Bson::as_str).map(NodeId::from).collect())
-    }
-
-    async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
-        let found = self.server.find(&self.server.nodes, doc! {}, Page::default()).await?;
-        Ok(found.into_iter().filter_map(form::node_of_bsons).collect())
+    async fn nodes(&self) -> Result<Nodes, StoreError> {
+        let (known, running) = try_join(self.known_nodes(), self.running_nodes()).await?;
+        Ok(Nodes { known, running })
     }
 
     async fn node(&self, id: &NodeId) -> Result<Option<Node>, StoreError> {
@@ -262,7 +276,39 @@ impl Shelf for Collections {
         Ok(self.server.run(async move { nodes.delete_one(as_read).await }).await?.deleted_count == 1)
     }
 
-    async fn file(&self, runs: &[Run]) -> Result<(), StoreError> {
+    async fn ended(&self, runs: &BTreeSet<(Uid, u64)>) -> Result<Vec<Run>, StoreError> {
+        let ids: Vec<String> = runs.iter().map(|(uid, seq)| form::filed_id(RunId { uid: *uid, seq: *seq })).collect();
+        let found = self.server.find(&self.server.runs, doc! { "_id": { "$in": ids } }, Page::default()).await?;
+        Ok(found.into_iter().filter_map(form::run_of_filed).collect())
+    }
+
+    async fn history(&self, uid: Uid, before: u64, limit: usize) -> Result<Vec<Run>, StoreError> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let page = Page { sort: Some(doc! { "_id": -1 }), limit: Some(limit), ..Page::default() };
+        let query = doc! { "_id": form::filed_below(uid, before) };
+        let found = self.server.find(&self.server.runs, query, page).await?;
+        Ok(found.into_iter().filter_map(form::run_of_filed).collect())
+    }
+
+    fn archive(&self) -> Option<&dyn Archive> {
+        Some(self)
+    }
+
+    async fn announce(&self, _: &[Hint]) -> Result<(), StoreError> {
+        let meta = self.server.meta.clone();
+        let count = doc! { "$inc": { "value": 1_i64 } };
+        self.server
+            .run(async move { meta.update_one(doc! { "_id": "changes" }, count).upsert(true).await })
+            .await
+            .map(drop)
+    }
+}
+
+#[async_trait]
+impl Archive for &Collections {
+    async fn archive(&self, runs: &[Run]) -> Result<(), StoreError> {
         let bsons: Vec<Bsons> = runs.iter().map(form::filed).collect();
         let collection = self.server.runs.clone();
         let call = async move {
@@ -280,43 +326,36 @@ impl Shelf for Collections {
         self.server.run(call).await
     }
 
-    async fn filed(&self, runs: &BTreeSet<(Uid, u64)>) -> Result<Vec<Run>, StoreError> {
-        let ids: Vec<String> = runs.iter().map(|(uid, seq)| form::filed_id(RunId { uid: *uid, seq: *seq })).collect();
-        let found = self.server.find(&self.server.runs, doc! { "_id": { "$in": ids } }, Page::default()).await?;
-        Ok(found.into_iter().filter_map(form::run_of_filed).collect())
-    }
-
-    async fn filed_page(&self, uid: Uid, before: u64, limit: usize) -> Result<Vec<Run>, StoreError> {
-        if limit == 0 {
-            return Ok(Vec::new());
-        }
-        let page = Page { sort: Some(doc! { "_id": -1 }), limit: Some(limit), ..Page::default() };
-        let query = doc! { "_id": form::filed_below(uid, before) };
-        let found = self.server.find(&self.server.runs, query, page).await?;
-        Ok(found.into_iter().filter_map(form::run_of_filed).collect())
-    }
-
     async fn prune(&self, below: &[(Uid, u64)]) -> Result<(), StoreError> {
         let delete = |(uid, below): &(Uid, u64)| doc! { "q": { "_id": form::filed_below(*uid, *below) }, "limit": 0 };
         let deletes: Vec<Bsons> = below.iter().map(delete).collect();
         self.server.write(Writes::Delete, &self.server.runs, &deletes).await.map(drop)
     }
+}
 
-    async fn tell(&self) -> Result<(), StoreError> {
-        let meta = self.server.meta.clone();
-        let count = doc! { "$inc": { "value": 1_i64 } };
-        self.server
-            .run(async move { meta.update_one(doc! { "_id": "changes" }, count).upsert(true).await })
-            .await
-            .map(drop)
+impl Collections {
+    async fn next_due(&self, claim: &Claim, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let hint = Some(query::by_due());
+        let page = Page { sort: Some(query::by_due()), limit: Some(1), projection: Some(doc! { "due": 1 }), hint };
+        Ok(time(&self.server.find(&self.server.jobs, query::due_later(claim, now), page).await?, "due"))
     }
 
-    async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
-        if let Some(watch) = &self.watch {
-            return watch.next(&self.server, seen).await;
-        }
-        let changes = watch::read(&self.server).await?;
-        Ok(Changed { seen: changes, hint: (changes != seen).then_some(Hint::Resync) })
+    async fn next_claim_end(&self, claim: &Claim) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let (sort, projection) = (Some(doc! { "claim_until": 1 }), Some(doc! { "claim_until": 1 }));
+        let page = Page { sort, limit: Some(1), projection, hint: None };
+        Ok(time(&self.server.find(&self.server.jobs, query::claimed_by_others(claim), page).await?, "claim_until"))
+    }
+
+    async fn running_nodes(&self) -> Result<BTreeSet<NodeId>, StoreError> {
+        let jobs = self.server.jobs.clone();
+        let call = async move { jobs.distinct("running", doc! {}).await };
+        let nodes = self.server.run(call).await?;
+        Ok(nodes.iter().filter_map(Bson::as_str).map(NodeId::from).collect())
+    }
+
+    async fn known_nodes(&self) -> Result<Vec<Node>, StoreError> {
+        let found = self.server.find(&self.server.nodes, doc! {}, Page::default()).await?;
+        Ok(found.into_iter().filter_map(form::node_of_bsons).collect())
     }
 }
 

@@ -8,35 +8,32 @@ use scheduler_core::{
 
 use super::{Head, Runs, grown, kept, whole_micros};
 
-/// The nodes whose running runs a move asks to stop.
-pub(crate) type Asked = Vec<NodeId>;
-
 impl Head {
-    /// Applies a move if the claim behind it holds, or says why not.
-    pub(crate) fn settle(
+    /// Applies a move if the claim behind it holds, or says why not; and names the nodes whose running runs it asks to stop.
+    pub fn settle(
         &mut self,
         runs: &mut impl Runs,
         to: &Move,
         owner: &NodeId,
         now: DateTime<Utc>,
-    ) -> (SettleOutcome, Asked) {
-        let mut asked = Asked::new();
+    ) -> (SettleOutcome, Vec<NodeId>) {
+        let mut stopped = Vec::new();
         if self.settled_fence == to.fence && to.fence > 0 {
-            return (SettleOutcome::Applied { job: Fate::Stays }, asked);
+            return (SettleOutcome::Applied { job: Fate::Stays }, stopped);
         }
         if self.revision != to.revision {
-            return (SettleOutcome::Changed, asked);
+            return (SettleOutcome::Changed, stopped);
         }
-        if self.fence != to.fence || self.held.as_ref().is_none_or(|held| held.owner != *owner) {
-            return (SettleOutcome::Taken, asked);
+        if self.fence != to.fence || self.claim.as_ref().is_none_or(|claim| claim.owner != *owner) {
+            return (SettleOutcome::Taken, stopped);
         }
         if !self.can_take(runs, &to.runs) {
-            return (SettleOutcome::Changed, asked);
+            return (SettleOutcome::Changed, stopped);
         }
         self.settled_fence = to.fence;
         // An update that was decided before this move must not undo it.
         self.fence = grown(self.fence);
-        self.held = None;
+        self.claim = None;
         self.next_fire_time = to.next_fire_time.map(|next| {
             let next = whole_micros(next);
             self.next_fire_time.map_or(next, |old| old.max(next))
@@ -50,12 +47,12 @@ impl Head {
         self.due = to.due.map(whole_micros);
         self.blocked = to.blocked;
         for change in &to.runs {
-            asked.extend(self.change_run(runs, change, to, owner, now));
+            stopped.extend(self.change_run(runs, change, to, owner, now));
         }
-        self.make_up_for_nudge(runs, now);
-        self.skip_if_quarantined();
+        self.catch_up_after_stale_claim(runs, now);
+        self.keep_quarantined_undue();
         self.end_with_last_run(runs);
-        (SettleOutcome::Applied { job: self.fate(runs) }, asked)
+        (SettleOutcome::Applied { job: self.fate(runs) }, stopped)
     }
 
     /// Whether every change finds its run as the claim has shown it.
@@ -115,8 +112,8 @@ impl Head {
     }
 
     /// A run ended or was put off after the claim: the freed slot is used at once, a retry is not forgotten.
-    fn make_up_for_nudge(&mut self, runs: &impl Runs, now: DateTime<Utc>) {
-        if !self.nudged {
+    fn catch_up_after_stale_claim(&mut self, runs: &impl Runs, now: DateTime<Utc>) {
+        if !self.claim_is_stale {
             return;
         }
         if self.blocked {

@@ -2,26 +2,27 @@
 
 use std::time::Duration;
 
-use futures_util::future::try_join;
 use scheduler_core::{
     NodeId,
     store::{Hold, StoreError},
 };
 
 use super::{
+    backend::{HoldKind, Node},
     change::{Call, ROUNDS},
-    shelf::{HoldKind, Node},
+    rules::lease_end,
 };
-use crate::head::lease_end;
 
 /// The node that makes a call.
 ///
-/// Its row is written before any document that it holds something of, so that what it holds is found when it dies.
+/// Its row is written before any job that it holds something of, so that what it holds is found when it dies.
 pub(super) struct Caller<'a> {
     call: Call<'a>,
     owner: &'a NodeId,
     /// As the database had it last.
     node: Option<Node>,
+    /// Whether the row has shown during this call that another node had taken the lease.
+    was_taken_over: bool,
 }
 
 /// A claim that was overtaken by a later one of its node.
@@ -30,7 +31,8 @@ pub(super) struct Overtaken;
 
 impl<'a> Caller<'a> {
     pub(super) fn new(call: Call<'a>, owner: &'a NodeId, node: Option<Node>) -> Self {
-        Self { call, owner, node }
+        let was_taken_over = node.as_ref().is_some_and(is_taken_over);
+        Self { call, owner, node, was_taken_over }
     }
 
     pub(super) fn call(&self) -> Call<'a> {
@@ -74,55 +76,57 @@ impl<'a> Caller<'a> {
 
     /// Whether the node's runs are still its own; if they are, its lease is renewed.
     pub(super) async fn hold(&mut self, lease: Duration) -> Result<Hold, StoreError> {
-        if self.node.is_none() && !self.holds(HoldKind::Run).await? {
+        if self.was_taken_over || self.node.is_none() && !self.holds(HoldKind::Run).await? {
             return Ok(Hold::Lost);
         }
         let until = lease_end(self.call.now, lease);
         let holding = |node: &Node| {
-            let is_taken_over = node.version > 0 && node.lease_until.is_none();
-            (!is_taken_over).then(|| Node { lease_until: node.lease_until.max(Some(until)), ..node.clone() })
+            (!is_taken_over(node)).then(|| Node { lease_until: node.lease_until.max(Some(until)), ..node.clone() })
         };
         Ok(self.write(holding).await?.map_or(Hold::Lost, |()| Hold::Kept))
     }
 
     /// Whether the node holds anything in this way.
     pub(super) async fn holds(&self, hold: HoldKind) -> Result<bool, StoreError> {
-        Ok(!self.call.shelf.held_by(self.owner, hold, 1).await?.is_empty())
-    }
-
-    /// Whether the node holds anything that its lease covers.
-    pub(super) async fn holds_anything(&self) -> Result<bool, StoreError> {
-        let (claims, runs) = try_join(self.holds(HoldKind::Claim), self.holds(HoldKind::Run)).await?;
-        Ok(claims || runs)
+        self.call.session.holds(self.owner, hold).await
     }
 
     /// Deletes the node, which holds nothing any more.
     pub(super) async fn leave(&mut self) -> Result<(), StoreError> {
         for _ in 0..ROUNDS {
             let Some(node) = self.node.take() else { return Ok(()) };
-            if self.call.shelf.remove_node(&node).await? {
+            if self.call.session.remove_node(&node).await? {
                 return Ok(());
             }
-            self.node = self.call.shelf.node(self.owner).await?;
+            self.load().await?;
         }
-        Err(self.call.crowded(&format!("node `{}`", self.owner)))
+        Err(self.call.contended(&format!("node `{}`", self.owner)))
     }
 
     /// Writes what a change makes of the node, unless that is nothing new. None if the change refuses.
     async fn write(&mut self, change: impl Fn(&Node) -> Option<Node> + Send) -> Result<Option<()>, StoreError> {
         for _ in 0..ROUNDS {
-            let unknown = || Node { id: self.owner.clone(), lease_until: None, last_claim_seq: 0, version: 0 };
-            let known = self.node.clone().unwrap_or_else(unknown);
+            let known = self.node.clone().unwrap_or_else(|| Node::unknown(self.owner));
             let Some(node) = change(&known) else { return Ok(None) };
             if node == known {
                 return Ok(Some(()));
             }
-            self.node = self.call.shelf.put_node(&node).await?;
+            self.node = self.call.session.put_node(&node).await?;
             if self.node.is_some() {
                 return Ok(Some(()));
             }
-            self.node = self.call.shelf.node(self.owner).await?;
+            self.load().await?;
         }
-        Err(self.call.crowded(&format!("node `{}`", self.owner)))
+        Err(self.call.contended(&format!("node `{}`", self.owner)))
     }
+
+    async fn load(&mut self) -> Result<(), StoreError> {
+        self.node = self.call.session.node(self.owner).await?;
+        self.was_taken_over |= self.node.as_ref().is_some_and(is_taken_over);
+        Ok(())
+    }
+}
+
+fn is_taken_over(node: &Node) -> bool {
+    node.version > 0 && node.lease_until.is_none()
 }

@@ -10,13 +10,7 @@ use super::{Head, Runs, bounded, whole_micros};
 
 impl Head {
     /// Takes a report if the run is the reporter's, or says whose it is.
-    pub(crate) fn record(
-        &mut self,
-        runs: &mut impl Runs,
-        entry: &Entry,
-        owner: &NodeId,
-        now: DateTime<Utc>,
-    ) -> RecordOutcome {
+    pub fn record(&mut self, runs: &mut impl Runs, entry: &Entry, owner: &NodeId, now: DateTime<Utc>) -> RecordOutcome {
         let Some(run) = runs.run(entry.run.seq) else {
             return RecordOutcome::Gone;
         };
@@ -55,8 +49,8 @@ impl Head {
                 self.put_off(runs, run, now);
             }
         }
-        self.nudged = true;
-        if self.blocked && self.held.is_none() {
+        self.claim_is_stale = true;
+        if self.blocked && self.claim.is_none() {
             self.make_due(now);
         }
         self.end_with_last_run(runs);

@@ -1,4 +1,4 @@
-//! What documents ask of ZooKeeper.
+//! ZooKeeper as a backend of the kit.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,12 +24,13 @@ use super::{
     names::{sorted_ids, unescape},
     write::{Write, Written, is_lost, version_from, version_of},
 };
-use crate::documents::{
-    Added, Document, HoldKind, Node, Replace, Shelf, node_fields, node_of, run_fields, run_of, text,
+use crate::kit::{
+    Access, Archive, Backend, Document, HoldKind, Inserting, LoadedJob, NewJob, Node, Nodes, Replace, Session,
+    node_fields, node_of, rules::earlier, run_fields, run_of, text,
 };
 
 #[async_trait]
-impl Shelf for Shared {
+impl Backend for Shared {
     fn limits(&self) -> StoreLimits {
         StoreLimits::new(Clock::Caller, Wakes::Push, Durability::Durable)
             .with_payload(self.options.payload)
@@ -40,119 +41,8 @@ impl Shelf for Shared {
         self.failures.place().to_owned()
     }
 
-    async fn now(&self, at: DateTime<Utc>) -> Result<DateTime<Utc>, StoreError> {
-        Ok(at)
-    }
-
-    async fn add(&self, documents: &[Document]) -> Result<Vec<Added>, StoreError> {
-        let call = self.begin().await?;
-        call.bound(call.add(documents)).await
-    }
-
-    async fn by_key(&self, keys: &BTreeSet<String>) -> Result<Vec<Document>, StoreError> {
-        let call = self.begin().await?;
-        call.bound(call.documents(keys.iter().map(|key| (key.clone(), Via::Key)))).await
-    }
-
-    async fn by_live_id(&self, ids: &BTreeSet<JobId>) -> Result<Vec<Document>, StoreError> {
-        let call = self.begin().await?;
-        let ids: Vec<_> = ids.iter().cloned().collect();
-        // The servers take what is sent in its order.
-        call.bound(async { try_join(call.sync(), call.by_live_ids(&ids)).await.map(|((), documents)| documents) }).await
-    }
-
-    async fn list(&self, after: Option<&JobId>, limit: usize) -> Result<Vec<Document>, StoreError> {
-        let call = self.begin().await?;
-        call.bound(call.list(after, limit)).await
-    }
-
-    async fn replace(&self, replacements: &[Replace]) -> Result<Vec<bool>, StoreError> {
-        let call = self.begin().await?;
-        call.bound(call.replace(replacements)).await
-    }
-
-    async fn due(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<Document>, StoreError> {
-        let call = self.begin().await?;
-        call.bound(call.due(claim, now, limit)).await
-    }
-
-    async fn next_due(&self, claim: &Claim, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, StoreError> {
-        let call = self.begin().await?;
-        call.bound(call.next_due(claim, now)).await
-    }
-
-    async fn next_claim_end(&self, claim: &Claim) -> Result<Option<DateTime<Utc>>, StoreError> {
-        let call = self.begin().await?;
-        call.bound(call.next_claim_end(claim)).await
-    }
-
-    async fn declined(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<Declined>, StoreError> {
-        let call = self.begin().await?;
-        call.bound(call.declined(claim, now, limit)).await
-    }
-
-    async fn held_by(&self, node: &NodeId, hold: HoldKind, limit: usize) -> Result<Vec<Document>, StoreError> {
-        let call = self.begin().await?;
-        call.bound(call.held_by(node, hold, limit)).await
-    }
-
-    async fn running_nodes(&self) -> Result<BTreeSet<NodeId>, StoreError> {
-        let call = self.begin().await?;
-        call.bound(call.running_nodes()).await
-    }
-
-    async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
-        let call = self.begin().await?;
-        call.bound(call.nodes()).await
-    }
-
-    async fn node(&self, id: &NodeId) -> Result<Option<Node>, StoreError> {
-        let call = self.begin().await?;
-        call.bound(call.node(id)).await
-    }
-
-    async fn put_node(&self, node: &Node) -> Result<Option<Node>, StoreError> {
-        let call = self.begin().await?;
-        call.bound(call.put_node(node)).await
-    }
-
-    async fn remove_node(&self, node: &Node) -> Result<bool, StoreError> {
-        let call = self.begin().await?;
-        let path = self.names.node(&node.id);
-        let deleted = call.client.delete(&path, Some(version_of(node.version)));
-        call.bound(async { Ok(call.done(deleted.await)?.is_some()) }).await
-    }
-
-    async fn file(&self, runs: &[Run]) -> Result<(), StoreError> {
-        let call = self.begin().await?;
-        call.bound(call.file(runs)).await
-    }
-
-    async fn filed(&self, runs: &BTreeSet<(Uid, u64)>) -> Result<Vec<Run>, StoreError> {
-        let call = self.begin().await?;
-        call.bound(call.filed(runs.iter().copied())).await
-    }
-
-    async fn filed_page(&self, uid: Uid, before: u64, limit: usize) -> Result<Vec<Run>, StoreError> {
-        let call = self.begin().await?;
-        call.bound(async {
-            let page = call.numbers(uid).await?.into_iter().filter(|seq| *seq < before).take(limit);
-            call.filed(page.map(|seq| (uid, seq))).await
-        })
-        .await
-    }
-
-    async fn prune(&self, below: &[(Uid, u64)]) -> Result<(), StoreError> {
-        let call = self.begin().await?;
-        call.bound(try_join_all(below.iter().map(|(uid, end)| call.prune(*uid, *end)))).await.map(drop)
-    }
-
-    async fn tell(&self) -> Result<(), StoreError> {
-        let call = self.begin().await?;
-        let path = self.names.changes();
-        call.bound(async { call.client.set_data(&path, &[], None).await.map_err(|error| self.failures.of(error)) })
-            .await
-            .map(drop)
+    async fn begin(&self) -> Result<Box<dyn Session + '_>, StoreError> {
+        Ok(Box::new(self))
     }
 
     async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
@@ -175,12 +65,165 @@ impl Shelf for Shared {
     }
 }
 
+#[async_trait]
+impl Session for &Shared {
+    async fn now(&self, at: DateTime<Utc>) -> Result<DateTime<Utc>, StoreError> {
+        Ok(at)
+    }
+
+    async fn insert(&self, jobs: &[NewJob<'_>]) -> Result<Vec<Inserting>, StoreError> {
+        let documents: Vec<Document> = jobs.iter().map(Document::inserted).collect();
+        let call = self.begin().await?;
+        call.bound(call.add(&documents)).await
+    }
+
+    async fn by_key(&self, keys: &BTreeSet<String>, _: Access) -> Result<Vec<LoadedJob>, StoreError> {
+        let call = self.begin().await?;
+        Ok(LoadedJob::all(call.bound(call.documents(keys.iter().map(|key| (key.clone(), Via::Key)))).await?))
+    }
+
+    async fn by_live_id(&self, ids: &BTreeSet<JobId>, _: Access) -> Result<Vec<LoadedJob>, StoreError> {
+        let call = self.begin().await?;
+        let ids: Vec<_> = ids.iter().cloned().collect();
+        // The servers take what is sent in its order.
+        Ok(LoadedJob::all(
+            call.bound(async { try_join(call.sync(), call.by_live_ids(&ids)).await.map(|((), documents)| documents) })
+                .await?,
+        ))
+    }
+
+    async fn list(&self, after: Option<&JobId>, limit: usize, _: Access) -> Result<Vec<LoadedJob>, StoreError> {
+        let call = self.begin().await?;
+        Ok(LoadedJob::all(call.bound(call.list(after, limit)).await?))
+    }
+
+    async fn write(&self, jobs: &[&LoadedJob], now: DateTime<Utc>) -> Result<Vec<bool>, StoreError> {
+        let replacements = Replace::all(jobs, now);
+        let call = self.begin().await?;
+        call.bound(call.replace(&replacements)).await
+    }
+
+    async fn due(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<LoadedJob>, StoreError> {
+        let call = self.begin().await?;
+        Ok(LoadedJob::all(call.bound(call.due(claim, now, limit)).await?))
+    }
+
+    async fn next(
+        &self,
+        claim: &Claim,
+        now: DateTime<Utc>,
+        _: DateTime<Utc>,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let (due, claim_end) = try_join(self.next_due(claim, now), self.next_claim_end(claim)).await?;
+        Ok(earlier(due, claim_end))
+    }
+
+    async fn declined(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<Declined>, StoreError> {
+        let call = self.begin().await?;
+        call.bound(call.declined(claim, now, limit)).await
+    }
+
+    async fn held_by(
+        &self,
+        node: &NodeId,
+        hold: HoldKind,
+        limit: usize,
+        _: Access,
+    ) -> Result<Vec<LoadedJob>, StoreError> {
+        let call = self.begin().await?;
+        Ok(LoadedJob::all(call.bound(call.held_by(node, hold, limit)).await?))
+    }
+
+    async fn nodes(&self) -> Result<Nodes, StoreError> {
+        let (known, running) = try_join(self.known_nodes(), self.running_nodes()).await?;
+        Ok(Nodes { known, running })
+    }
+
+    async fn node(&self, id: &NodeId) -> Result<Option<Node>, StoreError> {
+        let call = self.begin().await?;
+        call.bound(call.node(id)).await
+    }
+
+    async fn put_node(&self, node: &Node) -> Result<Option<Node>, StoreError> {
+        let call = self.begin().await?;
+        call.bound(call.put_node(node)).await
+    }
+
+    async fn remove_node(&self, node: &Node) -> Result<bool, StoreError> {
+        let call = self.begin().await?;
+        let path = self.names.node(&node.id);
+        let deleted = call.client.delete(&path, Some(version_of(node.version)));
+        call.bound(async { Ok(call.done(deleted.await)?.is_some()) }).await
+    }
+
+    async fn ended(&self, runs: &BTreeSet<(Uid, u64)>) -> Result<Vec<Run>, StoreError> {
+        let call = self.begin().await?;
+        call.bound(call.filed(runs.iter().copied())).await
+    }
+
+    async fn history(&self, uid: Uid, before: u64, limit: usize) -> Result<Vec<Run>, StoreError> {
+        let call = self.begin().await?;
+        call.bound(async {
+            let page = call.numbers(uid).await?.into_iter().filter(|seq| *seq < before).take(limit);
+            call.filed(page.map(|seq| (uid, seq))).await
+        })
+        .await
+    }
+
+    fn archive(&self) -> Option<&dyn Archive> {
+        Some(self)
+    }
+
+    async fn announce(&self, _: &[Hint]) -> Result<(), StoreError> {
+        let call = self.begin().await?;
+        let path = self.names.changes();
+        call.bound(async { call.client.set_data(&path, &[], None).await.map_err(|error| self.failures.of(error)) })
+            .await
+            .map(drop)
+    }
+}
+
+#[async_trait]
+impl Archive for &Shared {
+    async fn archive(&self, runs: &[Run]) -> Result<(), StoreError> {
+        let call = self.begin().await?;
+        call.bound(call.file(runs)).await
+    }
+
+    async fn prune(&self, below: &[(Uid, u64)]) -> Result<(), StoreError> {
+        let call = self.begin().await?;
+        call.bound(try_join_all(below.iter().map(|(uid, end)| call.prune(*uid, *end)))).await.map(drop)
+    }
+}
+
+impl Shared {
+    async fn next_due(&self, claim: &Claim, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let call = self.begin().await?;
+        call.bound(call.next_due(claim, now)).await
+    }
+
+    async fn next_claim_end(&self, claim: &Claim) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let call = self.begin().await?;
+        call.bound(call.next_claim_end(claim)).await
+    }
+
+    async fn running_nodes(&self) -> Result<BTreeSet<NodeId>, StoreError> {
+        let call = self.begin().await?;
+        call.bound(call.running_nodes()).await
+    }
+
+    async fn known_nodes(&self) -> Result<Vec<Node>, StoreError> {
+        let call = self.begin().await?;
+        call.bound(call.nodes()).await
+    }
+}
+
 impl Call<'_> {
     async fn bound<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         self.shared.session.bound(&self.client, call).await
     }
 
-    async fn add(&self, documents: &[Document]) -> Result<Vec<Added>, StoreError> {
+    async fn add(&self, documents: &[Document]) -> Result<Vec<Inserting>, StoreError> {
         let mut added = Vec::with_capacity(documents.len());
         while added.len() < documents.len() {
             // Documents that might be in each other's way are not under way at the same time.
@@ -191,9 +234,9 @@ impl Call<'_> {
             });
             let round = round.map(|document| Write::add(self, document)).collect::<Result<Vec<_>, _>>()?;
             added.extend(self.write(&round).await?.into_iter().map(|written| match written {
-                Written::Done => Added::Added,
-                Written::Lost => Added::KeyIsTaken,
-                Written::IdIsTaken => Added::IdIsTaken,
+                Written::Done => Inserting::Done,
+                Written::Lost => Inserting::UidIsTaken,
+                Written::IdIsTaken => Inserting::IdIsTaken,
             }));
         }
         Ok(added)

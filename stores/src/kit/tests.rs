@@ -1,4 +1,4 @@
-//! The verbs over a shelf in memory.
+//! The verbs over a backend in memory.
 
 use std::{
     pin::pin,
@@ -13,8 +13,8 @@ use scheduler_core::{
 use scheduler_testkit::store::{Bench, LEASE, StoreUnderTest, agree, moved, nth_run};
 
 use super::{
-    DocumentStore,
-    drawer::{Drawer, Mishap},
+    KitStore,
+    faulty::{Fault, FaultyBackend},
 };
 use crate::MemoryStore;
 
@@ -22,15 +22,15 @@ mod promises {
     use super::*;
 
     scheduler_testkit::store_conformance!(async {
-        let drawer = Drawer::new(|_| Mishap::Nothing);
-        StoreUnderTest::new(DocumentStore::new(drawer.clone()), DocumentStore::new(drawer))
+        let backend = FaultyBackend::new(|_| Fault::Nothing);
+        StoreUnderTest::new(KitStore::new(backend.clone()), KitStore::new(backend))
     });
 }
 
 #[test]
-fn documents_answer_as_the_memory_store_does() {
+fn the_kit_answers_as_the_memory_store_does() {
     for seed in 0..20 {
-        let store = DocumentStore::new(Drawer::new(|_| Mishap::Nothing));
+        let store = KitStore::new(FaultyBackend::new(|_| Fault::Nothing));
         block_on(agree(&MemoryStore::new(), &store, seed, 300));
     }
 }
@@ -39,7 +39,7 @@ fn documents_answer_as_the_memory_store_does() {
 #[test]
 fn a_lost_race_changes_no_answer() {
     for seed in 100..120 {
-        let store = DocumentStore::new(Drawer::new(|n| if n % 3 == 0 { Mishap::Race } else { Mishap::Nothing }));
+        let store = KitStore::new(FaultyBackend::new(|n| if n % 3 == 0 { Fault::Race } else { Fault::Nothing }));
         block_on(agree(&MemoryStore::new(), &store, seed, 300));
     }
 }
@@ -50,8 +50,8 @@ fn a_lost_race_changes_no_answer() {
 fn what_a_node_starts_after_its_lease_was_taken_is_left_alone() {
     let mut starts = 0;
     for point in 0..40 {
-        let drawer = Drawer::new(|_| Mishap::Nothing);
-        let store = || DocumentStore::new(drawer.clone());
+        let backend = FaultyBackend::new(|_| Fault::Nothing);
+        let store = || KitStore::new(backend.clone());
         let bench = Bench::new(StoreUnderTest::new(store(), store()));
         let (a, b) = (bench.a(), bench.b());
         block_on(bench.due_job("old"));

@@ -1,0 +1,166 @@
+//! A job store that is made of another one.
+
+/// Implements [`JobStore`](crate::JobStore) for a type that has another job store in it, to which each call goes.
+///
+/// ```
+/// use scheduler_core::{JobStore, forward_job_store};
+///
+/// /// A store with a name of its own.
+/// struct Named<S> {
+///     name: String,
+///     inner: S,
+/// }
+///
+/// struct Inner(Box<dyn JobStore>);
+///
+/// forward_job_store!(Inner => |store| store.0);
+/// forward_job_store!(Named<Inner> => |store| store.inner);
+/// ```
+#[macro_export]
+macro_rules! forward_job_store {
+    ($store:ty => |$this:ident| $inner:expr) => {
+        const _: () = {
+            use $crate::__private::{DateTime, Utc, async_trait};
+
+            #[async_trait]
+            impl $crate::JobStore for $store {
+                fn limits(&self) -> $crate::store::StoreLimits {
+                    let $this = self;
+                    $inner.limits()
+                }
+
+                fn warnings(&self) -> ::std::vec::Vec<::std::string::String> {
+                    let $this = self;
+                    $inner.warnings()
+                }
+
+                async fn insert(
+                    &self,
+                    at: DateTime<Utc>,
+                    jobs: &[$crate::JobRow],
+                ) -> ::std::result::Result<
+                    $crate::store::Stamped<::std::vec::Vec<$crate::store::Inserted>>,
+                    $crate::store::StoreError,
+                > {
+                    let $this = self;
+                    $inner.insert(at, jobs).await
+                }
+
+                async fn update(
+                    &self,
+                    at: DateTime<Utc>,
+                    update: &$crate::store::Update,
+                ) -> ::std::result::Result<$crate::store::Stamped<$crate::store::Updated>, $crate::store::StoreError>
+                {
+                    let $this = self;
+                    $inner.update(at, update).await
+                }
+
+                async fn cancel(
+                    &self,
+                    at: DateTime<Utc>,
+                    job: &$crate::JobId,
+                    run: $crate::RunId,
+                ) -> ::std::result::Result<$crate::store::Stamped<$crate::store::Cancelled>, $crate::store::StoreError>
+                {
+                    let $this = self;
+                    $inner.cancel(at, job, run).await
+                }
+
+                async fn remove(
+                    &self,
+                    at: DateTime<Utc>,
+                    ids: &[$crate::JobId],
+                ) -> ::std::result::Result<
+                    $crate::store::Stamped<::std::vec::Vec<$crate::store::Removed>>,
+                    $crate::store::StoreError,
+                > {
+                    let $this = self;
+                    $inner.remove(at, ids).await
+                }
+
+                async fn remove_all(
+                    &self,
+                    at: DateTime<Utc>,
+                ) -> ::std::result::Result<$crate::store::Stamped<$crate::store::RemovedAll>, $crate::store::StoreError>
+                {
+                    let $this = self;
+                    $inner.remove_all(at).await
+                }
+
+                async fn job(
+                    &self,
+                    id: &$crate::JobId,
+                ) -> ::std::result::Result<::std::option::Option<$crate::Listed>, $crate::store::StoreError> {
+                    let $this = self;
+                    $inner.job(id).await
+                }
+
+                async fn jobs(
+                    &self,
+                    query: &$crate::store::JobQuery,
+                ) -> ::std::result::Result<::std::vec::Vec<$crate::Listed>, $crate::store::StoreError> {
+                    let $this = self;
+                    $inner.jobs(query).await
+                }
+
+                async fn runs(
+                    &self,
+                    query: &$crate::store::RunQuery,
+                ) -> ::std::result::Result<::std::vec::Vec<$crate::Run>, $crate::store::StoreError> {
+                    let $this = self;
+                    $inner.runs(query).await
+                }
+
+                async fn claim(
+                    &self,
+                    claim: &$crate::store::Claim,
+                ) -> ::std::result::Result<$crate::store::Claimed, $crate::store::StoreError> {
+                    let $this = self;
+                    $inner.claim(claim).await
+                }
+
+                async fn settle(
+                    &self,
+                    settle: &$crate::store::Settle,
+                ) -> ::std::result::Result<$crate::store::Settled, $crate::store::StoreError> {
+                    let $this = self;
+                    $inner.settle(settle).await
+                }
+
+                async fn record(
+                    &self,
+                    record: &$crate::store::Record,
+                ) -> ::std::result::Result<$crate::store::Recorded, $crate::store::StoreError> {
+                    let $this = self;
+                    $inner.record(record).await
+                }
+
+                async fn release(
+                    &self,
+                    at: DateTime<Utc>,
+                    owner: &$crate::NodeId,
+                ) -> ::std::result::Result<(), $crate::store::StoreError> {
+                    let $this = self;
+                    $inner.release(at, owner).await
+                }
+
+                async fn changed(
+                    &self,
+                    seen: u64,
+                ) -> ::std::result::Result<$crate::store::Changed, $crate::store::StoreError> {
+                    let $this = self;
+                    $inner.changed(seen).await
+                }
+
+                async fn turn(
+                    &self,
+                    turn: &$crate::store::Turn,
+                ) -> ::std::result::Result<$crate::store::TurnReply, $crate::store::StoreError> {
+                    let $this = self;
+                    $inner.turn(turn).await
+                }
+            }
+        };
+    };
+}

@@ -1,0 +1,145 @@
+//! The verb `claim`.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, Utc};
+use futures_util::future::try_join;
+use scheduler_core::{
+    JobRow, RawJob,
+    store::{Claim, Claimed, ClaimedJob, DECLINED_LIMIT, Declined, Report, StoreError},
+};
+
+use super::{
+    backend::{Access, HoldKind},
+    caller::{Caller, Overtaken},
+    change::{Batch, Call, Cover},
+    job::LoadedJob,
+    rules::{Runs, claimed_job, earlier, is_for, lease_end},
+    takeover::KnownNodes,
+};
+
+/// What became of a due job.
+#[derive(Debug)]
+enum Outcome {
+    Taken(Box<ClaimedJob>),
+    Unreadable(RawJob),
+    /// Another node was faster.
+    Left,
+}
+
+pub(super) async fn claim(
+    caller: &mut Caller<'_>,
+    nodes: &mut KnownNodes,
+    claim: &Claim,
+) -> Result<Claimed, StoreError> {
+    let Call { session, now, .. } = caller.call();
+    if caller.is_overtaken(claim.seq) {
+        return nothing(caller.call(), nodes, claim).await;
+    }
+    let are_runs_left = nodes.take_over(caller.call(), claim).await?;
+    let due = session.due(claim, now, claim.limit.saturating_add(1));
+    let (mut jobs, declined) = try_join(due, declined(caller.call(), claim)).await?;
+    let left_out = jobs.get(claim.limit).and_then(|job| job.head().due);
+    jobs.truncate(claim.limit);
+    let more = are_runs_left || left_out.is_some();
+    let holds_something = !jobs.is_empty() || nodes.is_running(&claim.owner) || caller.holds(HoldKind::Claim).await?;
+    if holds_something && let Err(Overtaken) = caller.renew_for_claim(claim.lease, claim.seq).await? {
+        return nothing(caller.call(), nodes, claim).await;
+    }
+    let is_any_taken_over =
+        jobs.iter().any(|job| job.head().claim.as_ref().is_some_and(|mark| mark.owner != claim.owner));
+    let call = caller.call();
+    let next = async { if more || is_any_taken_over { Ok(None) } else { next(call, claim).await } };
+    let (outcomes, mut due) = try_join(take(caller, claim, jobs), next).await?;
+    if is_any_taken_over && !more {
+        // Only now are those the claims of others that still are.
+        due = self::next(call, claim).await?;
+    }
+    let mut reply = Claimed::nothing(now, earlier(due, nodes.next_lease_end(&claim.owner, now)));
+    if more {
+        reply.next_due = earlier(Some(now), left_out);
+    }
+    (reply.declined, reply.more) = (declined, more);
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Taken(job) => reply.jobs.push(*job),
+            Outcome::Unreadable(raw) => reply.quarantined.push(raw),
+            Outcome::Left => {}
+        }
+    }
+    Ok(reply)
+}
+
+/// Not the caller's latest claim: it takes nothing, but must not let its caller sleep either.
+async fn nothing(call: Call<'_>, nodes: &KnownNodes, claim: &Claim) -> Result<Claimed, StoreError> {
+    let (first, next) = try_join(call.session.due(claim, call.now, 1), next(call, claim)).await?;
+    let first = first.first().and_then(|job| job.head().due);
+    let lease_end = nodes.next_lease_end(&claim.owner, call.now);
+    Ok(Claimed::nothing(call.now, earlier(first, earlier(next, lease_end))))
+}
+
+/// Claims due jobs, in their order.
+async fn take(
+    caller: &mut Caller<'_>,
+    claim: &Claim,
+    jobs: Vec<LoadedJob>,
+) -> Result<impl Iterator<Item = Outcome>, StoreError> {
+    let call = caller.call();
+    let order: Vec<String> = jobs.iter().map(|job| job.key().to_owned()).collect();
+    let mut outcomes: BTreeMap<String, Outcome> = BTreeMap::new();
+    let mut fences: HashMap<String, u64> = HashMap::new();
+    let step = &mut |key: &str, job: Option<&mut LoadedJob>| {
+        let take = |job: &mut LoadedJob| {
+            let fence = *fences.entry(key.to_owned()).or_insert_with(|| job.head().fence);
+            take_job(job, fence, claim, call.now)
+        };
+        outcomes.insert(key.to_owned(), job.map_or(Outcome::Left, take));
+    };
+    let cover = Cover { caller, lease: claim.lease };
+    call.change(Batch::of(jobs, Access::Redefine), Some(cover), step).await?;
+    Ok(order.into_iter().filter_map(move |key| outcomes.remove(&key)))
+}
+
+/// `fence` is that of the first look; the job's differs if another call has changed the job since.
+fn take_job(job: &mut LoadedJob, fence: u64, claim: &Claim, now: DateTime<Utc>) -> Outcome {
+    let row = match job.readable() {
+        Some(Ok(row)) => row,
+        Some(Err(_)) if job.is_quarantined() => return Outcome::Left,
+        Some(Err(raw)) => {
+            job.put_in_quarantine(raw.reason.clone());
+            return Outcome::Unreadable(raw);
+        }
+        None => return Outcome::Left,
+    };
+    let until = lease_end(now, claim.lease);
+    if job.head().fence != fence
+        && let Some(mark) = job.head().claim.as_ref().filter(|mark| mark.owner == claim.owner)
+    {
+        // Either this call has written it and another one has changed it then, or a later call of the node was faster.
+        let is_this_call = job.head().fence.checked_sub(1) == Some(fence) && mark.until == until;
+        return if is_this_call { taken(job, row) } else { Outcome::Left };
+    }
+    let is_for = is_for(claim, row.body.task.as_str(), i64::from(row.body.v));
+    if job.head().is_due(now) && is_for && job.head().is_free(claim, now) {
+        job.apply(|head, _| head.claim(&claim.owner, until));
+        return taken(job, row);
+    }
+    Outcome::Left
+}
+
+fn taken(job: &LoadedJob, mut row: JobRow) -> Outcome {
+    row.fence = job.head().fence;
+    Outcome::Taken(Box::new(claimed_job(row, job.runs().open())))
+}
+
+/// When a job that is not due yet will be, or is free.
+async fn next(call: Call<'_>, claim: &Claim) -> Result<Option<DateTime<Utc>>, StoreError> {
+    call.session.next(claim, call.now, lease_end(call.now, claim.lease)).await
+}
+
+async fn declined(call: Call<'_>, claim: &Claim) -> Result<Vec<Declined>, StoreError> {
+    match claim.declined {
+        Report::Nothing => Ok(Vec::new()),
+        Report::Declined => call.session.declined(claim, call.now, DECLINED_LIMIT).await,
+    }
+}

@@ -1,0 +1,225 @@
+//! The job store that the kit makes of a backend.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use futures_util::future::{BoxFuture, try_join, try_join3, try_join4};
+use scheduler_core::{
+    JobId, JobRow, JobStore, Listed, NodeId, Run, RunId,
+    store::{
+        Cancelled, Changed, Claim, Claimed, Inserted, JobQuery, Record, Recorded, Removed, RemovedAll, RunQuery,
+        Settle, Settled, Stamped, StoreError, StoreErrorKind, StoreLimits, Turn, TurnReply, Update, Updated,
+    },
+};
+
+use super::{
+    backend::{Access, Backend, Session},
+    caller::Caller,
+    change::{Batch, Call},
+    claim, listing,
+    reports::STOPPING_JOBS,
+    takeover::KnownNodes,
+    verbs,
+};
+
+/// How often a verb is tried whose session meets another one, which changes nothing: each time one of them gets its way.
+const ATTEMPTS: usize = 5;
+
+/// A job store on a [`Backend`]. Clones share it.
+#[derive(Debug, Clone)]
+pub struct KitStore {
+    backend: Arc<dyn Backend>,
+    place: Arc<str>,
+}
+
+/// The verbs of a turn that the same node asks for.
+struct Part<'t> {
+    owner: &'t NodeId,
+    at: DateTime<Utc>,
+    record: Option<&'t Record>,
+    settle: Option<&'t Settle>,
+    claim: Option<&'t Claim>,
+}
+
+impl KitStore {
+    /// Makes a job store of a backend.
+    pub fn new(backend: impl Backend) -> Self {
+        let place = backend.place().into();
+        Self { backend: Arc::new(backend), place }
+    }
+
+    /// Performs a verb in a session, and once more from the start if the session has met another one.
+    async fn perform<'a, T: Send>(
+        &'a self,
+        verb: impl for<'s> Fn(&'s (dyn Session + 'a)) -> BoxFuture<'s, Result<T, StoreError>> + Send + Sync,
+    ) -> Result<T, StoreError> {
+        let mut attempts = ATTEMPTS;
+        loop {
+            attempts -= 1;
+            let session = self.backend.begin().await?;
+            let replied = match verb(&*session).await {
+                Ok(reply) => session.commit().await.map(|()| reply),
+                Err(error) => Err(error),
+            };
+            if replied.is_err() {
+                session.undo().await;
+            }
+            if replied.is_ok() || attempts == 0 || !session.has_met_another() {
+                return replied;
+            }
+        }
+    }
+
+    async fn perform_part(&self, session: &dyn Session, part: Part<'_>) -> Result<TurnReply, StoreError> {
+        let mut reply = TurnReply::default();
+        let Part { owner, at, record, settle, claim } = part;
+        let place = &*self.place;
+        let keys = verbs::keys(record, settle);
+        let stopping = async {
+            match record {
+                Some(_) => session.stopping(owner, STOPPING_JOBS).await,
+                None => Ok(Vec::new()),
+            }
+        };
+        let batch = Batch::load(session, keys, Access::Change);
+        let (now, node, batch, stopping) = try_join4(session.now(at), session.node(owner), batch, stopping).await?;
+        let mut caller = Caller::new(Call { session, place, now }, owner, node);
+        if caller.is_known() || record.is_none() || settle.is_none() {
+            (reply.record, reply.settle) =
+                verbs::record_and_settle(&mut caller, batch, record, settle, stopping).await?;
+        } else {
+            // Whether an unknown node has lost its runs shows after the record, and before the settle makes it known.
+            reply.record = verbs::record_and_settle(&mut caller, batch, record, None, stopping).await?.0;
+            let batch = Batch::load(session, verbs::keys(None, settle), Access::Change).await?;
+            reply.settle = verbs::record_and_settle(&mut caller, batch, None, settle, Vec::new()).await?.1;
+        }
+        if let Some(claim) = claim {
+            let mut nodes = KnownNodes::load(session).await?;
+            reply.claim = Some(claim::claim(&mut caller, &mut nodes, claim).await?);
+        }
+        Ok(reply)
+    }
+
+    async fn perform_turn(&self, session: &dyn Session, turn: &Turn) -> Result<TurnReply, StoreError> {
+        let Turn { record, settle, claim } = turn;
+        let (record, settle, claim) = (record.as_ref(), settle.as_ref(), claim.as_ref());
+        let first = record.map(|it| (&it.owner, it.at)).or_else(|| settle.map(|it| (&it.owner, it.at)));
+        let Some((owner, at)) = first.or_else(|| claim.map(|it| (&it.owner, it.at))) else {
+            return Ok(TurnReply::default());
+        };
+        let is_same = settle.is_none_or(|it| it.owner == *owner) && claim.is_none_or(|it| it.owner == *owner);
+        if is_same {
+            return self.perform_part(session, Part { owner, at, record, settle, claim }).await;
+        }
+        let mut reply = TurnReply::default();
+        if let Some(record) = record {
+            let part = Part { owner: &record.owner, at: record.at, record: Some(record), settle: None, claim: None };
+            reply.record = self.perform_part(session, part).await?.record;
+        }
+        if let Some(settle) = settle {
+            let part = Part { owner: &settle.owner, at: settle.at, record: None, settle: Some(settle), claim: None };
+            reply.settle = self.perform_part(session, part).await?.settle;
+        }
+        if let Some(claim) = claim {
+            reply.claim = Some(self.perform_claim(session, claim).await?);
+        }
+        Ok(reply)
+    }
+
+    /// A turn answers the verbs that it carries; if it does not, that is a fault of the kit.
+    fn unanswered(&self) -> StoreError {
+        let message = format!("{}: a verb was not answered; this is a bug of scheduler-stores", self.place);
+        StoreError::new(StoreErrorKind::Incompatible, message)
+    }
+
+    async fn perform_claim(&self, session: &dyn Session, claim: &Claim) -> Result<Claimed, StoreError> {
+        let (now, node, mut nodes) =
+            try_join3(session.now(claim.at), session.node(&claim.owner), KnownNodes::load(session)).await?;
+        let mut caller = Caller::new(Call { session, place: &self.place, now }, &claim.owner, node);
+        claim::claim(&mut caller, &mut nodes, claim).await
+    }
+}
+
+#[async_trait]
+impl JobStore for KitStore {
+    fn limits(&self) -> StoreLimits {
+        self.backend.limits()
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.backend.warnings()
+    }
+
+    async fn insert(&self, at: DateTime<Utc>, jobs: &[JobRow]) -> Result<Stamped<Vec<Inserted>>, StoreError> {
+        let payload = self.limits().payload;
+        self.perform(|session| Box::pin(verbs::insert(session, at, jobs, payload))).await
+    }
+
+    async fn update(&self, at: DateTime<Utc>, update: &Update) -> Result<Stamped<Updated>, StoreError> {
+        let payload = self.limits().payload;
+        self.perform(|session| Box::pin(verbs::update(session, &self.place, at, update, payload))).await
+    }
+
+    async fn cancel(&self, at: DateTime<Utc>, job: &JobId, run: RunId) -> Result<Stamped<Cancelled>, StoreError> {
+        self.perform(|session| Box::pin(verbs::cancel(session, &self.place, at, job, run))).await
+    }
+
+    async fn remove(&self, at: DateTime<Utc>, ids: &[JobId]) -> Result<Stamped<Vec<Removed>>, StoreError> {
+        self.perform(|session| Box::pin(verbs::remove(session, &self.place, at, ids))).await
+    }
+
+    async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<RemovedAll>, StoreError> {
+        let page = self.limits().batch;
+        self.perform(|session| Box::pin(verbs::remove_all(session, &self.place, at, page))).await
+    }
+
+    async fn job(&self, id: &JobId) -> Result<Option<Listed>, StoreError> {
+        listing::job(&*self.backend.begin_reading().await?, id).await
+    }
+
+    async fn jobs(&self, query: &JobQuery) -> Result<Vec<Listed>, StoreError> {
+        listing::jobs(&*self.backend.begin_reading().await?, query).await
+    }
+
+    async fn runs(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
+        listing::runs(&*self.backend.begin_reading().await?, query).await
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {
+        self.perform(|session| Box::pin(self.perform_claim(session, claim))).await
+    }
+
+    async fn settle(&self, settle: &Settle) -> Result<Settled, StoreError> {
+        let part = || Part { owner: &settle.owner, at: settle.at, record: None, settle: Some(settle), claim: None };
+        let reply = self.perform(|session| Box::pin(self.perform_part(session, part()))).await?;
+        reply.settle.ok_or_else(|| self.unanswered())
+    }
+
+    async fn record(&self, record: &Record) -> Result<Recorded, StoreError> {
+        let part = || Part { owner: &record.owner, at: record.at, record: Some(record), settle: None, claim: None };
+        let reply = self.perform(|session| Box::pin(self.perform_part(session, part()))).await?;
+        reply.record.ok_or_else(|| self.unanswered())
+    }
+
+    async fn release(&self, at: DateTime<Utc>, owner: &NodeId) -> Result<(), StoreError> {
+        let page = self.limits().batch;
+        self.perform(|session| {
+            Box::pin(async move {
+                let (now, node) = try_join(session.now(at), session.node(owner)).await?;
+                verbs::release(&mut Caller::new(Call { session, place: &self.place, now }, owner, node), page).await
+            })
+        })
+        .await?;
+        self.backend.after_release().await;
+        Ok(())
+    }
+
+    async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
+        self.backend.changed(seen).await
+    }
+
+    async fn turn(&self, turn: &Turn) -> Result<TurnReply, StoreError> {
+        self.perform(|session| Box::pin(self.perform_turn(session, turn))).await
+    }
+}

@@ -139,10 +139,25 @@ impl<'a> Call<'a> {
         let written = self.session.write(&jobs.iter().collect::<Vec<_>>(), self.now).await?;
         let (written, lost): (Vec<_>, Vec<_>) = jobs.into_iter().zip(written).partition(|(_, is_written)| *is_written);
         let written: Vec<LoadedJob> = written.into_iter().map(|(job, _)| job).collect();
+        let lost: Vec<LoadedJob> = lost.into_iter().map(|(job, _)| job).collect();
         if let Some(archive) = self.session.archive() {
             try_join(prune(archive, &written), self.delete_marked(&written)).await?;
+            self.unarchive(archive, &lost).await?;
         }
-        Ok(lost.into_iter().map(|(job, _)| job.key().to_owned()).collect())
+        Ok(lost.into_iter().map(|job| job.key().to_owned()).collect())
+    }
+
+    /// Deletes what this call has archived of jobs that another one has deleted in the meantime, with their archives.
+    async fn unarchive(self, archive: &dyn Archive, lost: &[LoadedJob]) -> Result<(), StoreError> {
+        let archived = lost.iter().filter(|job| job.to_be_archived().next().is_some());
+        let uids: BTreeMap<String, Uid> = archived.filter_map(|job| Some((job.key().to_owned(), job.uid()?))).collect();
+        if uids.is_empty() {
+            return Ok(());
+        }
+        let there = self.session.by_key(&uids.keys().cloned().collect(), Access::Change).await?;
+        let gone = uids.iter().filter(|(key, _)| there.iter().all(|job| job.key() != key.as_str()));
+        let gone: Vec<(Uid, u64)> = gone.map(|(_, uid)| (*uid, u64::MAX)).collect();
+        if gone.is_empty() { Ok(()) } else { archive.prune(&gone).await }
     }
 
     /// Archives the runs that had ended before: a record keeps only those that end with its last write.

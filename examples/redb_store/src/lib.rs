@@ -98,13 +98,7 @@ impl fmt::Debug for File {
 #[async_trait]
 impl Backend for File {
     fn limits(&self) -> StoreLimits {
-        StoreLimits {
-            payload: 1 << 20,
-            batch: 500,
-            clock: Clock::Caller,
-            wakes: Wakes::Push,
-            durability: Durability::Durable,
-        }
+        StoreLimits::new(Clock::Caller, Wakes::Push, Durability::Durable).with_batch(500)
     }
 
     fn place(&self) -> String {

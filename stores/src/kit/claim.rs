@@ -14,7 +14,7 @@ use super::{
     caller::{Caller, Overtaken},
     change::{Batch, Call, Cover},
     job::LoadedJob,
-    rules::{Runs, claimed_job, earlier, is_for, lease_end},
+    rules::{Runs, earlier, is_for, lease_end},
     takeover::KnownNodes,
 };
 
@@ -129,7 +129,7 @@ fn take_job(job: &mut LoadedJob, fence: u64, claim: &Claim, now: DateTime<Utc>) 
 
 fn taken(job: &LoadedJob, mut row: JobRow) -> Outcome {
     row.fence = job.head().fence;
-    Outcome::Taken(Box::new(claimed_job(row, job.runs().open())))
+    Outcome::Taken(Box::new(ClaimedJob::new(row, job.runs().open())))
 }
 
 /// When a job that is not due yet will be, or is free.

@@ -60,6 +60,6 @@ impl<'a> Moves<'a> {
         let outcome =
             |to: &Move| self.applied.get(&to.uid.to_string()).map_or(SettleOutcome::Gone, |applied| applied.outcome);
         let next_due = self.applied.values().filter_map(|applied| applied.due).min();
-        Settled { now: self.now, outcomes: settle.moves.iter().map(outcome).collect(), next_due }
+        Settled::new(self.now, settle.moves.iter().map(outcome).collect(), next_due)
     }
 }

@@ -73,7 +73,7 @@ impl<'a> Reports<'a> {
         // In the order of the entries that deleted them.
         let deleted = record.entries.iter().filter_map(|entry| deleted.remove_entry(&entry.run.uid)).collect();
         let outcomes = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
-        Recorded { now: self.now, outcomes, cancel, hold, deleted, next_due }
+        Recorded::new(self.now, outcomes, hold).with_cancel(cancel).with_deleted(deleted).with_next_due(next_due)
     }
 }
 

@@ -8,12 +8,12 @@ mod settle;
 
 use std::time::Duration;
 
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+pub use scheduler_core::store::whole_micros;
 use scheduler_core::{
     BODY_VERSION, JobId, JobRow, JobState, NodeId, Run, RunState, TaskName, Totals, Uid, Verdict, Wait,
     store::{
-        CLAIMED_RUNS, Cancelled, CancelledRun, Claim, ClaimedJob, Fate, Hint, OnClaim, Removed, RemovedAll, StoreError,
-        StoreErrorKind, Update,
+        Cancelled, CancelledRun, Claim, Fate, Hint, OnClaim, Removed, RemovedAll, StoreError, StoreErrorKind, Update,
     },
 };
 
@@ -297,7 +297,7 @@ impl Head {
         run.due = whole_micros(run.due);
         run.started = run.started.map(whole_micros);
         run.duration = run.duration.map(|it| Duration::from_micros(it.as_micros() as u64));
-        run.error = run.error.map(bounded);
+        run.error = run.error.map(Run::error_text);
         if !run.is_open() {
             run.ended = Some(run.ended.map_or(now, whole_micros));
         }
@@ -317,7 +317,7 @@ impl Head {
         run.state = RunState::Ended(verdict);
         run.ended = Some(now);
         if error.is_some() {
-            run.error = error.map(bounded);
+            run.error = error.map(Run::error_text);
         }
         self.totals.add_run(&run);
         self.last_end = Some(now);
@@ -355,19 +355,14 @@ pub fn newer(v: impl Into<i64>) -> String {
     format!("version {v} is newer than {BODY_VERSION}, the newest that this build reads; a newer node can run it")
 }
 
-/// Refuses ids that some store could not keep.
+/// Refuses ids that some store could not keep; see [`JobId::check`].
+///
+/// # Errors
+///
+/// [`StoreErrorKind::Rejected`], with the reason.
 pub fn check_id(id: &JobId) -> Result<(), StoreError> {
-    let reason = match id.as_str() {
-        "" => "it is empty",
-        id if id.len() > JOB_ID_LIMIT => "it is longer than 191 bytes",
-        id if id.contains('\0') => "it contains NUL",
-        _ => return Ok(()),
-    };
-    Err(StoreError::new(StoreErrorKind::Rejected, format!("job id {:?}: {reason}; choose another", id.as_str())))
+    id.check().map_err(|reason| StoreError::new(StoreErrorKind::Rejected, reason))
 }
-
-/// The longest id in bytes: what an index of MySQL takes in four-byte characters, so that a job can move between stores.
-const JOB_ID_LIMIT: usize = 191;
 
 /// Whether the history of a job is to be pruned, now that this run has ended: seldom, so that it costs little a run.
 pub fn is_time_to_prune(ended: &Run) -> bool {
@@ -390,24 +385,10 @@ pub fn earlier(a: Option<DateTime<Utc>>, b: Option<DateTime<Utc>>) -> Option<Dat
     a.into_iter().chain(b).min()
 }
 
-/// The time rounded down to the microsecond, which is all that stores keep.
-pub fn whole_micros(time: DateTime<Utc>) -> DateTime<Utc> {
-    time.trunc_subsecs(6)
-}
-
 /// A state as it is kept: the reason of a quarantine is bounded as error texts are.
 pub fn kept(state: &JobState) -> JobState {
     match state {
-        JobState::Quarantined(reason) => JobState::Quarantined(bounded(reason.clone())),
+        JobState::Quarantined(reason) => JobState::Quarantined(Run::error_text(reason.clone())),
         state => state.clone(),
     }
-}
-
-/// The head of an error text, cut between characters, without the NUL that databases cannot keep.
-pub fn bounded(mut error: String) -> String {
-    if error.contains('\0') {
-        error = error.replace('\0', "\u{FFFD}");
-    }
-    error.truncate(error.floor_char_boundary(Run::ERROR_LIMIT));
-    error
 }

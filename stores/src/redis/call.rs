@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::RedisStore;
 use crate::{
     kit::columns::encode_totals,
-    kit::rules::{Head, bounded, kept},
+    kit::rules::{Head, kept},
 };
 
 /// Writes calls for a store.
@@ -216,7 +216,7 @@ fn run(run: &Run) -> Value {
 }
 
 fn error_text(error: Option<&String>) -> Value {
-    error.map_or(Value::Null, |error| bounded(error.clone()).into())
+    error.map_or(Value::Null, |error| Run::error_text(error.clone()).into())
 }
 
 fn time(at: DateTime<Utc>) -> Value {

@@ -6,7 +6,7 @@ use scheduler_core::{
     store::{Entry, RecordOutcome, RunReport},
 };
 
-use super::{Head, Runs, bounded, whole_micros};
+use super::{Head, Runs, whole_micros};
 
 impl Head {
     /// Takes a report if the run is the reporter's, or says whose it is.
@@ -39,7 +39,7 @@ impl Head {
             RunReport::Retry { due, error } => {
                 run.state = RunState::Waiting(Wait::Retry);
                 run.due = whole_micros(*due);
-                run.error = error.clone().map(bounded);
+                run.error = error.clone().map(Run::error_text);
                 self.last_end = Some(now);
                 self.put_off(runs, run, now);
             }

@@ -5,16 +5,14 @@
 /// ```
 /// use scheduler_core::{JobStore, forward_job_store};
 ///
-/// /// A store with a name of its own.
-/// struct Named<S> {
+/// /// A store with a name of its own, for messages.
+/// #[derive(Debug)]
+/// struct Named {
 ///     name: String,
-///     inner: S,
+///     inner: Box<dyn JobStore>,
 /// }
 ///
-/// struct Inner(Box<dyn JobStore>);
-///
-/// forward_job_store!(Inner => |store| store.0);
-/// forward_job_store!(Named<Inner> => |store| store.inner);
+/// forward_job_store!(Named => |store| store.inner);
 /// ```
 #[macro_export]
 macro_rules! forward_job_store {

@@ -61,7 +61,7 @@ use scheduler_core::forward_job_store;
 /// # Durability and cost
 ///
 /// What is written has reached the disks of a majority when a call returns. Each job is written in a transaction of its
-/// own, and goes through only if nobody has written it since it was read; the 100 of a call travel in one request, which
+/// own, and goes through only if no other call has written it since it was read; the 100 of a call travel in one request, which
 /// costs one round through the cluster's log. A claim reads the entries of due jobs in their order, and has to pass over
 /// those that it cannot take, because they are another node's or of a task that it does not know: ten thousand jobs of a
 /// task that is gone add ten reads to each claim.

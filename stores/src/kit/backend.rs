@@ -90,14 +90,14 @@ pub trait Session: Send + Sync {
     /// A page of the jobs that have a live id, by the bytes of that, from after the given one.
     async fn list(&self, after: Option<&JobId>, limit: usize, access: Access) -> Result<Vec<LoadedJob>, StoreError>;
 
-    /// Writes what has changed of loaded jobs, each by itself, and says for each whether it was written. One that somebody else
+    /// Writes what has changed of loaded jobs, each by itself, and says for each whether it was written. One that another call
     /// has written since it was loaded is not.
     ///
     /// A backend whose [`archive`](Self::archive) is none writes all of it: the ended runs, the pruning and the deletion, too.
     async fn write(&self, jobs: &[&LoadedJob], now: DateTime<Utc>) -> Result<Vec<bool>, StoreError>;
 
     /// The due jobs that the claim can take, with [`Access::Redefine`], in the order of (`due`, key): not quarantined, for
-    /// the claim ([`is_for`](super::is_for)) and free for it ([`Head::is_free`](super::rules::Head::is_free)). In a transaction those that another one has locked are left out.
+    /// the claim ([`is_for`](super::rules::is_for)) and free for it ([`Head::is_free`](super::rules::Head::is_free)). In a transaction those that another one has locked are left out.
     async fn due(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<LoadedJob>, StoreError>;
 
     /// When the node should claim again if it has taken all that is due: the earlier of the first `due` after `now` of a job that

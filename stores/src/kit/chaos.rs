@@ -324,7 +324,7 @@ fn no_run_is_lost_or_doubled_whatever_goes_wrong() {
         assert!(contents.nodes.is_empty(), "seed {seed}: {:?}", contents.nodes);
         assert!(
             contents.archived.keys().all(|(uid, _)| *uid != jobs[0].uid),
-            "seed {seed}: files of a job that is gone"
+            "seed {seed}: archived runs of a job that is gone"
         );
         assert!(seen.starts > 5, "seed {seed}: {} starts", seen.starts);
     }

@@ -65,11 +65,11 @@ pub const RUN: [&str; 18] = [
 ];
 
 /// The largest definition that is read, in bytes. Whatever a store is told to take, it takes no more, and a larger one that is
-/// there all the same is quarantined like any other that nobody can read: it would keep the jobs beside it waiting. It is
+/// there all the same is quarantined like any other unreadable one: it would keep the jobs beside it waiting. It is
 /// the same for all nodes, so that none puts aside what another has written.
 pub const READ_LIMIT: usize = 16 << 20;
 
-/// How far counts go that grow by one at a time. Those beyond it were written by somebody else, and could not grow.
+/// How far counts go that grow by one at a time. Those beyond it were written by another program, and could not grow.
 const COUNT_LIMIT: u64 = i64::MAX as u64 / 2;
 
 /// A row as a database hands it out.

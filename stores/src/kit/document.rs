@@ -1,23 +1,4 @@
-//! A job as a JSON object: what its fields mean, read leniently and written exactly.
-//!
-//! | field | value | if it is not there |
-//! |---|---|---|
-//! | `uid` | 32 hexadecimal digits, drawn by who adds the job | the document's key |
-//! | `id` | a text, unique among the live jobs | not readable |
-//! | `body` | the definition, as JSON text | not readable |
-//! | `task`, `v` | copies from it | not readable |
-//! | `max_instances`, `history` | copies from it | 1, 100 |
-//! | `state`, `reason` | a word; why it is `quarantined` | `active` |
-//! | `next_fire_time`, `due`, `last_end` | times | none |
-//! | `blocked`, `nudged` | true or false | false |
-//! | `revision`, `fence`, `settled_fence`, `last_seq` | numbers that grow | 0 |
-//! | `owner`, `claim_until` | a node and a time | nobody |
-//! | `totals` | an object of counts by verdict | no counts |
-//! | `runs` | the open runs, objects with the columns of [`RUN`] | none |
-//! | `ended` | runs that ended with the last write and are yet to be archived | none |
-//!
-//! Times are whole microseconds since 1970 in UTC. A field that is null counts as not there, and is not written. Fields
-//! that are not in this list stay as they are.
+//! A job as a JSON object, read leniently and written exactly.
 
 use std::collections::BTreeSet;
 
@@ -42,7 +23,26 @@ pub(super) const RUNS: &str = "runs";
 /// The name under which it keeps the runs that are yet to be archived.
 pub(super) const ENDED: &str = "ended";
 
-/// A job with its open runs, as a JSON object; the head of this file has its fields.
+/// A job with its open runs, as a JSON object.
+///
+/// | field | value | if it is not there |
+/// |---|---|---|
+/// | `uid` | 32 hexadecimal digits, drawn by who adds the job | the document's key |
+/// | `id` | a text, unique among the live jobs | not readable |
+/// | `body` | the definition, as JSON text | not readable |
+/// | `task`, `v` | copies from it | not readable |
+/// | `max_instances`, `history` | copies from it | 1, 100 |
+/// | `state`, `reason` | a word; why it is `quarantined` | `active` |
+/// | `next_fire_time`, `due`, `last_end` | times | none |
+/// | `blocked`, `nudged` | true or false | false |
+/// | `revision`, `fence`, `settled_fence`, `last_seq` | numbers that grow | 0 |
+/// | `owner`, `claim_until` | a node and a time | unclaimed |
+/// | `totals` | an object of counts by verdict | no counts |
+/// | `runs` | the open runs, objects with the columns of [`RUN`](super::columns::RUN) | none |
+/// | `ended` | runs that ended with the last write and are yet to be archived | none |
+///
+/// Times are whole microseconds since 1970 in UTC. A field that is null counts as not there, and is not written. Fields
+/// that are not in this list stay as they are.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
     /// The text of the uid, which need not be one.
@@ -133,7 +133,7 @@ impl Document {
         let state = self.word("state").unwrap_or_else(|| "active".to_owned());
         let is_live = JobState::parse(&state, None).is_none_or(|state| state.is_live());
         let claim = self.word("owner").zip(self.time("claim_until"));
-        // A run that nobody can read is out of the nodes' reach; the job is quarantined when it is due.
+        // An unreadable run is out of the nodes' reach; the job is quarantined when it is due.
         let running: Vec<Run> = self.runs(RUNS).0.into_iter().filter(|run| run.state == RunState::Running).collect();
         let owners = |runs: &mut dyn Iterator<Item = &Run>| runs.filter_map(|run| run.owner.clone()).collect();
         Index {
@@ -236,8 +236,7 @@ impl Document {
         }
     }
 
-    /// Takes a job that nobody can read out of the claims' way. What is over stays so, since its id may belong to another
-    /// job by now.
+    /// Takes an unreadable job out of the claims' way. A finished job stays finished: its id may already belong to a new one.
     pub(super) fn put_quarantine(&mut self, reason: &str, is_live: bool) {
         if is_live {
             self.put("state", Some("quarantined".into()));

@@ -52,7 +52,7 @@ pub(super) enum Fault {
     Before,
     /// It fails and has done each other item, or the only one: the reply is lost.
     After,
-    /// Somebody else writes each other document first.
+    /// Another call writes every second document first.
     Race,
     /// The reply is lost, and the client sends the call once more by itself.
     Again,
@@ -216,7 +216,7 @@ impl Session for &FaultyBackend {
     async fn write(&self, jobs: &[&LoadedJob], now: DateTime<Utc>) -> Result<Vec<bool>, StoreError> {
         let replacements = Replace::all(jobs, now);
         let is_over = |old: &Document| LoadedJob::from_document(old.clone()).is_finished();
-        // Nobody writes the document of a job that is over, but to delete it.
+        // The document of a finished job is written by no call but to delete it.
         let lost = (!replacements.iter().any(|it| is_over(&it.old))).then_some(false);
         self.perform(replacements.len(), lost, |contents, item| contents.replace(&replacements[item])).await
     }

@@ -175,7 +175,7 @@ impl Head {
             // Not later than before: changes without a pause would put the job off for as long as they last.
             self.due = earlier(was_due, Some(now));
         }
-        // What somebody asks of a waiting run is done even if the job is paused.
+        // A user's request about a waiting run is carried out even if the job is paused.
         let asked = |run: &Run| match run.state {
             RunState::Waiting(_) if run.cancel_requested => Some(now),
             RunState::Waiting(Wait::Requested) => Some(run.due),
@@ -214,7 +214,7 @@ impl Head {
         let hint = if run.state == RunState::Running {
             run.owner.clone().map(Hint::Cancel)
         } else {
-            // Whoever has claimed the job has seen a run that may start.
+            // The node that has claimed the job has seen a run that may start; its claim ends, so that it cannot start it.
             self.revision = grown(self.revision);
             self.claim = None;
             self.make_due(now);

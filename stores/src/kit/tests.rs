@@ -35,7 +35,7 @@ fn the_kit_answers_as_the_memory_store_does() {
     }
 }
 
-/// Each third write finds that somebody else was faster with half of its documents; nobody can tell from outside.
+/// Each third write finds that another call was faster with half of its documents, which no answer shows.
 #[test]
 fn a_lost_race_changes_no_answer() {
     for seed in 100..120 {

@@ -277,9 +277,10 @@ impl Session for &Collections {
     }
 
     async fn ended(&self, runs: &BTreeSet<(Uid, u64)>) -> Result<Vec<Run>, StoreError> {
-        let ids: Vec<String> = runs.iter().map(|(uid, seq)| form::filed_id(RunId { uid: *uid, seq: *seq })).collect();
+        let ids: Vec<String> =
+            runs.iter().map(|(uid, seq)| form::archived_id(RunId { uid: *uid, seq: *seq })).collect();
         let found = self.server.find(&self.server.runs, doc! { "_id": { "$in": ids } }, Page::default()).await?;
-        Ok(found.into_iter().filter_map(form::run_of_filed).collect())
+        Ok(found.into_iter().filter_map(form::run_of_archived).collect())
     }
 
     async fn history(&self, uid: Uid, before: u64, limit: usize) -> Result<Vec<Run>, StoreError> {
@@ -287,9 +288,9 @@ impl Session for &Collections {
             return Ok(Vec::new());
         }
         let page = Page { sort: Some(doc! { "_id": -1 }), limit: Some(limit), ..Page::default() };
-        let query = doc! { "_id": form::filed_below(uid, before) };
+        let query = doc! { "_id": form::archived_below(uid, before) };
         let found = self.server.find(&self.server.runs, query, page).await?;
-        Ok(found.into_iter().filter_map(form::run_of_filed).collect())
+        Ok(found.into_iter().filter_map(form::run_of_archived).collect())
     }
 
     fn archive(&self) -> Option<&dyn Archive> {
@@ -309,7 +310,7 @@ impl Session for &Collections {
 #[async_trait]
 impl Archive for &Collections {
     async fn archive(&self, runs: &[Run]) -> Result<(), StoreError> {
-        let bsons: Vec<Bsons> = runs.iter().map(form::filed).collect();
+        let bsons: Vec<Bsons> = runs.iter().map(form::archived).collect();
         let collection = self.server.runs.clone();
         let call = async move {
             match collection.insert_many(bsons).ordered(false).await {
@@ -327,7 +328,8 @@ impl Archive for &Collections {
     }
 
     async fn prune(&self, below: &[(Uid, u64)]) -> Result<(), StoreError> {
-        let delete = |(uid, below): &(Uid, u64)| doc! { "q": { "_id": form::filed_below(*uid, *below) }, "limit": 0 };
+        let delete =
+            |(uid, below): &(Uid, u64)| doc! { "q": { "_id": form::archived_below(*uid, *below) }, "limit": 0 };
         let deletes: Vec<Bsons> = below.iter().map(delete).collect();
         self.server.write(Writes::Delete, &self.server.runs, &deletes).await.map(drop)
     }

@@ -27,7 +27,7 @@ pub(super) fn added(document: &Document, version: i64) -> Bsons {
     bsons
 }
 
-/// Which document a write is for, if nobody has written it since it was read.
+/// Which document a write is for, if no other call has written it since it was read.
 pub(super) fn as_read(document: &Document) -> Bsons {
     let mut query = doc! { "_id": id_of(&document.key) };
     match document.version {
@@ -98,25 +98,25 @@ pub(super) fn key_of(id: &Bson) -> Option<String> {
     }
 }
 
-/// A filed run.
-pub(super) fn filed(run: &Run) -> Bsons {
-    let mut bsons = doc! { "_id": filed_id(run.id) };
+/// An archived run.
+pub(super) fn archived(run: &Run) -> Bsons {
+    let mut bsons = doc! { "_id": archived_id(run.id) };
     bsons.extend(run_fields(run).iter().map(|(name, value)| (name.clone(), bson_of(value))));
     bsons
 }
 
-/// The `_id` of a filed run, in the order of the numbers.
-pub(super) fn filed_id(run: RunId) -> String {
+/// The `_id` of an archived run, in the order of the numbers.
+pub(super) fn archived_id(run: RunId) -> String {
     format!("{}-{:020}", run.uid, run.seq)
 }
 
-/// The `_id`s of the filed runs of a job with numbers below the given one.
-pub(super) fn filed_below(uid: Uid, below: u64) -> Bsons {
-    doc! { "$gte": filed_id(RunId { uid, seq: 0 }), "$lt": filed_id(RunId { uid, seq: below }) }
+/// The `_id`s of the archived runs of a job with numbers below the given one.
+pub(super) fn archived_below(uid: Uid, below: u64) -> Bsons {
+    doc! { "$gte": archived_id(RunId { uid, seq: 0 }), "$lt": archived_id(RunId { uid, seq: below }) }
 }
 
-/// A filed run as it is read; none if nobody can read it.
-pub(super) fn run_of_filed(bsons: Bsons) -> Option<Run> {
+/// An archived run as it is read; none if it cannot be read.
+pub(super) fn run_of_archived(bsons: Bsons) -> Option<Run> {
     run_of(&fields_of(bsons)).ok()
 }
 

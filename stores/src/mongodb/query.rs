@@ -66,7 +66,7 @@ pub(super) fn claimed_by_others(claim: &Claim) -> Bsons {
     query
 }
 
-/// The due jobs that nobody has claimed and that are not for the claim.
+/// The due jobs that no node has claimed and that are not for the claim.
 pub(super) fn declined(claim: &Claim, now: DateTime<Utc>) -> Bsons {
     doc! {
         "due": { "$lte": now.timestamp_micros() },

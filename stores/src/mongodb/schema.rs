@@ -54,7 +54,7 @@ async fn version(server: &Server, prefix: &str) -> Result<i64, StoreError> {
     Ok(version)
 }
 
-/// Whether somebody else was faster with the same key.
+/// Whether another call was faster with the same key.
 pub(super) fn is_duplicate(error: &Error) -> bool {
     matches!(&*error.kind, ErrorKind::Write(WriteFailure::WriteError(write)) if write.code == DUPLICATE)
 }

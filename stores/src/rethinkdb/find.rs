@@ -175,7 +175,7 @@ impl Database {
         Ok(node(self.client.value(self.tables.nodes().get(id.to_string())).await?))
     }
 
-    pub(super) async fn filed_runs(&self, runs: &BTreeSet<(Uid, u64)>) -> Result<Vec<Run>, StoreError> {
+    pub(super) async fn archived_runs(&self, runs: &BTreeSet<(Uid, u64)>) -> Result<Vec<Run>, StoreError> {
         if runs.is_empty() {
             return Ok(Vec::new());
         }

@@ -252,7 +252,7 @@ impl Session for &Database {
     }
 
     async fn ended(&self, runs: &BTreeSet<(Uid, u64)>) -> Result<Vec<Run>, StoreError> {
-        self.filed_runs(runs).await
+        self.archived_runs(runs).await
     }
 
     async fn history(&self, uid: Uid, before: u64, limit: usize) -> Result<Vec<Run>, StoreError> {
@@ -271,7 +271,7 @@ impl Session for &Database {
 #[async_trait]
 impl Archive for &Database {
     async fn archive(&self, runs: &[Run]) -> Result<(), StoreError> {
-        self.file_runs(runs).await
+        self.archive_runs(runs).await
     }
 
     async fn prune(&self, below: &[(Uid, u64)]) -> Result<(), StoreError> {

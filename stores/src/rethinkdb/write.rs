@@ -134,7 +134,7 @@ impl Database {
         Ok(self.written(self.tables.nodes().get(node.id.to_string()).replace(replace)).await? == 1)
     }
 
-    pub(super) async fn file_runs(&self, runs: &[Run]) -> Result<(), StoreError> {
+    pub(super) async fn archive_runs(&self, runs: &[Run]) -> Result<(), StoreError> {
         let row = |run: &Run| {
             let mut fields = run_fields(run);
             fields.insert("id".to_owned(), run_key(run.id.uid, run.id.seq).into());

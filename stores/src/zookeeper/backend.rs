@@ -158,14 +158,14 @@ impl Session for &Shared {
 
     async fn ended(&self, runs: &BTreeSet<(Uid, u64)>) -> Result<Vec<Run>, StoreError> {
         let call = self.begin().await?;
-        call.bound(call.filed(runs.iter().copied())).await
+        call.bound(call.archived(runs.iter().copied())).await
     }
 
     async fn history(&self, uid: Uid, before: u64, limit: usize) -> Result<Vec<Run>, StoreError> {
         let call = self.begin().await?;
         call.bound(async {
             let page = call.numbers(uid).await?.into_iter().filter(|seq| *seq < before).take(limit);
-            call.filed(page.map(|seq| (uid, seq))).await
+            call.archived(page.map(|seq| (uid, seq))).await
         })
         .await
     }
@@ -187,7 +187,7 @@ impl Session for &Shared {
 impl Archive for &Shared {
     async fn archive(&self, runs: &[Run]) -> Result<(), StoreError> {
         let call = self.begin().await?;
-        call.bound(call.file(runs)).await
+        call.bound(call.archive(runs)).await
     }
 
     async fn prune(&self, below: &[(Uid, u64)]) -> Result<(), StoreError> {
@@ -319,7 +319,7 @@ impl Call<'_> {
         Ok(version.map(|version| Node { version, ..node.clone() }))
     }
 
-    /// None if somebody else was faster.
+    /// None if another call was faster.
     fn done<T>(&self, result: Result<T, Error>) -> Result<Option<T>, StoreError> {
         match result {
             Ok(value) => Ok(Some(value)),
@@ -328,7 +328,7 @@ impl Call<'_> {
         }
     }
 
-    async fn file(&self, runs: &[Run]) -> Result<(), StoreError> {
+    async fn archive(&self, runs: &[Run]) -> Result<(), StoreError> {
         let mut rows: BTreeMap<String, String> = BTreeMap::new();
         rows.extend(runs.iter().map(|run| (self.names().run(run.id.uid, run.id.seq), text(&run_fields(run)))));
         // The server may sweep an empty folder just before.
@@ -354,7 +354,7 @@ impl Call<'_> {
         Err(self.failures().new_error(StoreErrorKind::Unavailable, "the folders of ended runs go all the time"))
     }
 
-    async fn filed(&self, runs: impl Iterator<Item = (Uid, u64)>) -> Result<Vec<Run>, StoreError> {
+    async fn archived(&self, runs: impl Iterator<Item = (Uid, u64)>) -> Result<Vec<Run>, StoreError> {
         let read = runs.map(|(uid, seq)| async move { self.data(&self.names().run(uid, seq)).await });
         let rows = try_join_all(read).await?.into_iter().flatten();
         let fields = rows.filter_map(|(data, _)| serde_json::from_slice::<Map<String, Value>>(&data).ok());

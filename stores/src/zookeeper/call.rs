@@ -93,7 +93,7 @@ impl<'a> Call<'a> {
 }
 
 impl Via<'_> {
-    /// The document, if it agrees. One that nobody can read has what it is found by, so that it can be put away.
+    /// The document, if it agrees. An unreadable one has what it is found by, so that it can be put away.
     fn read(self, key: String, data: &[u8], stat: &Stat) -> Option<Document> {
         let mut document = Document::parse(key, version_from(stat.version), data);
         match self {

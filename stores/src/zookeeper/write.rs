@@ -74,7 +74,7 @@ const ATTEMPTS: usize = 4;
 /// Far more than there are at a time; forgetting one costs a call.
 const FOLDERS: usize = 4_096;
 
-/// Whether somebody else was faster, or the nodes are not as they should be.
+/// Whether another call was faster, or the nodes are not as they should be.
 pub(super) fn is_lost(error: &Error) -> bool {
     matches!(error, Error::NoNode | Error::NodeExists | Error::BadVersion)
 }

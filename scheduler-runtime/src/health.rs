@@ -78,14 +78,14 @@ pub struct Health {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum LoopState {
-    /// It does.
+    /// The loop answers.
     Answers,
-    /// It has not answered within half a second: a listener or an inline task blocks it, the machine is overloaded, or
+    /// The loop has not answered within half a second: a listener or an inline task blocks it, the machine is overloaded, or
     /// nobody runs it.
     Stuck,
-    /// It has ended, since the scheduler was shut down.
+    /// The loop has ended, since the scheduler was shut down.
     Ended,
-    /// It has gone without a shutdown: its runtime has ended, or it has panicked, which [`Health::failure`] says.
+    /// The loop has gone without a shutdown: its runtime has ended, or it has panicked, which [`Health::failure`] says.
     Gone,
 }
 

@@ -71,7 +71,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn on_changed(&mut self, now: Now, store: &StoreName, result: Result<Changed, StoreError>) {
+    pub(super) fn on_changes(&mut self, now: Now, store: &StoreName, result: Result<Changed, StoreError>) {
         let node = self.config.node.clone();
         let Some(state) = self.store_state(store) else {
             return;

@@ -250,7 +250,7 @@ impl Engine {
                     Err(error) => self.on_turn_failed(now, &store, &turn, sent, error),
                 }
             }
-            Some(InFlight::Changed(store)) => self.on_changed(now, &store, answer(result)),
+            Some(InFlight::Changed(store)) => self.on_changes(now, &store, answer(result)),
             Some(InFlight::Release(store)) => self.on_released(now, &store, answer(result)),
             None => {}
         }

@@ -12,7 +12,8 @@
 //!   → notify retried
 //! ```
 //!
-//! A run that is repeated waits in the store, and starts by a claim like any other. Reports wait while others are on their way, so that many ends share a call; they wait for nothing else.
+//! A run that is repeated waits in the store, and starts by a claim like any other. Reports wait while others are on their way,
+//! so that many ends share a call; they wait for nothing else.
 //!
 //! What has ended here is over for this node at once: a claim whose answer counts it as running was asked before the store
 //! had the report, and its slot is free.

@@ -39,7 +39,7 @@ pub(super) use self::{
 use self::{
     claims::Claims, clock::StoreClock, feed::ChangeFeed, link::Link, removal::Removal, reports::Reports, runs::Runs,
 };
-use super::{Wake, WakeReason};
+use super::effect::{Wake, WakeReason};
 use crate::{
     ExecutorName, Now, Outcome, RunId, RunState, StoreName, Uid,
     store::{Adopt, Entry, Hint, Move, Report, RunChange, RunReport, StoreLimits},

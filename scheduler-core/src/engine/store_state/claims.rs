@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     JobId, Now, Outdated, Uid,
-    engine::{Wake, WakeReason},
+    engine::effect::{Wake, WakeReason},
     store::ClaimedJob,
 };
 

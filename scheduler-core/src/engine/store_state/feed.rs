@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     Now,
-    engine::{Wake, WakeReason},
+    engine::effect::{Wake, WakeReason},
     store::Wakes,
 };
 

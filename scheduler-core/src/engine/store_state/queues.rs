@@ -4,7 +4,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use chrono::{DateTime, Utc};
 
-use crate::{ExecutorName, RunId, engine::Start};
+use crate::{ExecutorName, RunId, engine::effect::Start};
 
 /// Where a run stands among those that wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

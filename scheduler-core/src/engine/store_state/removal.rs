@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use crate::{
     Now,
-    engine::{CallId, Wake, WakeReason},
+    engine::{
+        effect::{Wake, WakeReason},
+        input::CallId,
+    },
 };
 
 /// Whether the store is being given up, and for whom.

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     Now, RunId,
-    engine::{Wake, WakeReason},
+    engine::effect::{Wake, WakeReason},
     store::Entry,
 };
 

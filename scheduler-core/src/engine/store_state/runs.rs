@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     ExecutorName, Now, Outcome, RunId, RunRef, Uid, Verdict,
-    engine::{Wake, WakeReason},
+    engine::effect::{Wake, WakeReason},
     store::{Entry, RunReport},
 };
 

@@ -13,7 +13,7 @@
 #   services.sh library NAME          install a library that an example is built with, if it is missing: glib
 #   services.sh list                  the names
 #
-# Names: postgres mysql redis mongodb zookeeper etcd rethinkdb
+# Names: postgres mysql redis mongodb etcd zookeeper rethinkdb
 # The server behind `mysql` is MariaDB. The one behind `rethinkdb` is reqlite, an in-memory stand-in that speaks the
 # protocol of RethinkDB; its data do not survive a restart.
 #
@@ -25,7 +25,7 @@
 set -euo pipefail
 
 HERE=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
-NAMES="postgres mysql redis mongodb zookeeper etcd rethinkdb"
+NAMES="postgres mysql redis mongodb etcd zookeeper rethinkdb"
 if [ -n "${SERVICES_HOME:-}" ]; then HOME_DIR=$SERVICES_HOME
 elif [ "$(id -u)" = 0 ]; then HOME_DIR=/opt/test-services
 else HOME_DIR=${XDG_CACHE_HOME:-$HOME/.cache}/test-services; fi

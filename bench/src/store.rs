@@ -6,7 +6,9 @@
 
 use crate::report::{Flags, Line, cpu_seconds, quantile};
 use apscheduler::{
-    Builder, Event, EventKind, EventMask, JobSpec, RunContext, Scheduler, ShutdownMode, TokioRuntime, stores,
+    Builder, Event, EventKind, EventMask, JobSpec, RunContext, Scheduler, ShutdownMode, TokioRuntime,
+    config::StoreConfig,
+    stores::{KnownStore, STORES, StorePlace, Synchronous},
     trigger::Interval,
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -144,10 +146,10 @@ impl Work {
 
 /// Where the jobs of one measurement are, and nothing else.
 struct Place {
-    store: String,
+    known: &'static KnownStore,
     url: String,
     prefix: String,
-    sync: stores::Synchronous,
+    sync: Synchronous,
     /// Of a file; it goes with this.
     _folder: Option<tempfile::TempDir>,
 }
@@ -156,71 +158,42 @@ impl Place {
     fn new(work: &Work) -> Result<Self, Box<dyn Error>> {
         let prefix = format!("bench{}_{}_", std::process::id(), Utc::now().timestamp_millis());
         let sync = match work.sync.as_str() {
-            "full" => stores::Synchronous::Full,
-            "normal" => stores::Synchronous::Normal,
+            "full" => Synchronous::Full,
+            "normal" => Synchronous::Normal,
             other => return Err(format!("--sync {other}: it is `full` or `normal`").into()),
         };
-        let (url, folder) = match (&work.url, work.store.as_str()) {
+        let known = STORES.iter().find(|known| known.name == work.store);
+        let names = || STORES.iter().map(|known| known.name).collect::<Vec<_>>().join(", ");
+        let known = known.ok_or_else(|| format!("--store {}: there are {}", work.store, names()))?;
+        let (url, folder) = match (&work.url, known.place) {
             (Some(url), _) => (url.clone(), None),
-            (None, "memory") => (String::new(), None),
-            (None, "sqlite") => {
+            (None, StorePlace::Process) => (String::new(), None),
+            (None, StorePlace::File) => {
                 let folder = tempfile::TempDir::new_in(&work.dir)?;
                 (format!("sqlite://{}/jobs.db", folder.path().display()), Some(folder))
             }
-            (None, store) => {
+            (None, _) => {
+                let store = known.name;
                 let variable = format!("SCHEDULER_TEST_{}", store.to_uppercase());
                 let url = std::env::var(&variable);
                 (url.map_err(|_| format!("--store {store} needs --url, or {variable}"))?, None)
             }
         };
-        Ok(Self { store: work.store.clone(), url, prefix, sync, _folder: folder })
+        Ok(Self { known, url, prefix, sync, _folder: folder })
     }
 
     /// Gives a scheduler a store of its own on the same jobs.
     async fn join(&self, builder: Builder) -> Result<Builder, Box<dyn Error>> {
-        let (url, prefix) = (self.url.as_str(), self.prefix.as_str());
-        Ok(match self.store.as_str() {
-            "memory" => builder,
-            "sqlite" => {
-                let store = stores::SqliteOptions::new().table_prefix(prefix)?.synchronous(self.sync);
-                builder.store("default", store.connect(url).await?)
-            }
-            #[cfg(feature = "postgres")]
-            "postgres" => {
-                let options = stores::PostgresOptions::new().table_prefix(prefix)?;
-                builder.store("default", options.connect(url).await?)
-            }
-            #[cfg(feature = "mysql")]
-            "mysql" => {
-                let options = stores::MySqlOptions::new().table_prefix(prefix)?;
-                builder.store("default", options.connect(url).await?)
-            }
-            #[cfg(feature = "redis")]
-            "redis" => {
-                let options = stores::RedisOptions::new().key_prefix(prefix)?;
-                builder.store("default", options.connect(url).await?)
-            }
-            #[cfg(feature = "mongodb")]
-            "mongodb" => {
-                let options = stores::MongoDbOptions::new().collection_prefix(prefix)?;
-                builder.store("default", options.connect(url).await?)
-            }
-            #[cfg(feature = "etcd")]
-            "etcd" => {
-                let options = stores::EtcdOptions::new().key_prefix(prefix)?;
-                builder.store("default", options.connect(url).await?)
-            }
-            #[cfg(feature = "zookeeper")]
-            "zookeeper" => {
-                let options = stores::ZooKeeperOptions::new().root(&format!("/{prefix}"))?;
-                builder.store("default", options.connect(url).await?)
-            }
-            #[cfg(feature = "rethinkdb")]
-            "rethinkdb" => {
-                let options = stores::RethinkDbOptions::new().table_prefix(prefix)?;
-                builder.store("default", options.connect(url).await?)
-            }
-            other => return Err(format!("--store {other}: there is none in this build; see --features").into()),
-        })
+        if self.known.place == StorePlace::Process {
+            return Ok(builder);
+        }
+        let mut config = StoreConfig::new(self.url.parse()?);
+        // The names of ZooKeeper are paths.
+        let root = if self.known.name == "zookeeper" { "/" } else { "" };
+        config.prefix = Some(format!("{root}{}", self.prefix));
+        if self.known.place == StorePlace::File {
+            config.synchronous = Some(self.sync);
+        }
+        Ok(builder.store("default", config.connect().await?))
     }
 }

@@ -8,10 +8,7 @@ use scheduler_core::{
 };
 use scheduler_stores::MemoryStore;
 
-use crate::{
-    store::StoreConfig,
-    url::{StoreKind, secrets},
-};
+use crate::{store::StoreConfig, url::secrets};
 
 /// Connects to the store of a URL, with the store's own defaults; see [`StoreUrl`](crate::StoreUrl) for what is known.
 ///
@@ -34,190 +31,107 @@ pub async fn connect_store(url: &str) -> Result<Arc<dyn JobStore>, StoreError> {
     StoreConfig::new(url.parse()?).connect().await
 }
 
-#[allow(unreachable_patterns, reason = "every store may be there")]
-pub(crate) async fn connect(config: &StoreConfig) -> Result<Arc<dyn JobStore>, StoreError> {
-    let store: Result<Arc<dyn JobStore>, StoreError> = match config.url.kind() {
-        StoreKind::Memory => Ok(Arc::new(MemoryStore::new())),
-        #[cfg(feature = "sqlite")]
-        StoreKind::Sqlite => sqlite(config).await,
-        #[cfg(feature = "postgres")]
-        StoreKind::Postgres => postgres(config).await,
-        #[cfg(feature = "mysql")]
-        StoreKind::MySql => mysql(config).await,
-        #[cfg(feature = "redis")]
-        StoreKind::Redis => redis(config).await,
-        #[cfg(feature = "mongodb")]
-        StoreKind::MongoDb => mongodb(config).await,
-        #[cfg(feature = "zookeeper")]
-        StoreKind::ZooKeeper => zookeeper(config).await,
-        #[cfg(feature = "etcd")]
-        StoreKind::Etcd => etcd(config).await,
-        #[cfg(feature = "rethinkdb")]
-        StoreKind::RethinkDb => rethinkdb(config).await,
-        missing => {
-            let name = missing.name();
-            let message = format!(
-                "store url `{}`: this program is built without the {name} store; switch on the feature `{name}`",
-                config.url,
-            );
-            Err(StoreError::new(StoreErrorKind::Incompatible, message))
+impl StoreConfig {
+    /// Connects to the store, and creates in it what is not there.
+    ///
+    /// # Errors
+    ///
+    /// The feature of the store is not switched on, an option is not one of its, or as the store's own `connect`. No message
+    /// has a password in it.
+    pub async fn connect(&self) -> Result<Arc<dyn JobStore>, StoreError> {
+        self.check()?;
+        connect(self).await.map_err(|error| without_secrets(self.url.as_str(), error))
+    }
+}
+
+/// Says of each store but memory which options of a configuration it has, and which setter of its own each of them is.
+macro_rules! stores {
+    ($($name:literal: $type:ident, |$options:ident, $given:ident| { $($option:ident: $set:expr,)* })*) => {
+        /// The names of the options that a store has.
+        pub(crate) fn options_of(store: &str) -> &'static [&'static str] {
+            match store {
+                $($name => &[$(stringify!($option)),*],)*
+                _ => &[],
+            }
+        }
+
+        async fn connect(config: &StoreConfig) -> Result<Arc<dyn JobStore>, StoreError> {
+            match config.url.store().name {
+                "memory" => Ok(Arc::new(MemoryStore::new())),
+                $(
+                    #[cfg(feature = $name)]
+                    $name => {
+                        let mut $options = scheduler_stores::$type::new();
+                        $(
+                            if let Some($given) = &config.$option {
+                                $options = $set;
+                            }
+                        )*
+                        // What follows a plus in a scheme of etcd is the scheme by which its client reaches it.
+                        let url = config.url.as_str().trim_start_matches("etcd+");
+                        Ok(Arc::new($options.connect(url).await?))
+                    }
+                )*
+                missing => {
+                    let message = format!(
+                        "store url `{}`: this program is built without the {missing} store; switch on the feature `{missing}`",
+                        config.url,
+                    );
+                    Err(StoreError::new(StoreErrorKind::Incompatible, message))
+                }
+            }
         }
     };
-    store.map_err(|error| without_secrets(config.url.as_str(), error))
 }
 
-#[cfg(feature = "sqlite")]
-async fn sqlite(config: &StoreConfig) -> Result<Arc<dyn JobStore>, StoreError> {
-    use scheduler_stores::{SqliteOptions, Synchronous};
-
-    let mut options = SqliteOptions::new();
-    if let Some(prefix) = &config.prefix {
-        options = options.table_prefix(prefix)?;
+stores! {
+    "sqlite": SqliteOptions, |options, given| {
+        prefix: options.table_prefix(given)?,
+        poll: options.poll(*given),
+        payload_limit: options.payload_limit(*given),
+        synchronous: options.synchronous(*given),
     }
-    if let Some(period) = config.poll {
-        options = options.poll(period);
+    "postgres": PostgresOptions, |options, given| {
+        prefix: options.table_prefix(given)?,
+        schema: options.schema(given)?,
+        payload_limit: options.payload_limit(*given),
+        max_connections: options.max_connections(*given),
     }
-    if let Some(bytes) = config.payload_limit {
-        options = options.payload_limit(bytes);
+    "mysql": MySqlOptions, |options, given| {
+        prefix: options.table_prefix(given)?,
+        poll: options.poll(*given),
+        payload_limit: options.payload_limit(*given),
+        max_connections: options.max_connections(*given),
     }
-    match config.synchronous {
-        None => {}
-        Some(crate::Synchronous::Full) => options = options.synchronous(Synchronous::Full),
-        Some(crate::Synchronous::Normal) => options = options.synchronous(Synchronous::Normal),
+    "redis": RedisOptions, |options, given| {
+        prefix: options.key_prefix(given)?,
+        payload_limit: options.payload_limit(*given),
     }
-    Ok(Arc::new(options.connect(config.url.as_str()).await?))
-}
-
-#[cfg(feature = "postgres")]
-async fn postgres(config: &StoreConfig) -> Result<Arc<dyn JobStore>, StoreError> {
-    use scheduler_stores::PostgresOptions;
-
-    let mut options = PostgresOptions::new();
-    if let Some(prefix) = &config.prefix {
-        options = options.table_prefix(prefix)?;
+    "mongodb": MongoDbOptions, |options, given| {
+        prefix: options.collection_prefix(given)?,
+        database: options.database(given),
+        poll: match *given {
+            Some(period) => options.poll(period),
+            None => options, // refused before: it cannot do without
+        },
+        payload_limit: options.payload_limit(*given),
     }
-    if let Some(schema) = &config.schema {
-        options = options.schema(schema)?;
+    "zookeeper": ZooKeeperOptions, |options, given| {
+        prefix: options.root(given)?,
+        payload_limit: options.payload_limit(*given),
+        timeout: options.timeout(*given),
+        access: options.access(*given),
     }
-    if let Some(bytes) = config.payload_limit {
-        options = options.payload_limit(bytes);
+    "etcd": EtcdOptions, |options, given| {
+        prefix: options.key_prefix(given)?,
+        payload_limit: options.payload_limit(*given),
+        timeout: options.timeout(*given),
     }
-    if let Some(connections) = config.max_connections {
-        options = options.max_connections(connections);
+    "rethinkdb": RethinkDbOptions, |options, given| {
+        prefix: options.table_prefix(given)?,
+        payload_limit: options.payload_limit(*given),
+        timeout: options.timeout(*given),
     }
-    Ok(Arc::new(options.connect(config.url.as_str()).await?))
-}
-
-#[cfg(feature = "mysql")]
-async fn mysql(config: &StoreConfig) -> Result<Arc<dyn JobStore>, StoreError> {
-    use scheduler_stores::MySqlOptions;
-
-    let mut options = MySqlOptions::new();
-    if let Some(prefix) = &config.prefix {
-        options = options.table_prefix(prefix)?;
-    }
-    if let Some(period) = config.poll {
-        options = options.poll(period);
-    }
-    if let Some(bytes) = config.payload_limit {
-        options = options.payload_limit(bytes);
-    }
-    if let Some(connections) = config.max_connections {
-        options = options.max_connections(connections);
-    }
-    Ok(Arc::new(options.connect(config.url.as_str()).await?))
-}
-
-#[cfg(feature = "redis")]
-async fn redis(config: &StoreConfig) -> Result<Arc<dyn JobStore>, StoreError> {
-    use scheduler_stores::RedisOptions;
-
-    let mut options = RedisOptions::new();
-    if let Some(prefix) = &config.prefix {
-        options = options.key_prefix(prefix)?;
-    }
-    if let Some(bytes) = config.payload_limit {
-        options = options.payload_limit(bytes);
-    }
-    Ok(Arc::new(options.connect(config.url.as_str()).await?))
-}
-
-#[cfg(feature = "mongodb")]
-async fn mongodb(config: &StoreConfig) -> Result<Arc<dyn JobStore>, StoreError> {
-    use scheduler_stores::MongoDbOptions;
-
-    let mut options = MongoDbOptions::new();
-    if let Some(prefix) = &config.prefix {
-        options = options.collection_prefix(prefix)?;
-    }
-    if let Some(name) = &config.database {
-        options = options.database(name);
-    }
-    if let Some(period) = config.poll.flatten() {
-        options = options.poll(period);
-    }
-    if let Some(bytes) = config.payload_limit {
-        options = options.payload_limit(bytes);
-    }
-    Ok(Arc::new(options.connect(config.url.as_str()).await?))
-}
-
-#[cfg(feature = "zookeeper")]
-async fn zookeeper(config: &StoreConfig) -> Result<Arc<dyn JobStore>, StoreError> {
-    use scheduler_stores::{ZooKeeperAccess, ZooKeeperOptions};
-
-    let mut options = ZooKeeperOptions::new();
-    if let Some(prefix) = &config.prefix {
-        options = options.root(prefix)?;
-    }
-    if let Some(bytes) = config.payload_limit {
-        options = options.payload_limit(bytes);
-    }
-    if let Some(timeout) = config.timeout {
-        options = options.timeout(timeout);
-    }
-    match config.access {
-        None => {}
-        Some(crate::Access::Everyone) => options = options.access(ZooKeeperAccess::Everyone),
-        Some(crate::Access::Creator) => options = options.access(ZooKeeperAccess::Creator),
-    }
-    Ok(Arc::new(options.connect(config.url.as_str()).await?))
-}
-
-#[cfg(feature = "etcd")]
-async fn etcd(config: &StoreConfig) -> Result<Arc<dyn JobStore>, StoreError> {
-    use scheduler_stores::EtcdOptions;
-
-    let mut options = EtcdOptions::new();
-    if let Some(prefix) = &config.prefix {
-        options = options.key_prefix(prefix)?;
-    }
-    if let Some(bytes) = config.payload_limit {
-        options = options.payload_limit(bytes);
-    }
-    if let Some(timeout) = config.timeout {
-        options = options.timeout(timeout);
-    }
-    // As the store itself calls it.
-    let url = config.url.as_str().trim_start_matches("etcd+");
-    Ok(Arc::new(options.connect(url).await?))
-}
-
-#[cfg(feature = "rethinkdb")]
-async fn rethinkdb(config: &StoreConfig) -> Result<Arc<dyn JobStore>, StoreError> {
-    use scheduler_stores::RethinkDbOptions;
-
-    let mut options = RethinkDbOptions::new();
-    if let Some(prefix) = &config.prefix {
-        options = options.table_prefix(prefix)?;
-    }
-    if let Some(bytes) = config.payload_limit {
-        options = options.payload_limit(bytes);
-    }
-    if let Some(timeout) = config.timeout {
-        options = options.timeout(timeout);
-    }
-    Ok(Arc::new(options.connect(config.url.as_str()).await?))
 }
 
 /// Stores leave passwords out of their messages; what their drivers say of a URL that is not well-formed may not.
@@ -232,4 +146,18 @@ fn without_secrets(url: &str, error: StoreError) -> StoreError {
     // Without the source, which has it too.
     let message = secrets.iter().fold(error.to_string(), |message, secret| message.replace(secret, "***"));
     StoreError::new(error.kind(), message)
+}
+
+#[cfg(test)]
+mod tests {
+    use scheduler_stores::STORES;
+
+    use super::options_of;
+
+    #[test]
+    fn each_store_but_memory_can_be_connected_to_and_has_options() {
+        let without: Vec<&str> =
+            STORES.iter().map(|store| store.name).filter(|name| options_of(name).is_empty()).collect();
+        assert_eq!(without, ["memory"], "each other store of scheduler_stores::STORES has an entry in `stores!` here");
+    }
 }

@@ -124,5 +124,5 @@ pub use connect::connect_store;
 pub use executor::ExecutorConfig;
 pub use flat::{FlatConfig, FlatKey};
 pub use jobs::JobConfig;
-pub use store::{Access, StoreConfig, Synchronous};
+pub use store::StoreConfig;
 pub use url::StoreUrl;

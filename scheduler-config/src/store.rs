@@ -1,20 +1,18 @@
 //! A store as a configuration has it.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, time::Duration};
 
 use scheduler_core::{
-    JobStore, duration,
+    duration,
     store::{StoreError, StoreErrorKind},
 };
+use scheduler_stores::{Synchronous, ZooKeeperAccess};
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{self, IntoDeserializer, value::MapAccessDeserializer},
 };
 
-use crate::{
-    connect::connect,
-    url::{StoreKind, StoreUrl},
-};
+use crate::{connect::options_of, url::StoreUrl};
 
 /// A store: its URL, and what differs from the store's own defaults.
 ///
@@ -71,27 +69,7 @@ pub struct StoreConfig {
     pub synchronous: Option<Synchronous>,
     /// Who may read and write what the store creates. ZooKeeper.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub access: Option<Access>,
-}
-
-/// When a transaction of an SQLite store counts as written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Synchronous {
-    /// When it has reached the disk. The default.
-    Full,
-    /// When the operating system has it: faster, and the last calls can be lost when the power fails.
-    Normal,
-}
-
-/// Who may read and write what a ZooKeeper store creates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Access {
-    /// Whoever reaches the servers. The default if the URL has no user.
-    Everyone,
-    /// Whoever has the credentials with which it was created. The default if the URL has a user.
-    Creator,
+    pub access: Option<ZooKeeperAccess>,
 }
 
 impl StoreConfig {
@@ -111,20 +89,9 @@ impl StoreConfig {
         }
     }
 
-    /// Connects to the store, and creates in it what is not there.
-    ///
-    /// # Errors
-    ///
-    /// The feature of the store is not switched on, an option is not one of its, or as the store's own `connect`. No message
-    /// has a password in it.
-    pub async fn connect(&self) -> Result<Arc<dyn JobStore>, StoreError> {
-        self.check()?;
-        connect(self).await
-    }
-
     /// Refuses what the store does not know, so that nobody believes it has an effect.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
-        let store = self.url.kind();
+        let store = self.url.store();
         let given = [
             ("prefix", self.prefix.is_some()),
             ("schema", self.schema.is_some()),
@@ -136,16 +103,14 @@ impl StoreConfig {
             ("synchronous", self.synchronous.is_some()),
             ("access", self.access.is_some()),
         ];
-        let known = store.options();
+        let known = options_of(store.name);
         let refuse = |why: String| Err(StoreError::new(StoreErrorKind::Incompatible, why));
         match given.iter().find(|(name, is_given)| *is_given && !known.contains(name)) {
-            Some((name, _)) if known.is_empty() => {
-                refuse(format!("`{name}`: the {} store has no options", store.name()))
-            }
+            Some((name, _)) if known.is_empty() => refuse(format!("`{name}`: the {} store has no options", store.name)),
             Some((name, _)) => {
-                refuse(format!("`{name}`: the {} store does not have it, only {}", store.name(), known.join(", ")))
+                refuse(format!("`{name}`: the {} store does not have it, only {}", store.name, known.join(", ")))
             }
-            None if store == StoreKind::MongoDb && self.poll == Some(None) => {
+            None if store.name == "mongodb" && self.poll == Some(None) => {
                 refuse("`poll`: a mongodb store cannot do without; give a duration".to_owned())
             }
             None => match self.zero() {
@@ -167,21 +132,6 @@ impl StoreConfig {
             ("timeout", is_short(self.timeout)),
         ];
         zeros.into_iter().find_map(|(name, is_zero)| is_zero.then_some(name))
-    }
-}
-
-impl StoreKind {
-    fn options(self) -> &'static [&'static str] {
-        match self {
-            Self::Memory => &[],
-            Self::Sqlite => &["prefix", "poll", "payload_limit", "synchronous"],
-            Self::Postgres => &["prefix", "schema", "payload_limit", "max_connections"],
-            Self::MySql => &["prefix", "poll", "payload_limit", "max_connections"],
-            Self::Redis => &["prefix", "payload_limit"],
-            Self::MongoDb => &["prefix", "database", "poll", "payload_limit"],
-            Self::ZooKeeper => &["prefix", "payload_limit", "timeout", "access"],
-            Self::Etcd | Self::RethinkDb => &["prefix", "payload_limit", "timeout"],
-        }
     }
 }
 

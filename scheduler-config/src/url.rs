@@ -3,6 +3,7 @@
 use std::{borrow::Cow, fmt, str::FromStr};
 
 use scheduler_core::store::{StoreError, StoreErrorKind};
+use scheduler_stores::{KnownStore, STORES, StorePlace};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// The URL of a store, as in `sqlite://jobs.db` or `postgres://app:secret@db.example.com/app`.
@@ -34,44 +35,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoreUrl {
     text: String,
-    kind: StoreKind,
+    store: &'static KnownStore,
 }
-
-/// The stores that a URL can name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum StoreKind {
-    Memory,
-    Sqlite,
-    Postgres,
-    MySql,
-    Redis,
-    MongoDb,
-    ZooKeeper,
-    Etcd,
-    RethinkDb,
-}
-
-/// The usual scheme of a store comes first.
-const SCHEMES: &[(&str, StoreKind)] = &[
-    ("memory", StoreKind::Memory),
-    ("sqlite", StoreKind::Sqlite),
-    ("postgres", StoreKind::Postgres),
-    ("postgresql", StoreKind::Postgres),
-    ("mysql", StoreKind::MySql),
-    ("mariadb", StoreKind::MySql),
-    ("redis", StoreKind::Redis),
-    ("rediss", StoreKind::Redis),
-    ("valkey", StoreKind::Redis),
-    ("valkeys", StoreKind::Redis),
-    ("redis+unix", StoreKind::Redis),
-    ("valkey+unix", StoreKind::Redis),
-    ("mongodb", StoreKind::MongoDb),
-    ("mongodb+srv", StoreKind::MongoDb),
-    ("zookeeper", StoreKind::ZooKeeper),
-    ("etcd", StoreKind::Etcd),
-    ("etcd+https", StoreKind::Etcd),
-    ("rethinkdb", StoreKind::RethinkDb),
-];
 
 impl StoreUrl {
     /// The URL as it was given, with its password.
@@ -79,15 +44,9 @@ impl StoreUrl {
         &self.text
     }
 
-    pub(crate) fn kind(&self) -> StoreKind {
-        self.kind
-    }
-}
-
-impl StoreKind {
-    /// The usual scheme, which is the name of the feature, too.
-    pub(crate) fn name(self) -> &'static str {
-        SCHEMES.iter().find(|(_, kind)| *kind == self).map_or("", |(scheme, _)| scheme)
+    /// The store that the scheme names.
+    pub(crate) fn store(&self) -> &'static KnownStore {
+        self.store
     }
 }
 
@@ -102,8 +61,8 @@ impl FromStr for StoreUrl {
         let Some((scheme, rest)) = text.split_once(':') else {
             return refuse("it has no scheme; write it as in `sqlite://jobs.db`".to_owned());
         };
-        let Some((_, kind)) = SCHEMES.iter().find(|(known, _)| *known == scheme) else {
-            let schemes: Vec<&str> = SCHEMES.iter().map(|(scheme, _)| *scheme).collect();
+        let Some(store) = STORES.iter().find(|store| store.schemes.contains(&scheme)) else {
+            let schemes: Vec<&str> = STORES.iter().flat_map(|store| store.schemes).copied().collect();
             return match scheme.split_once('+').filter(|(scheme, _)| schemes.contains(scheme)) {
                 Some((scheme, driver)) => refuse(format!(
                     "leave the driver `{driver}` out and write `{scheme}:{}`",
@@ -113,11 +72,11 @@ impl FromStr for StoreUrl {
             };
         };
         let rest = rest.strip_prefix("//").unwrap_or(rest);
-        match kind {
-            StoreKind::Memory if !rest.is_empty() => refuse("nothing follows `memory:`".to_owned()),
-            StoreKind::Memory => Ok(Self { text: text.to_owned(), kind: *kind }),
-            _ if rest.is_empty() => refuse("it ends after its scheme; say where the store is".to_owned()),
-            _ => Ok(Self { text: text.to_owned(), kind: *kind }),
+        let is_here = store.place == StorePlace::Process;
+        match rest.is_empty() {
+            false if is_here => refuse(format!("nothing follows `{scheme}:`")),
+            true if !is_here => refuse("it ends after its scheme; say where the store is".to_owned()),
+            _ => Ok(Self { text: text.to_owned(), store }),
         }
     }
 }
@@ -288,7 +247,7 @@ mod tests {
                 "oracle:app:sec ret@db",
                 "store url `oracle:***@db`: no store has the scheme `oracle`; take one of memory, sqlite, postgres, \
                  postgresql, mysql, mariadb, redis, rediss, valkey, valkeys, redis+unix, valkey+unix, mongodb, mongodb+srv, \
-                 zookeeper, etcd, etcd+https, rethinkdb",
+                 etcd, etcd+https, zookeeper, rethinkdb",
             ),
             ("memory://here", "store url `memory://here`: nothing follows `memory:`"),
             ("redis://", "store url `redis://`: it ends after its scheme; say where the store is"),

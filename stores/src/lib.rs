@@ -22,8 +22,10 @@
 //! [`JobStore`](scheduler_core::JobStore).
 
 mod changes;
+mod choices;
 pub mod kit;
 mod memory;
+mod table;
 
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql", feature = "mongodb"))]
 mod name;
@@ -51,6 +53,7 @@ mod zookeeper;
 
 #[cfg(feature = "mongodb")]
 pub use self::mongodb::{MongoDbOptions, MongoDbStore};
+pub use choices::{Synchronous, ZooKeeperAccess};
 #[cfg(feature = "etcd")]
 pub use etcd::{EtcdOptions, EtcdStore};
 pub use memory::MemoryStore;
@@ -63,6 +66,7 @@ pub use redis::{RedisOptions, RedisStore};
 #[cfg(feature = "rethinkdb")]
 pub use rethinkdb::{RethinkDbOptions, RethinkDbStore};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{SqliteOptions, SqliteStore, Synchronous};
+pub use sqlite::{SqliteOptions, SqliteStore};
+pub use table::{KnownStore, STORES, StoreNews, StorePlace};
 #[cfg(feature = "zookeeper")]
-pub use zookeeper::{ZooKeeperAccess, ZooKeeperOptions, ZooKeeperStore};
+pub use zookeeper::{ZooKeeperOptions, ZooKeeperStore};

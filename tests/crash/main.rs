@@ -31,6 +31,14 @@ macro_rules! on_stores {
                 }
             }
         )*
+
+        #[test]
+        fn each_store_is_tested() {
+            crate::place::assert_lists(&[$(stringify!($store)),*], |store| {
+                use apscheduler::stores::StorePlace::{File, Server};
+                matches!(store.place, File | Server)
+            });
+        }
     };
 }
 

@@ -59,6 +59,11 @@ macro_rules! on_stores {
                 }
             }
         )*
+
+        #[test]
+        fn each_store_is_tested() {
+            crate::place::assert_lists(&[$(stringify!($store)),*], |_| true);
+        }
     };
 }
 

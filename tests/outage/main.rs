@@ -23,6 +23,13 @@ macro_rules! on_stores {
                 }
             }
         )*
+
+        #[test]
+        fn each_store_is_tested() {
+            crate::place::assert_lists(&[$(stringify!($store)),*], |store| {
+                store.place == apscheduler::stores::StorePlace::Server
+            });
+        }
     };
 }
 

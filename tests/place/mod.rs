@@ -5,11 +5,9 @@ use std::{sync::Arc, time::Duration};
 
 use apscheduler::{
     JobStore,
+    config::StoreConfig,
     store::StoreError,
-    stores::{
-        EtcdOptions, MemoryStore, MongoDbOptions, MySqlOptions, PostgresOptions, RedisOptions, RethinkDbOptions,
-        SqliteOptions, Synchronous, ZooKeeperOptions,
-    },
+    stores::{KnownStore, MemoryStore, STORES, StoreNews, StorePlace, Synchronous},
 };
 use tempfile::TempDir;
 
@@ -34,14 +32,14 @@ pub(crate) struct Place {
 impl Place {
     /// An empty place in this store. Those with a server have theirs started by `cargo xtask test`.
     pub(crate) fn new(store: &str) -> Self {
-        match store {
-            "memory" => Self::at(store, "", ""),
-            "sqlite" => {
+        match known(store).place {
+            StorePlace::Process => Self::at(store, "", ""),
+            StorePlace::File => {
                 let folder = TempDir::new().unwrap();
                 let url = format!("sqlite://{}/jobs.db", folder.path().display());
                 Self { _folder: Some(folder), ..Self::at(store, &url, "") }
             }
-            server => Self::at(server, &server::url(server), &server::prefix()),
+            _ => Self::at(store, &server::url(store), &server::prefix()),
         }
     }
 
@@ -63,25 +61,35 @@ impl Place {
 
     /// The same, if its server is there.
     pub(crate) async fn try_open(&self) -> Result<Arc<dyn JobStore>, StoreError> {
-        let Self { store, url, prefix, .. } = self;
-        Ok(match store.as_str() {
-            "memory" => Arc::new(self.memory.clone()),
-            // Nothing here outlives a power failure, and other nodes are heard of soon.
-            "sqlite" => {
-                let options = SqliteOptions::new().synchronous(Synchronous::Normal);
-                Arc::new(options.poll(Some(Duration::from_millis(50))).connect(url).await?)
-            }
-            "etcd" => Arc::new(EtcdOptions::new().key_prefix(prefix)?.connect(url).await?),
-            "mongodb" => Arc::new(MongoDbOptions::new().collection_prefix(prefix)?.connect(url).await?),
-            "mysql" => {
-                let options = MySqlOptions::new().table_prefix(prefix)?.poll(Some(Duration::from_millis(50)));
-                Arc::new(options.connect(url).await?)
-            }
-            "postgres" => Arc::new(PostgresOptions::new().table_prefix(prefix)?.connect(url).await?),
-            "redis" => Arc::new(RedisOptions::new().key_prefix(prefix)?.connect(url).await?),
-            "rethinkdb" => Arc::new(RethinkDbOptions::new().table_prefix(prefix)?.connect(url).await?),
-            "zookeeper" => Arc::new(ZooKeeperOptions::new().root(&format!("/{prefix}"))?.connect(url).await?),
-            other => panic!("there is no store {other}"),
-        })
+        let known = known(&self.store);
+        if known.place == StorePlace::Process {
+            return Ok(Arc::new(self.memory.clone()));
+        }
+        let mut config = StoreConfig::new(self.url.parse()?);
+        if !self.prefix.is_empty() {
+            // The names of ZooKeeper are paths.
+            let root = if known.name == "zookeeper" { "/" } else { "" };
+            config.prefix = Some(format!("{root}{}", self.prefix));
+        }
+        // Other nodes are heard of soon, and nothing here outlives a power failure.
+        if known.news == StoreNews::Poll {
+            config.poll = Some(Some(Duration::from_millis(50)));
+        }
+        if known.place == StorePlace::File {
+            config.synchronous = Some(Synchronous::Normal);
+        }
+        config.connect().await
     }
+}
+
+/// What is known of the store with this name.
+pub(crate) fn known(store: &str) -> &'static KnownStore {
+    STORES.iter().find(|known| known.name == store).unwrap_or_else(|| panic!("there is no store {store}"))
+}
+
+/// Fails unless a list of a test names each store that the test is about, so that one that is added is added there, too.
+pub(crate) fn assert_lists(listed: &[&str], is_meant: impl Fn(&KnownStore) -> bool) {
+    let mut meant: Vec<&str> = STORES.iter().filter(|store| is_meant(store)).map(|store| store.name).collect();
+    meant.sort_unstable();
+    assert_eq!(listed, meant, "the list of stores here, and those of `STORES` for which this holds");
 }

@@ -9,6 +9,7 @@ mod oracle;
 mod process;
 mod purity;
 mod services;
+mod stores;
 mod tally;
 mod test;
 mod workspace;

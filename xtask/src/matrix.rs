@@ -1,7 +1,7 @@
 //! `cargo xtask matrix`: which runtime was tested with which store.
 //!
 //! Nothing here knows a runtime or a store. Runtimes and the cells come from the tests of the binary `matrix`, whose names
-//! are `runtime::store::what it shows`; stores, moreover, from the features of the crate that holds them.
+//! are `runtime::store::what it shows`; stores, moreover, from the table of the crate that holds them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,7 +10,8 @@ use std::{
 
 use crate::{
     nextest::{self, Test},
-    services::{self, Servers},
+    services::Servers,
+    stores,
     workspace::Workspace,
 };
 
@@ -31,11 +32,10 @@ pub(crate) fn run() -> Result<bool, String> {
         return Err(format!("there is no test binary `{MATRIX}`, which has a test for each runtime with each store"));
     }
     let filter: Vec<_> = ids.iter().map(|id| format!("binary_id(={id})")).collect();
-    let stores = workspace.stores();
-    let servers: Vec<_> = stores.iter().copied().filter(|store| services::is_server(store)).collect();
-    let servers = Servers::start(&workspace, &servers)?;
+    let names = stores::names();
+    let servers = Servers::start(&workspace, &stores::servers())?;
     let (tests, result) = nextest::run_tests(&workspace, Some(&filter.join(" | ")), servers.variables());
-    let table = Table::new(&tests, &stores);
+    let table = Table::new(&tests, &names);
     println!("\n{table}");
     if let Err(failure) = &result {
         println!("{failure}");

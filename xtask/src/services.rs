@@ -11,32 +11,22 @@ use std::{
     thread,
 };
 
-use crate::{misuse, process::output, workspace::Workspace};
+use crate::{
+    misuse,
+    process::output,
+    stores::{is_server, servers},
+    workspace::Workspace,
+};
 
-/// The stores that need a server, and what makes it fast where its data need not outlive the machine.
-const SERVERS: [(&str, &str); 7] = [
+/// What makes a server fast where its data need not outlive the machine, and big enough.
+const FAST: [(&str, &str); 2] = [
     ("postgres", "-c fsync=off -c max_connections=400"),
     ("mysql", "--innodb-flush-log-at-trx-commit=0 --max-connections=400"),
-    ("redis", ""),
-    ("mongodb", ""),
-    ("zookeeper", ""),
-    ("etcd", ""),
-    ("rethinkdb", ""),
 ];
 
 /// Below the ports that systems give away by themselves, with room for the second one that etcd takes.
 const PORTS: std::ops::Range<u16> = 20_000..31_000;
 const PORTS_EACH: u16 = 10;
-
-/// Whether a store needs a server.
-pub(crate) fn is_server(store: &str) -> bool {
-    SERVERS.iter().any(|(name, _)| *name == store)
-}
-
-/// The names of the stores that need a server.
-pub(crate) fn names() -> Vec<&'static str> {
-    SERVERS.iter().map(|(name, _)| *name).collect()
-}
 
 /// `cargo xtask services VERB [NAME...]`.
 pub(crate) fn run(arguments: &[&str]) -> Result<bool, String> {
@@ -44,9 +34,9 @@ pub(crate) fn run(arguments: &[&str]) -> Result<bool, String> {
         return Err(misuse("`services` needs one of `install`, `start`, `stop`, `kill` and `list`"));
     };
     if let Some(unknown) = chosen.iter().find(|name| !is_server(name)) {
-        return Err(format!("there is no server for `{unknown}`; there are {}", names().join(", ")));
+        return Err(format!("there is no server for `{unknown}`; there are {}", servers().join(", ")));
     }
-    let names = if chosen.is_empty() { names() } else { chosen.to_vec() };
+    let names = if chosen.is_empty() { servers() } else { chosen.to_vec() };
     let workspace = Workspace::read()?;
     let place = Place::lasting(&workspace);
     match *verb {
@@ -159,7 +149,7 @@ impl Place {
     }
 
     fn start_one(&self, name: &str, port: u16) -> Result<String, String> {
-        let (_, fast) = SERVERS.iter().find(|(known, _)| *known == name).ok_or("an unknown server")?;
+        let fast = FAST.iter().find(|(known, _)| *known == name).map_or("", |(_, fast)| fast);
         let mut command = self.script();
         command.args(["start", name]).arg(self.folder.join(name)).arg(port.to_string()).env("SERVICES_ARGS", fast);
         Ok(output(&mut command)?.trim().to_owned())
@@ -243,7 +233,7 @@ mod tests {
     #[test]
     fn the_script_knows_the_same_servers() {
         let list = output(script(&here()).arg("list")).unwrap();
-        assert_eq!(list.split_whitespace().collect::<Vec<_>>(), names());
+        assert_eq!(list.split_whitespace().collect::<Vec<_>>(), servers());
     }
 
     #[test]

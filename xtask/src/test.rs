@@ -12,7 +12,8 @@ use crate::{
     nextest::{self, EVERYTHING},
     process::{cargo, run as run_program, run_and_read, succeeds},
     purity,
-    services::{self, Servers},
+    services::Servers,
+    stores,
     tally::Tally,
     workspace::Workspace,
 };
@@ -54,10 +55,10 @@ enum Stores {
 
 /// `cargo xtask test [--stores LIST]`.
 pub(crate) fn run(options: &[&str]) -> Result<bool, String> {
-    let stores = Stores::parse(options)?;
+    let chosen = Stores::parse(options)?;
     let workspace = Workspace::read()?;
-    stores.check(&workspace)?;
-    let mut setting = Setting { workspace, stores, servers: None };
+    chosen.check()?;
+    let mut setting = Setting { workspace, stores: chosen, servers: None };
 
     let mut all = Tally::default();
     let mut summary = String::from("\n");
@@ -80,9 +81,9 @@ pub(crate) fn run(options: &[&str]) -> Result<bool, String> {
 impl Setting {
     /// The servers of the chosen stores.
     fn servers(&mut self) -> Result<&Servers, String> {
-        let Self { workspace, stores, servers } = self;
+        let Self { workspace, stores: chosen, servers } = self;
         let start = || {
-            let names: Vec<_> = stores.of(workspace).into_iter().filter(|store| services::is_server(store)).collect();
+            let names: Vec<_> = chosen.of().into_iter().filter(|store| stores::is_server(store)).collect();
             Servers::start(workspace, &names)
         };
         servers.get_or_insert_with(start).as_ref().map_err(|error| format!("without servers, {error}"))
@@ -100,9 +101,9 @@ impl Stores {
         }
     }
 
-    fn check(&self, workspace: &Workspace) -> Result<(), String> {
+    fn check(&self) -> Result<(), String> {
         let Self::Only(chosen) = self else { return Ok(()) };
-        let known = workspace.stores();
+        let known = stores::names();
         match chosen.iter().find(|store| !known.contains(&store.as_str())) {
             Some(store) => Err(format!("there is no store `{store}`; there are {}", known.join(", "))),
             None => Ok(()),
@@ -110,19 +111,19 @@ impl Stores {
     }
 
     /// The names of the chosen ones.
-    fn of<'a>(&self, workspace: &'a Workspace) -> Vec<&'a str> {
+    fn of(&self) -> Vec<&'static str> {
         let is_chosen = |store: &&str| match self {
             Self::All => true,
-            Self::Embedded => !services::is_server(store),
+            Self::Embedded => !stores::is_server(store),
             Self::Only(chosen) => chosen.iter().any(|name| name == store),
         };
-        workspace.stores().into_iter().filter(is_chosen).collect()
+        stores::names().into_iter().filter(is_chosen).collect()
     }
 
     /// What leaves out the tests of the other stores: those with a store's name as a part of theirs or of their binary's.
-    fn filter(&self, workspace: &Workspace) -> Result<Option<String>, String> {
-        let chosen = self.of(workspace);
-        let others: Vec<_> = workspace.stores().into_iter().filter(|store| !chosen.contains(store)).collect();
+    fn filter(&self) -> Result<Option<String>, String> {
+        let chosen = self.of();
+        let others: Vec<_> = stores::names().into_iter().filter(|store| !chosen.contains(store)).collect();
         if others.is_empty() {
             return Ok(None);
         }
@@ -163,7 +164,7 @@ fn component(name: &str, command: &str) -> Result<(), String> {
 fn tests(setting: &mut Setting) -> Result<Tally, String> {
     nextest::install()?;
     let variables = setting.servers()?.variables();
-    let filter = setting.stores.filter(&setting.workspace)?;
+    let filter = setting.stores.filter()?;
     let (tests, result) = nextest::run_tests(&setting.workspace, filter.as_deref(), variables);
     let (passed, failed): (Vec<_>, Vec<_>) = tests.into_iter().partition(|test| test.has_passed);
     let failures = failed.iter().map(|test| format!("test {} {}", test.binary, test.name)).collect();
@@ -215,28 +216,18 @@ fn measured<T>(work: impl FnOnce() -> T) -> (T, Duration) {
 #[cfg(test)]
 mod options_and_reports {
     use super::*;
-    use crate::workspace::Package;
-
-    fn workspace() -> Workspace {
-        let stores = Package {
-            name: "scheduler-stores".into(),
-            features: vec!["redis".into(), "sqlite".into()],
-            ..Package::default()
-        };
-        Workspace { root: "/w".into(), target: "/w/target".into(), packages: vec![stores] }
-    }
 
     #[test]
     fn stores_are_chosen_by_name() {
         let both = Stores::Only(vec!["memory".into(), "sqlite".into()]);
-        assert_eq!(both.of(&workspace()), ["memory", "sqlite"]);
-        assert_eq!(Stores::parse(&["--stores", "none"]).unwrap().of(&workspace()), ["memory", "sqlite"]);
+        assert_eq!(both.of(), ["memory", "sqlite"]);
+        assert_eq!(Stores::parse(&["--stores", "none"]).unwrap().of(), ["memory", "sqlite"]);
         assert_eq!(Stores::parse(&[]), Ok(Stores::All));
         assert_eq!(Stores::parse(&["--stores", "memory, sqlite"]).as_ref(), Ok(&both));
-        assert_eq!(both.check(&workspace()), Ok(()));
+        assert_eq!(both.check(), Ok(()));
 
-        let unknown = Stores::parse(&["--stores", "redi"]).unwrap().check(&workspace());
-        assert_eq!(unknown, Err("there is no store `redi`; there are memory, redis, sqlite".into()));
+        let unknown = Stores::parse(&["--stores", "redi"]).unwrap().check();
+        assert_eq!(unknown, Err(format!("there is no store `redi`; there are {}", stores::names().join(", "))));
         for wrong in [&["--stores"][..], &["--store", "x"], &["--stores", "redis", "fast"]] {
             let error = Stores::parse(wrong).unwrap_err();
             assert!(error.contains("usage:"), "{wrong:?}: {error}");
@@ -245,8 +236,8 @@ mod options_and_reports {
 
     #[test]
     fn tests_of_the_stores_that_are_not_chosen_are_left_out() {
-        let all = Stores::parse(&["--stores", "redis,sqlite,memory"]).unwrap();
-        assert_eq!(all.filter(&workspace()), Ok(None));
+        let all = Stores::parse(&["--stores", &stores::names().join(",")]).unwrap();
+        assert_eq!(all.filter(), Ok(None));
         let binaries = ["scheduler-stores", "scheduler-stores::sqlite_files", "apscheduler::matrix"];
         assert_eq!(
             without(&["redis", "sqlite"], binaries.into_iter()),

@@ -43,15 +43,6 @@ impl Workspace {
         Ok(Self { root: folder("workspace_root")?, target: folder("target_directory")?, packages })
     }
 
-    /// The names of the stores: the features of the package that holds them, and the one that needs none.
-    pub(crate) fn stores(&self) -> Vec<&str> {
-        let package = self.packages.iter().find(|package| package.name == "scheduler-stores");
-        let features = package.into_iter().flat_map(|package| &package.features).map(String::as_str);
-        std::iter::once("memory")
-            .chain(features.filter(|feature| !INTERNAL.contains(feature) && *feature != "tls"))
-            .collect()
-    }
-
     /// A folder for one kind of work, under cargo's own.
     pub(crate) fn scratch(&self, kind: &str) -> PathBuf {
         Path::new(&self.target).join("xtask").join(kind)
@@ -85,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stores_examples_and_inner_needs_are_read_from_cargo() {
+    fn features_examples_and_inner_needs_are_read_from_cargo() {
         let json = r#"{
             "workspace_root": "/w", "target_directory": "/w/target",
             "packages": [{
@@ -100,7 +91,7 @@ mod tests {
             }]
         }"#;
         let workspace = Workspace::parse(json).unwrap();
-        assert_eq!(workspace.stores(), ["memory", "redis", "sqlite"]);
+        assert_eq!(workspace.packages[0].features, ["redis", "sqlite", "tls"]);
         assert_eq!(workspace.packages[0].needs, ["scheduler-core"]);
         assert_eq!(workspace.packages[0].examples, ["hello"]);
         assert_eq!(workspace.scratch("examples"), Path::new("/w/target/xtask/examples"));

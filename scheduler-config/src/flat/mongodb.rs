@@ -2,10 +2,7 @@
 
 use serde_json::Value;
 
-use super::{
-    job_store::{Login, encoded, prefix, store},
-    section::Section,
-};
+use super::section::{Login, Section, encoded, prefix, store};
 use crate::store::StoreConfig;
 
 /// The options of the driver that a URL can carry, as that writes them, and other names that pymongo has for them.

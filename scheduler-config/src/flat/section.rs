@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{FlatConfig, PREFIX};
+use crate::{store::StoreConfig, url::StoreUrl};
 
 /// The options of one job store or executor, which are taken one after the other. What nobody takes is refused at the end.
 pub(super) struct Section<'a> {
@@ -106,6 +107,91 @@ impl<'a> Section<'a> {
     pub(super) fn rest(&self) -> Vec<String> {
         self.options.keys().cloned().collect()
     }
+}
+
+/// A store whose URL is made of several keys.
+pub(super) fn store(section: &mut Section<'_>, url: &str, keys: &[&str]) -> Option<StoreConfig> {
+    match url.parse::<StoreUrl>() {
+        Ok(url) => {
+            for key in keys {
+                section.becomes(key, "url", url.to_string());
+            }
+            Some(StoreConfig::new(url))
+        }
+        Err(error) => {
+            for key in keys {
+                section.refuse(key, &error.to_string());
+            }
+            None
+        }
+    }
+}
+
+/// What names begin with, from the name of a table or a key.
+pub(super) fn prefix(
+    section: &mut Section<'_>,
+    key: &str,
+    advice: &str,
+    form: impl FnOnce(&str) -> Option<String>,
+) -> Option<String> {
+    let name = section.text(key)?;
+    let prefix = form(&name);
+    match &prefix {
+        Some(prefix) => section.becomes(key, "prefix", prefix.as_str()),
+        None => section.refuse(key, &format!("`{name}` cannot begin the names here: {advice}")),
+    }
+    prefix
+}
+
+/// Who connects.
+#[derive(Default)]
+pub(super) struct Login {
+    pub(super) user: Option<String>,
+    pub(super) password: Option<String>,
+}
+
+impl Login {
+    /// `user` is the key of the user's name.
+    pub(super) fn take(section: &mut Section<'_>, user: &'static str, parts: &mut Vec<&'static str>) -> Self {
+        let login = Self { user: section.text(user), password: section.text("password") };
+        parts.extend(login.user.as_ref().map(|_| user));
+        parts.extend(login.password.as_ref().map(|_| "password"));
+        login
+    }
+
+    /// With the sign that ends it; nothing without a user and a password.
+    pub(super) fn in_url(&self) -> String {
+        let user = self.user.as_deref().map(encoded).unwrap_or_default();
+        match &self.password {
+            Some(password) => format!("{user}:{}@", encoded(password)),
+            None if user.is_empty() => user,
+            None => format!("{user}@"),
+        }
+    }
+}
+
+/// The host and the port of a server.
+pub(super) fn address(section: &mut Section<'_>, port: u16, parts: &mut Vec<&'static str>) -> String {
+    let host = section.text("host");
+    let given_port = section.integer::<u16>("port");
+    parts.extend(host.as_ref().map(|_| "host"));
+    parts.extend(given_port.map(|_| "port"));
+    let host = host.unwrap_or_else(|| "localhost".to_owned());
+    let port = given_port.unwrap_or(port);
+    // An address of IPv6 stands in brackets.
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// A text as a part of a URL.
+pub(super) fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(byte.into()),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
 }
 
 /// As APScheduler's `asbool`.

@@ -1,13 +1,7 @@
 //! The options of `SQLAlchemyJobStore`, and the URLs of SQLAlchemy.
 
-use super::{
-    job_store::{prefix, store},
-    section::Section,
-};
-use crate::{
-    store::StoreConfig,
-    url::{StoreKind, shown},
-};
+use super::section::{Section, prefix, store};
+use crate::{connect::options_of, store::StoreConfig, url::shown};
 
 pub(super) fn translate(section: &mut Section<'_>) -> Option<StoreConfig> {
     let mut store = match translated(&section.text("url")?) {
@@ -17,17 +11,18 @@ pub(super) fn translate(section: &mut Section<'_>) -> Option<StoreConfig> {
             return None;
         }
     };
-    let kind = store.url.kind();
-    if kind == StoreKind::Memory {
+    let database = store.url.store().name;
+    if database == "memory" {
         section.refuse_all(
             &["tablename", "tableschema", "engine_options"],
             "the database in memory has become a memory store",
         );
         return Some(store);
     }
-    store.prefix = prefix(section, "tablename", advice(kind), |name| is_name(kind, name).then(|| format!("{name}_")));
-    store.schema = match kind {
-        StoreKind::Postgres => section.text("tableschema"),
+    let is_name = |name: &str| is_name(database, name);
+    store.prefix = prefix(section, "tablename", advice(database), |name| is_name(name).then(|| format!("{name}_")));
+    store.schema = match database {
+        "postgres" => section.text("tableschema"),
         _ => {
             section.refuse_all(&["tableschema"], "only PostgreSQL has schemas; give the database in the URL");
             None
@@ -41,8 +36,7 @@ pub(super) fn translate(section: &mut Section<'_>) -> Option<StoreConfig> {
 }
 
 fn engine_options(section: &mut Section<'_>, store: &mut StoreConfig) {
-    let has_pool = matches!(store.url.kind(), StoreKind::Postgres | StoreKind::MySql);
-    if has_pool {
+    if options_of(store.url.store().name).contains(&"max_connections") {
         let key = "engine_options.pool_size";
         match section.integer(key) {
             Some(0) => section.refuse(key, "0 means any number there, which a store does not open; give the most"),
@@ -57,9 +51,9 @@ fn engine_options(section: &mut Section<'_>, store: &mut StoreConfig) {
     section.refuse_all(&["engine_options"], why);
 }
 
-fn is_name(kind: StoreKind, name: &str) -> bool {
-    let is_letter = |b: u8| match kind {
-        StoreKind::Sqlite => b.is_ascii_alphabetic(),
+fn is_name(database: &str, name: &str) -> bool {
+    let is_letter = |b: u8| match database {
+        "sqlite" => b.is_ascii_alphabetic(),
         _ => b.is_ascii_lowercase(),
     };
     let is_plain = name.bytes().all(|b| is_letter(b) || b.is_ascii_digit() || b == b'_');
@@ -67,9 +61,9 @@ fn is_name(kind: StoreKind, name: &str) -> bool {
     (1..32).contains(&name.len()) && is_plain && !name.starts_with(|first: char| first.is_ascii_digit()) && !is_reserved
 }
 
-fn advice(kind: StoreKind) -> &'static str {
-    match kind {
-        StoreKind::Sqlite => "take at most 31 letters, digits and underscores, a letter first",
+fn advice(database: &str) -> &'static str {
+    match database {
+        "sqlite" => "take at most 31 letters, digits and underscores, a letter first",
         _ => "take at most 31 lower-case letters, digits and underscores, a letter first",
     }
 }

@@ -90,7 +90,7 @@ fn an_error_names_the_variable() {
         (
             "APSCHEDULER_STORES__MAIN",
             "oracle://u:secret@db",
-            "environment variable `APSCHEDULER_STORES__MAIN`: store url `oracle://u:***@db`: no store has the scheme `oracle`; take one of memory, sqlite, postgres, postgresql, mysql, mariadb, redis, rediss, valkey, valkeys, redis+unix, valkey+unix, mongodb, mongodb+srv, zookeeper, etcd, etcd+https, rethinkdb",
+            "environment variable `APSCHEDULER_STORES__MAIN`: store url `oracle://u:***@db`: no store has the scheme `oracle`; take one of memory, sqlite, postgres, postgresql, mysql, mariadb, redis, rediss, valkey, valkeys, redis+unix, valkey+unix, mongodb, mongodb+srv, etcd, etcd+https, zookeeper, rethinkdb",
         ),
         (
             "APSCHEDULER_STORES__",

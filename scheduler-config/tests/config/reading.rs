@@ -2,8 +2,9 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
-use scheduler_config::{Access, ExecutorConfig, SchedulerConfig, StoreConfig, Synchronous};
+use scheduler_config::{ExecutorConfig, SchedulerConfig, StoreConfig};
 use scheduler_core::{Coalesce, Overlap, PartialOptions, Retry};
+use scheduler_stores::{Synchronous, ZooKeeperAccess};
 
 const EVERYTHING: &str = r#"
 timezone = "Europe/Berlin"
@@ -57,7 +58,7 @@ fn everything_that_can_be_said_is_read() {
     let mut keeper = StoreConfig::new("zookeeper://one,two".parse().unwrap());
     keeper.prefix = Some("/jobs".to_owned());
     keeper.timeout = Some(Duration::from_secs(3));
-    keeper.access = Some(Access::Everyone);
+    keeper.access = Some(ZooKeeperAccess::Everyone);
     assert_eq!(config.stores["keeper"], keeper);
     assert_eq!(config.stores["scratch"], StoreConfig::new("memory:".parse().unwrap()));
 
@@ -126,7 +127,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "[stores]\nmain = 'oracle://u:secret@db'",
-        "configuration, line 2, `stores.main`: store url `oracle://u:***@db`: no store has the scheme `oracle`; take one of memory, sqlite, postgres, postgresql, mysql, mariadb, redis, rediss, valkey, valkeys, redis+unix, valkey+unix, mongodb, mongodb+srv, zookeeper, etcd, etcd+https, rethinkdb",
+        "configuration, line 2, `stores.main`: store url `oracle://u:***@db`: no store has the scheme `oracle`; take one of memory, sqlite, postgres, postgresql, mysql, mariadb, redis, rediss, valkey, valkeys, redis+unix, valkey+unix, mongodb, mongodb+srv, etcd, etcd+https, zookeeper, rethinkdb",
     ),
     (
         "stores = 'redis://u:secret@db'",

@@ -76,7 +76,7 @@ fn no_error_has_a_password_in_it() {
 #[test]
 fn an_option_of_another_store_is_refused_before_anything_is_connected_to() {
     let mut store = StoreConfig::new("postgres://u:secret@nowhere.invalid/app".parse().unwrap());
-    store.synchronous = Some(scheduler_config::Synchronous::Full);
+    store.synchronous = Some(scheduler_stores::Synchronous::Full);
     let error = block_on(store.connect()).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -107,7 +107,7 @@ fn a_file_is_opened_with_the_options_that_are_given() {
     store.prefix = Some("billing_".to_owned());
     store.poll = Some(None);
     store.payload_limit = Some(1_000);
-    store.synchronous = Some(scheduler_config::Synchronous::Normal);
+    store.synchronous = Some(scheduler_stores::Synchronous::Normal);
     let store = block_on(store.connect()).unwrap();
     assert_eq!(store.limits().payload, 1_000);
     assert!(folder.path().join("jobs.db").exists());

@@ -12,7 +12,8 @@ use sqlx::{
     sqlite::{SqliteArguments, SqliteRow},
 };
 
-use super::{Database, options::Synchronous};
+use super::Database;
+use crate::Synchronous;
 use crate::{
     kit::columns::{Columns, Unreadable},
     kit::rules::whole_micros,

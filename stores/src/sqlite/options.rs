@@ -6,7 +6,7 @@ use scheduler_core::store::{StoreError, StoreErrorKind};
 use sqlx::{ConnectOptions, SqlitePool, sqlite::SqliteConnectOptions};
 
 use super::{SqliteStore, connections::Connections, failure::failures, file::File};
-use crate::{kit::columns::READ_LIMIT, name::check_name, sql::Failures};
+use crate::{Synchronous, kit::columns::READ_LIMIT, name::check_name, sql::Failures};
 
 /// Options of an [`SqliteStore`].
 ///
@@ -24,16 +24,6 @@ pub struct SqliteOptions {
     pub(super) synchronous: Synchronous,
     pub(super) poll: Option<Duration>,
     pub(super) payload: usize,
-}
-
-/// When a transaction counts as written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Synchronous {
-    /// When it has reached the disk.
-    Full,
-    /// When the operating system has it: several times faster, and the last calls can be lost when the power fails. The
-    /// file stays whole, and a dying process loses nothing.
-    Normal,
 }
 
 impl Default for SqliteOptions {

@@ -15,14 +15,14 @@ use std::{collections::HashSet, fmt, sync::Mutex};
 use scheduler_core::store::StoreError;
 use zookeeper_client::{Acls, Client, Connector};
 
-pub use self::options::{ZooKeeperAccess, ZooKeeperOptions};
+pub use self::options::ZooKeeperOptions;
 use self::{
     call::Call,
     failure::Failures,
     names::Names,
     session::{Session, Source},
 };
-use crate::kit::KitStore;
+use crate::{ZooKeeperAccess, kit::KitStore};
 use scheduler_core::forward_job_store;
 
 /// Keeps jobs in ZooKeeper, which any number of nodes can share.

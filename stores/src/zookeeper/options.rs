@@ -6,6 +6,7 @@ use scheduler_core::store::{StoreError, StoreErrorKind};
 use zookeeper_client::{Client, Connector};
 
 use super::{ZooKeeperStore, failure::Failures, names::decode, session::Source};
+use crate::ZooKeeperAccess;
 
 /// Options of a [`ZooKeeperStore`].
 ///
@@ -23,15 +24,6 @@ pub struct ZooKeeperOptions {
     pub(super) payload: usize,
     pub(super) timeout: Duration,
     pub(super) access: Option<ZooKeeperAccess>,
-}
-
-/// Who may read and write what a store creates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ZooKeeperAccess {
-    /// Whoever reaches the servers.
-    Everyone,
-    /// Whoever has the credentials with which it was created.
-    Creator,
 }
 
 impl Default for ZooKeeperOptions {

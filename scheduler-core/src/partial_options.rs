@@ -1,4 +1,4 @@
-//! Options of which some are given, and the setters that go with them.
+//! The table of options, and what is made of it: options of which some are given, and the setters that go with them.
 
 use std::{fmt, num::NonZeroU32, time::Duration};
 
@@ -13,121 +13,150 @@ use crate::{
     retry,
 };
 
-/// Options of which some are given: a scheduler's job defaults, or the changes to a job.
-///
-/// ```
-/// use scheduler_core::{JobOptions, PartialOptions};
-/// let defaults = PartialOptions::default().max_instances(3);
-/// assert_eq!(defaults.over(JobOptions::default()).max_instances.get(), 3);
-/// ```
-///
-/// # In a configuration
-///
-/// Only what is given is written. [Durations](crate::duration) are texts or numbers of seconds; `"none"`, or `null` where
-/// there is one, says that there shall be no grace time, timeout or retry. `coalesce` may be true or false, as in
-/// APScheduler.
-///
-/// ```
-/// use std::time::Duration;
-/// use scheduler_core::{Coalesce, PartialOptions, Retry};
-///
-/// let json = r#"{"misfire_grace_time": "5m", "coalesce": false, "timeout": "none", "retry": {"attempts": 3, "cap": 60}}"#;
-/// let defaults: PartialOptions = serde_json::from_str(json)?;
-/// let same = PartialOptions::default()
-///     .misfire_grace_time(Duration::from_secs(300))
-///     .coalesce(Coalesce::All)
-///     .timeout(None)
-///     .retry(Retry::attempts(3).cap(Duration::from_secs(60)));
-/// assert_eq!(defaults, same);
-/// # Ok::<(), serde_json::Error>(())
-/// ```
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[doc(alias = "job_defaults")]
-pub struct PartialOptions {
-    #[serde(with = "grace", skip_serializing_if = "Option::is_none")]
-    misfire_grace_time: Option<Option<Duration>>,
-    #[serde(deserialize_with = "coalesce", skip_serializing_if = "Option::is_none")]
-    coalesce: Option<Coalesce>,
-    #[serde(deserialize_with = "max_instances", skip_serializing_if = "Option::is_none")]
-    max_instances: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    overlap: Option<Overlap>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    delivery: Option<Delivery>,
-    #[serde(with = "timeout", skip_serializing_if = "Option::is_none")]
-    timeout: Option<Option<Duration>>,
-    #[serde(with = "retry::or_none", skip_serializing_if = "Option::is_none")]
-    retry: Option<Option<Box<Retry>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    priority: Option<i32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    history: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    when_finished: Option<WhenFinished>,
+/// Makes of the table of options the fields of [`PartialOptions`], the setters of all that have options, and the names.
+macro_rules! options {
+    ($(
+        #[doc = $doc:literal]
+        $(#[serde($($serde:tt)*)])?
+        $name:ident($given:ident: $type:ty) -> $kept:ty { $keep:expr } $(for a job { $settle:expr })?
+    )*) => {
+        /// Options of which some are given: a scheduler's job defaults, or the changes to a job.
+        ///
+        /// ```
+        /// use scheduler_core::{JobOptions, PartialOptions};
+        /// let defaults = PartialOptions::default().max_instances(3);
+        /// assert_eq!(defaults.over(JobOptions::default()).max_instances.get(), 3);
+        /// ```
+        ///
+        /// # In a configuration
+        ///
+        /// Only what is given is written. [Durations](crate::duration) are texts or numbers of seconds; `"none"`, or `null` where
+        /// there is one, says that there shall be no grace time, timeout or retry. `coalesce` may be true or false, as in
+        /// APScheduler.
+        ///
+        /// ```
+        /// use std::time::Duration;
+        /// use scheduler_core::{Coalesce, PartialOptions, Retry};
+        ///
+        /// let json = r#"{"misfire_grace_time": "5m", "coalesce": false, "timeout": "none", "retry": {"attempts": 3, "cap": 60}}"#;
+        /// let defaults: PartialOptions = serde_json::from_str(json)?;
+        /// let same = PartialOptions::default()
+        ///     .misfire_grace_time(Duration::from_secs(300))
+        ///     .coalesce(Coalesce::All)
+        ///     .timeout(None)
+        ///     .retry(Retry::attempts(3).cap(Duration::from_secs(60)));
+        /// assert_eq!(defaults, same);
+        /// # Ok::<(), serde_json::Error>(())
+        /// ```
+        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        #[doc(alias = "job_defaults")]
+        pub struct PartialOptions {
+            $(
+                #[serde(skip_serializing_if = "Option::is_none" $(, $($serde)*)?)]
+                $name: Option<$kept>,
+            )*
+        }
+
+        impl PartialOptions {
+            /// The names of the options, which configurations and attributes use as well.
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($name)),*];
+
+            $(
+                #[doc = concat!($doc, "; see [`JobOptions::", stringify!($name), "`].")]
+                pub fn $name(mut self, $given: $type) -> Self {
+                    self.$name = Some($keep);
+                    self
+                }
+            )*
+
+            /// The given options, with those that are set here in their place.
+            pub fn over(&self, mut options: JobOptions) -> JobOptions {
+                // An option that has no row in the table does not compile here.
+                let JobOptions { $($name: _,)* extra: _ } = &options;
+                $(
+                    if let Some($given) = cloned(&self.$name) {
+                        options.$name = settled!($given $(, $settle)?);
+                    }
+                )*
+                options
+            }
+        }
+
+        setters! { JobSpec: $(#[doc = $doc] $name($given: $type))* }
+        setters! { JobChange: $(#[doc = $doc] $name($given: $type))* }
+    };
+}
+
+/// The setters of a type that has [`PartialOptions`] in its field `options`.
+macro_rules! setters {
+    ($of:ty: $(#[doc = $doc:literal] $name:ident($given:ident: $type:ty))*) => {
+        impl $of {
+            $(
+                #[doc = concat!($doc, "; see [`JobOptions::", stringify!($name), "`].")]
+                pub fn $name(mut self, $given: $type) -> Self {
+                    self.options = self.options.$name($given);
+                    self
+                }
+            )*
+        }
+    };
+}
+
+/// What an option is for a job: as it is kept, if the table does not say otherwise.
+macro_rules! settled {
+    ($given:ident) => {
+        $given
+    };
+    ($given:ident, $settle:expr) => {
+        $settle
+    };
+}
+
+fn cloned<T: Clone>(option: &Option<T>) -> Option<T> {
+    option.clone()
+}
+
+// What the option says, how it is read and written if not as its type, its setter, and how it is kept. The fields of
+// `JobOptions` say more, and have the defaults.
+options! {
+    /// How late a fire time may be settled and still run
+    #[serde(with = "grace")]
+    misfire_grace_time(grace: impl Into<Option<Duration>>) -> Option<Duration> { grace.into() }
+
+    /// Which of several fire times that are due at once run
+    #[serde(deserialize_with = "coalesce")]
+    coalesce(coalesce: Coalesce) -> Coalesce { coalesce }
+
+    /// How many runs may be running at once: at least 1, which is checked when the job is added or the scheduler built
+    #[serde(deserialize_with = "max_instances")]
+    max_instances(n: u32) -> u32 { n } for a job { NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN) }
+
+    /// What becomes of a fire time when that many are running
+    overlap(overlap: Overlap) -> Overlap { overlap }
+
+    /// What becomes of a run whose node dies
+    delivery(delivery: Delivery) -> Delivery { delivery }
+
+    /// How long an attempt may take
+    #[serde(with = "timeout")]
+    timeout(timeout: impl Into<Option<Duration>>) -> Option<Duration> { timeout.into() }
+
+    /// Whether and how a failed run is repeated
+    #[serde(with = "retry::or_none")]
+    retry(retry: impl Into<Option<Retry>>) -> Option<Box<Retry>> { retry.into().map(Box::new) }
+
+    /// Which of the runs that are due at once start first
+    priority(priority: i32) -> i32 { priority }
+
+    /// How many ended runs the store keeps
+    history(runs: u32) -> u32 { runs }
+
+    /// What becomes of the job after its last fire time
+    when_finished(when_finished: WhenFinished) -> WhenFinished { when_finished }
 }
 
 impl PartialOptions {
-    /// See [`JobOptions::misfire_grace_time`].
-    pub fn misfire_grace_time(mut self, grace: impl Into<Option<Duration>>) -> Self {
-        self.misfire_grace_time = Some(grace.into());
-        self
-    }
-
-    /// See [`JobOptions::coalesce`].
-    pub fn coalesce(mut self, coalesce: Coalesce) -> Self {
-        self.coalesce = Some(coalesce);
-        self
-    }
-
-    /// See [`JobOptions::max_instances`]; 0 is an error when the job is added or the scheduler built.
-    pub fn max_instances(mut self, n: u32) -> Self {
-        self.max_instances = Some(n);
-        self
-    }
-
-    /// See [`JobOptions::overlap`].
-    pub fn overlap(mut self, overlap: Overlap) -> Self {
-        self.overlap = Some(overlap);
-        self
-    }
-
-    /// See [`JobOptions::delivery`].
-    pub fn delivery(mut self, delivery: Delivery) -> Self {
-        self.delivery = Some(delivery);
-        self
-    }
-
-    /// See [`JobOptions::timeout`].
-    pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.timeout = Some(timeout.into());
-        self
-    }
-
-    /// See [`JobOptions::retry`].
-    pub fn retry(mut self, retry: impl Into<Option<Retry>>) -> Self {
-        self.retry = Some(retry.into().map(Box::new));
-        self
-    }
-
-    /// See [`JobOptions::priority`].
-    pub fn priority(mut self, priority: i32) -> Self {
-        self.priority = Some(priority);
-        self
-    }
-
-    /// See [`JobOptions::history`].
-    pub fn history(mut self, runs: u32) -> Self {
-        self.history = Some(runs);
-        self
-    }
-
-    /// See [`JobOptions::when_finished`].
-    pub fn when_finished(mut self, when_finished: WhenFinished) -> Self {
-        self.when_finished = Some(when_finished);
-        self
-    }
-
     /// Whether each option that is given is within its range; see [`JobOptions`]. Asked when a job is added or changed, and
     /// when a scheduler is built.
     ///
@@ -145,26 +174,6 @@ impl PartialOptions {
         check_timeout(self.timeout.flatten())?;
         self.max_instances.map_or(Ok(()), check_max_instances)?;
         self.retry.iter().flatten().try_for_each(|retry| retry.check())
-    }
-
-    /// The given options, with those that are set here in their place.
-    pub fn over(&self, mut options: JobOptions) -> JobOptions {
-        fn set<T: Clone>(to: &mut T, from: &Option<T>) {
-            if let Some(value) = from {
-                to.clone_from(value);
-            }
-        }
-        set(&mut options.misfire_grace_time, &self.misfire_grace_time);
-        set(&mut options.coalesce, &self.coalesce);
-        set(&mut options.max_instances, &self.max_instances.map(|n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN)));
-        set(&mut options.overlap, &self.overlap);
-        set(&mut options.delivery, &self.delivery);
-        set(&mut options.timeout, &self.timeout);
-        set(&mut options.retry, &self.retry);
-        set(&mut options.priority, &self.priority);
-        set(&mut options.history, &self.history);
-        set(&mut options.when_finished, &self.when_finished);
-        options
     }
 }
 
@@ -227,76 +236,6 @@ fn coalesce<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Coalesc
 
     deserializer.deserialize_any(Policy).map(Some)
 }
-
-/// The setters of [`PartialOptions`], for a type that has some in its field `options`.
-macro_rules! option_setters {
-    ($of:ty) => {
-        impl $of {
-            /// How late a fire time may be settled and still run; see [`JobOptions::misfire_grace_time`].
-            pub fn misfire_grace_time(mut self, grace: impl Into<Option<Duration>>) -> Self {
-                self.options = self.options.misfire_grace_time(grace);
-                self
-            }
-
-            /// Which of several fire times that are due at once run; see [`JobOptions::coalesce`].
-            pub fn coalesce(mut self, coalesce: Coalesce) -> Self {
-                self.options = self.options.coalesce(coalesce);
-                self
-            }
-
-            /// How many runs may be running at once, at least 1; see [`JobOptions::max_instances`].
-            pub fn max_instances(mut self, n: u32) -> Self {
-                self.options = self.options.max_instances(n);
-                self
-            }
-
-            /// What becomes of a fire time when that many are running; see [`JobOptions::overlap`].
-            pub fn overlap(mut self, overlap: Overlap) -> Self {
-                self.options = self.options.overlap(overlap);
-                self
-            }
-
-            /// What becomes of a run whose node dies; see [`JobOptions::delivery`].
-            pub fn delivery(mut self, delivery: Delivery) -> Self {
-                self.options = self.options.delivery(delivery);
-                self
-            }
-
-            /// How long an attempt may take; see [`JobOptions::timeout`].
-            pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-                self.options = self.options.timeout(timeout);
-                self
-            }
-
-            /// Whether and how a failed run is repeated; see [`JobOptions::retry`].
-            pub fn retry(mut self, retry: impl Into<Option<Retry>>) -> Self {
-                self.options = self.options.retry(retry);
-                self
-            }
-
-            /// Which of the runs that are due at once start first; see [`JobOptions::priority`].
-            pub fn priority(mut self, priority: i32) -> Self {
-                self.options = self.options.priority(priority);
-                self
-            }
-
-            /// How many ended runs the store keeps; see [`JobOptions::history`].
-            pub fn history(mut self, runs: u32) -> Self {
-                self.options = self.options.history(runs);
-                self
-            }
-
-            /// What becomes of the job after its last fire time; see [`JobOptions::when_finished`].
-            pub fn when_finished(mut self, when_finished: WhenFinished) -> Self {
-                self.options = self.options.when_finished(when_finished);
-                self
-            }
-        }
-    };
-}
-
-option_setters!(JobSpec);
-option_setters!(JobChange);
 
 #[cfg(test)]
 mod tests {

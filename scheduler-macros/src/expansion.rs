@@ -7,7 +7,7 @@ use syn::{Expr, Ident, Path, Result, ext::IdentExt, spanned::Spanned};
 use crate::{
     arguments::{Arguments, refused, text_of},
     function::Function,
-    options::Options,
+    options::{Options, known},
     schedule::Schedule,
 };
 
@@ -16,10 +16,7 @@ pub(crate) fn task(arguments: TokenStream, function: TokenStream) -> TokenStream
     beside(function, |function| {
         let mut arguments = Arguments::read(arguments)?;
         let parts = Parts::take(&mut arguments, function)?;
-        arguments.end(
-            "name, crate, executor, misfire_grace_time, coalesce, max_instances, overlap, delivery, timeout, retry, priority, \
-             history and when_finished; a time is given with `#[scheduled]`",
-        )?;
+        arguments.end(&format!("{}; a time is given with `#[scheduled]`", known("name, crate")))?;
         let methods = parts.methods()?;
         Ok(parts.item(methods))
     })
@@ -31,11 +28,9 @@ pub(crate) fn scheduled(arguments: TokenStream, function: TokenStream) -> TokenS
         let mut arguments = Arguments::read(arguments)?;
         let job = ScheduledJob::take(&mut arguments)?;
         let parts = Parts::take(&mut arguments, function)?;
-        arguments.end(
-            "cron, quartz, every, at, trigger, timezone, jitter, args, id, store, on_conflict, name, crate, executor, \
-             misfire_grace_time, coalesce, max_instances, overlap, delivery, timeout, retry, priority, history and \
-             when_finished",
-        )?;
+        arguments.end(&known(
+            "cron, quartz, every, at, trigger, timezone, jitter, args, id, store, on_conflict, name, crate",
+        ))?;
         let scheduled = job.method(&parts)?;
         let mut methods = parts.methods()?;
         methods.extend(scheduled);

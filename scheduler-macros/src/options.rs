@@ -11,26 +11,24 @@ use crate::{
 };
 
 /// The setters of a job's description that a task can have for all of its jobs.
-const SETTERS: [&str; 11] = [
-    "executor",
-    "misfire_grace_time",
-    "coalesce",
-    "max_instances",
-    "overlap",
-    "delivery",
-    "timeout",
-    "retry",
-    "priority",
-    "history",
-    "when_finished",
-];
+pub(crate) fn names() -> Vec<&'static str> {
+    std::iter::once("executor").chain(PartialOptions::NAMES.iter().copied()).collect()
+}
+
+/// Some names and those of the options, as one says them.
+pub(crate) fn known(others: &str) -> String {
+    let mut names = names();
+    let last = names.pop().unwrap_or_default();
+    format!("{others}, {} and {last}", names.join(", "))
+}
 
 /// The options that the jobs of a task have.
 pub(crate) struct Options(Vec<(Ident, Expr)>);
 
 impl Options {
     pub(crate) fn take(arguments: &mut Arguments) -> Result<Self> {
-        let given = std::iter::from_fn(|| arguments.take_one_of(&SETTERS));
+        let names = names();
+        let given = std::iter::from_fn(|| arguments.take_one_of(&names));
         let options = given.map(|option| Ok((option.name.clone(), option.expression()?)));
         Ok(Self(options.collect::<Result<_>>()?))
     }

@@ -1,6 +1,8 @@
 //! `cargo xtask`: what developers and CI run.
 #![expect(clippy::print_stdout, reason = "a tool for the terminal")]
 
+#[cfg(test)]
+mod documentation;
 mod examples;
 mod features;
 mod matrix;

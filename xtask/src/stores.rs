@@ -1,4 +1,4 @@
-//! The stores, as `scheduler_stores::STORES` lists them; the tests hold manifests and documentation to it.
+//! The stores, as `scheduler_stores::STORES` lists them; the tests in `documentation` hold manifests and pages to it.
 
 use scheduler_stores::{KnownStore, STORES};
 
@@ -15,81 +15,4 @@ pub(crate) fn servers() -> Vec<&'static str> {
 /// Whether a store needs a server.
 pub(crate) fn is_server(store: &str) -> bool {
     STORES.iter().any(|known: &KnownStore| known.name == store && known.is_server())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{collections::BTreeSet, fs, path::Path};
-
-    use scheduler_core::store::{Clock, Durability};
-    use scheduler_stores::{StoreNews, StorePlace};
-
-    use super::*;
-    use crate::workspace::INTERNAL;
-
-    fn text(path: &str) -> String {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the workspace");
-        fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-    }
-
-    /// The cells of the first row of a table that begins with this one.
-    fn row<'a>(text: &'a str, first: &str) -> Vec<&'a str> {
-        let cells = |line: &'a str| -> Vec<&'a str> {
-            let line = line.trim_start_matches("///").trim_start_matches("//!").trim();
-            line.strip_prefix('|').into_iter().flat_map(|line| line.split('|')).map(str::trim).collect()
-        };
-        text.lines().map(cells).find(|cells| cells.first().is_some_and(|cell| *cell == first)).unwrap_or_default()
-    }
-
-    #[test]
-    fn each_store_but_memory_is_a_feature_of_each_crate_that_has_them() {
-        let known: BTreeSet<&str> = names().into_iter().filter(|name| *name != "memory").collect();
-        for manifest in ["stores/Cargo.toml", "scheduler-config/Cargo.toml", "Cargo.toml"] {
-            let manifest_text = text(manifest);
-            let parsed: toml::Table = manifest_text.parse().unwrap();
-            let features: BTreeSet<&str> = parsed["features"].as_table().unwrap().keys().map(String::as_str).collect();
-            let missing: Vec<_> = known.difference(&features).collect();
-            assert!(missing.is_empty(), "{manifest} lacks the features {missing:?}");
-            if manifest.starts_with("stores") {
-                let is_store = |name: &&&str| !INTERNAL.contains(name) && !["default", "tls"].contains(*name);
-                let unknown: Vec<_> = features.difference(&known).filter(is_store).collect();
-                assert!(unknown.is_empty(), "the features {unknown:?} of {manifest} are not in STORES");
-            }
-        }
-    }
-
-    #[test]
-    fn the_documentation_says_of_each_store_what_the_table_of_stores_says() {
-        let (details, urls, guide) =
-            (text("docs/stores.md"), text("scheduler-config/src/url.rs"), text("src/guide/stores.md"));
-        let details = &details[details.find("## What each one promises").expect("the section")..];
-        for store in STORES {
-            let KnownStore { name, type_name, .. } = store;
-            let row_of = row(details, &format!("`{type_name}`"));
-            let clock = match store.clock {
-                Clock::Server => "server",
-                Clock::Caller => "caller",
-            };
-            assert_eq!(row_of.get(4), Some(&clock), "docs/stores.md: the clock of `{type_name}`");
-            let news = match (store.news, store.place) {
-                (StoreNews::Push, StorePlace::Process) => "at once",
-                (StoreNews::Push, _) => "push",
-                (StoreNews::Poll, _) => "poll",
-                (news, _) => panic!("{news:?} has no word in the documentation"),
-            };
-            let told = row_of.get(3).copied().unwrap_or_default();
-            assert!(told.starts_with(news), "docs/stores.md: `{type_name}` wakes others by {news}, not `{told}`");
-            let is_kept = !row_of.get(1).copied().unwrap_or_default().contains("while the process lives");
-            assert_eq!(is_kept, store.durability == Durability::Durable, "docs/stores.md: `{type_name}`");
-
-            let schemes: Vec<_> = store.schemes.iter().map(|scheme| format!("`{scheme}:`")).collect();
-            assert!(!row(&urls, &schemes.join(", ")).is_empty(), "url.rs: no row for {}", schemes.join(", "));
-            assert!(guide.contains(&format!("`{type_name}`")), "src/guide/stores.md does not mention `{type_name}`");
-            if *name != "memory" {
-                let readme = text("README.md");
-                assert!(!row(&readme, &format!("`{name}`")).is_empty(), "README.md: no row for `{name}`");
-                assert!(text("src/lib.rs").contains(&format!("`{name}`")), "src/lib.rs: no feature `{name}`");
-            }
-        }
-    }
 }

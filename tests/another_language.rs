@@ -1,14 +1,12 @@
 //! A job that a program in Python adds with plain SQL is run.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod place;
-
 use std::{process::Command, time::Duration};
 
 use apscheduler::{EventKind, EventMask, RunContext, Scheduler, ShutdownMode, TokioRuntime};
 use serde::Deserialize;
 
-use self::place::Place;
+use test_support::place::Place;
 
 #[derive(Deserialize)]
 struct Report {
@@ -87,7 +85,7 @@ macro_rules! on_store {
             mod $store {
                 #[tokio::test(flavor = "multi_thread")]
                 async fn a_job_that_python_adds_with_plain_sql_is_run() {
-                    crate::runs_what_python_adds(&crate::place::Place::new(stringify!($store))).await;
+                    crate::runs_what_python_adds(&test_support::place::Place::new(stringify!($store))).await;
                 }
             }
         )*

@@ -16,9 +16,7 @@ use std::{
 use apscheduler::{Conflict, JobSpec, Scheduler, ShutdownMode, TokioRuntime, trigger::Interval};
 use futures_util::future::join_all;
 
-use place::{Books, Place};
-
-mod place;
+use test_support::place::{Books, Place};
 
 const NODES: usize = 2;
 const PERIOD: Duration = Duration::from_millis(100);

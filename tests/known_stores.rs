@@ -6,9 +6,7 @@ use apscheduler::{
     stores::{STORES, StoreNews},
 };
 
-use place::Place;
-
-mod place;
+use test_support::place::{self, Place};
 
 macro_rules! on_stores {
     ($($store:ident)*) => {

@@ -9,11 +9,9 @@ use apscheduler::{
     Verdict,
     trigger::{First, Interval},
 };
-use place::{Books, Place};
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection, PgConnection, SqliteConnection};
+use test_support::place::{Books, Place};
 use tokio::sync::watch;
-
-mod place;
 
 /// How long the test waits for something before it fails.
 const DEADLINE: Duration = Duration::from_secs(60);

@@ -4,9 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use scheduler_core::Verdict;
+use test_support::triggers::drawn;
 
-#[path = "../../scheduler-core/tests/drawn/mod.rs"]
-mod drawn;
 
 fuzz_target!(|bytes: &[u8]| {
     let mut draw = drawn::Draw(bytes);

@@ -2,12 +2,10 @@
 //! tests.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod drawn;
-
 use chrono::{DateTime, Utc};
-use drawn::{Draw, ask, decide, drive};
 use proptest::prelude::*;
 use scheduler_core::{Trigger, Verdict};
+use test_support::triggers::drawn::{Draw, ask, decide, drive};
 
 fn bytes(most: usize) -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(any::<u8>(), 40..most)

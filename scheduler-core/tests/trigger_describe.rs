@@ -1,15 +1,12 @@
 //! What a description names is what fires: descriptions of random expressions are read back and compared with fire times.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[allow(dead_code, reason = "xtask uses the rest")]
-mod reference;
-
 use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Timelike, Utc};
 use chrono_tz::Tz;
 use proptest::prelude::*;
-use reference::Random;
 use scheduler_core::{Trigger, trigger::Cron};
 use std::ops::RangeInclusive;
+use test_support::triggers::reference::Random;
 
 fn say(cron: Result<Cron, scheduler_core::trigger::TriggerError>) -> String {
     let text = Trigger::from(cron.unwrap().timezone(Tz::UTC)).describe();

@@ -1,12 +1,12 @@
 //! Replays fire times computed by software that this project did not write.
 
-mod replay;
+use test_support::triggers::replay::replay;
 
 fn replay_all(file: &str) {
     let mut cases = 0;
     for line in file.lines() {
         let case = serde_json::from_str(line).expect("a line of JSON");
-        if let Err(disagreement) = replay::replay(&case) {
+        if let Err(disagreement) = replay(&case) {
             panic!("{line}\n  {disagreement}");
         }
         cases += 1;

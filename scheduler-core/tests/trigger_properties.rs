@@ -1,18 +1,15 @@
 //! What holds for every trigger, tried with random ones; and what no input may do.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[allow(dead_code, reason = "xtask uses the rest")]
-mod reference;
-
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::{TZ_VARIANTS, Tz};
 use proptest::prelude::*;
-use reference::{Expression, Random};
 use scheduler_core::{
     Trigger,
     trigger::{And, CalendarInterval, Cron, Custom, Date, Except, First, Interval, MonthEnd, Or},
 };
 use std::time::Duration;
+use test_support::triggers::reference::{Expression, Random};
 
 fn instant(random: &mut Random) -> DateTime<Utc> {
     // 1990 to 2080, in whole microseconds.

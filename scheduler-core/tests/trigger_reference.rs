@@ -2,11 +2,8 @@
 //!
 //! This run takes a sample; `cargo xtask oracle --transitions` takes every transition of every zone.
 
-#[allow(dead_code, reason = "xtask uses the rest")]
-mod reference;
-
 use chrono_tz::TZ_VARIANTS;
-use reference::{Random, compare, transitions};
+use test_support::triggers::reference::{Random, compare, transitions};
 
 fn sample(seed: u64, count: usize) {
     let mut random = Random(seed);

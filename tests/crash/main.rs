@@ -6,10 +6,10 @@
 
 mod child;
 mod log;
-#[path = "../place/mod.rs"]
-mod place;
 mod scenarios;
 mod stage;
+
+use test_support::place;
 
 /// What a child does when it is asked to; nothing in a run of the tests.
 #[test]

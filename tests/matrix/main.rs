@@ -3,10 +3,10 @@
 //! These run on the real clock. They wait for what is to happen, with a deadline, and never for a fixed time.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "../place/mod.rs"]
-mod place;
 mod scenarios;
 mod stage;
+
+use test_support::place;
 
 /// A module for each runtime, in it one for each store, in it a test for each scenario.
 macro_rules! matrix {

@@ -5,11 +5,11 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "../place/mod.rs"]
-mod place;
 mod scenarios;
 mod server;
 mod stage;
+
+use test_support::place;
 
 macro_rules! on_stores {
     ($($store:ident)*) => {

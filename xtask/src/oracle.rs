@@ -2,15 +2,14 @@
 //! expressions with a walk through every second, around each transition of each zone (a few minutes with `--release`).
 #![allow(clippy::print_stdout, reason = "a program's output")]
 
-#[path = "../../scheduler-core/tests/reference/mod.rs"]
-mod reference;
-#[path = "../../scheduler-core/tests/replay/mod.rs"]
-mod replay;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use chrono_tz::TZ_VARIANTS;
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use test_support::triggers::{reference, replay};
 
 /// Runs the subcommand; fails if any case does.
 pub(crate) fn run(args: &[String]) -> ExitCode {

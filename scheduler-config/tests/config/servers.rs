@@ -7,11 +7,9 @@ use scheduler_core::{JobSpec, trigger::Cron};
 use scheduler_runtime::ShutdownMode;
 use scheduler_thread::ThreadRuntime;
 use serde_json::{Value, json};
+use test_support::server;
 
 use crate::wait;
-
-#[path = "../../../stores/tests/server/mod.rs"]
-mod server;
 
 macro_rules! servers {
     ($($store:ident: $feature:literal,)+) => {$(

@@ -13,13 +13,13 @@ mod nodes;
 #[cfg(feature = "sql-servers")]
 mod pool;
 mod rows;
-#[cfg(all(test, feature = "sql-servers"))]
-#[path = "../../tests/server/mod.rs"]
-pub(crate) mod server;
 mod statements;
 #[cfg(feature = "sql-servers")]
 mod store;
 mod verbs;
+
+#[cfg(all(test, feature = "sql-servers"))]
+pub(crate) use test_support::server;
 
 use std::future::Future;
 

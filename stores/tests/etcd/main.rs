@@ -9,9 +9,9 @@ mod own_server;
 mod place;
 #[path = "../server/relay.rs"]
 mod relay;
-#[path = "../server/mod.rs"]
-mod server;
 mod streams;
+
+use test_support::server;
 
 /// The store holds what the port promises, without any runtime.
 mod conformance {

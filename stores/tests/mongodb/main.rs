@@ -10,5 +10,5 @@ mod every_runtime;
 mod outages;
 mod plans;
 mod runtimes;
-#[path = "../server/mod.rs"]
-mod server;
+
+use test_support::server;

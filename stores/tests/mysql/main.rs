@@ -7,8 +7,8 @@ mod every_runtime;
 mod hostile;
 mod outages;
 mod schema;
-#[path = "../server/mod.rs"]
-mod server;
 mod sharing;
 #[path = "../sql_servers/mod.rs"]
 mod sql_servers;
+
+use test_support::server;

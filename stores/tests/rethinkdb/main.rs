@@ -12,6 +12,6 @@ mod outages;
 mod relay;
 mod runtimes;
 mod schema;
-#[path = "../server/mod.rs"]
-mod server;
 mod tables;
+
+use test_support::server;

@@ -1,5 +1,4 @@
 //! Where the jobs of a test are: a store by its name, with a place in it that no other test has.
-#![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,15 +12,13 @@ use tempfile::TempDir;
 
 mod books;
 
-#[allow(unused_imports, reason = "each test binary uses its part")]
-pub(crate) use books::Books;
+pub use books::Books;
 
-#[path = "../../stores/tests/server/mod.rs"]
-mod server;
+use crate::server;
 
 /// A place for jobs, for any number of nodes.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub struct Place {
     store: String,
     url: String,
     prefix: String,
@@ -31,7 +28,7 @@ pub(crate) struct Place {
 
 impl Place {
     /// An empty place in this store. Those with a server have theirs started by `cargo xtask test`.
-    pub(crate) fn new(store: &str) -> Self {
+    pub fn new(store: &str) -> Self {
         match known(store).place {
             StorePlace::Process => Self::at(store, "", ""),
             StorePlace::File => {
@@ -44,23 +41,23 @@ impl Place {
     }
 
     /// A place that another process has made.
-    pub(crate) fn at(store: &str, url: &str, prefix: &str) -> Self {
+    pub fn at(store: &str, url: &str, prefix: &str) -> Self {
         let (store, url, prefix) = (store.to_owned(), url.to_owned(), prefix.to_owned());
         Self { store, url, prefix, memory: MemoryStore::new(), _folder: None }
     }
 
     /// The name of the store, the URL and the prefix, from which another process makes the same place.
-    pub(crate) fn parts(&self) -> [&str; 3] {
+    pub fn parts(&self) -> [&str; 3] {
         [&self.store, &self.url, &self.prefix]
     }
 
     /// A store of its own on the same jobs.
-    pub(crate) async fn open(&self) -> Arc<dyn JobStore> {
+    pub async fn open(&self) -> Arc<dyn JobStore> {
         self.try_open().await.unwrap_or_else(|error| panic!("store {}: {error}", self.store))
     }
 
     /// The same, if its server is there.
-    pub(crate) async fn try_open(&self) -> Result<Arc<dyn JobStore>, StoreError> {
+    pub async fn try_open(&self) -> Result<Arc<dyn JobStore>, StoreError> {
         let known = known(&self.store);
         if known.place == StorePlace::Process {
             return Ok(Arc::new(self.memory.clone()));
@@ -83,12 +80,12 @@ impl Place {
 }
 
 /// What is known of the store with this name.
-pub(crate) fn known(store: &str) -> &'static KnownStore {
+pub fn known(store: &str) -> &'static KnownStore {
     STORES.iter().find(|known| known.name == store).unwrap_or_else(|| panic!("there is no store {store}"))
 }
 
 /// Fails unless a list of a test names each store that the test is about, so that one that is added is added there, too.
-pub(crate) fn assert_lists(listed: &[&str], is_meant: impl Fn(&KnownStore) -> bool) {
+pub fn assert_lists(listed: &[&str], is_meant: impl Fn(&KnownStore) -> bool) {
     let mut meant: Vec<&str> = STORES.iter().filter(|store| is_meant(store)).map(|store| store.name).collect();
     meant.sort_unstable();
     assert_eq!(listed, meant, "the list of stores here, and those of `STORES` for which this holds");

@@ -10,10 +10,12 @@ use scheduler_core::{
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Splitmix64: the same seed, the same expressions, everywhere.
-pub(crate) struct Random(pub(crate) u64);
+#[derive(Debug)]
+pub struct Random(pub u64);
 
 impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
+    /// The next number.
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -21,15 +23,18 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    pub(crate) fn below(&mut self, n: u64) -> u64 {
+    /// A number below `n`, which is not zero.
+    pub fn below(&mut self, n: u64) -> u64 {
         self.next() % n
     }
 
-    pub(crate) fn between(&mut self, low: u32, high: u32) -> u32 {
+    /// A number from `low` to `high`, both included.
+    pub fn between(&mut self, low: u32, high: u32) -> u32 {
         low + self.below(u64::from(high - low) + 1) as u32
     }
 
-    pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+    /// One of several, of which there is at least one.
+    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len() as u64) as usize]
     }
 }
@@ -60,7 +65,7 @@ enum Dialect {
 
 /// An expression as data; never parsed, only written out and matched.
 #[derive(Debug, Clone)]
-pub(crate) struct Expression {
+pub struct Expression {
     dialect: Dialect,
     second: Vec<Term>,
     minute: Vec<Term>,
@@ -104,7 +109,7 @@ fn terms(random: &mut Random, min: u32, max: u32, likely: &[u32]) -> Vec<Term> {
 
 impl Expression {
     /// An expression that is likely to fire near a civil time.
-    pub(crate) fn near(random: &mut Random, civil: NaiveDateTime) -> Self {
+    pub fn near(random: &mut Random, civil: NaiveDateTime) -> Self {
         let dialect = *random.pick(&[Dialect::Fields, Dialect::Crontab, Dialect::Quartz]);
         let hours: Vec<u32> = (22..27).map(|h| (civil.hour() + h) % 24).collect();
         let minutes = [0, 15, 30, 45, civil.minute(), (civil.minute() + 59) % 60];
@@ -160,7 +165,7 @@ impl Expression {
     }
 
     /// The trigger that is to be tested, from the text of the expression.
-    pub(crate) fn trigger(&self, zone: Tz) -> Trigger {
+    pub fn trigger(&self, zone: Tz) -> Trigger {
         let cron = match self.dialect {
             Dialect::Fields => Cron::fields()
                 .month(self.written(&self.month))
@@ -248,7 +253,7 @@ impl Expression {
     }
 
     /// All fire times from one second to another, both included.
-    pub(crate) fn fires(&self, zone: Tz, from: i64, to: i64) -> Vec<i64> {
+    pub fn fires(&self, zone: Tz, from: i64, to: i64) -> Vec<i64> {
         let gap = match self.gap {
             Gap::Auto if self.follows_real_time() => Gap::Skip,
             Gap::Auto => Gap::NextValid,
@@ -352,7 +357,8 @@ impl Offsets {
     }
 }
 
-pub(crate) fn offset(zone: Tz, instant: i64) -> i64 {
+/// By how many seconds the clocks of a zone are ahead of UTC at an instant, which is in seconds since 1970.
+pub fn offset(zone: Tz, instant: i64) -> i64 {
     i64::from(zone.offset_from_utc_datetime(&naive(instant)).fix().local_minus_utc())
 }
 
@@ -363,7 +369,7 @@ fn largest_jump(zone: Tz, from: i64, to: i64) -> i64 {
 }
 
 /// Each second from 1970 to the end of 2037 at which the offset of a zone changes.
-pub(crate) fn transitions(zone: Tz) -> Vec<i64> {
+pub fn transitions(zone: Tz) -> Vec<i64> {
     let end = Utc.with_ymd_and_hms(2038, 1, 1, 0, 0, 0).single().expect("an instant").timestamp();
     let mut found = Vec::new();
     let day = 86_400;
@@ -384,7 +390,7 @@ pub(crate) fn transitions(zone: Tz) -> Vec<i64> {
 }
 
 /// Compares a random expression with the reference around a transition; the error says where they part.
-pub(crate) fn compare(random: &mut Random, zone: Tz, transition: i64) -> Result<usize, String> {
+pub fn compare(random: &mut Random, zone: Tz, transition: i64) -> Result<usize, String> {
     let jump = (offset(zone, transition) - offset(zone, transition - 1)).abs();
     let around = jump + 2 * 3600;
     let (from, to) = (transition - around, transition + around);

@@ -9,14 +9,14 @@ use super::Place;
 
 /// Jobs with their whole history, read through the library.
 #[derive(Debug)]
-pub(crate) struct Books {
+pub struct Books {
     /// Ordered by id.
-    pub(crate) jobs: Vec<(Job, Vec<Run>)>,
+    pub jobs: Vec<(Job, Vec<Run>)>,
 }
 
 impl Books {
     /// Reads all that is there; every row can be read.
-    pub(crate) fn read(place: &Place) -> Self {
+    pub fn read(place: &Place) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
             let store = place.open().await;
@@ -33,12 +33,13 @@ impl Books {
         })
     }
 
-    pub(crate) fn ids(&self) -> Vec<&str> {
+    /// The ids of the jobs, in their order.
+    pub fn ids(&self) -> Vec<&str> {
         self.jobs.iter().map(|(job, _)| job.id.as_str()).collect()
     }
 
     /// A job and its runs by their numbers.
-    pub(crate) fn of(&self, id: &str) -> (&Job, BTreeMap<u64, &Run>) {
+    pub fn of(&self, id: &str) -> (&Job, BTreeMap<u64, &Run>) {
         let found = self.jobs.iter().find(|(job, _)| job.id == *id);
         let (job, runs) = found.unwrap_or_else(|| panic!("job {id} is gone; there are {:?}", self.ids()));
         (job, runs.iter().map(|run| (run.id.seq, run)).collect())
@@ -46,7 +47,7 @@ impl Books {
 
     /// Each fire time of a job of this period has one verdict: its rows tile the time line, from the first one to the one
     /// before the next, and its totals add up. Nothing runs any more.
-    pub(crate) fn assert_tiles(&self, id: &str, period: Duration) {
+    pub fn assert_tiles(&self, id: &str, period: Duration) {
         let (job, runs) = self.of(id);
         let mut expected = runs.values().next().map(|run| run.first.unwrap_or(run.fire_time));
         let mut totals = Totals::default();

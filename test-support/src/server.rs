@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 
 /// The URL of a server that `cargo xtask test` has started, by the name of its store.
-pub(crate) fn url(store: &str) -> String {
+pub fn url(store: &str) -> String {
     let variable = format!("SCHEDULER_TEST_{}", store.to_uppercase());
     std::env::var(&variable).unwrap_or_else(|_| {
         panic!("{variable} is not set: run `cargo xtask test --stores {store}`, which starts a server and says where")
@@ -11,6 +11,6 @@ pub(crate) fn url(store: &str) -> String {
 }
 
 /// A prefix for tables, collections or keys that no other test has.
-pub(crate) fn prefix() -> String {
+pub fn prefix() -> String {
     format!("t{:016x}_", RandomState::new().hash_one(()))
 }

@@ -1,4 +1,4 @@
-//! Replays one case of the oracle files; see ../data/oracle/README.md. Used by the tests and by `cargo xtask oracle`.
+//! Replays one case of the oracle files; see `scheduler-core/tests/data/oracle/README.md`. Used by the tests and by `cargo xtask oracle`.
 
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -9,7 +9,7 @@ use scheduler_core::{
 use serde_json::Value;
 
 /// Runs a case; the error says what was expected and what came.
-pub(crate) fn replay(case: &Value) -> Result<(), String> {
+pub fn replay(case: &Value) -> Result<(), String> {
     match text(case, "kind")? {
         "rejected" => rejected(case),
         "cron" => {

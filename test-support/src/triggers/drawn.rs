@@ -19,7 +19,8 @@ use scheduler_core::{
 use serde_json::{Value, json};
 
 /// Draws from bytes; when they are used up, everything is zero.
-pub(crate) struct Draw<'a>(pub(crate) &'a [u8]);
+#[derive(Debug)]
+pub struct Draw<'a>(pub &'a [u8]);
 
 impl Draw<'_> {
     fn byte(&mut self) -> u8 {
@@ -61,7 +62,7 @@ impl Draw<'_> {
     }
 
     /// A time anywhere, often at an end of something.
-    pub(crate) fn time(&mut self) -> DateTime<Utc> {
+    pub fn time(&mut self) -> DateTime<Utc> {
         match self.below(4) {
             0 => DateTime::from_timestamp_micros(self.any() as i64).unwrap_or_default(),
             // 1990 to 2080.
@@ -203,7 +204,7 @@ impl Draw<'_> {
     }
 
     /// The row of a job, if its trigger and its options can be read.
-    pub(crate) fn row(&mut self) -> Option<JobRow> {
+    pub fn row(&mut self) -> Option<JobRow> {
         let time = |draw: &mut Self| draw.is().then(|| draw.time());
         let row = json!({
             "uid": Uid(1 + u128::from(self.any())),
@@ -238,7 +239,7 @@ impl Draw<'_> {
     }
 
     /// A job as a claim reports it.
-    pub(crate) fn claimed(&mut self) -> Option<ClaimedJob> {
+    pub fn claimed(&mut self) -> Option<ClaimedJob> {
         let job = self.row()?;
         let waits = [Wait::Queued, Wait::Retry, Wait::Orphan, Wait::Released, Wait::Requested];
         let running: Vec<_> = (0..self.below(4)).map(|_| self.run(job.uid, RunState::Running)).collect();
@@ -257,7 +258,7 @@ impl Draw<'_> {
 }
 
 /// Asks a trigger everything that can be asked of it.
-pub(crate) fn ask(trigger: &Trigger, at: DateTime<Utc>, other: DateTime<Utc>) {
+pub fn ask(trigger: &Trigger, at: DateTime<Utc>, other: DateTime<Utc>) {
     let zone = chrono_tz::Asia::Tokyo;
     for trigger in [trigger.clone(), trigger.clone().bind(at, zone, "extreme")] {
         let answers = [trigger.next(None, at), trigger.next(Some(at), other), trigger.previous(at)];
@@ -275,7 +276,7 @@ pub(crate) fn ask(trigger: &Trigger, at: DateTime<Utc>, other: DateTime<Utc>) {
 }
 
 /// Plans and explains a job.
-pub(crate) fn decide(claimed: &ClaimedJob, now: DateTime<Utc>, at: DateTime<Utc>, ended: Verdict) {
+pub fn decide(claimed: &ClaimedJob, now: DateTime<Utc>, at: DateTime<Utc>, ended: Verdict) {
     let _ = plan(claimed, now);
     let runs: Vec<Run> = claimed.running.iter().chain(&claimed.waiting).cloned().collect();
     let history: Vec<Run> =
@@ -291,7 +292,7 @@ pub(crate) fn decide(claimed: &ClaimedJob, now: DateTime<Utc>, at: DateTime<Utc>
 
 /// Has an engine claim a job, settle it, run what is to run, and record how that has failed. Gives how many ends it has
 /// recorded.
-pub(crate) fn drive(claimed: ClaimedJob, draw: &mut Draw<'_>) -> usize {
+pub fn drive(claimed: ClaimedJob, draw: &mut Draw<'_>) -> usize {
     let mut ended = 0;
     let mut now = Now { utc: draw.time(), monotonic: Duration::from_micros(draw.number()) };
     let mut engine = Engine::new(Config::new("node", 7));

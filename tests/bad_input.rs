@@ -410,7 +410,7 @@ async fn a_file_that_is_no_database_is_not_opened_nor_touched() {
 
 #[test]
 fn a_command_channel_that_is_full_says_so() {
-    // A local scheduler that nobody runs takes nothing in.
+    // A local scheduler that is not run takes nothing in.
     let local = Scheduler::builder(ThreadRuntime::new().unwrap()).local().unwrap();
     let handle = local.handle();
     let mut calls: Vec<_> = (0..1_024).map(|_| Box::pin(handle.wakeup())).collect();

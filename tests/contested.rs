@@ -1,6 +1,6 @@
 //! Nodes that change a job without a pause, on every store: it runs all the same, and each change gets through.
 //!
-//! A change voids the claim of whoever has the job, and a claim makes the change that was under way try again. Neither may
+//! A change voids the claim of the node that has the job, and a claim makes the change that was under way try again. Neither may
 //! keep the other from its end for good.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

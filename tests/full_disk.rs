@@ -19,7 +19,7 @@ const IS_CHILD: &str = "FULL_DISK_CHILD";
 
 #[test]
 fn a_scheduler_goes_on_when_its_disk_has_room_again_and_says_so_no_earlier() {
-    // Whoever ignores the signal gets an error for what it writes beyond the limit of its files' size.
+    // A process that ignores the signal gets an error for what it writes beyond the limit of its files' size.
     let mut child = Command::new("sh");
     child.args(["-c", r#"trap '' XFSZ; exec "$0" "$@""#]).arg(env::current_exe().unwrap());
     child.args(["--exact", "child", "--ignored", "--nocapture"]).env(IS_CHILD, "1");

@@ -93,7 +93,7 @@ impl Work {
             if matches!(event.kind, EventKind::RunExecuted { .. }) {
                 count.fetch_add(1, Ordering::Relaxed);
             }
-            // Nobody listens after the end.
+            // The receiver is gone after the end.
             _ = tell.send(());
         });
         (builder, Ends { ok, told })

@@ -20,7 +20,7 @@ pub(crate) fn hand_over(dispatch: Dispatch) -> (Work, BoxFuture<'static, Outcome
     hand_over_to(drive, dispatch)
 }
 
-/// Drives a task to its end on this thread, unless nobody waits for it any more.
+/// Drives a task to its end on this thread, unless its future was dropped.
 pub(crate) fn drive(dispatch: Dispatch, dropped: Dropped<'_>) -> Outcome {
     future::block_on(future::or(attempt(dispatch), dropped))
 }
@@ -57,7 +57,7 @@ where
     (Box::new(move || slot.conduct(conduct, report)), Box::pin(run))
 }
 
-/// A run between its scheduler and a thread: whoever takes it decides what becomes of it.
+/// A run between its scheduler and a thread: the side that takes it decides what becomes of it.
 #[derive(Clone)]
 struct Slot(Arc<Mutex<Option<Dispatch>>>);
 
@@ -70,7 +70,7 @@ impl Slot {
     fn conduct(&self, conduct: impl FnOnce(Dispatch, Dropped<'_>) -> Outcome, mut report: oneshot::Sender<Outcome>) {
         let Some(dispatch) = self.take() else { return };
         let outcome = conduct(dispatch, Dropped(report.cancellation()));
-        // Fails if the future was dropped: then nobody wants to know.
+        // Fails if the future was dropped: the outcome is not wanted then.
         let _ = report.send(outcome);
     }
 }
@@ -86,7 +86,7 @@ impl Future for Dropped<'_> {
     }
 }
 
-/// Empties the slot when the run's future is dropped, so that no thread starts what nobody waits for.
+/// Empties the slot when the run's future is dropped, so that no thread starts a run whose result is not wanted.
 struct Withdrawal(Slot);
 
 impl Drop for Withdrawal {

@@ -33,7 +33,7 @@ impl Inline {
 impl Executor for Inline {
     fn start(&self, dispatch: Dispatch) -> BoxFuture<'static, Outcome> {
         let mut run = Box::pin(attempt(dispatch));
-        // Whoever polls it next leaves a waker that works.
+        // The next poll leaves a waker that works.
         match run.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(outcome) => Box::pin(future::ready(outcome)),
             Poll::Pending => run,

@@ -10,7 +10,7 @@ use serde_json::Value;
 ///
 /// `()` is a success, and so are numbers, texts, `Option`s and `Vec`s; any other value is wrapped in [`Ok`]. An `Err` is
 /// a failure with the error's text, for errors that tell their sources in the alternate form (`{:#}`) with these.
-/// Whoever wants to say more returns an [`Outcome`].
+/// A task that has more to say returns an [`Outcome`].
 ///
 /// ```
 /// use scheduler_core::Outcome;

@@ -12,7 +12,7 @@
 //!
 //! The last two are there with the feature `process`.
 //!
-//! They keep the same promises. A panic is [`Outcome::Panicked`](scheduler_core::Outcome::Panicked) and harms nobody else.
+//! They keep the same promises. A panic is [`Outcome::Panicked`](scheduler_core::Outcome::Panicked) and harms no other run.
 //! A run whose token is cancelled before it starts is [`Outcome::Cancelled`](scheduler_core::Outcome::Cancelled) and never
 //! called. After that an async task is polled once more, so that it can end by itself, and dropped if it is still
 //! pending; a blocking task has to look at its token and ends as it likes. Dropping the future of a run drops an async

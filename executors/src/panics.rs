@@ -1,6 +1,6 @@
 //! Panics of users' code, as values, for the executors, the driver and the listeners, which all call such code.
 //!
-//! What the code has left half done is dropped with it and seen by nobody but the user's own shared state, so that unwind
+//! What the code has left half done is dropped with it and only the user's own shared state can show it, so that unwind
 //! safety is the user's matter.
 
 use std::{

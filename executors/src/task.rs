@@ -80,7 +80,7 @@ where
 /// Makes a task of a function or closure that blocks its thread: computes, or waits for files and sockets.
 ///
 /// It takes what the functions of [`task`] take, and runs on a thread for such work (but see
-/// [`Inline`](crate::Inline)). Nobody can stop it from outside: one that runs for long looks at its
+/// [`Inline`](crate::Inline)). It cannot be stopped from outside: one that runs for long looks at its
 /// [`cancellation`](RunContext::cancellation) now and then.
 ///
 /// ```
@@ -99,7 +99,7 @@ where
 /// assert!(clean.check(&serde_json::json!(["/tmp/cache"])).is_ok());
 /// ```
 ///
-/// An async function is refused by the compiler: it would give a future that nobody polls.
+/// An async function is refused by the compiler: its future would never be polled.
 ///
 /// ```compile_fail,E0277
 /// async fn fetch() {}

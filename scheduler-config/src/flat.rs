@@ -36,7 +36,7 @@ pub enum FlatKey {
     Accepted(String),
     /// It has none here, or its value is wrong; the text tells why and what to do.
     Refused(String),
-    /// It does not begin with `apscheduler.`, and is somebody else's.
+    /// It does not begin with `apscheduler.`, and belongs to another program.
     Foreign,
 }
 

@@ -89,7 +89,7 @@ impl StoreConfig {
         }
     }
 
-    /// Refuses what the store does not know, so that nobody believes it has an effect.
+    /// Refuses options that the store does not have, which would have no effect.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         let store = self.url.store();
         let given = [

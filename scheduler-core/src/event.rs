@@ -253,7 +253,7 @@ pub enum WhoseClock {
 pub enum Removal {
     /// Somebody asked for it.
     Requested,
-    /// It has no further fire time, and its last run has ended.
+    /// The job has no further fire time, and its last run has ended.
     Finished,
 }
 

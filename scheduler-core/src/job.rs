@@ -120,18 +120,18 @@ impl JobBody {
 /// Whether a job is active, paused or over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum JobState {
-    /// It fires, or has had its last fire time and goes when its last run has ended: see [`JobRow::is_ending`].
+    /// The job fires, or has had its last fire time and goes when its last run has ended: see [`JobRow::is_ending`].
     Active,
-    /// It keeps its place and does not fire until it is resumed.
+    /// The job keeps its place and does not fire until it is resumed.
     Paused,
-    /// It is over and hidden. A move gives this state to a job that has no further fire time; while it has an open run, stores
+    /// The job is over and hidden. A move gives this state to a job that has no further fire time; while it has an open run, stores
     /// keep such a job as active. Earlier versions kept it as ending, hidden and its id free.
     Ending,
-    /// It was removed and goes when its last run has ended. Hidden from listings.
+    /// The job was removed, is hidden from listings, and goes when its last run has ended.
     Removed,
-    /// It has no further fire time and stays, as its options ask.
+    /// The job has no further fire time and stays, as its options ask.
     Kept,
-    /// It cannot be read or its trigger fails, for this reason; skipped until somebody repairs or removes it.
+    /// The job cannot be read or its trigger fails, for this reason. It is skipped until it is repaired or removed.
     Quarantined(String),
 }
 

@@ -158,11 +158,11 @@ pub enum Coalesce {
 #[serde(rename_all = "snake_case")]
 #[doc(alias = "max_instances")]
 pub enum Overlap {
-    /// It is given up and ends as [`Verdict::Skipped`](crate::Verdict::Skipped).
+    /// The fire time is given up and ends as [`Verdict::Skipped`](crate::Verdict::Skipped).
     Skip,
-    /// It waits for a free slot; at most this many wait, further ones are skipped. With 0 none waits, as with `Skip`.
+    /// The fire time waits for a free slot; at most this many wait, further ones are skipped. With 0 none waits, as with `Skip`.
     Queue(u32),
-    /// It runs all the same: `max_instances` does not count.
+    /// The fire time runs all the same: `max_instances` does not count.
     Allow,
     /// The running ones are cancelled, and it runs when they have ended. A fire time that was already
     /// waiting for that gives way to the newer one and ends as cancelled.
@@ -176,7 +176,7 @@ pub enum Delivery {
     /// Another node takes it over when the lease of its node has passed: same fire time, next attempt.
     /// After three takeovers it ends as [`Verdict::Lost`](crate::Verdict::Lost).
     AtLeastOnce,
-    /// It ends as [`Verdict::Lost`](crate::Verdict::Lost) and is not run again.
+    /// The run ends as [`Verdict::Lost`](crate::Verdict::Lost) and is not run again.
     AtMostOnce,
 }
 

@@ -105,11 +105,11 @@ impl Run {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
-    /// It has not started, or waits for its next attempt.
+    /// The run has not started, or waits for its next attempt.
     Waiting(Wait),
     /// A node runs it; the node's lease covers it.
     Running,
-    /// It is over.
+    /// The run is over.
     Ended(Verdict),
 }
 
@@ -163,13 +163,13 @@ pub enum Verdict {
     Timeout,
     /// Its node died, and it is not run again.
     Lost,
-    /// It was asked to stop, or its job was removed before it started.
+    /// The run was asked to stop, or its job was removed before it started.
     Cancelled,
-    /// It was given up for another fire time of its job that was due at once.
+    /// The fire time was given up for another fire time of its job that was due at once.
     Coalesced,
-    /// It was given up since it was later than the misfire grace time.
+    /// The fire time was given up since it was later than the misfire grace time.
     Missed,
-    /// It was given up since `max_instances` were running.
+    /// The fire time was given up since `max_instances` were running.
     Skipped,
 }
 

@@ -113,9 +113,9 @@ impl StoreLimits {
 /// Whose clock decides what is due and which leases hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clock {
-    /// The store's own, one for all nodes.
+    /// The store's own clock decides, one for all nodes.
     Server,
-    /// The caller's: the store has none.
+    /// The caller's clock decides: the store has none.
     Caller,
 }
 
@@ -126,15 +126,15 @@ pub enum Wakes {
     Push,
     /// [`JobStore::changed`](crate::JobStore::changed) answers at once and has to be asked in each such period. Less than 1 ms counts as that.
     Poll(Duration),
-    /// Not at all: changes by others are seen when the node looks for another reason.
+    /// The store does not tell: changes by others are seen when the node looks for another reason.
     Never,
 }
 
 /// Whether what a store keeps outlives the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// It is gone with the process. Closures can be jobs here.
+    /// What the store keeps is gone with the process. Closures can be jobs here.
     Volatile,
-    /// It is kept.
+    /// What the store keeps outlives the process.
     Durable,
 }

@@ -26,9 +26,9 @@ type Check = Arc<dyn Fn(&Value) -> Result<(), String> + Send + Sync>;
 /// How a task is called.
 #[derive(Clone)]
 pub enum TaskCall {
-    /// It gives a future.
+    /// The task gives a future.
     Async(Arc<dyn Fn(RunContext, Value) -> BoxFuture<'static, Outcome> + Send + Sync>),
-    /// It blocks its thread.
+    /// The task blocks its thread.
     Blocking(Arc<dyn Fn(RunContext, Value) -> Outcome + Send + Sync>),
 }
 

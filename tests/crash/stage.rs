@@ -31,7 +31,7 @@ impl Stage {
         Child::start(part, &self.place, &self.log_file(), lease)
     }
 
-    /// What the store says when nobody writes to it.
+    /// What the store says when no process writes to it.
     pub(crate) fn books(&self) -> Books {
         self.check_file();
         Books::read(&self.place)

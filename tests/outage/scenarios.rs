@@ -76,7 +76,7 @@ pub(crate) fn an_outage_longer_than_the_lease_takes_nobodys_runs(stage: &Stage) 
         tokio::time::sleep(lease * 2).await;
         stage.server.start_again();
         stage.next(&mut events[teller], "the store has recovered", has_recovered).await;
-        // Long enough for whoever would take the run over.
+        // Long enough for another node to take the run over, if one did.
         tokio::time::sleep(lease * 3).await;
         stage.more_starts(30).await;
         stage.released.send_replace(true);

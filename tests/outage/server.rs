@@ -48,7 +48,7 @@ impl Server {
         self.script(&["start", &self.store, &self.data(), &self.port.to_string()]);
     }
 
-    /// Lets it answer nobody.
+    /// Stops the process, so that it answers no client.
     pub(crate) fn pause(&self) {
         self.script(&["pause", &self.store, &self.data()]);
     }
@@ -77,7 +77,7 @@ impl Drop for Server {
     }
 }
 
-/// A port that nobody listens on, with a free one behind it, which etcd takes. Random, since tests run side by side.
+/// A free port, with a free one behind it, which etcd takes. Random, since tests run side by side.
 fn free_port() -> u16 {
     let count = (PORTS.end - PORTS.start) / PORTS_EACH;
     let first = (RandomState::new().hash_one(()) % u64::from(count)) as u16;

@@ -71,7 +71,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What is said to somebody who calls this in a way that it does not understand.
+/// The message for a call that is not understood.
 fn misuse(message: &str) -> String {
     format!("{message}\n\n{USAGE}")
 }

@@ -101,7 +101,7 @@ impl Servers {
 impl Drop for Servers {
     fn drop(&mut self) {
         drop(self.guard.stdin.take());
-        // Fails only if the guard was killed by somebody, who then has its work.
+        // Fails only if the guard was killed from outside; what it would have ended is then left.
         let _ = self.guard.wait();
     }
 }
@@ -209,7 +209,7 @@ fn script_path(root: &Path) -> PathBuf {
     root.join("xtask/services.sh")
 }
 
-/// Ports that nobody listens on, from a random one on, so that several calls at once do not meet.
+/// Free ports, from a random one on, so that calls at the same time do not choose the same.
 fn free_ports() -> impl Iterator<Item = u16> {
     let count = (PORTS.end - PORTS.start) / PORTS_EACH;
     let first = (random() % u64::from(count)) as u16;

@@ -88,7 +88,7 @@ impl Commands {
 
     /// A task that runs what the job says, a [`CommandLine`].
     ///
-    /// Whoever may add jobs, or write to the store, then runs any program with the rights of this process. Where that is
+    /// Each client that may add jobs, or write to the store, then runs any program with the rights of this process. Where that is
     /// too much, give the [`program`](Self::program) here.
     pub fn task(&self, name: impl Into<scheduler_core::TaskName>) -> Task {
         let options = self.options;
@@ -145,7 +145,7 @@ impl Executor for Commands {
     fn start(&self, dispatch: Dispatch) -> BoxFuture<'static, Outcome> {
         match dispatch.task.call() {
             TaskCall::Async(_) => {
-                // A program that cannot be killed holds up nobody.
+                // The executor does not wait for a program that cannot be killed.
                 let longest = self.options.grace + Duration::from_secs(1);
                 let grace = async move {
                     Timer::after(longest).await;

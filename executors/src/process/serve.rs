@@ -188,7 +188,7 @@ impl Listener {
         self.hang_up(grace);
     }
 
-    /// The pool or its whole process has gone. Nobody else ends this worker.
+    /// The pool or its whole process has gone, and nothing else ends this worker.
     #[expect(clippy::disallowed_methods, reason = "a thread of a process without a scheduler")]
     fn hang_up(self, grace: Duration) {
         self.current.cancel();

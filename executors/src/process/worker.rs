@@ -89,7 +89,7 @@ type Answer = io::Result<Result<FromWorker, String>>;
 enum State {
     /// It ends by itself once the line is cut.
     Idle,
-    /// It has something to do that nobody waits for: it is killed.
+    /// The worker runs a task whose result is not wanted any more: it is killed.
     Busy,
     /// It has ended.
     Dead,

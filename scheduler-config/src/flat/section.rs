@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{FlatConfig, PREFIX};
 use crate::{store::StoreConfig, url::StoreUrl};
 
-/// The options of one job store or executor, which are taken one after the other. What nobody takes is refused at the end.
+/// The options of one job store or executor, which are taken one after the other. What is left is refused at the end.
 pub(super) struct Section<'a> {
     flat: &'a mut FlatConfig,
     /// What its keys begin with.

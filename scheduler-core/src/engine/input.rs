@@ -111,9 +111,9 @@ pub enum Mode {
 /// A blocking task that must not be cut off looks at its token, or its program ends with [`Wait`](Self::Wait).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShutdownMode {
-    /// When its running runs have ended.
+    /// The scheduler ends when its running runs have ended.
     Wait,
-    /// At once: the running runs are cancelled and not waited for.
+    /// The scheduler ends at once: the running runs are cancelled and not waited for.
     Now,
 }
 

@@ -8,7 +8,7 @@ use crate::{JobBody, JobId, JobRow, JobState, Listed, NodeId, Run, TaskName, Uid
 /// What became of a job that was to be added.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Inserted {
-    /// It is in the store.
+    /// The job is in the store.
     Added,
     /// This live job has the id already.
     Conflict(Box<Listed>),
@@ -75,17 +75,17 @@ impl Update {
 /// What becomes of an [`Update`] while a node has claimed the job and its claim has not lapsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum OnClaim {
-    /// It is written, and voids the claim.
+    /// The update is written, and voids the claim.
     #[default]
     Void,
-    /// It is refused as a [conflict](Updated::Conflict), so that the claim can be settled first.
+    /// The update is refused as a [conflict](Updated::Conflict), so that the claim can be settled first.
     GiveWay,
 }
 
 /// What became of an [`Update`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Updated {
-    /// The job as it is after it.
+    /// The update is written; this is the job now.
     Updated(Box<JobRow>),
     /// The job has been changed or claimed since, or is claimed and the update [gives way](OnClaim::GiveWay); this is how
     /// it is.
@@ -97,9 +97,9 @@ pub enum Updated {
 /// What became of a run that was to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cancelled {
-    /// It is asked to stop, by this call or an earlier one.
+    /// The run is asked to stop, by this call or an earlier one.
     Asked,
-    /// It has ended already.
+    /// The run has ended already.
     Ended,
     /// No job with this id has such a run.
     Gone,
@@ -108,7 +108,7 @@ pub enum Cancelled {
 /// What became of a job that was to be removed.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Removed {
-    /// It is gone, but for runs that are still running.
+    /// The job is gone, but for runs that are still running.
     Removed {
         /// The job; none if its row has no readable uid.
         uid: Option<Uid>,
@@ -140,7 +140,7 @@ pub struct RemovedAll {
     pub cancelled: Vec<CancelledRun>,
 }
 
-/// A run that waited and has ended as cancelled, since its job was removed: whoever was told of it is told of its end.
+/// A run that waited and has ended as cancelled, since its job was removed. Its end is told to the listeners that were told of the run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CancelledRun {
     /// The id of its job.

@@ -87,13 +87,13 @@ impl Claim {
 /// Whether a claim takes over what belongs to other nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Adopt {
-    /// It takes what belongs to nodes whose lease had passed by this time of the store's, at which the claim was sent, as
+    /// The claim takes what belongs to nodes whose lease had passed by this time of the store's, at which the claim was sent, as
     /// well as its node knows.
     ///
     /// A claim that has been on its way for long, as over an outage of the store, takes nothing that lapsed meanwhile: the
     /// others may not have reached the store either.
     LapsedBy(DateTime<Utc>),
-    /// It does not: this node has not been in touch with the store for a whole lease, so that the others may not have
+    /// The claim takes nothing of other nodes: this node has not been in touch with the store for a whole lease, so that the others may not have
     /// been either.
     Nothing,
 }
@@ -101,9 +101,9 @@ pub enum Adopt {
 /// Whether a claim reports due jobs that it leaves alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Report {
-    /// Up to [`DECLINED_LIMIT`] of them.
+    /// The claim reports up to [`DECLINED_LIMIT`] of them.
     Declined,
-    /// None, which spares a query.
+    /// The claim reports none, which spares a query.
     Nothing,
 }
 

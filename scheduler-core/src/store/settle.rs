@@ -128,7 +128,7 @@ impl Settled {
 /// What became of a [`Move`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SettleOutcome {
-    /// It is written, by this call or by its first sending.
+    /// The move is written, by this call or by its first sending.
     Applied {
         /// Whether the job is deleted with it.
         job: Fate,
@@ -144,9 +144,9 @@ pub enum SettleOutcome {
 /// Whether a job is still there after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// It is.
+    /// The job is still there.
     Stays,
-    /// It was over and had no open run, and is deleted.
+    /// The job was over and had no open run, and is deleted.
     Deleted,
 }
 
@@ -193,7 +193,7 @@ impl Entry {
 /// What happened to a running run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum RunReport {
-    /// It is over.
+    /// The run is over.
     End {
         /// How it ended.
         verdict: Verdict,
@@ -209,7 +209,7 @@ pub enum RunReport {
         /// Why the attempt failed.
         error: Option<String>,
     },
-    /// It was not started after all and goes back to waiting, with its attempt.
+    /// The run was not started after all and goes back to waiting, with its attempt.
     Release,
 }
 
@@ -250,7 +250,7 @@ impl Recorded {
 /// What became of an [`Entry`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordOutcome {
-    /// It is written, by this call or by its first sending.
+    /// The report is written, by this call or by its first sending.
     Done,
     /// A retry is written as the run's end, an error, by this call or by its first sending: its job has been removed, and
     /// nothing of it is repeated.
@@ -271,7 +271,7 @@ impl RecordOutcome {
 /// Whether a node's runs are still its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hold {
-    /// They are; the lease is renewed.
+    /// The node still has its runs, and its lease is renewed.
     Kept,
     /// The lease had passed and other nodes have taken over.
     Lost,

@@ -1,4 +1,4 @@
-//! Rows as nobody would write them: every number and every time near the ends of what its type can hold.
+//! Rows at the limits: every number and every time near the ends of what its type can hold.
 //!
 //! Drawn from bytes, so that the property test and the fuzz target `rows` try the same.
 

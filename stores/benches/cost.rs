@@ -1,7 +1,7 @@
 //! What jobs cost: bytes and time in memory, runs a second in memory, in a file and on a server.
 //!
-//! `cargo bench -p scheduler-stores --features sqlite,postgres,mysql --bench cost`; the servers are those that
-//! `SCHEDULER_TEST_POSTGRES` and `SCHEDULER_TEST_MYSQL` name.
+//! `cargo bench -p scheduler-stores --features sqlite,postgres,mysql,redis --bench cost`; the servers are those that
+//! `SCHEDULER_TEST_POSTGRES`, `SCHEDULER_TEST_MYSQL` and `SCHEDULER_TEST_REDIS` name.
 #![allow(clippy::print_stdout, reason = "it is what the bench is for")]
 
 use std::{
@@ -43,6 +43,12 @@ fn main() {
             options.connect(url).await.expect("the server is there")
         })
         .await;
+        #[cfg(feature = "redis")]
+        server("redis", async |url, prefix| {
+            let options = scheduler_stores::RedisOptions::new().key_prefix(prefix).expect("a prefix of letters");
+            options.connect(url).await.expect("the server is there")
+        })
+        .await;
     });
 }
 
@@ -80,7 +86,7 @@ async fn sqlite() {
 }
 
 /// Nodes that share a server, with turns of a second and of ten milliseconds.
-#[cfg(any(feature = "mysql", feature = "postgres"))]
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
 async fn server<S: JobStore>(name: &str, open: impl AsyncFn(&str, &str) -> S) {
     let variable = format!("SCHEDULER_TEST_{}", name.to_uppercase());
     let Ok(url) = std::env::var(&variable) else {

@@ -97,7 +97,11 @@ pub trait Session: Send + Sync {
     async fn write(&self, jobs: &[&LoadedJob], now: DateTime<Utc>) -> Result<Vec<bool>, StoreError>;
 
     /// The due jobs that the claim can take, with [`Access::Redefine`], in the order of (`due`, key): not quarantined, for
-    /// the claim ([`is_for`](super::rules::is_for)) and free for it ([`Head::is_free`](super::rules::Head::is_free)). In a transaction those that another one has locked are left out.
+    /// the claim ([`is_for`](super::rules::is_for)) and free for it ([`Head::is_free`](super::rules::Head::is_free)). In a
+    /// transaction those that another one has locked are left out.
+    ///
+    /// A backend that sends only so many bytes gives the first job that is too much with [`Access::Change`], as the last one,
+    /// which is left to the next claim.
     async fn due(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<LoadedJob>, StoreError>;
 
     /// When the node should claim again if it has taken all that is due: the earlier of the first `due` after `now` of a job that
@@ -151,6 +155,18 @@ pub trait Session: Send + Sync {
     /// Writes a node if it is in the database as it was read (`version`), or not there if that is 0, and gives it back
     /// with its new version. None if it was not written. One that is locked is always written.
     async fn put_node(&self, node: &Node) -> Result<Option<Node>, StoreError>;
+
+    /// Writes a node as [`put_node`](Self::put_node) does, and then jobs as [`write`](Self::write) does. If the node was not
+    /// written, the jobs are not, and the answer is none. A backend that can do both at once saves a round trip.
+    async fn put_node_and_write(
+        &self,
+        node: &Node,
+        jobs: &[&LoadedJob],
+        now: DateTime<Utc>,
+    ) -> Result<Option<(Node, Vec<bool>)>, StoreError> {
+        let Some(node) = self.put_node(node).await? else { return Ok(None) };
+        Ok(Some((node, self.write(jobs, now).await?)))
+    }
 
     /// Deletes a node if it is in the database as it was read. False if not.
     async fn remove_node(&self, node: &Node) -> Result<bool, StoreError>;

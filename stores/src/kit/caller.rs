@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use futures_util::future::try_join;
 use scheduler_core::{
     NodeId,
     store::{Hold, StoreError},
@@ -10,6 +12,7 @@ use scheduler_core::{
 use super::{
     backend::{HoldKind, Node},
     change::{Call, ROUNDS},
+    job::LoadedJob,
     rules::lease_end,
 };
 
@@ -23,6 +26,8 @@ pub(super) struct Caller<'a> {
     node: Option<Node>,
     /// Whether the row has shown during this call that another node had taken the lease.
     was_taken_over: bool,
+    /// The number of the claim that the next write of the row is to name.
+    claim: Option<u64>,
 }
 
 /// A claim that was overtaken by a later one of its node.
@@ -32,7 +37,7 @@ pub(super) struct Overtaken;
 impl<'a> Caller<'a> {
     pub(super) fn new(call: Call<'a>, owner: &'a NodeId, node: Option<Node>) -> Self {
         let was_taken_over = node.as_ref().is_some_and(is_taken_over);
-        Self { call, owner, node, was_taken_over }
+        Self { call, owner, node, was_taken_over, claim: None }
     }
 
     pub(super) fn call(&self) -> Call<'a> {
@@ -55,23 +60,50 @@ impl<'a> Caller<'a> {
     /// Makes the node's lease last that long at least.
     pub(super) async fn renew(&mut self, lease: Duration) -> Result<(), StoreError> {
         let until = lease_end(self.call.now, lease);
-        let renewed = |node: &Node| Some(Node { lease_until: node.lease_until.max(Some(until)), ..node.clone() });
-        self.write(renewed).await.map(drop)
+        self.write(|node| renewed(node, until, None)).await.map(drop)
     }
 
-    /// As [`renew`](Self::renew), for a claim, after which an earlier one takes nothing.
-    pub(super) async fn renew_for_claim(
+    /// As [`renew`](Self::renew), and then writes jobs and says of each whether it was written. None if the claim that was
+    /// begun is overtaken; nothing is written then.
+    pub(super) async fn renew_and_write(
         &mut self,
         lease: Duration,
-        seq: u64,
-    ) -> Result<Result<(), Overtaken>, StoreError> {
+        jobs: &[&LoadedJob],
+    ) -> Result<Option<Vec<bool>>, StoreError> {
+        let (Call { session, now, .. }, until) = (self.call, lease_end(self.call.now, lease));
+        for _ in 0..ROUNDS {
+            let known = self.node.clone().unwrap_or_else(|| Node::unknown(self.owner));
+            let Some(node) = renewed(&known, until, self.claim) else { return Ok(None) };
+            if node == known {
+                self.call.archive(jobs).await?;
+                return session.write(jobs, now).await.map(Some);
+            }
+            let put = match session.archive() {
+                None => session.put_node_and_write(&node, jobs, now).await?,
+                Some(_) => match try_join(session.put_node(&node), self.call.archive(jobs)).await?.0 {
+                    Some(node) => Some((node, session.write(jobs, now).await?)),
+                    None => None,
+                },
+            };
+            if let Some((node, written)) = put {
+                (self.node, self.claim) = (Some(node), None);
+                return Ok(Some(written));
+            }
+            self.load().await?;
+        }
+        Err(self.call.contended(&format!("node `{}`", self.owner)))
+    }
+
+    /// Lets the next renewal be one for a claim, after which an earlier one takes nothing.
+    pub(super) fn begin_claim(&mut self, seq: u64) {
+        self.claim = Some(seq);
+    }
+
+    /// Renews for the claim that was begun, unless a write has done that.
+    pub(super) async fn end_claim(&mut self, lease: Duration) -> Result<Result<(), Overtaken>, StoreError> {
+        let Some(seq) = self.claim.take() else { return Ok(Ok(())) };
         let until = lease_end(self.call.now, lease);
-        let claiming = |node: &Node| {
-            let is_first = node.version == 0 || seq > node.last_claim_seq;
-            let lease_until = node.lease_until.max(Some(until));
-            is_first.then(|| Node { lease_until, last_claim_seq: seq, ..node.clone() })
-        };
-        Ok(self.write(claiming).await?.ok_or(Overtaken))
+        Ok(self.write(|node| renewed(node, until, Some(seq))).await?.ok_or(Overtaken))
     }
 
     /// Whether the node's runs are still its own; if they are, its lease is renewed.
@@ -125,6 +157,13 @@ impl<'a> Caller<'a> {
         self.was_taken_over |= self.node.as_ref().is_some_and(is_taken_over);
         Ok(())
     }
+}
+
+/// A node with a lease that lasts until then at least, for a claim if that is its latest one.
+fn renewed(node: &Node, until: DateTime<Utc>, claim: Option<u64>) -> Option<Node> {
+    let is_overtaken = claim.is_some_and(|seq| node.version > 0 && seq <= node.last_claim_seq);
+    let (lease_until, last_claim_seq) = (node.lease_until.max(Some(until)), claim.unwrap_or(node.last_claim_seq));
+    (!is_overtaken).then(|| Node { lease_until, last_claim_seq, ..node.clone() })
 }
 
 fn is_taken_over(node: &Node) -> bool {

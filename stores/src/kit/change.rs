@@ -88,11 +88,13 @@ impl<'a> Call<'a> {
     ) -> Result<(), StoreError> {
         let Batch { mut keys, mut jobs, runs, access } = batch;
         for _ in 0..ROUNDS {
-            let mut open = self.open(jobs, &runs).await?;
+            jobs = self.open(jobs, &runs).await?;
+            let mut open: BTreeMap<String, &mut LoadedJob> =
+                jobs.iter_mut().map(|job| (job.key().to_owned(), job)).collect();
             for key in &keys {
-                step(key, open.get_mut(key));
+                step(key, open.get_mut(key).map(|job| &mut **job));
             }
-            keys = self.write(open.into_values().collect(), &mut cover).await?;
+            keys = self.write(jobs, &mut cover).await?;
             if keys.is_empty() {
                 return Ok(());
             }
@@ -101,16 +103,20 @@ impl<'a> Call<'a> {
         Err(self.contended(&format!("{} jobs", keys.len())))
     }
 
-    /// The loaded jobs by key, with the ended runs that the rules look at. Finished jobs count as gone; a deletion of one that
+    /// The loaded jobs with the ended runs that the rules look at. Finished jobs count as gone; a deletion of one that
     /// stopped half way is completed on the occasion.
-    async fn open(
-        self,
-        jobs: Vec<LoadedJob>,
-        runs: &BTreeSet<(Uid, u64)>,
-    ) -> Result<BTreeMap<String, LoadedJob>, StoreError> {
-        let (finished, jobs): (Vec<LoadedJob>, Vec<LoadedJob>) = jobs.into_iter().partition(LoadedJob::is_finished);
-        self.delete(finished).await?;
-        let mut jobs: BTreeMap<String, LoadedJob> = jobs.into_iter().map(|job| (job.key().to_owned(), job)).collect();
+    async fn open(self, jobs: Vec<LoadedJob>, runs: &BTreeSet<(Uid, u64)>) -> Result<Vec<LoadedJob>, StoreError> {
+        let mut open = jobs;
+        if open.iter().any(LoadedJob::is_finished) {
+            let (finished, others) = open.into_iter().partition(LoadedJob::is_finished);
+            self.delete(finished).await?;
+            open = others;
+        }
+        if runs.is_empty() {
+            return Ok(open);
+        }
+        let mut jobs: BTreeMap<String, &mut LoadedJob> =
+            open.iter_mut().map(|job| (job.key().to_owned(), job)).collect();
         let is_missing =
             |(uid, seq): &&(Uid, u64)| jobs.get(&uid.to_string()).is_some_and(|job| job.runs().run(*seq).is_none());
         let missing: BTreeSet<(Uid, u64)> = runs.iter().filter(is_missing).copied().collect();
@@ -121,7 +127,7 @@ impl<'a> Call<'a> {
                 }
             }
         }
-        Ok(jobs)
+        Ok(open)
     }
 
     /// Writes what has changed of jobs, each if no other call has written it since it was loaded, and gives back the keys of
@@ -135,8 +141,7 @@ impl<'a> Call<'a> {
         if jobs.is_empty() {
             return Ok(BTreeSet::new());
         }
-        try_join(self.archive(&jobs), renew(&jobs, cover)).await?;
-        let written = self.session.write(&jobs.iter().collect::<Vec<_>>(), self.now).await?;
+        let written = self.write_covered(&jobs.iter().collect::<Vec<_>>(), cover).await?;
         let (written, lost): (Vec<_>, Vec<_>) = jobs.into_iter().zip(written).partition(|(_, is_written)| *is_written);
         let written: Vec<LoadedJob> = written.into_iter().map(|(job, _)| job).collect();
         let lost: Vec<LoadedJob> = lost.into_iter().map(|(job, _)| job).collect();
@@ -160,9 +165,28 @@ impl<'a> Call<'a> {
         if gone.is_empty() { Ok(()) } else { archive.prune(&gone).await }
     }
 
+    /// Before a node holds something, its lease covers it.
+    async fn write_covered(
+        self,
+        jobs: &[&LoadedJob],
+        cover: &mut Option<Cover<'_, 'a>>,
+    ) -> Result<Vec<bool>, StoreError> {
+        match cover {
+            Some(Cover { caller, lease }) if jobs.iter().any(|job| job.is_held_by(caller.owner())) => {
+                let written = caller.renew_and_write(*lease, jobs).await?;
+                // What an overtaken claim would take is not its own any more; the verb asks the caller.
+                Ok(written.unwrap_or_else(|| vec![true; jobs.len()]))
+            }
+            _ => {
+                self.archive(jobs).await?;
+                self.session.write(jobs, self.now).await
+            }
+        }
+    }
+
     /// Archives the runs that had ended before: a record keeps only those that end with its last write.
-    async fn archive(self, jobs: &[LoadedJob]) -> Result<(), StoreError> {
-        let runs: Vec<Run> = jobs.iter().flat_map(LoadedJob::to_be_archived).cloned().collect();
+    pub(super) async fn archive(self, jobs: &[&LoadedJob]) -> Result<(), StoreError> {
+        let runs: Vec<Run> = jobs.iter().flat_map(|job| job.to_be_archived()).cloned().collect();
         match self.session.archive() {
             Some(archive) if !runs.is_empty() => archive.archive(&runs).await,
             _ => Ok(()),
@@ -204,14 +228,4 @@ async fn prune(archive: &dyn Archive, written: &[LoadedJob]) -> Result<(), Store
     let staying = written.iter().filter(|job| job.fate() == Fate::Stays);
     let below: Vec<(Uid, u64)> = staying.filter_map(|job| Some((job.uid()?, job.pruned_below()?))).collect();
     if below.is_empty() { Ok(()) } else { archive.prune(&below).await }
-}
-
-/// Before a node holds something, its lease covers it.
-async fn renew(jobs: &[LoadedJob], cover: &mut Option<Cover<'_, '_>>) -> Result<(), StoreError> {
-    match cover {
-        Some(Cover { caller, lease }) if jobs.iter().any(|job| job.is_held_by(caller.owner())) => {
-            caller.renew(*lease).await
-        }
-        _ => Ok(()),
-    }
 }

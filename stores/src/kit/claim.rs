@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
-use futures_util::future::try_join;
+use futures_util::future::{try_join, try_join3};
 use scheduler_core::{
     JobRow, RawJob,
     store::{Claim, Claimed, ClaimedJob, DECLINED_LIMIT, Declined, Report, StoreError},
@@ -29,28 +29,43 @@ enum Outcome {
 
 pub(super) async fn claim(
     caller: &mut Caller<'_>,
-    nodes: &mut KnownNodes,
+    nodes: Option<KnownNodes>,
     claim: &Claim,
 ) -> Result<Claimed, StoreError> {
     let Call { session, now, .. } = caller.call();
+    let limit = claim.limit.saturating_add(1);
+    let load = async {
+        match nodes {
+            Some(nodes) => Ok(nodes),
+            None => KnownNodes::load(session).await,
+        }
+    };
     if caller.is_overtaken(claim.seq) {
-        return nothing(caller.call(), nodes, claim).await;
+        return nothing(caller.call(), &load.await?, claim).await;
     }
-    let are_runs_left = nodes.take_over(caller.call(), claim).await?;
-    let due = session.due(claim, now, claim.limit.saturating_add(1));
-    let (mut jobs, declined) = try_join(due, declined(caller.call(), claim)).await?;
-    let left_out = jobs.get(claim.limit).and_then(|job| job.head().due);
-    jobs.truncate(claim.limit);
+    let (mut nodes, mut jobs, mut declined) =
+        try_join3(load, session.due(claim, now, limit), declined(caller.call(), claim)).await?;
+    let mut are_runs_left = false;
+    if nodes.are_some_lapsed(claim, now) {
+        are_runs_left = nodes.take_over(caller.call(), claim).await?;
+        // The jobs of what was taken over are due now.
+        (jobs, declined) = try_join(session.due(claim, now, limit), self::declined(caller.call(), claim)).await?;
+    }
+    let fitting = jobs.iter().take(claim.limit).take_while(|job| job.is_defined()).count();
+    let left_out = jobs.get(fitting).and_then(|job| job.head().due);
+    jobs.truncate(fitting);
     let more = are_runs_left || left_out.is_some();
-    let holds_something = !jobs.is_empty() || nodes.is_running(&claim.owner) || caller.holds(HoldKind::Claim).await?;
-    if holds_something && let Err(Overtaken) = caller.renew_for_claim(claim.lease, claim.seq).await? {
-        return nothing(caller.call(), nodes, claim).await;
-    }
     let is_any_taken_over =
         jobs.iter().any(|job| job.head().claim.as_ref().is_some_and(|mark| mark.owner != claim.owner));
+    if !jobs.is_empty() || nodes.is_running(&claim.owner) || caller.holds(HoldKind::Claim).await? {
+        caller.begin_claim(claim.seq);
+    }
     let call = caller.call();
     let next = async { if more || is_any_taken_over { Ok(None) } else { next(call, claim).await } };
     let (outcomes, mut due) = try_join(take(caller, claim, jobs), next).await?;
+    if let Err(Overtaken) = caller.end_claim(claim.lease).await? {
+        return nothing(call, &nodes, claim).await;
+    }
     if is_any_taken_over && !more {
         // Only now are those the claims of others that still are.
         due = self::next(call, claim).await?;
@@ -79,11 +94,7 @@ async fn nothing(call: Call<'_>, nodes: &KnownNodes, claim: &Claim) -> Result<Cl
 }
 
 /// Claims due jobs, in their order.
-async fn take(
-    caller: &mut Caller<'_>,
-    claim: &Claim,
-    jobs: Vec<LoadedJob>,
-) -> Result<impl Iterator<Item = Outcome>, StoreError> {
+async fn take(caller: &mut Caller<'_>, claim: &Claim, jobs: Vec<LoadedJob>) -> Result<Vec<Outcome>, StoreError> {
     let call = caller.call();
     let order: Vec<String> = jobs.iter().map(|job| job.key().to_owned()).collect();
     let mut outcomes: BTreeMap<String, Outcome> = BTreeMap::new();
@@ -97,7 +108,7 @@ async fn take(
     };
     let cover = Cover { caller, lease: claim.lease };
     call.change(Batch::of(jobs, Access::Redefine), Some(cover), step).await?;
-    Ok(order.into_iter().filter_map(move |key| outcomes.remove(&key)))
+    Ok(order.iter().filter_map(|key| outcomes.remove(key)).collect())
 }
 
 /// `fence` is that of the first look; the job's differs if another call has changed the job since.

@@ -26,7 +26,7 @@ pub struct LoadedJob {
     runs: LoadedRuns,
     definition: Definition,
     document: Option<Document>,
-    redefined: Option<(JobBody, String)>,
+    redefined: Option<Box<(JobBody, String)>>,
     quarantine: Option<String>,
     fate: Fate,
     /// Whether the archive has no run of the job any more.
@@ -55,6 +55,8 @@ pub(super) struct LoadedRuns {
     /// Those that had ended before and were loaded because a step looks at them.
     earlier: BTreeMap<u64, Run>,
     changed: BTreeSet<u64>,
+    /// The changed ones that were open, as they were loaded.
+    before: BTreeMap<u64, Run>,
     is_to_be_pruned: bool,
 }
 
@@ -167,7 +169,7 @@ impl LoadedJob {
 
     /// The new definition, and its JSON text, if the job is given one.
     pub fn redefined(&self) -> Option<(&JobBody, &str)> {
-        self.redefined.as_ref().map(|(body, text)| (body, text.as_str()))
+        self.redefined.as_deref().map(|(body, text)| (body, text.as_str()))
     }
 
     /// Why the job is to be quarantined, if it cannot be read. Nothing but `state`, `reason`, `due` and the claim changes then;
@@ -179,6 +181,11 @@ impl LoadedJob {
     /// The runs that were added or changed, open and ended ones, by number.
     pub fn changed_runs(&self) -> impl Iterator<Item = &Run> {
         self.runs.changed.iter().filter_map(|seq| self.runs.run(*seq))
+    }
+
+    /// A changed run as it was loaded, if it was open.
+    pub fn old_run(&self, seq: u64) -> Option<&Run> {
+        self.runs.before.get(&seq)
     }
 
     /// How many ended runs the job's history keeps.
@@ -225,7 +232,7 @@ impl LoadedJob {
             return Some(document);
         }
         document.put_head(&self.stored.head);
-        if let Some((body, text)) = &self.redefined {
+        if let Some((body, text)) = self.redefined.as_deref() {
             document.define(body, text);
         }
         for (name, runs) in [(RUNS, &self.runs.open), (ENDED, &self.runs.ended)] {
@@ -237,6 +244,20 @@ impl LoadedJob {
             document.put_finished(now);
         }
         Some(document)
+    }
+
+    /// Whether the job was loaded with its definition and cannot be read.
+    pub fn is_broken(&self) -> bool {
+        match &self.definition {
+            Definition::NotLoaded => false,
+            Definition::Loaded(job) => job.is_err() || self.runs.unreadable.is_some(),
+            Definition::InDocument => self.readable().is_some_and(|job| job.is_err()),
+        }
+    }
+
+    /// Whether the definition was loaded.
+    pub(super) fn is_defined(&self) -> bool {
+        !matches!(self.definition, Definition::NotLoaded)
     }
 
     /// The job with its definition, if that was loaded, or why it cannot be read. The state is that of the record.
@@ -302,7 +323,7 @@ impl LoadedJob {
 
     /// Gives the job another definition.
     pub(super) fn redefine(&mut self, body: JobBody, text: String) {
-        self.redefined = Some((body, text));
+        self.redefined = Some(Box::new((body, text)));
     }
 
     /// Takes an unreadable job out of the claims' way, and leaves everything else as it is.
@@ -372,13 +393,18 @@ impl Runs for LoadedRuns {
     }
 
     fn put(&mut self, run: Run) {
-        self.changed.insert(run.id.seq);
-        if run.is_open() {
-            self.open.insert(run.id.seq, run);
+        let seq = run.id.seq;
+        let old = if run.is_open() {
+            self.open.insert(seq, run)
         } else {
-            self.open.remove(&run.id.seq);
             self.is_to_be_pruned |= is_time_to_prune(&run);
-            self.ended.insert(run.id.seq, run);
+            self.ended.insert(seq, run);
+            self.open.remove(&seq)
+        };
+        if self.changed.insert(seq)
+            && let Some(old) = old
+        {
+            self.before.insert(seq, old);
         }
     }
 }

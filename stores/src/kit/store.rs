@@ -95,8 +95,7 @@ impl KitStore {
             reply.settle = verbs::record_and_settle(&mut caller, batch, None, settle, Vec::new()).await?.1;
         }
         if let Some(claim) = claim {
-            let mut nodes = KnownNodes::load(session).await?;
-            reply.claim = Some(claim::claim(&mut caller, &mut nodes, claim).await?);
+            reply.claim = Some(claim::claim(&mut caller, None, claim).await?);
         }
         Ok(reply)
     }
@@ -134,10 +133,10 @@ impl KitStore {
     }
 
     async fn perform_claim(&self, session: &dyn Session, claim: &Claim) -> Result<Claimed, StoreError> {
-        let (now, node, mut nodes) =
+        let (now, node, nodes) =
             try_join3(session.now(claim.at), session.node(&claim.owner), KnownNodes::load(session)).await?;
         let mut caller = Caller::new(Call { session, place: &self.place, now }, &claim.owner, node);
-        claim::claim(&mut caller, &mut nodes, claim).await
+        claim::claim(&mut caller, Some(nodes), claim).await
     }
 }
 

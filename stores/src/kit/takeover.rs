@@ -45,22 +45,34 @@ impl KnownNodes {
         others.map(|id| self.all.get(id).and_then(|node| node.lease_until).unwrap_or(now)).min()
     }
 
+    /// Whether there may be something to take over.
+    pub(super) fn are_some_lapsed(&self, claim: &Claim, now: DateTime<Utc>) -> bool {
+        !self.lapsed(claim, now).is_empty()
+    }
+
+    /// The other nodes whose lease has passed, if the claim is to take over what they ran.
+    fn lapsed(&self, claim: &Claim, now: DateTime<Utc>) -> BTreeSet<NodeId> {
+        let Some(lapsed_by) = claim.lapsed_by(now) else { return BTreeSet::new() };
+        let known = self.all.values().filter(|node| is_lapsed(node, lapsed_by)).map(|node| node.id.clone());
+        let without_row = self.running.iter().filter(|id| !self.all.contains_key(*id)).cloned();
+        let mut lapsed: BTreeSet<NodeId> = known.chain(without_row).collect();
+        lapsed.remove(&claim.owner);
+        lapsed
+    }
+
     /// Takes over the runs of nodes whose lease has passed, up to a limit and if the claim is to, and says whether some are
     /// left.
     pub(super) async fn take_over(&mut self, call: Call<'_>, claim: &Claim) -> Result<bool, StoreError> {
         let Some(lapsed_by) = claim.lapsed_by(call.now) else {
             return Ok(false);
         };
-        let is_lapsed = |node: &Node| node.lease_until.is_none_or(|until| until <= lapsed_by);
-        let known = self.all.values().filter(|node| is_lapsed(node)).map(|node| node.id.clone());
-        let without_row = self.running.iter().filter(|id| !self.all.contains_key(*id)).cloned();
-        let mut lapsed: BTreeSet<NodeId> = known.chain(without_row).collect();
-        lapsed.remove(&claim.owner);
         let mut free = claim.limit;
-        for id in lapsed {
+        for id in self.lapsed(claim, call.now) {
             let known = self.all.get(&id).cloned().unwrap_or_else(|| Node::unknown(&id));
             // Between the look at all nodes and this one the node may have shown life, or another one be at it.
-            let Some(node) = call.session.lock_node(&known).await?.filter(is_lapsed) else { continue };
+            let Some(node) = call.session.lock_node(&known).await?.filter(|it| is_lapsed(it, lapsed_by)) else {
+                continue;
+            };
             let mut node = Some(node).filter(|node| node.version > 0);
             if self.running.contains(&id) {
                 if free == 0 {
@@ -95,6 +107,10 @@ impl KnownNodes {
         };
         Ok(())
     }
+}
+
+fn is_lapsed(node: &Node, by: DateTime<Utc>) -> bool {
+    node.lease_until.is_none_or(|until| until <= by)
 }
 
 /// Takes the lease of a node, after which the node learns that it has been taken over. None if it has shown life.

@@ -2,11 +2,19 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use redis::{AsyncConnectionConfig, Client, InfoDict, Value, aio::MultiplexedConnection};
+use redis::{AsyncConnectionConfig, Client, Cmd, InfoDict, Pipeline, RedisResult, Value, aio::MultiplexedConnection};
 use scheduler_core::store::StoreError;
 use tokio::{sync::Mutex, time::timeout};
 
-use super::{failure::Failures, options::RedisOptions, script::Invocation, setup::Setup};
+use super::{
+    failure::Failures,
+    names::Names,
+    options::RedisOptions,
+    reply::{number, optional},
+    script,
+    setup::Setup,
+    write::SCHEMA,
+};
 use crate::private_tokio::PrivateTokio;
 
 /// How long connecting may take.
@@ -23,7 +31,7 @@ pub(super) struct Link {
     pub(super) client: Client,
     /// The client's connections live there, since one that was made inside of a caller's runtime would die with it.
     pub(super) threads: PrivateTokio,
-    key: String,
+    pub(super) names: Names,
     connection: Mutex<Slot>,
 }
 
@@ -38,7 +46,7 @@ impl Link {
     pub(super) fn new(options: RedisOptions, client: Client) -> Result<Self, StoreError> {
         Ok(Self {
             failures: Failures::new(client.get_connection_info()),
-            key: format!("{{{}}}:meta", options.prefix),
+            names: Names::new(&options.prefix),
             threads: PrivateTokio::start()?,
             connection: Mutex::new(Slot::default()),
             options,
@@ -46,16 +54,11 @@ impl Link {
         })
     }
 
-    /// The channel on which changes are told.
-    pub(super) fn channel(&self) -> String {
-        format!("{{{}}}:changes", self.options.prefix)
-    }
-
-    /// Runs a verb on the server. If the reply does not come, nobody knows whether the verb was run.
-    pub(super) async fn perform(self: &Arc<Self>, invocation: Invocation) -> Result<Value, StoreError> {
+    /// Sends commands together and gives their replies back, or the first error among them.
+    pub(super) async fn ask(self: &Arc<Self>, commands: Vec<Cmd>) -> Result<Vec<Value>, StoreError> {
         let link = Arc::clone(self);
         let call = async move {
-            match timeout(CALL, link.send(&invocation)).await {
+            match timeout(CALL, link.send(commands)).await {
                 Ok(reply) => reply,
                 Err(_) => Err(link.failures.of_silence(CALL)),
             }
@@ -63,14 +66,27 @@ impl Link {
         self.threads.run(call).await
     }
 
-    async fn send(&self, invocation: &Invocation) -> Result<Value, StoreError> {
-        let (mut connection, number) = self.connection().await?;
-        let mut reply = invocation.by_digest(&self.key).query_async::<Value>(&mut connection).await;
-        if reply.as_ref().is_err_and(|error| error.kind() == redis::ServerErrorKind::NoScript.into()) {
-            reply = invocation.by_text(&self.key).query_async(&mut connection).await;
+    /// As [`ask`](Self::ask), of keys that this build can read.
+    pub(super) async fn read(self: &Arc<Self>, mut commands: Vec<Cmd>) -> Result<Vec<Value>, StoreError> {
+        let mut schema = redis::cmd("HGET");
+        schema.arg(self.names.key("meta")).arg("schema");
+        commands.push(schema);
+        let mut replies = self.ask(commands).await?;
+        let schema = optional(replies.pop().unwrap_or(Value::Nil), number).map_err(|it| self.failures.of_reply(&it))?;
+        match schema {
+            Some(schema) if schema > SCHEMA => Err(self.failures.of_schema(schema, SCHEMA)),
+            _ => Ok(replies),
         }
-        match reply {
-            Ok(reply) => Ok(reply),
+    }
+
+    async fn send(&self, commands: Vec<Cmd>) -> Result<Vec<Value>, StoreError> {
+        let (mut connection, number) = self.connection().await?;
+        let replies = match exchange(&mut connection, commands).await {
+            Ok(replies) => replies.into_iter().map(Value::extract_error).collect(),
+            Err(error) => Err(error),
+        };
+        match replies {
+            Ok(replies) => Ok(replies),
             Err(error) => {
                 if Failures::is_of_connection(&error) {
                     self.drop_connection(number).await;
@@ -113,6 +129,31 @@ impl Link {
             slot.connection = None;
         }
     }
+}
+
+/// Sends commands; once more after their scripts those that a server has refused for not knowing them.
+async fn exchange(connection: &mut MultiplexedConnection, commands: Vec<Cmd>) -> RedisResult<Vec<Value>> {
+    let is_unknown = |reply: &Value| matches!(reply, Value::ServerError(error) if error.code() == "NOSCRIPT");
+    let commands = pipeline(commands);
+    let mut replies: Vec<Value> = commands.query_async(connection).await?;
+    if replies.iter().any(is_unknown) {
+        let again = commands.cmd_iter().zip(&replies).filter(|(_, reply)| is_unknown(reply)).map(|(it, _)| it.clone());
+        let again: Vec<Value> = pipeline(script::load().chain(again)).query_async(connection).await?;
+        let unknown: Vec<&mut Value> = replies.iter_mut().filter(|reply| is_unknown(reply)).collect();
+        for (reply, again) in unknown.into_iter().rev().zip(again.into_iter().rev()) {
+            *reply = again;
+        }
+    }
+    Ok(replies)
+}
+
+fn pipeline(commands: impl IntoIterator<Item = Cmd>) -> Pipeline {
+    let mut pipeline = Pipeline::new();
+    for command in commands {
+        pipeline.add_command(command);
+    }
+    pipeline.ignore_errors();
+    pipeline
 }
 
 impl fmt::Debug for Link {

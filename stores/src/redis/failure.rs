@@ -37,6 +37,11 @@ impl Failures {
         StoreError::new(StoreErrorKind::Incompatible, message)
     }
 
+    pub(super) fn of_schema(&self, schema: i64, known: i64) -> StoreError {
+        let message = format!("{}: {NEWER}: SCHEMA {schema} {known}", self.place);
+        StoreError::new(StoreErrorKind::Incompatible, message)
+    }
+
     /// The URL is left out, since it may have a password.
     pub(super) fn of_url(error: RedisError) -> StoreError {
         let message = format!("the URL is none of a redis server, as in `redis://user:password@host:6379/0`: {error}");
@@ -51,6 +56,9 @@ impl Failures {
         !is_answer || matches!(error.code(), Some("READONLY" | "MOVED" | "CLUSTERDOWN" | "MASTERDOWN"))
     }
 }
+
+const NEWER: &str = "its keys have a newer schema (the first number) than this build knows (the second); update this \
+                     program, or use another key prefix";
 
 /// What is in a reply where another thing belongs.
 #[derive(Debug)]
@@ -82,11 +90,7 @@ fn judge(error: &RedisError) -> (StoreErrorKind, &'static str) {
             (Unavailable, "this user may not do that; allow it all commands, keys and channels of the prefix")
         }
         Some("WRONGTYPE") => (Incompatible, "a key is not of this store; use another key prefix"),
-        Some("SCHEMA") => (
-            Incompatible,
-            "its keys have a newer schema (the first number) than this build knows (the second); update this program, or \
-             use another key prefix",
-        ),
+        Some("SCHEMA") => (Incompatible, NEWER),
         _ => match error.kind() {
             ErrorKind::AuthenticationFailed => (Unavailable, "it does not let this user in; check name and password"),
             ErrorKind::InvalidClientConfig if error.to_string().contains("TLS") => {

@@ -1,31 +1,25 @@
 //! Jobs in Redis.
 
-mod call;
-mod claim;
+mod backend;
 mod connection;
 mod failure;
-mod listing;
+mod find;
+mod names;
 mod options;
 mod reply;
+mod row;
 mod script;
 mod setup;
-mod verbs;
 mod watch;
+mod write;
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
-use async_trait::async_trait;
-use chrono::{DateTime, Utc};
-use scheduler_core::{
-    JobId, JobRow, JobStore, Listed, NodeId, Run, RunId,
-    store::{
-        Cancelled, Changed, Claim, Claimed, Durability, Inserted, JobQuery, Record, Recorded, Removed, RemovedAll,
-        RunQuery, Settle, Settled, Stamped, StoreError, StoreLimits, Turn, TurnReply, Update, Updated, Wakes,
-    },
-};
+use scheduler_core::{forward_job_store, store::StoreError};
 
+use self::backend::Keyspace;
 pub use self::options::RedisOptions;
-use self::{connection::Link, watch::Watch};
+use crate::kit::KitStore;
 
 /// Keeps jobs in Redis or Valkey, shared by any number of nodes.
 ///
@@ -38,15 +32,15 @@ use self::{connection::Link, watch::Watch};
 /// # }
 /// ```
 ///
-/// Each verb is one script that the server runs as a whole, so that neither a crash nor another node can come in between.
-/// The server's clock decides. It takes Redis from 7.0 on, which it is tested with, or Valkey. In a cluster the URL names
-/// the node that has the slot of the prefix, since all keys are in one; after the slot has moved, calls fail and say where
-/// to. The server's user needs all commands, on keys and channels that begin with `{prefix}:`.
+/// A call reads the jobs that it is about, decides what becomes of them, and writes each with all that it is found by at once,
+/// only if it is as it was read; where another node was faster, the call looks at that job again. So neither a crash nor another
+/// node can come in between. The server's clock decides. It takes Redis from 7.0 on, which it is tested with, or Valkey. In a
+/// cluster the URL names the node that has the slot of the prefix, since all keys are in one; after the slot has moved, calls
+/// fail and say where to. The server's user needs all commands, on keys and channels that begin with `{prefix}:`.
 ///
 /// Clones share their connections: one for calls and one for news. They are served by a thread of the store, so that a
-/// store works inside of tokio, of any other runtime, and without one. Connecting takes at most 5 seconds, an answer 10,
-/// and a call 15, after which it is [`Unavailable`](scheduler_core::store::StoreErrorKind::Unavailable); the next call
-/// connects anew.
+/// store works inside of tokio, of any other runtime, and without one. Connecting takes at most 5 seconds and an answer 10,
+/// after which a call is [`Unavailable`](scheduler_core::store::StoreErrorKind::Unavailable); the next call connects anew.
 ///
 /// # Durability
 ///
@@ -59,11 +53,11 @@ use self::{connection::Link, watch::Watch};
 /// | only `save` | all since the last snapshot | all since the last snapshot |
 /// | neither | everything | everything |
 ///
-/// What is lost is lost as whole calls: an end that is forgotten makes a run be taken over and run again, an insert that is
+/// What is lost is lost as the last writes: an end that is forgotten makes a run be taken over and run again, an insert that is
 /// forgotten never runs. A replica that takes over has the same gap, since replication does not wait. `maxmemory-policy`
 /// has to be `noeviction`, the default: the others delete jobs. A server that evicts, or keeps nothing on a disk, is told of
 /// when the scheduler takes the store, in the log and as a [`StoreWarning`](scheduler_core::EventKind::StoreWarning); one that
-/// lets nobody ask (`INFO`) is not. If the memory is full, calls are `Unavailable` and nothing
+/// lets nobody ask (`INFO`) is not. If the memory is full, calls are `Unavailable` and no job
 /// is half-written.
 ///
 /// # Keys
@@ -81,15 +75,17 @@ use self::{connection::Link, watch::Watch};
 /// | `due` | sorted set | the kinds, scored by the lowest score in `due:KIND` |
 /// | `claims:NODE` | sorted set | `UID`, a line feed and the kind of each job that a node has claimed, scored by the claim's end |
 /// | `claimers` | set | the nodes that have claimed jobs |
+/// | `runners` | set | the nodes that run something |
 /// | `running:NODE`, `asked:NODE` | sorted set | `UID:NUMBER` of the runs that a node runs, or is asked to stop |
-/// | `nodes` | hash | `LEASE SEQ` of each node that holds something: the end of its lease, the number of its last claim |
+/// | `nodes` | hash | `LEASE SEQ MARK` of each node that holds something: the end of its lease, the number of its last claim, and what tells this write from others |
 /// | `meta` | hash | `schema`, the version of these keys |
 /// | `changes` | channel | `due TIME`, `cancel NODE` or `resync`, for schedulers that wait |
 ///
 /// Fields of a job: `id`, `body`, the definition in JSON ([`JobBody`](scheduler_core::JobBody)), and its copies `task`, `v`,
 /// `max_instances` and `history`, which have to agree with it; `state`, `reason`, `next_fire_time`, `due`, `last_end`,
-/// `blocked`, `nudged`, `revision`, `fence`, `settled_fence`, `last_seq`, `owner`, `claim_until`, and `totals`, as in
-/// `{"ok":3}`. A field that is not there is 0, none, `active` or a default. To add a job, make sure that `ids` does not have
+/// `blocked`, `nudged`, `revision`, `fence`, `settled_fence`, `last_seq`, `owner`, `claim_until`, `totals`, as in
+/// `{"ok":3}`, and `version`, which each write makes greater by one. A field that is not there is 0, none, `active` or a default.
+/// A program that changes a job makes its `version` greater too, in the same transaction. To add a job, make sure that `ids` does not have
 /// the id, and write in one transaction:
 ///
 /// ```text
@@ -108,17 +104,10 @@ use self::{connection::Link, watch::Watch};
 #[derive(Clone)]
 #[doc(alias = "RedisJobStore")]
 pub struct RedisStore {
-    link: Arc<Link>,
-    watch: Arc<Watch>,
-    warnings: Arc<[String]>,
+    store: KitStore,
 }
 
 impl RedisStore {
-    /// The most jobs, moves or entries of one call. The server does nothing else meanwhile and takes about twenty
-    /// microseconds for each, so that a turn which carries as many of all three keeps others waiting for some ten
-    /// milliseconds at most.
-    const BATCH: usize = 200;
-
     /// Connects to a server, as in `redis://user:password@host:6379/0`, `rediss://` for encryption, or
     /// `redis+unix:///run/redis.sock`.
     ///
@@ -139,91 +128,14 @@ impl RedisStore {
     }
 
     async fn new(options: RedisOptions, client: redis::Client) -> Result<Self, StoreError> {
-        let link = Arc::new(Link::new(options, client)?);
-        verbs::prepare(&link).await?;
-        let warnings = link.warnings().await.into();
-        let watch = Arc::new(Watch::new(Arc::clone(&link)));
-        Ok(Self { link, watch, warnings })
+        Ok(Self { store: KitStore::new(Keyspace::open(options, client).await?) })
     }
 }
 
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisStore")
-            .field("place", &self.link.failures.place())
-            .field("options", &self.link.options)
-            .finish_non_exhaustive()
+        f.debug_tuple("RedisStore").field(&self.store).finish()
     }
 }
 
-#[async_trait]
-impl JobStore for RedisStore {
-    fn limits(&self) -> StoreLimits {
-        StoreLimits::new(self.link.options.clock, Wakes::Push, Durability::Durable)
-            .with_payload(self.link.options.payload)
-            .with_batch(Self::BATCH)
-    }
-
-    fn warnings(&self) -> Vec<String> {
-        self.warnings.to_vec()
-    }
-
-    async fn insert(&self, at: DateTime<Utc>, jobs: &[JobRow]) -> Result<Stamped<Vec<Inserted>>, StoreError> {
-        verbs::insert(&self.link, at, jobs).await
-    }
-
-    async fn update(&self, at: DateTime<Utc>, update: &Update) -> Result<Stamped<Updated>, StoreError> {
-        verbs::update(&self.link, at, update).await
-    }
-
-    async fn cancel(&self, at: DateTime<Utc>, job: &JobId, run: RunId) -> Result<Stamped<Cancelled>, StoreError> {
-        verbs::cancel(&self.link, at, job, run).await
-    }
-
-    async fn remove(&self, at: DateTime<Utc>, ids: &[JobId]) -> Result<Stamped<Vec<Removed>>, StoreError> {
-        verbs::remove(&self.link, at, ids).await
-    }
-
-    async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<RemovedAll>, StoreError> {
-        verbs::remove_all(&self.link, at).await
-    }
-
-    async fn job(&self, id: &JobId) -> Result<Option<Listed>, StoreError> {
-        listing::job(&self.link, id).await
-    }
-
-    async fn jobs(&self, query: &JobQuery) -> Result<Vec<Listed>, StoreError> {
-        listing::jobs(&self.link, query).await
-    }
-
-    async fn runs(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
-        listing::runs(&self.link, query).await
-    }
-
-    async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {
-        let turn = Turn { claim: Some(claim.clone()), ..Turn::default() };
-        Ok(verbs::turn(&self.link, &turn).await?.claim.expect("a turn answers the verbs that it carries"))
-    }
-
-    async fn settle(&self, settle: &Settle) -> Result<Settled, StoreError> {
-        let turn = Turn { settle: Some(settle.clone()), ..Turn::default() };
-        Ok(verbs::turn(&self.link, &turn).await?.settle.expect("a turn answers the verbs that it carries"))
-    }
-
-    async fn record(&self, record: &Record) -> Result<Recorded, StoreError> {
-        let turn = Turn { record: Some(record.clone()), ..Turn::default() };
-        Ok(verbs::turn(&self.link, &turn).await?.record.expect("a turn answers the verbs that it carries"))
-    }
-
-    async fn release(&self, at: DateTime<Utc>, owner: &NodeId) -> Result<(), StoreError> {
-        verbs::release(&self.link, at, owner).await
-    }
-
-    async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
-        self.watch.changed(seen).await
-    }
-
-    async fn turn(&self, turn: &Turn) -> Result<TurnReply, StoreError> {
-        verbs::turn(&self.link, turn).await
-    }
-}
+forward_job_store!(RedisStore => |this| this.store);

@@ -1,48 +1,67 @@
-//! The script that holds all verbs, so that the server has to know one digest.
+//! The scripts that the server runs, each as a whole.
 
 use std::sync::LazyLock;
 
-use redis::{Cmd, Script};
+use redis::{Cmd, Script, ToRedisArgs};
 
-/// The files in the order of their dependence.
-const TEXT: &str = concat!(
-    include_str!("lua/base.lua"),
-    include_str!("lua/head.lua"),
-    include_str!("lua/settle.lua"),
-    include_str!("lua/record.lua"),
-    include_str!("lua/job.lua"),
-    include_str!("lua/index.lua"),
-    include_str!("lua/node.lua"),
-    include_str!("lua/claim.lua"),
-    include_str!("lua/verbs.lua"),
-);
+use super::names::Names;
 
-static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(TEXT));
-
-/// A verb with its arguments.
-#[derive(Debug, Clone)]
-pub(super) struct Invocation {
-    pub(super) verb: &'static str,
-    /// What it is called with, in JSON.
-    pub(super) call: String,
-    /// Definitions of jobs, which would grow in JSON.
-    pub(super) bodies: Vec<String>,
+/// A script, which the server knows by its digest after it has been loaded once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lua {
+    /// The due jobs that a claim can take.
+    Due,
+    /// When to claim next.
+    Next,
+    /// Jobs with their definitions.
+    Rows,
+    /// Writes of jobs that are as they were read.
+    Write,
 }
 
-impl Invocation {
-    /// For a server that knows the script, as it does after the first call.
-    pub(super) fn by_digest(&self, key: &str) -> Cmd {
-        self.command("EVALSHA", SCRIPT.get_hash(), key)
-    }
+static SCRIPTS: LazyLock<[(String, Script); 4]> = LazyLock::new(|| {
+    [
+        include_str!("lua/due.lua"),
+        include_str!("lua/next.lua"),
+        include_str!("lua/rows.lua"),
+        include_str!("lua/write.lua"),
+    ]
+    .map(|text| {
+        let text = [include_str!("lua/base.lua"), text].concat();
+        let script = Script::new(&text);
+        (text, script)
+    })
+});
 
-    /// For a server that does not.
-    pub(super) fn by_text(&self, key: &str) -> Cmd {
-        self.command("EVAL", TEXT, key)
-    }
-
-    fn command(&self, name: &str, script: &str, key: &str) -> Cmd {
-        let mut command = redis::cmd(name);
-        command.arg(script).arg(1).arg(key).arg(self.verb).arg(&self.call).arg(&self.bodies);
+impl Lua {
+    /// A call of the script, to which its arguments are added.
+    pub(super) fn call(self, names: &Names) -> Cmd {
+        let [due, next, rows, write] = &*SCRIPTS;
+        let (_, script) = match self {
+            Self::Due => due,
+            Self::Next => next,
+            Self::Rows => rows,
+            Self::Write => write,
+        };
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(script.get_hash()).arg(1).arg(names.key("meta"));
         command
     }
+}
+
+/// Adds a list to a call, preceded by its length.
+pub(super) fn list<T: ToRedisArgs>(command: &mut Cmd, items: impl ExactSizeIterator<Item = T>) {
+    command.arg(items.len());
+    for item in items {
+        command.arg(item);
+    }
+}
+
+/// The commands that load all scripts into a server that does not know them.
+pub(super) fn load() -> impl Iterator<Item = Cmd> {
+    SCRIPTS.iter().map(|(text, _)| {
+        let mut command = redis::cmd("SCRIPT");
+        command.arg("LOAD").arg(text);
+        command
+    })
 }

@@ -128,7 +128,7 @@ async fn listen(link: Arc<Link>, heard: Arc<Heard>) {
 async fn subscribe(link: &Link) -> Result<PubSub, StoreError> {
     let connecting = async {
         let mut channel = link.client.get_async_pubsub().await?;
-        channel.subscribe(link.channel()).await?;
+        channel.subscribe(link.names.key("changes")).await?;
         Ok(channel)
     };
     let connected = timeout(CONNECT, connecting).await.map_err(|_| link.failures.of_silence(CONNECT))?;

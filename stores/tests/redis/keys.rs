@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use scheduler_core::{
-    JobState, JobStore, Listed, RunState, Verdict, Wait,
-    store::{Hint, Inserted, JobQuery, Removed, Report, RunChange, StoreErrorKind},
+    JobState, JobStore, Listed, RunId, RunState, Verdict, Wait,
+    store::{
+        Entry, Hint, Hold, Inserted, JobQuery, RecordOutcome, Removed, Report, RunChange, RunReport, StoreErrorKind,
+    },
 };
 use scheduler_stores::{RedisOptions, RedisStore};
 use scheduler_testkit::store::{Bench, StoreUnderTest, block_on, moved, nth_run};
@@ -131,8 +133,7 @@ fn entries_that_do_not_agree_with_their_jobs_are_put_right() {
         let tasks = ["task".into(), "other".into()];
         let both = bench.a().claim_call().with_tasks(std::sync::Arc::new(tasks.into()));
 
-        assert_eq!(bench.a().send(&both).await.jobs, []);
-        bench.a().claim_one("report").await;
+        assert_eq!(bench.a().send(&both).await.jobs.len(), 1);
 
         bench.a().life_sign().await;
         bench.store().release(bench.at(), &"node-a".into()).await.unwrap();
@@ -321,6 +322,22 @@ fn big_jobs_go_in_and_come_out_in_parts() {
 }
 
 #[test]
+fn a_claim_takes_a_batch_and_says_that_there_is_more() {
+    block_on(async {
+        let place = Place::new();
+        let bench = bench(&place).await;
+        let batch = bench.store().limits().batch;
+        let jobs: Vec<_> = (0..batch + 50).map(|n| bench.job(&format!("job-{n:03}"), bench.at())).collect();
+        bench.store().insert(bench.at(), &jobs).await.unwrap();
+        let first = bench.a().send(&bench.a().claim_call().with_limit(10 * batch)).await;
+        assert_eq!((first.jobs.len(), first.more), (batch, true));
+        bench.a().settle(&first.jobs.iter().map(moved).collect::<Vec<_>>()).await;
+        let rest = bench.a().send(&bench.a().claim_call().with_limit(10 * batch)).await;
+        assert_eq!((rest.jobs.len(), rest.more), (50, false));
+    });
+}
+
+#[test]
 fn times_that_are_centuries_ahead_are_kept_exactly() {
     block_on(async {
         let place = Place::new();
@@ -338,5 +355,43 @@ fn times_that_are_centuries_ahead_are_kept_exactly() {
         to.next_fire_time = Some(bench.at());
         bench.a().settle_one(&to).await;
         assert_eq!(bench.stored("soon").await.next_fire_time, Some(far), "it never moves back");
+    });
+}
+
+/// The sample is what version 0.1 left, and has to be opened by each later one.
+#[test]
+fn keys_of_the_first_schema_are_brought_up_to_date() {
+    block_on(async {
+        let place = Place::new();
+        for line in include_str!("schema-1.jsonl").lines() {
+            let mut words: Vec<String> = serde_json::from_str(line).unwrap();
+            words[1] = format!("@{}", words[1]);
+            place.run::<()>(&words.iter().map(String::as_str).collect::<Vec<_>>());
+        }
+        let bench = bench(&place).await;
+        assert_eq!(place.run::<String>(&["HGET", "@meta", "schema"]), "2");
+        let listed = bench.store().jobs(&JobQuery { after: None, limit: 9 }).await.unwrap();
+        let ids: Vec<&str> = listed.iter().map(|it| it.id().as_str()).collect();
+        assert_eq!(ids, ["broken", "claimed", "ended", "later", "running", "stopping"]);
+        let ended = bench.stored("ended").await;
+        assert_eq!((ended.totals.of(Verdict::Ok), bench.runs(ended.uid).await.len()), (2, 2));
+
+        // A run that goes on ends, one that is to stop is told so, and what a dead node ran is taken over.
+        let uid = bench.stored("stopping").await.uid;
+        let stopping = RunId { uid, seq: 1 };
+        assert_eq!(bench.b().life_sign().await.cancel, [stopping]);
+        let report = RunReport::End { verdict: Verdict::Cancelled, error: None, duration: Duration::ZERO };
+        let reply = bench.b().record(&[Entry::new(stopping, 1, report)]).await;
+        assert_eq!((reply.outcomes, reply.hold), (vec![RecordOutcome::Done], Hold::Kept));
+        bench.advance(scheduler_testkit::store::LEASE).await;
+        let taken = bench.node("node-c").adopt().await;
+        let mut ids: Vec<&str> = taken.jobs.iter().map(|it| it.job.id.as_str()).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, ["claimed", "ended", "removed", "running"]);
+        let running = taken.jobs.iter().find(|it| it.job.id == "running").unwrap();
+        assert_eq!(running.waiting[0].state, RunState::Waiting(Wait::Orphan));
+        assert_eq!(place.run::<Vec<String>>(&["HKEYS", "@nodes"]), ["node-c"]);
+        bench.store().release(bench.at(), &"node-c".into()).await.unwrap();
+        bench.store().remove_all(bench.at()).await.unwrap();
     });
 }

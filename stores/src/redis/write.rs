@@ -1,0 +1,410 @@
+//! What is written: of each job a list of commands, which the server performs if the job is as it was read.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use chrono::{DateTime, Utc};
+use redis::{Cmd, Value};
+use scheduler_core::{JobBody, JobId, JobState, Run, RunState};
+
+use super::{
+    failure::Misread,
+    names::{Index, Names, claim_member, id_member, run_member},
+    reply::{items, text},
+    row::{ABSENT, name_of, write_node, write_run},
+    script::{Lua, list},
+};
+use crate::kit::{
+    Inserting, LoadedJob, NewJob, Node,
+    columns::{HEAD, encode_totals},
+    rules::Head,
+};
+
+/// The version of the keys.
+pub(super) const SCHEMA: i64 = 2;
+
+/// How many jobs and bytes one call of the script carries: the server does nothing else meanwhile.
+const JOBS: usize = 100;
+const BYTES: usize = 4 << 20;
+
+/// A write of one job.
+#[derive(Debug)]
+pub(super) struct Write {
+    uid: String,
+    /// As it was read.
+    version: u64,
+    /// The id that has to be free.
+    new_id: Option<JobId>,
+    /// The commands, each preceded by its length.
+    commands: Words,
+    entries: Vec<Entry>,
+}
+
+/// An entry of an index that goes, or comes with a score.
+#[derive(Debug)]
+struct Entry {
+    index: Index,
+    member: String,
+    score: Option<i64>,
+}
+
+/// Words of commands, one behind the other.
+#[derive(Debug, Default)]
+struct Words {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Words {
+    fn push(&mut self, word: &str) {
+        self.text.push_str(word);
+        self.ends.push(self.text.len());
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &str> {
+        let begins = std::iter::once(&0).chain(&self.ends);
+        begins.zip(&self.ends).map(|(begin, end)| self.text.get(*begin..*end).unwrap_or_default())
+    }
+}
+
+/// A write of a node.
+#[derive(Debug)]
+pub(super) struct NodeWrite<'a> {
+    id: &'a str,
+    /// The mark with which it was read.
+    mark: u64,
+    /// What it is to be; none to delete it.
+    new: Option<&'a Node>,
+}
+
+impl<'a> NodeWrite<'a> {
+    pub(super) fn new(old: &'a Node, new: Option<&'a Node>) -> Self {
+        Self { id: old.id.as_str(), mark: old.version, new }
+    }
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Written,
+    Changed,
+    IdIsTaken,
+}
+
+/// What a job is found by, with the scores.
+type Entries = BTreeMap<(Index, String), i64>;
+
+impl Write {
+    fn new(uid: &str, version: u64) -> Self {
+        Self { uid: uid.to_owned(), version, new_id: None, commands: Words::default(), entries: Vec::new() }
+    }
+
+    /// What the rules have changed of a job.
+    pub(super) fn of(names: &Names, job: &LoadedJob) -> Self {
+        let (uid, kind) = name_of(job);
+        let (old, new) = (job.old_head(), job.head());
+        let mut write = Self::new(uid, job.version());
+        let mut before = entries_of(uid, kind, job.id(), old);
+        let mut after = Entries::new();
+        let new_kind = job.redefined().map(|(body, _)| kind_of(body));
+        if let Some(reason) = job.quarantine() {
+            // What cannot be read is found by what is written, in the place of which this cannot tell.
+            before.entry((Index::Due(kind.to_owned()), uid.to_owned())).or_default();
+            if new.state.is_live() {
+                after.extend(
+                    before
+                        .iter()
+                        .filter(|((index, _), _)| *index == Index::Ids)
+                        .map(|(at, score)| (at.clone(), *score)),
+                );
+                write.set(names, job.version(), &[("state", Some("quarantined".into()))]);
+            }
+            let cleared = ["due", "owner", "claim_until"].map(|name| (name, None));
+            write.set(names, job.version(), &[&[("reason", Some(reason.into()))][..], &cleared].concat());
+        } else {
+            for run in job.changed_runs() {
+                before.extend(job.old_run(run.id.seq).and_then(|run| entries_of_run(uid, run)).into_iter().flatten());
+            }
+            if job.is_deleted() {
+                write.command(["UNLINK", &names.of("job", uid), &names.of("open", uid), &names.of("ended", uid)]);
+            } else {
+                after = entries_of(uid, new_kind.as_deref().unwrap_or(kind), job.id(), new);
+                write.set(names, job.version(), &changes(old, new, job.redefined()));
+                for run in job.changed_runs() {
+                    after.extend(entries_of_run(uid, run).into_iter().flatten());
+                    write.run(names, uid, run);
+                }
+                if job.is_to_be_pruned() {
+                    let last = format!("-{}", u64::from(job.history()).saturating_add(1));
+                    write.command(["ZREMRANGEBYRANK", &names.of("ended", uid), "0", &last]);
+                }
+            }
+        }
+        write.index(before, after);
+        write
+    }
+
+    /// A job that is added.
+    pub(super) fn insert(names: &Names, new: &NewJob<'_>) -> Self {
+        let (uid, head) = (new.row.uid.to_string(), Head::inserted(new.row));
+        let mut write = Self::new(&uid, ABSENT);
+        write.new_id = Some(new.row.id.clone());
+        let mut fields = vec![("id", Some(new.row.id.as_str().into()))];
+        fields.extend(changes(&Head::active(None, None), &head, Some((&new.row.body, new.body))));
+        write.set(names, 0, &fields);
+        let mut after = entries_of(&uid, &kind_of(&new.row.body), &new.row.id, &head);
+        // At once, so that the next job of the same call finds its id taken.
+        let id = (Index::Ids, id_member(&new.row.id, &uid));
+        if after.remove(&id).is_some() {
+            write.command(["ZADD", &names.key("ids"), "0", &id.1]);
+        }
+        write.index(Entries::new(), after);
+        write
+    }
+
+    /// An entry that does not agree with its job: it goes, and what the job is to be found by is there. A job that is not
+    /// there is found by nothing.
+    pub(super) fn mend(at: (Index, String), uid: &str, version: u64, job: Option<&LoadedJob>) -> Self {
+        let mut write = Self::new(uid, version);
+        let after = job.map(|job| entries_of(name_of(job).0, name_of(job).1, job.id(), job.head())).unwrap_or_default();
+        write.index(Entries::from([(at, i64::MIN)]), after);
+        write
+    }
+
+    fn bytes(&self) -> usize {
+        self.commands.text.len()
+    }
+
+    fn command<'w>(&mut self, words: impl IntoIterator<Item = &'w str, IntoIter: ExactSizeIterator>) {
+        let words = words.into_iter();
+        self.commands.push(&words.len().to_string());
+        words.for_each(|word| self.commands.push(word));
+    }
+
+    /// Sets fields of the job and clears those without a value.
+    fn set(&mut self, names: &Names, version: u64, fields: &[(&'static str, Option<Cow<'_, str>>)]) {
+        let key = names.of("job", &self.uid);
+        let version = if version == ABSENT { 1 } else { version.saturating_add(1) }.to_string();
+        let mut set = vec!["HSET", key.as_str(), "version", version.as_str()];
+        let mut cleared = vec!["HDEL", key.as_str()];
+        for (name, value) in fields {
+            match value {
+                Some(value) => set.extend([name, &**value]),
+                None => cleared.push(name),
+            }
+        }
+        self.command(set);
+        if cleared.len() > 2 {
+            self.command(cleared);
+        }
+    }
+
+    fn run(&mut self, names: &Names, uid: &str, run: &Run) {
+        let (open, seq) = (names.of("open", uid), run.id.seq.to_string());
+        if run.is_open() {
+            self.command(["HSET", &open, &seq, &write_run(run)]);
+        } else {
+            self.command(["HDEL", &open, &seq]);
+            self.command(["ZADD", &names.of("ended", uid), &seq, &write_run(run)]);
+        }
+    }
+
+    /// Brings what the job is found by from one state into another.
+    fn index(&mut self, before: Entries, after: Entries) {
+        for ((index, member), _) in before.iter().filter(|(at, _)| !after.contains_key(*at)) {
+            self.entries.push(Entry { index: index.clone(), member: member.clone(), score: None });
+        }
+        for ((index, member), score) in after {
+            let at = (index, member);
+            if before.get(&at) != Some(&score) {
+                self.entries.push(Entry { index: at.0, member: at.1, score: Some(score) });
+            }
+        }
+    }
+}
+
+/// The calls of the script that write jobs, and a node before them.
+pub(super) fn calls(names: &Names, node: Option<&NodeWrite<'_>>, writes: &[Write]) -> Vec<Cmd> {
+    let mut chunks: Vec<&[Write]> = Vec::new();
+    let mut rest = writes;
+    while !rest.is_empty() {
+        let mut bytes = 0_usize;
+        let fits = rest.iter().take(JOBS).take_while(|write| {
+            let is_first = bytes == 0;
+            bytes = bytes.saturating_add(write.bytes());
+            is_first || bytes <= BYTES
+        });
+        let (chunk, left) = rest.split_at(fits.count());
+        chunks.push(chunk);
+        rest = left;
+    }
+    if chunks.is_empty() {
+        chunks.push(&[]);
+    }
+    chunks.iter().enumerate().map(|(at, chunk)| call(names, node, at == 0, chunk)).collect()
+}
+
+/// Calls after the first one write only if the node is as that has left it.
+fn call(names: &Names, node: Option<&NodeWrite<'_>>, is_first: bool, writes: &[Write]) -> Cmd {
+    let mut command = Lua::Write.call(names);
+    command.arg(SCHEMA);
+    match node {
+        Some(NodeWrite { id, mark, new }) if is_first => {
+            command.arg(*id).arg(*mark).arg(new.map(write_node).unwrap_or_default())
+        }
+        Some(NodeWrite { id, mark, new }) => command.arg(*id).arg(new.map_or(*mark, |new| new.version)).arg("="),
+        None => command.arg(&["", "", ""]),
+    };
+    let entries = || writes.iter().flat_map(|write| &write.entries);
+    let indexes: BTreeSet<(bool, &Index)> = entries().map(|entry| (entry.score.is_some(), &entry.index)).collect();
+    let numbers: BTreeMap<(bool, &Index), usize> = indexes.iter().copied().zip(1..).collect();
+    command.arg(2 * indexes.len());
+    for (is_added, index) in &indexes {
+        command.arg(if *is_added { "ZADD" } else { "ZREM" }).arg(index.key(names));
+    }
+    command.arg(writes.len());
+    for write in writes {
+        let version = if write.version == ABSENT { "-1".to_owned() } else { write.version.to_string() };
+        command.arg(&write.uid).arg(version).arg(write.new_id.as_ref().map_or("", JobId::as_str));
+        for word in write.commands.iter() {
+            command.arg(word);
+        }
+        command.arg(0);
+        for entry in &write.entries {
+            command.arg(numbers.get(&(entry.score.is_some(), &entry.index)).copied().unwrap_or_default());
+            if let Some(score) = entry.score {
+                command.arg(score);
+            }
+            command.arg(&entry.member);
+        }
+        command.arg(0);
+    }
+    let touched: BTreeSet<&Index> = indexes.into_iter().map(|(_, index)| index).collect();
+    let (mut kinds, mut claimers, mut runners) = (Vec::new(), Vec::new(), Vec::new());
+    for index in touched {
+        match index {
+            Index::Due(kind) => kinds.push(kind.as_str()),
+            Index::Claims(node) => claimers.push(node.as_str()),
+            Index::Running(node) => runners.push(node.as_str()),
+            Index::Ids | Index::Asked(_) => {}
+        }
+    }
+    for touched in [kinds, claimers, runners] {
+        list(&mut command, touched.into_iter());
+    }
+    command
+}
+
+/// What became of the writes of a call; none if the node was not as it was read.
+pub(super) fn outcomes(reply: Value) -> Result<Option<Vec<Outcome>>, Misread> {
+    let outcome = |value| match &*text(value)? {
+        "written" => Ok(Outcome::Written),
+        "changed" => Ok(Outcome::Changed),
+        "taken" => Ok(Outcome::IdIsTaken),
+        _ => Err(Misread("a word")),
+    };
+    match reply {
+        Value::Nil => Ok(None),
+        reply => items(reply)?.into_iter().map(outcome).collect::<Result<_, _>>().map(Some),
+    }
+}
+
+impl From<Outcome> for Inserting {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Written => Self::Done,
+            Outcome::Changed => Self::UidIsTaken,
+            Outcome::IdIsTaken => Self::IdIsTaken,
+        }
+    }
+}
+
+pub(super) fn kind_of(body: &JobBody) -> String {
+    format!("{}:{}", body.v, body.task)
+}
+
+/// What a job is found by. A claimed one is not among the due ones, so that claims of other nodes need not pass it.
+fn entries_of(uid: &str, kind: &str, id: &JobId, head: &Head) -> Entries {
+    let mut entries = Entries::new();
+    if head.state.is_live() {
+        entries.insert((Index::Ids, id_member(id, uid)), 0);
+    }
+    let is_quarantined = matches!(head.state, JobState::Quarantined(_));
+    match (&head.claim, head.due) {
+        (Some(claim), _) => {
+            let at = (Index::Claims(claim.owner.clone()), claim_member(uid, kind));
+            entries.insert(at, claim.until.timestamp_micros());
+        }
+        (None, Some(due)) if !is_quarantined => {
+            entries.insert((Index::Due(kind.to_owned()), uid.to_owned()), due.timestamp_micros());
+        }
+        _ => {}
+    }
+    entries
+}
+
+/// What a run is found by, if a node runs it.
+fn entries_of_run(uid: &str, run: &Run) -> Option<Vec<((Index, String), i64)>> {
+    let owner = run.owner.as_ref().filter(|_| run.state == RunState::Running)?;
+    let member = || run_member(uid, run.id.seq);
+    let mut entries = vec![((Index::Running(owner.clone()), member()), 0)];
+    if run.cancel_requested {
+        entries.push(((Index::Asked(owner.clone()), member()), 0));
+    }
+    Some(entries)
+}
+
+/// The fields that differ, with their new values; what is 0, none or a default has no field.
+fn changes<'b>(
+    old: &Head,
+    new: &'b Head,
+    body: Option<(&'b JobBody, &'b str)>,
+) -> Vec<(&'static str, Option<Cow<'b, str>>)> {
+    let mut changes: Vec<(&'static str, Option<Cow<'b, str>>)> = Vec::with_capacity(HEAD.len());
+    let time = |time: Option<DateTime<Utc>>| time.map(|time| time.timestamp_micros().to_string().into());
+    if old.state != new.state {
+        let reason = match &new.state {
+            JobState::Quarantined(reason) => Some(reason.as_str().into()),
+            _ => None,
+        };
+        changes.extend([("state", Some(new.state.as_str().into())), ("reason", reason)]);
+    }
+    let times = [
+        ("next_fire_time", old.next_fire_time, new.next_fire_time),
+        ("due", old.due, new.due),
+        ("last_end", old.last_end, new.last_end),
+        ("claim_until", old.claim.as_ref().map(|it| it.until), new.claim.as_ref().map(|it| it.until)),
+    ];
+    changes.extend(times.into_iter().filter(|(_, old, new)| old != new).map(|(name, _, new)| (name, time(new))));
+    let flags = [("blocked", old.blocked, new.blocked), ("nudged", old.claim_is_stale, new.claim_is_stale)];
+    let flags = flags.into_iter().filter(|(_, old, new)| old != new);
+    changes.extend(flags.map(|(name, _, new)| (name, new.then_some("1".into()))));
+    let numbers = [
+        ("revision", old.revision, new.revision),
+        ("fence", old.fence, new.fence),
+        ("settled_fence", old.settled_fence, new.settled_fence),
+        ("last_seq", old.last_seq, new.last_seq),
+    ];
+    let numbers = numbers.into_iter().filter(|(_, old, new)| old != new);
+    changes.extend(numbers.map(|(name, _, new)| (name, (new > 0).then(|| new.to_string().into()))));
+    let owner = |head: &'b Head| head.claim.as_ref().map(|it| it.owner.as_str().into());
+    if old.claim.as_ref().map(|it| &it.owner) != new.claim.as_ref().map(|it| &it.owner) {
+        changes.push(("owner", owner(new)));
+    }
+    if old.totals != new.totals {
+        changes.push(("totals", Some(encode_totals(&new.totals).into())));
+    }
+    if let Some((body, text)) = body {
+        let options = &body.options;
+        changes.extend([
+            ("body", Some(text.into())),
+            ("task", Some(body.task.as_str().into())),
+            ("v", Some(body.v.to_string().into())),
+            ("max_instances", Some(options.max_instances.to_string().into())),
+            ("history", Some(options.history.to_string().into())),
+        ]);
+    }
+    changes
+}

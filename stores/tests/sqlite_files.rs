@@ -196,6 +196,25 @@ fn a_file_that_another_process_keeps_locked_is_unavailable() {
     });
 }
 
+/// A lease that cannot be read is not taken for one that has passed.
+#[test]
+fn a_node_whose_row_was_damaged_is_named() {
+    block_on(async {
+        let file = File::new();
+        let bench = Bench::new(StoreUnderTest::new(file.open().await, file.open().await));
+        bench.due_job("report").await;
+        bench.a().start("report").await;
+        for (lease, told) in [("'soon'", "a `lease_until` is no whole number"), ("9223372036854775807", "is no time")] {
+            file.run(&format!("UPDATE scheduler_nodes SET lease_until = {lease}")).await;
+            let error = bench.b().store.claim(&bench.b().claim_call()).await.unwrap_err();
+            assert_eq!(error.kind(), StoreErrorKind::Incompatible);
+            assert!(error.to_string().contains(told) && error.to_string().contains("correct it"), "{error}");
+        }
+        file.run("UPDATE scheduler_nodes SET lease_until = 1").await;
+        assert_eq!(bench.b().adopt().await.jobs.len(), 1);
+    });
+}
+
 #[test]
 fn an_idle_claim_writes_nothing() {
     block_on(async {

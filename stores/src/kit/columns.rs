@@ -123,8 +123,14 @@ pub fn decode_head(row: &impl Columns) -> StoredHead {
     let uid_text = reader.text("uid").unwrap_or_default();
     let id = reader.text("id").unwrap_or_default();
     let task = reader.text("task").unwrap_or_default();
-    let uid = uid_text.parse::<Uid>().map_err(|error| {
-        reader.note(error.to_string());
+    let uid = match uid_text.parse::<Uid>() {
+        Ok(uid) if uid.to_string() == uid_text => Ok(uid),
+        // Jobs are looked for by the text, so that this one could be claimed and never settled.
+        Ok(_) => Err(format!("the uid {uid_text:?} has capital letters; write it in small ones")),
+        Err(error) => Err(error.to_string()),
+    };
+    let uid = uid.map_err(|problem| {
+        reader.note(problem);
         uid_text
     });
     let (head, is_quarantined) = reader.head();

@@ -15,12 +15,14 @@ use sqlx::{
 use super::{
     Database,
     failure::{is_conflict, is_lost},
-    texts::Places,
+    statements::Places,
 };
 use crate::{
-    kit::columns::{Columns, Unreadable},
-    kit::rules::whole_micros,
-    sql::{ANSWER_TIMEOUT, Argument, Lent, ROOM, Statement, Statements, Transaction, node_name, within},
+    kit::{
+        columns::{Columns, Unreadable},
+        rules::whole_micros,
+    },
+    sql::{ANSWER_TIMEOUT, Argument, Lent, Statement, Transaction, node_name, within},
 };
 
 /// What holds for each connection, whatever the server's defaults are: values that do not fit are errors, each statement
@@ -71,18 +73,10 @@ impl<'a> Tx<'a> {
         Ok(Self { database, lent: Some(lent), now, is_change_told, has_met_another, is_lost })
     }
 
-    pub(super) async fn commit(&mut self) -> Result<(), StoreError> {
-        let commit =
-            if self.is_change_told { self.database.count_change_and_commit.clone() } else { "COMMIT".to_owned() };
-        let mut lent = self.lent.take().expect("a transaction ends once");
-        self.answered(lent.connection().execute(sqlx::raw_sql(AssertSqlSafe(commit)))).await?;
-        lent.give_back();
-        Ok(())
-    }
-
-    /// Whether it has failed because of another transaction, so that it is worth to be repeated.
-    pub(super) fn has_met_another(&self) -> bool {
-        self.has_met_another
+    /// The connection, which is closed if it is not put back.
+    fn take_connection(&mut self) -> Result<Lent<MySqlConnection>, StoreError> {
+        let over = || self.database.failures.because(StoreErrorKind::Unavailable, "the call has failed before");
+        self.lent.take().ok_or_else(over)
     }
 
     /// Goes on with a connection, unless it is of no use any more.
@@ -108,11 +102,7 @@ impl<'a> Tx<'a> {
 }
 
 impl Transaction for Tx<'_> {
-    type Row = MySqlRow;
-
-    fn sql(&self) -> &Statements {
-        &self.database.sql
-    }
+    type Tables = Database;
 
     fn now(&self, at: DateTime<Utc>) -> DateTime<Utc> {
         match self.database.options.clock {
@@ -123,18 +113,32 @@ impl Transaction for Tx<'_> {
 
     async fn all(&mut self, statement: Statement) -> Result<Vec<MySqlRow>, StoreError> {
         let query = bound(self.database, statement)?;
-        let mut lent = self.lent.take().expect("it has not ended");
+        let mut lent = self.take_connection()?;
         let rows = self.answered(query.fetch_all(lent.connection())).await;
         self.keep(lent);
         rows
     }
 
-    async fn run(&mut self, statement: Statement) -> Result<u64, StoreError> {
+    async fn run(&mut self, statement: Statement) -> Result<(), StoreError> {
         let query = bound(self.database, statement)?;
-        let mut lent = self.lent.take().expect("it has not ended");
+        let mut lent = self.take_connection()?;
         let done = self.answered(query.execute(lent.connection())).await;
         self.keep(lent);
-        Ok(done?.rows_affected())
+        done.map(drop)
+    }
+
+    /// What the change was is not told: nodes that look out for it look at everything.
+    fn tell(&mut self, _: Hint) {
+        self.is_change_told = true;
+    }
+
+    async fn commit(&mut self) -> Result<(), StoreError> {
+        let commit =
+            if self.is_change_told { self.database.count_change_and_commit.clone() } else { "COMMIT".to_owned() };
+        let mut lent = self.take_connection()?;
+        self.answered(lent.connection().execute(sqlx::raw_sql(AssertSqlSafe(commit)))).await?;
+        lent.give_back();
+        Ok(())
     }
 
     /// The connection is kept, and the rows are free for the next call at once.
@@ -146,14 +150,8 @@ impl Transaction for Tx<'_> {
         }
     }
 
-    /// A packet takes these bytes, as text in a list at most twice the largest body, and a rest.
-    fn room(&self) -> usize {
-        ROOM.min(self.database.packet / 4)
-    }
-
-    /// What the change was is not told: nodes that look out for it look at everything.
-    fn tell(&mut self, _: Hint) {
-        self.is_change_told = true;
+    fn has_met_another(&self) -> bool {
+        self.has_met_another
     }
 }
 
@@ -164,9 +162,10 @@ async fn begin(connection: &mut MySqlConnection) -> Result<DateTime<Utc>, sqlx::
 }
 
 /// All rows of a statement outside of a transaction.
-pub(super) async fn read(database: &Database, statement: impl Fn() -> Statement) -> Result<Vec<MySqlRow>, StoreError> {
-    let asked =
-        database.pool.ask(is_lost, |connection| Ok(Box::pin(bound(database, statement())?.fetch_all(connection))));
+pub(super) async fn read(database: &Database, statement: Statement) -> Result<Vec<MySqlRow>, StoreError> {
+    let asked = database
+        .pool
+        .ask(is_lost, |connection| Ok(Box::pin(bound(database, statement.clone())?.fetch_all(connection))));
     let (rows, lent) = asked.await?;
     lent.give_back();
     Ok(rows)
@@ -177,7 +176,7 @@ const PACKET_HEAD: usize = 64 << 10;
 
 /// A server ends the connection when a packet is too large, so that it is not sent.
 fn bound(database: &Database, statement: Statement) -> Result<Query<'static, MySql, MySqlArguments>, StoreError> {
-    let Places { text, order } = Places::of(&statement.text);
+    let Places { text, order } = Places::of(&statement.sql);
     let length = |at: &usize| match &statement.arguments[*at] {
         Argument::Text(text) => text.len(),
         Argument::Integer(_) => 0,

@@ -7,18 +7,25 @@ mod options;
 mod plans;
 mod schema;
 mod server;
-mod texts;
+mod statements;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, time::Duration};
 
-use scheduler_core::store::{Changed, Durability, Hint, StoreError, StoreErrorKind, StoreLimits, Wakes};
-use sqlx::{MySqlConnection, MySqlPool, mysql::MySqlConnectOptions};
+use async_trait::async_trait;
+use scheduler_core::{
+    forward_job_store,
+    store::{Changed, Durability, Hint, StoreError, StoreErrorKind, StoreLimits, Wakes},
+};
+use sqlx::{
+    MySqlConnection, MySqlPool,
+    mysql::{MySqlConnectOptions, MySqlRow},
+};
 
 pub use self::options::MySqlOptions;
 use self::{connection::Tx, failure::failures, server::Server};
 use crate::{
-    kit::columns::Columns,
-    sql::{self, Failures, Pool, Statements, Text, job_store, query, within},
+    kit::{Backend, KitStore, Session, columns::Columns},
+    sql::{self, Failures, Pool, ROOM, Sql, SqlSession, Statement, Statements, Tables, statement, within},
 };
 
 /// Keeps jobs in a MySQL or MariaDB database, which any number of nodes can share.
@@ -90,13 +97,13 @@ use crate::{
 #[derive(Clone)]
 #[doc(alias = "SQLAlchemyJobStore")]
 pub struct MySqlStore {
-    database: Arc<Database>,
+    store: KitStore,
 }
 
 struct Database {
     sql: Statements,
     count_change_and_commit: String,
-    changes: Text,
+    changes: Sql,
     failures: Failures,
     options: MySqlOptions,
     /// The most bytes that the server takes at once.
@@ -154,29 +161,66 @@ impl MySqlStore {
         // As text in a list a body can be twice as long.
         options.payload = options.payload.min(packet / 4);
         let database = Database {
-            sql: texts::statements(&options.prefix),
-            count_change_and_commit: texts::count_change_and_commit(&options.prefix),
-            changes: texts::changes(&options.prefix).into(),
+            sql: statements::statements(&options.prefix),
+            count_change_and_commit: statements::count_change_and_commit(&options.prefix),
+            changes: statements::changes(&options.prefix).into(),
             failures,
             options,
             packet,
             pool,
         };
-        Ok(Self { database: Arc::new(database) })
+        Ok(Self { store: KitStore::new(database) })
     }
 }
 
-impl Database {
+impl Tables for Database {
+    type Row = MySqlRow;
+
+    fn sql(&self) -> &Statements {
+        &self.sql
+    }
+
+    fn failures(&self) -> &Failures {
+        &self.failures
+    }
+
+    async fn read(&self, statement: Statement) -> Result<Vec<MySqlRow>, StoreError> {
+        connection::read(self, statement).await
+    }
+
+    /// A packet takes these bytes, as text in a list at most twice the largest body, and a rest.
+    fn room(&self) -> usize {
+        ROOM.min(self.packet / 4)
+    }
+}
+
+#[async_trait]
+impl Backend for Database {
     fn limits(&self) -> StoreLimits {
         StoreLimits::new(self.options.clock, self.options.poll.map_or(Wakes::Never, Wakes::Poll), Durability::Durable)
             .with_payload(self.options.payload)
             .with_batch(sql::BATCH)
     }
 
+    fn place(&self) -> String {
+        self.failures.place().to_owned()
+    }
+
+    async fn begin(&self) -> Result<Box<dyn Session + '_>, StoreError> {
+        Ok(Box::new(SqlSession::within(self, Tx::begin(self).await?)))
+    }
+
+    async fn begin_reading(&self) -> Result<Box<dyn Session + '_>, StoreError> {
+        Ok(Box::new(SqlSession::<Tx<'_>>::reading(self)))
+    }
+
     async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
-        let rows = connection::read(self, || query(&self.changes)).await?;
-        let changes = rows.first().and_then(|row| row.integer(0).ok().flatten()).unwrap_or_default();
-        let changes = u64::try_from(changes).unwrap_or_default();
+        let rows = connection::read(self, statement(&self.changes)).await?;
+        let count = rows.first().and_then(|row| row.integer(0).ok().flatten());
+        let changes = count.and_then(|count| u64::try_from(count).ok()).ok_or_else(|| {
+            let why = "its table of versions has no count of `changes`; restore the row, or use another table prefix";
+            self.failures.because(StoreErrorKind::Incompatible, why)
+        })?;
         Ok(Changed { seen: changes, hint: (changes != seen).then_some(Hint::Resync) })
     }
 }
@@ -190,13 +234,19 @@ fn place(options: &MySqlConnectOptions) -> String {
     format!("mysql database `{}` at {host}", options.get_database().unwrap_or_default())
 }
 
-impl fmt::Debug for MySqlStore {
+impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MySqlStore")
-            .field("place", &self.database.failures.place())
-            .field("options", &self.database.options)
+        f.debug_struct("Database")
+            .field("place", &self.failures.place())
+            .field("options", &self.options)
             .finish_non_exhaustive()
     }
 }
 
-job_store!(MySqlStore);
+impl fmt::Debug for MySqlStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("MySqlStore").field(&self.store).finish()
+    }
+}
+
+forward_job_store!(MySqlStore => |this| this.store);

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Executor, MySqlConnection, Row, mysql::MySqlConnectOpt
 
 use super::{
     MySqlOptions, connection,
-    texts::{self, Places},
+    statements::{self, Places},
 };
 use crate::sql::server;
 
@@ -47,7 +47,7 @@ fn no_statement_scans_a_table() {
 
 /// With tables that are empty, and so cheap to scan, and with full ones.
 async fn check_all(connection: &mut MySqlConnection, prefix: &str) {
-    for (name, text) in texts::statements(prefix).all() {
+    for (name, text) in statements::statements(prefix).all() {
         let steps = plan(connection, name, text).await;
         for step in &steps {
             let is_big = ["jobs", "runs"].iter().any(|table| step.table == format!("{prefix}{table}"))
@@ -90,13 +90,12 @@ async fn plan(connection: &mut MySqlConnection, name: &str, text: &str) -> Vec<S
 
 fn arguments(name: &str) -> &'static [&'static str] {
     match name {
-        "job_by_uid" | "node" | "take_node" | "delete_node" | "asked" => &["000000000000000000000000000000FF"],
-        "jobs" | "runs" | "lapsed" | "renew_node" | "running" | "unclaim" => &["node-1", "50", "1000"],
-        "heads_of_live" => &["1000"],
+        "node" | "free_node" | "delete_node" => &["000000000000000000000000000000FF"],
+        "insert_node" | "write_node" => &["node-1", "20000", "1"],
+        "jobs" | "live_after" | "runs" | "running" | "stopping" | "claimed" => &["node-1", "50", "1000"],
         "due" | "next" => &["20000", r#"["task"]"#, "1", "node-1", "20000", "1000"],
         "declined" => &["20000", r#"["task"]"#, "1", "16"],
         "claim" => &["node-1", "20000", r#"["000000000000000000000000000000FF"]"#],
-        "write_node" => &["node-1", "20000", "1", "20000"],
         "runs_by_key" | "prune" => &[r#"[["000000000000000000000000000000FF", 1]]"#],
         "quarantine" => &[r#"[["000000000000000000000000000000FF", "why"]]"#],
         _ => &[r#"["000000000000000000000000000000FF"]"#],

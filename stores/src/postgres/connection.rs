@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use scheduler_core::{
     NodeId,
-    store::{Clock, Hint, StoreError},
+    store::{Clock, Hint, StoreError, StoreErrorKind},
 };
 use serde_json::Value;
 use sqlx::{
@@ -17,9 +17,11 @@ use super::{
     failure::{is_conflict, is_lost},
 };
 use crate::{
-    kit::columns::{Columns, Unreadable},
-    kit::rules::whole_micros,
-    sql::{ANSWER_TIMEOUT, Argument, Lent, Statement, Statements, Transaction, node_name, within},
+    kit::{
+        columns::{Columns, Unreadable},
+        rules::whole_micros,
+    },
+    sql::{ANSWER_TIMEOUT, Argument, Lent, Statement, Transaction, node_name, within},
 };
 
 /// What holds for each connection, whatever is set for its database and its user: each statement sees what is committed, and
@@ -59,17 +61,10 @@ impl<'a> Tx<'a> {
         Ok(Self { database, lent: Some(lent), now, hints: Vec::new(), has_met_another: false })
     }
 
-    pub(super) async fn commit(&mut self) -> Result<(), StoreError> {
-        let commit = commit(&channel(&self.database.options.prefix), &self.hints);
-        let mut lent = self.lent.take().expect("a transaction ends once");
-        self.answered(lent.connection().execute(sqlx::raw_sql(AssertSqlSafe(commit)))).await?;
-        lent.give_back();
-        Ok(())
-    }
-
-    /// Whether it has failed because of another transaction, so that it is worth to be repeated.
-    pub(super) fn has_met_another(&self) -> bool {
-        self.has_met_another
+    /// The connection, which is closed if it is not put back.
+    fn take_connection(&mut self) -> Result<Lent<PgConnection>, StoreError> {
+        let over = || self.database.failures.because(StoreErrorKind::Unavailable, "the call has failed before");
+        self.lent.take().ok_or_else(over)
     }
 
     async fn answered<T>(&mut self, answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
@@ -88,11 +83,7 @@ impl<'a> Tx<'a> {
 }
 
 impl Transaction for Tx<'_> {
-    type Row = PgRow;
-
-    fn sql(&self) -> &Statements {
-        &self.database.sql
-    }
+    type Tables = Database;
 
     fn now(&self, at: DateTime<Utc>) -> DateTime<Utc> {
         match self.database.options.clock {
@@ -102,21 +93,33 @@ impl Transaction for Tx<'_> {
     }
 
     async fn all(&mut self, statement: Statement) -> Result<Vec<PgRow>, StoreError> {
-        let mut lent = self.lent.take().expect("it has not ended");
+        let mut lent = self.take_connection()?;
         let rows = self.answered(bound(statement).fetch_all(lent.connection())).await;
         self.lent = Some(lent);
         rows
     }
 
-    async fn run(&mut self, statement: Statement) -> Result<u64, StoreError> {
-        let mut lent = self.lent.take().expect("it has not ended");
+    async fn run(&mut self, statement: Statement) -> Result<(), StoreError> {
+        let mut lent = self.take_connection()?;
         let done = self.answered(bound(statement).execute(lent.connection())).await;
         self.lent = Some(lent);
-        Ok(done?.rows_affected())
+        done.map(drop)
     }
 
     fn tell(&mut self, hint: Hint) {
         self.hints.push(hint);
+    }
+
+    async fn commit(&mut self) -> Result<(), StoreError> {
+        let commit = commit(&channel(&self.database.options.prefix), &self.hints);
+        let mut lent = self.take_connection()?;
+        self.answered(lent.connection().execute(sqlx::raw_sql(AssertSqlSafe(commit)))).await?;
+        lent.give_back();
+        Ok(())
+    }
+
+    fn has_met_another(&self) -> bool {
+        self.has_met_another
     }
 }
 
@@ -143,15 +146,15 @@ fn commit(channel: &str, hints: &[Hint]) -> String {
 }
 
 /// All rows of a statement outside of a transaction.
-pub(super) async fn read(database: &Database, statement: impl Fn() -> Statement) -> Result<Vec<PgRow>, StoreError> {
-    let asked = database.pool.ask(is_lost, |connection| Ok(Box::pin(bound(statement()).fetch_all(connection))));
+pub(super) async fn read(database: &Database, statement: Statement) -> Result<Vec<PgRow>, StoreError> {
+    let asked = database.pool.ask(is_lost, |connection| Ok(Box::pin(bound(statement.clone()).fetch_all(connection))));
     let (rows, lent) = asked.await?;
     lent.give_back();
     Ok(rows)
 }
 
 fn bound(statement: Statement) -> Query<'static, Postgres, PgArguments> {
-    let query = sqlx::query(AssertSqlSafe(statement.text));
+    let query = sqlx::query(AssertSqlSafe(statement.sql));
     statement.arguments.into_iter().fold(query, |query, argument| match argument {
         Argument::Integer(integer) => query.bind(integer),
         Argument::Text(text) => query.bind(text),

@@ -7,17 +7,27 @@ mod options;
 #[cfg(test)]
 mod plans;
 mod schema;
-mod texts;
+mod statements;
 mod watcher;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, time::Duration};
 
-use scheduler_core::store::{Changed, Durability, StoreError, StoreLimits, Wakes};
-use sqlx::{PgConnection, PgPool, postgres::PgConnectOptions};
+use async_trait::async_trait;
+use scheduler_core::{
+    forward_job_store,
+    store::{Changed, Durability, StoreError, StoreLimits, Wakes},
+};
+use sqlx::{
+    PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgRow},
+};
 
 pub use self::options::PostgresOptions;
 use self::{channel::channel, connection::Tx, failure::failures, watcher::Watcher};
-use crate::sql::{self, Failures, Pool, Statements, job_store, within};
+use crate::{
+    kit::{Backend, KitStore, Session},
+    sql::{self, Failures, Pool, SqlSession, Statement, Statements, Tables, within},
+};
 
 /// Keeps jobs in a PostgreSQL database, which any number of nodes can share.
 ///
@@ -47,7 +57,7 @@ use crate::sql::{self, Failures, Pool, Statements, job_store, within};
 /// Connecting, and waiting for a connection, ends after five seconds, waiting for a row that someone else has locked too,
 /// a statement after ten, and an answer is given up after twelve. The call then fails as
 /// [`Unavailable`](scheduler_core::store::StoreErrorKind::Unavailable), and the next one connects anew. A transaction
-/// that met another one (a deadlock) is repeated once by itself. If a process is stopped in the middle of a call, or its
+/// that met another one (a deadlock) is repeated by itself. If a process is stopped in the middle of a call, or its
 /// machine is gone, the server undoes the call after four seconds.
 ///
 /// A call counts as written when the server says so, which means on its disk unless `synchronous_commit` or `fsync` are
@@ -82,7 +92,7 @@ use crate::sql::{self, Failures, Pool, Statements, job_store, within};
 #[derive(Clone)]
 #[doc(alias = "SQLAlchemyJobStore")]
 pub struct PostgresStore {
-    database: Arc<Database>,
+    store: KitStore,
 }
 
 struct Database {
@@ -134,21 +144,50 @@ impl PostgresStore {
         within(PREPARE_TIMEOUT, prepared).await.unwrap_or_else(|| Err(failures.late()))?;
         first.give_back();
         let database = Database {
-            sql: texts::statements(&options.prefix, options.clock),
+            sql: statements::statements(&options.prefix, options.clock),
             watcher: Watcher::new(connect, channel(&options.prefix), failures.clone()),
             failures,
             options,
             pool,
         };
-        Ok(Self { database: Arc::new(database) })
+        Ok(Self { store: KitStore::new(database) })
     }
 }
 
-impl Database {
+impl Tables for Database {
+    type Row = PgRow;
+
+    fn sql(&self) -> &Statements {
+        &self.sql
+    }
+
+    fn failures(&self) -> &Failures {
+        &self.failures
+    }
+
+    async fn read(&self, statement: Statement) -> Result<Vec<PgRow>, StoreError> {
+        connection::read(self, statement).await
+    }
+}
+
+#[async_trait]
+impl Backend for Database {
     fn limits(&self) -> StoreLimits {
         StoreLimits::new(self.options.clock, Wakes::Push, Durability::Durable)
             .with_payload(self.options.payload)
             .with_batch(sql::BATCH)
+    }
+
+    fn place(&self) -> String {
+        self.failures.place().to_owned()
+    }
+
+    async fn begin(&self) -> Result<Box<dyn Session + '_>, StoreError> {
+        Ok(Box::new(SqlSession::within(self, Tx::begin(self).await?)))
+    }
+
+    async fn begin_reading(&self) -> Result<Box<dyn Session + '_>, StoreError> {
+        Ok(Box::new(SqlSession::<Tx<'_>>::reading(self)))
     }
 
     async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
@@ -166,13 +205,19 @@ fn place(options: &PgConnectOptions) -> String {
     format!("postgres database `{database}` at {host}")
 }
 
-impl fmt::Debug for PostgresStore {
+impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresStore")
-            .field("place", &self.database.failures.place())
-            .field("options", &self.database.options)
+        f.debug_struct("Database")
+            .field("place", &self.failures.place())
+            .field("options", &self.options)
             .finish_non_exhaustive()
     }
 }
 
-job_store!(PostgresStore);
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PostgresStore").field(&self.store).finish()
+    }
+}
+
+forward_job_store!(PostgresStore => |this| this.store);

@@ -6,7 +6,7 @@ use scheduler_core::store::Clock;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgConnection, Row, postgres::PgConnectOptions};
 
-use super::{PostgresOptions, connection, texts};
+use super::{PostgresOptions, connection, statements};
 use crate::sql::server;
 
 /// How the statements are run: as the store does, and by someone whose session has the server's settings.
@@ -40,7 +40,7 @@ fn no_statement_scans_a_table() {
         run(&mut plain, &FILL.replace("{p}", &prefix)).await;
         let mut of_store = connection::open(connect, None).await.unwrap();
 
-        let statements = texts::statements(&prefix, Clock::Server);
+        let statements = statements::statements(&prefix, Clock::Server);
         for (name, text) in statements.all() {
             let plan = plan(&mut of_store, name, text, None).await;
             check(name, &plan, &prefix, Session::Store, false);

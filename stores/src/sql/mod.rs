@@ -1,22 +1,19 @@
-//! What the stores share whose jobs are rows of SQL tables: the verbs, written once.
+//! What the stores share whose jobs are rows of SQL tables: access to the rows for the kit, written once.
 //!
-//! A database brings the text of its [`Statements`], and a [`Transaction`] that runs them. All that is read in order to
-//! be changed is read under a lock, in one order for all: jobs by uid, then the node's own row; other nodes' rows, and
-//! the jobs of a claim, are passed over while someone else has them, so that no claim waits for anybody.
+//! A database brings the text of its [`Statements`], [`Tables`] to read and a [`Transaction`] to change them. All that is read
+//! in order to be changed is read under a lock, in one order for all, so that no two transactions wait for each other: the row
+//! of the calling node first, then jobs by uid. The rows of other nodes, and the jobs of a claim or a takeover, are left out
+//! while another transaction has them locked, so that no claim waits.
 
-mod batch;
-mod claim;
 mod failure;
-mod listing;
+mod load;
 pub(crate) mod node_name;
-mod nodes;
 #[cfg(feature = "sql-servers")]
 mod pool;
 mod rows;
+mod session;
 mod statements;
-#[cfg(feature = "sql-servers")]
-mod store;
-mod verbs;
+mod write;
 
 #[cfg(all(test, feature = "sql-servers"))]
 pub(crate) use test_support::server;
@@ -35,98 +32,84 @@ pub(crate) use self::pool::CONNECT_TIMEOUT;
 #[cfg(feature = "mysql")]
 pub(crate) use self::statements::inserted;
 pub(crate) use self::{
-    claim::claim,
     failure::Failures,
-    listing::{job, jobs, listed, runs},
-    statements::{Lists, Statements, Text},
-    verbs::{cancel, insert, record, release, remove, remove_all, settle, turn, update},
+    session::SqlSession,
+    statements::{Lists, Sql, Statements},
 };
 #[cfg(feature = "sql-servers")]
 pub(crate) use self::{
     failure::judge_tls,
     pool::{ANSWER_TIMEOUT, Lent, Pool, within},
     statements::Kind,
-    store::job_store,
 };
 use crate::kit::columns::Columns;
 
-/// Runs a verb in a transaction of the caller's `Tx`; a few times more while it meets others, which changes nothing.
-#[cfg(feature = "sql-servers")]
-macro_rules! transact {
-    ($database:expr, $tx:ident => $verb:expr) => {{
-        let mut left = crate::sql::ATTEMPTS;
-        loop {
-            left -= 1;
-            let mut $tx = Tx::begin($database).await?;
-            let replied = match $verb.await {
-                Ok(reply) => $tx.commit().await.map(|()| reply),
-                Err(error) => Err(error),
-            };
-            if replied.is_err() {
-                crate::sql::Transaction::undo(&mut $tx).await;
-            }
-            if replied.is_ok() || left == 0 || !$tx.has_met_another() {
-                break replied;
-            }
-        }
-    }};
-}
-#[cfg(feature = "sql-servers")]
-pub(crate) use transact;
-
-/// How often a transaction is tried that meets others: each time one of them gets its way.
-#[cfg(feature = "sql-servers")]
-pub(crate) const ATTEMPTS: usize = 5;
-
-/// The most jobs, moves or entries of one call: enough for one transaction to carry a busy second, few enough that nobody
+/// The most jobs, moves or entries of one call: enough for one transaction to carry a busy second, few enough that no other one
 /// waits for long.
 pub(crate) const BATCH: usize = 1_000;
 
-/// See [`Transaction::room`].
+/// See [`Tables::room`].
 pub(crate) const ROOM: usize = 4 << 20;
 
-/// What the verbs work in. If it is dropped before its end, nothing of it is kept.
-pub(crate) trait Transaction: Send {
+/// The tables of a store.
+pub(crate) trait Tables: Send + Sync {
     /// A row as the database hands it out.
     type Row: Columns + Send + Sync;
 
     /// The statements of the store.
     fn sql(&self) -> &Statements;
 
-    /// The time of the transaction; `at`, the caller's, if the store has no clock.
-    fn now(&self, at: DateTime<Utc>) -> DateTime<Utc>;
+    /// What is told of failures.
+    fn failures(&self) -> &Failures;
 
-    /// All rows of a statement.
-    fn all(&mut self, statement: Statement) -> impl Future<Output = Result<Vec<Self::Row>, StoreError>> + Send;
-
-    /// Runs a statement and says how many rows it has changed.
-    fn run(&mut self, statement: Statement) -> impl Future<Output = Result<u64, StoreError>> + Send;
-
-    /// Undoes a transaction that has failed, for a database that should not find out by itself.
-    #[cfg(feature = "sql-servers")]
-    fn undo(&mut self) -> impl Future<Output = ()> + Send {
-        async {}
-    }
-
-    /// Lets other nodes know of a change when the transaction has ended.
-    fn tell(&mut self, hint: Hint);
+    /// All rows of a statement that reads, outside of a transaction.
+    fn read(&self, statement: Statement) -> impl Future<Output = Result<Vec<Self::Row>, StoreError>> + Send;
 
     /// How many bytes of jobs one statement carries at most, but for the last job, so that a batch of big ones does not
     /// fill the memory twice.
     fn room(&self) -> usize {
         ROOM
     }
+}
 
-    /// The first row of a statement that has one at most.
-    fn first(&mut self, statement: Statement) -> impl Future<Output = Result<Option<Self::Row>, StoreError>> + Send {
-        async { Ok(self.all(statement).await?.into_iter().next()) }
+/// What a verb that changes something works in. If it is dropped before its end, nothing of it is kept.
+pub(crate) trait Transaction: Send {
+    /// The tables that it changes.
+    type Tables: Tables;
+
+    /// The time of the transaction; `at`, the caller's, if the store has no clock.
+    fn now(&self, at: DateTime<Utc>) -> DateTime<Utc>;
+
+    /// All rows of a statement.
+    fn all(&mut self, statement: Statement) -> impl Future<Output = Result<Vec<RowOf<Self>>, StoreError>> + Send;
+
+    /// Runs a statement.
+    fn run(&mut self, statement: Statement) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Lets other nodes know of a change when the transaction has ended.
+    fn tell(&mut self, hint: Hint);
+
+    /// Ends it and keeps what was written.
+    fn commit(&mut self) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Undoes a transaction that has failed, for a database that should not find out by itself.
+    fn undo(&mut self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
+    /// Whether it has failed because of another transaction, so that it is worth to be repeated.
+    fn has_met_another(&self) -> bool {
+        false
     }
 }
 
+/// A row in a transaction.
+pub(crate) type RowOf<Tx> = <<Tx as Transaction>::Tables as Tables>::Row;
+
 /// A statement with its arguments.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Statement {
-    pub(crate) text: Text,
+    pub(crate) sql: Sql,
     pub(crate) arguments: Vec<Argument>,
 }
 
@@ -138,8 +121,8 @@ pub(crate) enum Argument {
 }
 
 /// A statement without arguments so far.
-pub(crate) fn query(text: &Text) -> Statement {
-    Statement { text: text.clone(), arguments: Vec::new() }
+pub(crate) fn statement(sql: &Sql) -> Statement {
+    Statement { sql: sql.clone(), arguments: Vec::new() }
 }
 
 impl Statement {
@@ -154,8 +137,8 @@ impl Statement {
     }
 
     /// A list as one argument, in JSON.
-    fn list(self, items: impl IntoIterator<Item = Value>) -> Self {
-        self.text(Value::Array(items.into_iter().collect()).to_string())
+    fn list<T: Into<Value>>(self, items: impl IntoIterator<Item = T>) -> Self {
+        self.text(items.into_iter().collect::<Value>().to_string())
     }
 
     fn integer(mut self, integer: impl Into<i64>) -> Self {
@@ -172,20 +155,4 @@ impl Statement {
     fn count(self, count: impl TryInto<i64>) -> Self {
         self.integer(count.try_into().unwrap_or(i64::MAX))
     }
-}
-
-/// A count in a row that this store alone writes; what cannot be one is 0.
-fn number(row: &impl Columns, at: usize) -> u64 {
-    row.integer(at).ok().flatten().and_then(|it| u64::try_from(it).ok()).unwrap_or_default()
-}
-
-/// A text in a row; what is none is empty.
-fn text(row: &impl Columns, at: usize) -> String {
-    let bytes = row.bytes(at).ok().flatten().unwrap_or_default();
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// A time in a row.
-fn time(row: &impl Columns, at: usize) -> Option<DateTime<Utc>> {
-    row.integer(at).ok().flatten().and_then(DateTime::from_timestamp_micros)
 }

@@ -7,7 +7,7 @@ use scheduler_core::{JobBody, JobState, Run, RunState};
 use serde_json::Value;
 
 use super::node_name;
-use crate::{kit::columns::encode_totals, kit::rules::Head};
+use crate::kit::{columns::encode_totals, rules::Head};
 
 /// One JSON array of arrays.
 #[derive(Debug)]
@@ -15,11 +15,13 @@ pub(super) struct Rows {
     text: String,
 }
 
-impl Rows {
-    pub(super) fn new() -> Self {
+impl Default for Rows {
+    fn default() -> Self {
         Self { text: "[".to_owned() }
     }
+}
 
+impl Rows {
     pub(super) fn is_empty(&self) -> bool {
         self.text.len() == 1
     }

@@ -9,8 +9,8 @@ use crate::kit::columns::{DEFINITION, HEAD, READ_LIMIT, RUN};
 /// How much is read of why a run has failed, in characters; what is written is far shorter.
 const ERROR_LIMIT: usize = 64 << 10;
 
-/// A statement's text, cheap to clone and the key of the cache of prepared statements.
-pub(crate) type Text = Arc<str>;
+/// The text of a statement, cheap to clone and the key of the cache of prepared statements.
+pub(crate) type Sql = Arc<str>;
 
 /// Makes the struct of statements, and what works on all of them.
 macro_rules! statements {
@@ -20,7 +20,7 @@ macro_rules! statements {
         /// [`decode_run`](crate::kit::columns::decode_run). Where a database has several writers at once, rows that are "locked"
         /// stay as they are until the transaction ends.
         #[derive(Debug)]
-        pub(crate) struct Statements<T = Text> {
+        pub(crate) struct Statements<T = Sql> {
             $($(#[$doc])* pub(crate) $name: T,)+
         }
 
@@ -47,25 +47,23 @@ statements! {
     known,
     /// Live jobs. 1 ids.
     jobs_by_id,
-    /// A job, locked. 1 uid.
-    job_by_uid,
     /// A page of live jobs by the bytes of their ids. 1 the id before, 2 limit.
     jobs,
     /// A page of runs, the newest first. 1 uid, 2 the number before, 3 limit.
     runs,
 
+    /// The uids of live jobs. 1 ids.
+    live,
+    /// The uids of a page of live jobs by the bytes of their ids. 1 the id before, 2 limit.
+    live_after,
     /// Heads, locked in the order of their uids. 1 uids.
     heads,
-    /// The same without those that someone else has locked. 1 uids.
+    /// The same without those that another transaction has locked. 1 uids.
     free_heads,
-    /// Heads of live jobs, locked in the order of their uids. 1 ids.
-    heads_by_id,
-    /// The first heads of live jobs, locked. 1 limit.
-    heads_of_live,
+    /// Jobs, locked in the order of their uids. 1 uids.
+    jobs_by_uid,
     /// The runs of jobs that have not ended. 1 uids.
     open_runs,
-    /// The uids of jobs and their tasks. 1 uids.
-    tasks,
     /// Runs. 1 `[[uid, seq]]`.
     runs_by_key,
     /// 1 `[[key, head..]]`.
@@ -81,40 +79,39 @@ statements! {
     /// Deletes the ended runs of jobs but for the newest ones. 1 `[[uid, how many are kept]]`.
     prune,
 
-    /// The jobs that a claim can take, locked, without those that someone else has locked, by (due, uid).
+    /// The jobs that a claim can take, locked, without those that another transaction has locked, by (due, uid).
     /// 1 now, 2 tasks, 3 version, 4 owner, 5 when claims have to have lapsed by that are taken, 6 limit.
     due,
     /// 1 owner, 2 until, 3 keys.
     claim,
     /// What is over stays so, since its id may belong to another job by now. 1 `[[key, reason]]`.
     quarantine,
-    /// When a claim that has taken all that it could should come again, as three columns: the first due after now of jobs
+    /// When a claim that has taken all that it could should come again, as two columns: the first due after now of jobs
     /// that are unclaimed or the node's own; the first end of another node's claim, or the due of a job that was passed
-    /// over because someone else has it locked; the first end of another node's lease that covers runs.
+    /// over because another transaction has it locked.
     /// 1 now, 2 tasks, 3 version, 4 owner, 5 until when the owner's claims of this call are.
     next,
-    /// The first due jobs that nobody holds and this node cannot run: id, task, v. 1 now, 2 tasks, 3 version, 4 limit.
+    /// The first due jobs that no node has claimed and this one cannot run: id, task, v. 1 now, 2 tasks, 3 version, 4 limit.
     declined,
 
+    /// All nodes: their ids, leases and last claims, and 1 for those that run something, else 0.
+    nodes,
     /// A node's lease and its last claim, locked. 1 id.
     node,
-    /// The ids of other nodes whose lease has passed, in their order, locked, without those that someone else has locked. 1 owner, 2 now.
-    lapsed,
-    /// Writes the node of a claim, if it holds a claim or a run. A lease is never shortened.
-    /// 1 id, 2 until, 3 number of the claim, 4 now.
+    /// The same unless another transaction has it locked. 1 id.
+    free_node,
+    /// Adds a node unless it is there. 1 id, 2 lease, 3 number of its last claim.
+    insert_node,
+    /// Writes a node that is there. 1 id, 2 lease, 3 number of its last claim.
     write_node,
-    /// Renews the lease of a node that is there or has runs, and never shortens it. 1 id, 2 until.
-    renew_node,
-    /// Shows that others have begun to take over a node. 1 id.
-    take_node,
     /// 1 id.
     delete_node,
-    /// The running runs of a node. 1 owner, 2 limit.
+    /// The uids of jobs that a node has claimed, which are due, in any order. 1 owner, 2 limit, 3 now.
+    claimed,
+    /// The first uids of jobs of which a node runs something. 1 owner, 2 limit.
     running,
-    /// Those that are asked to stop, by uid and number. 1 owner.
-    asked,
-    /// Gives up the claims of a node. 1 owner, 2 now.
-    unclaim,
+    /// The running runs of a node that are asked to stop, by uid and number. 1 owner, 2 limit.
+    stopping,
 }
 
 /// What a column holds.
@@ -192,7 +189,7 @@ impl Lists {
     }
 
     /// A text with its lists.
-    pub(crate) fn fill(&self, text: &str) -> Text {
+    pub(crate) fn fill(&self, text: &str) -> Sql {
         self.0.iter().fold(text.to_owned(), |text, (name, list)| text.replace(name, list)).into()
     }
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use scheduler_core::{
     NodeId,
-    store::{Hint, StoreError},
+    store::{Hint, StoreError, StoreErrorKind},
 };
 use serde_json::Value;
 use sqlx::{
@@ -12,75 +12,94 @@ use sqlx::{
     sqlite::{SqliteArguments, SqliteRow},
 };
 
-use super::Database;
+use super::{
+    Database,
+    connections::{Lent, Role},
+};
 use crate::Synchronous;
 use crate::{
-    kit::columns::{Columns, Unreadable},
-    kit::rules::whole_micros,
-    sql::{Argument, Statement, Statements, Transaction, node_name},
+    kit::{
+        columns::{Columns, Unreadable},
+        rules::whole_micros,
+    },
+    sql::{Argument, Statement, Transaction, node_name},
 };
 
-/// A transaction that has the write lock from its start, so that it never fails halfway because of another process.
+/// A transaction that has the write lock from its start, so that it never fails halfway because of another process. If it is
+/// dropped before its end, its connection is closed, which undoes it.
 pub(super) struct Tx<'a> {
     database: &'a Database,
-    transaction: sqlx::Transaction<'a, Sqlite>,
+    /// None after the end, or an error.
+    lent: Option<Lent<'a>>,
     is_change_told: bool,
 }
 
 impl<'a> Tx<'a> {
-    pub(super) async fn begin(database: &'a Database, writer: &'a mut SqliteConnection) -> Result<Self, StoreError> {
-        let begun = writer.begin_with("BEGIN IMMEDIATE").await;
-        let transaction = begun.map_err(|error| database.failures.of(error))?;
-        Ok(Self { database, transaction, is_change_told: false })
+    pub(super) async fn begin(database: &'a Database) -> Result<Self, StoreError> {
+        let mut lent = database.connections.lend(Role::Writer).await?;
+        let begun = sqlx::query("BEGIN IMMEDIATE").execute(&mut lent.connection).await;
+        begun.map_err(|error| database.failures.of(error))?;
+        Ok(Self { database, lent: Some(lent), is_change_told: false })
     }
 
-    pub(super) async fn commit(mut self) -> Result<(), StoreError> {
-        if self.is_change_told {
-            let count = sqlx::query(AssertSqlSafe(self.database.count_change.clone()));
-            count.execute(&mut *self.transaction).await.map_err(|error| self.database.failures.of(error))?;
-        }
-        self.transaction.commit().await.map_err(|error| self.database.failures.of(error))
+    /// The connection, which is closed if it is not put back.
+    fn take_connection(&mut self) -> Result<Lent<'a>, StoreError> {
+        let over = || self.database.failures.because(StoreErrorKind::Unavailable, "the call has failed before");
+        self.lent.take().ok_or_else(over)
     }
 }
 
 impl Transaction for Tx<'_> {
-    type Row = SqliteRow;
-
-    fn sql(&self) -> &Statements {
-        &self.database.sql
-    }
+    type Tables = Database;
 
     fn now(&self, at: DateTime<Utc>) -> DateTime<Utc> {
         whole_micros(at)
     }
 
     async fn all(&mut self, statement: Statement) -> Result<Vec<SqliteRow>, StoreError> {
-        let rows = bound(statement).fetch_all(&mut *self.transaction).await;
-        rows.map_err(|error| self.database.failures.of(error))
+        let mut lent = self.take_connection()?;
+        let rows = bound(statement).fetch_all(&mut lent.connection).await;
+        let rows = rows.map_err(|error| self.database.failures.of(error))?;
+        self.lent = Some(lent);
+        Ok(rows)
     }
 
-    async fn run(&mut self, statement: Statement) -> Result<u64, StoreError> {
-        let done = bound(statement).execute(&mut *self.transaction).await;
-        Ok(done.map_err(|error| self.database.failures.of(error))?.rows_affected())
+    async fn run(&mut self, statement: Statement) -> Result<(), StoreError> {
+        let mut lent = self.take_connection()?;
+        let done = bound(statement).execute(&mut lent.connection).await;
+        done.map_err(|error| self.database.failures.of(error))?;
+        self.lent = Some(lent);
+        Ok(())
     }
 
     /// What the change was is not told: processes that look out for it look at everything.
     fn tell(&mut self, _: Hint) {
         self.is_change_told = true;
     }
+
+    async fn commit(&mut self) -> Result<(), StoreError> {
+        let mut lent = self.take_connection()?;
+        let fail = |error| self.database.failures.of(error);
+        if self.is_change_told {
+            let count = sqlx::query(AssertSqlSafe(self.database.count_change.clone()));
+            count.execute(&mut lent.connection).await.map_err(fail)?;
+        }
+        sqlx::query("COMMIT").execute(&mut lent.connection).await.map_err(fail)?;
+        self.database.connections.give_back(lent)
+    }
 }
 
 /// All rows of a statement outside of a transaction.
-pub(super) async fn read(
-    database: &Database,
-    reader: &mut SqliteConnection,
-    statement: Statement,
-) -> Result<Vec<SqliteRow>, StoreError> {
-    bound(statement).fetch_all(reader).await.map_err(|error| database.failures.of(error))
+pub(super) async fn read(database: &Database, statement: Statement) -> Result<Vec<SqliteRow>, StoreError> {
+    let mut reader = database.connections.lend(Role::Reader).await?;
+    let rows = bound(statement).fetch_all(&mut reader.connection).await;
+    let rows = rows.map_err(|error| database.failures.of(error))?;
+    database.connections.give_back(reader)?;
+    Ok(rows)
 }
 
 fn bound(statement: Statement) -> Query<'static, Sqlite, SqliteArguments> {
-    let query = sqlx::query(AssertSqlSafe(statement.text));
+    let query = sqlx::query(AssertSqlSafe(statement.sql));
     statement.arguments.into_iter().fold(query, |query, argument| match argument {
         Argument::Integer(integer) => query.bind(integer),
         Argument::Text(text) => query.bind(text),

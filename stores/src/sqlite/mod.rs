@@ -6,21 +6,19 @@ mod failure;
 mod file;
 mod options;
 mod schema;
-mod texts;
+mod statements;
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use scheduler_core::{
-    JobId, JobRow, JobStore, Listed, NodeId, Run, RunId,
-    store::{
-        Cancelled, Changed, Claim, Claimed, Clock, Durability, Hint, Inserted, JobQuery, Record, Recorded, Removed,
-        RemovedAll, RunQuery, Settle, Settled, Stamped, StoreError, StoreLimits, Turn, TurnReply, Update, Updated,
-        Wakes,
-    },
+    forward_job_store,
+    store::{Changed, Clock, Durability, Hint, StoreError, StoreErrorKind, StoreLimits, Wakes},
 };
-use sqlx::{AssertSqlSafe, SqlitePool, sqlite::SqliteConnectOptions};
+use sqlx::{
+    AssertSqlSafe, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteRow},
+};
 
 pub use self::options::SqliteOptions;
 use self::{
@@ -28,8 +26,8 @@ use self::{
     connections::{Connections, Role},
 };
 use crate::{
-    kit::columns::decode_run,
-    sql::{self, Failures, Statements},
+    kit::{Backend, KitStore, Session},
+    sql::{self, Failures, SqlSession, Statement, Statements, Tables},
 };
 
 /// Keeps jobs in an SQLite file, which the processes of one machine can share.
@@ -61,7 +59,7 @@ use crate::{
 ///
 /// SQLite keeps what was written last in `jobs.db-wal`, with an index of that in `jobs.db-shm`. The three belong together:
 /// while the store is used, back them up by `VACUUM INTO 'backup.db'`, not by copying `jobs.db`.
-/// [`release`](JobStore::release), which a scheduler calls at the end of its shutdown, writes everything into `jobs.db` and
+/// [`release`](scheduler_core::JobStore::release), which a scheduler calls at the end of its shutdown, writes everything into `jobs.db` and
 /// closes the file; the next call opens it again.
 ///
 /// A file that [`connect`](Self::connect) creates is readable by its owner only, and so are the other two. One that is there
@@ -101,7 +99,7 @@ use crate::{
 #[derive(Clone)]
 #[doc(alias = "SQLAlchemyJobStore")]
 pub struct SqliteStore {
-    database: Arc<Database>,
+    store: KitStore,
 }
 
 struct Database {
@@ -111,30 +109,6 @@ struct Database {
     failures: Failures,
     options: SqliteOptions,
     connections: Connections,
-}
-
-/// Runs a verb in a transaction `tx`.
-macro_rules! transact {
-    ($store:ident, $tx:ident => $verb:expr) => {{
-        let database = &*$store.database;
-        let mut lent = database.connections.lend(Role::Writer).await?;
-        let mut $tx = Tx::begin(database, &mut lent.connection).await?;
-        let reply = $verb.await?;
-        $tx.commit().await?;
-        database.connections.give_back(lent)?;
-        reply
-    }};
-}
-
-/// Reads all rows of a statement.
-macro_rules! read {
-    ($store:ident, $statement:expr) => {{
-        let database = &*$store.database;
-        let mut lent = database.connections.lend(Role::Reader).await?;
-        let rows = connection::read(database, &mut lent.connection, $statement).await?;
-        database.connections.give_back(lent)?;
-        rows
-    }};
 }
 
 impl SqliteStore {
@@ -170,111 +144,102 @@ impl SqliteStore {
 
     fn new(options: SqliteOptions, failures: Failures, connections: Connections) -> Self {
         let database = Database {
-            sql: texts::statements(&options.prefix),
-            count_change: texts::count_change(&options.prefix),
-            changes: texts::changes(&options.prefix),
+            sql: statements::statements(&options.prefix),
+            count_change: statements::count_change(&options.prefix),
+            changes: statements::changes(&options.prefix),
             failures,
             options,
             connections,
         };
-        Self { database: Arc::new(database) }
+        Self { store: KitStore::new(database) }
     }
 }
 
 impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteStore")
-            .field("place", &self.database.failures.place())
-            .field("options", &self.database.options)
-            .finish_non_exhaustive()
+        f.debug_tuple("SqliteStore").field(&self.store).finish()
     }
 }
 
-#[async_trait]
-impl JobStore for SqliteStore {
-    fn limits(&self) -> StoreLimits {
-        StoreLimits::new(
-            Clock::Caller,
-            self.database.options.poll.map_or(Wakes::Never, Wakes::Poll),
-            Durability::Durable,
-        )
-        .with_payload(self.database.options.payload)
-        .with_batch(sql::BATCH)
-    }
+forward_job_store!(SqliteStore => |this| this.store);
 
-    async fn insert(&self, at: DateTime<Utc>, jobs: &[JobRow]) -> Result<Stamped<Vec<Inserted>>, StoreError> {
-        Ok(transact!(self, tx => sql::insert(&mut tx, at, jobs, self.database.options.payload)))
-    }
-
-    async fn update(&self, at: DateTime<Utc>, update: &Update) -> Result<Stamped<Updated>, StoreError> {
-        Ok(transact!(self, tx => sql::update(&mut tx, at, update, self.database.options.payload)))
-    }
-
-    async fn cancel(&self, at: DateTime<Utc>, job: &JobId, run: RunId) -> Result<Stamped<Cancelled>, StoreError> {
-        Ok(transact!(self, tx => sql::cancel(&mut tx, at, job, run)))
-    }
-
-    async fn remove(&self, at: DateTime<Utc>, ids: &[JobId]) -> Result<Stamped<Vec<Removed>>, StoreError> {
-        Ok(transact!(self, tx => sql::remove(&mut tx, at, ids)))
-    }
-
-    async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<RemovedAll>, StoreError> {
-        Ok(transact!(self, tx => sql::remove_all(&mut tx, at, sql::BATCH)))
-    }
-
-    async fn job(&self, id: &JobId) -> Result<Option<Listed>, StoreError> {
-        Ok(read!(self, sql::job(&self.database.sql, id)).first().map(sql::listed))
-    }
-
-    async fn jobs(&self, query: &JobQuery) -> Result<Vec<Listed>, StoreError> {
-        Ok(read!(self, sql::jobs(&self.database.sql, query)).iter().map(sql::listed).collect())
-    }
-
-    async fn runs(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
-        let rows = read!(self, sql::runs(&self.database.sql, query));
-        Ok(rows.iter().filter_map(|row| decode_run(row).ok()).collect())
-    }
-
-    async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {
-        Ok(transact!(self, tx => sql::claim(&mut tx, claim)))
-    }
-
-    async fn settle(&self, settle: &Settle) -> Result<Settled, StoreError> {
-        Ok(transact!(self, tx => sql::settle(&mut tx, settle)))
-    }
-
-    async fn record(&self, record: &Record) -> Result<Recorded, StoreError> {
-        Ok(transact!(self, tx => sql::record(&mut tx, record)))
-    }
-
-    async fn release(&self, at: DateTime<Utc>, owner: &NodeId) -> Result<(), StoreError> {
-        transact!(self, tx => sql::release(&mut tx, at, owner));
-        // Nothing may follow but the end of the process, after which the file by itself is to be whole.
-        self.database.connections.close().await;
-        Ok(())
-    }
-
-    async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
-        let connections = &self.database.connections;
-        let mut watcher = connections.lend(Role::Watcher).await?;
-        let fail = |error| self.database.failures.of(error);
+impl Database {
+    /// The counter of changes, which is read only if others have written to the file since the last look.
+    async fn count_of_changes(&self) -> Result<u64, StoreError> {
+        let mut watcher = self.connections.lend(Role::Watcher).await?;
+        let fail = |error| self.failures.of(error);
         let data_version: i64 =
             sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut watcher.connection).await.map_err(fail)?;
         let changes = match watcher.seen {
             Some((version, changes)) if version == data_version => changes,
             _ => {
-                let changes = sqlx::query_scalar::<_, i64>(AssertSqlSafe(self.database.changes.clone()));
+                let changes = sqlx::query_scalar::<_, i64>(AssertSqlSafe(self.changes.clone()));
                 let changes = changes.fetch_one(&mut watcher.connection).await.map_err(fail)?;
-                let changes = u64::try_from(changes).unwrap_or_default();
+                let changes = u64::try_from(changes).map_err(|_| {
+                    let why = format!("its count of changes is {changes}, less than 0; correct it");
+                    self.failures.because(StoreErrorKind::Incompatible, &why)
+                })?;
                 watcher.seen = Some((data_version, changes));
                 changes
             }
         };
-        connections.give_back(watcher)?;
+        self.connections.give_back(watcher)?;
+        Ok(changes)
+    }
+}
+
+impl Tables for Database {
+    type Row = SqliteRow;
+
+    fn sql(&self) -> &Statements {
+        &self.sql
+    }
+
+    fn failures(&self) -> &Failures {
+        &self.failures
+    }
+
+    async fn read(&self, statement: Statement) -> Result<Vec<SqliteRow>, StoreError> {
+        connection::read(self, statement).await
+    }
+}
+
+#[async_trait]
+impl Backend for Database {
+    fn limits(&self) -> StoreLimits {
+        StoreLimits::new(Clock::Caller, self.options.poll.map_or(Wakes::Never, Wakes::Poll), Durability::Durable)
+            .with_payload(self.options.payload)
+            .with_batch(sql::BATCH)
+    }
+
+    fn place(&self) -> String {
+        self.failures.place().to_owned()
+    }
+
+    async fn begin(&self) -> Result<Box<dyn Session + '_>, StoreError> {
+        Ok(Box::new(SqlSession::within(self, Tx::begin(self).await?)))
+    }
+
+    async fn begin_reading(&self) -> Result<Box<dyn Session + '_>, StoreError> {
+        Ok(Box::new(SqlSession::<Tx<'_>>::reading(self)))
+    }
+
+    async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
+        let changes = self.count_of_changes().await?;
         Ok(Changed { seen: changes, hint: (changes != seen).then_some(Hint::Resync) })
     }
 
-    async fn turn(&self, turn: &Turn) -> Result<TurnReply, StoreError> {
-        Ok(transact!(self, tx => sql::turn(&mut tx, turn)))
+    /// Nothing may follow but the end of the process, after which the file by itself is to be whole.
+    async fn after_release(&self) {
+        self.connections.close().await;
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database")
+            .field("place", &self.failures.place())
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }

@@ -22,6 +22,10 @@ pub(crate) const BACKSLASH: &str = r"\\";
 pub(crate) const WAITING: &str =
     "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE '%{p}jobs%FOR UPDATE' AND time_ms > 100";
 
+/// How many wait for the row of a node that another transaction is about to add.
+pub(crate) const WAITING_FOR_A_NODE: &str =
+    "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE '%{p}nodes%' AND time_ms > 100";
+
 /// The condition for the job that is there under an id.
 pub(crate) fn is_live(id: &str) -> String {
     format!("live_id = {id}")

@@ -22,6 +22,10 @@ pub(crate) const BACKSLASH: &str = r"\";
 pub(crate) const WAITING: &str =
     "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{p}jobs%'";
 
+/// How many wait for the row of a node that another transaction is about to add.
+pub(crate) const WAITING_FOR_A_NODE: &str =
+    "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{p}nodes%'";
+
 /// The condition for the job that is there under an id.
 pub(crate) fn is_live(id: &str) -> String {
     format!("id = {id} AND state NOT IN ('ending', 'removed')")

@@ -24,10 +24,12 @@ fn rows_that_make_no_sense_are_reported_and_harm_nobody() {
             ("lone surrogate", &format!("'{surrogate}', 'task', 1, 1, 1")),
             ("no time", &format!("'{body}', 'task', 1, 9223372036854775807, -9223372036854775808")),
             ("empty", "'', 'task', 1, 1, 1"),
+            ("capital uid", &format!("'{body}', 'task', 1, 1, 1")),
         ];
         for (n, (id, values)) in rows.iter().enumerate() {
             let into = "INSERT INTO {p}jobs (uid, id, body, task, v, next_fire_time, due)";
-            database.run(&format!("{into} VALUES ('{n:032x}', '{id}', {values})")).await;
+            let uid = if *id == "capital uid" { "A".repeat(32) } else { format!("{n:032x}") };
+            database.run(&format!("{into} VALUES ('{uid}', '{id}', {values})")).await;
         }
         database.run("UPDATE {p}jobs SET task = 'task' WHERE id = 'wrong task'").await;
         database.run("UPDATE {p}jobs SET totals = 'many' WHERE id = 'wrong task'").await;
@@ -38,13 +40,13 @@ fn rows_that_make_no_sense_are_reported_and_harm_nobody() {
         assert_eq!(claimed.jobs.iter().map(|it| it.job.id.as_str()).collect::<Vec<_>>(), ["sound"]);
         let mut ids: Vec<&str> = claimed.quarantined.iter().map(|raw| raw.id.as_str()).collect();
         ids.sort_unstable();
-        assert_eq!(ids, ["empty", "lone surrogate", "no time", "not json", "wrong task"]);
+        assert_eq!(ids, ["capital uid", "empty", "lone surrogate", "no time", "not json", "wrong task"]);
         assert_eq!(bench.a().claim().await.quarantined, []);
         let listed = bench.store().jobs(&JobQuery { after: None, limit: 99 }).await.unwrap();
-        assert_eq!(listed.iter().filter(|it| matches!(it, Listed::Raw(_))).count(), 5);
+        assert_eq!(listed.iter().filter(|it| matches!(it, Listed::Raw(_))).count(), 6);
         assert_eq!(
             database.number("SELECT count(*) FROM {p}jobs WHERE state = 'quarantined' AND due IS NULL").await,
-            5
+            6
         );
     });
 }

@@ -10,7 +10,7 @@ use scheduler_testkit::store::{Bench, StoreUnderTest, block_on, moved, nth_run};
 use sqlx::Connection as _;
 
 use super::database::{Database, connection, run};
-use crate::dialect::{Connection, WAITING, is_live};
+use crate::dialect::{Connection, WAITING, WAITING_FOR_A_NODE, is_live};
 
 #[test]
 fn a_transaction_that_someone_leaves_open_holds_up_its_own_row_only() {
@@ -97,6 +97,31 @@ fn runs_without_a_job_hold_up_no_takeover() {
         bench.advance(Duration::from_secs(1)).await;
         let claimed = bench.b().adopt().await;
         assert_eq!((claimed.jobs.len(), claimed.more, claimed.next_due), (0, false, None));
+    });
+}
+
+/// Two first claims of a node, which has no row that one of them could lock: the earlier one comes second.
+#[test]
+fn a_first_claim_that_a_later_one_has_overtaken_takes_nothing() {
+    block_on(async {
+        let database = Database::new(Clock::Server);
+        let bench = Bench::new(database.clone().setup().await);
+        bench.due_job("report").await;
+        let node = bench.a();
+        let mut later = connection().await;
+        run(&mut later, "BEGIN").await;
+        let into = format!("INSERT INTO {}nodes (id, lease_until, last_claim_seq)", database.prefix());
+        run(&mut later, &format!("{into} VALUES ('{}', 1, 1000000)", node.id)).await;
+
+        let claim = node.claim_call();
+        let mut call = Box::pin(node.send(&claim));
+        while database.number(WAITING_FOR_A_NODE).await == 0 {
+            assert!(futures_lite::future::poll_once(&mut call).await.is_none(), "it waits for the row");
+        }
+        run(&mut later, "COMMIT").await;
+
+        assert_eq!(call.await.jobs, []);
+        bench.b().claim_one("report").await;
     });
 }
 

@@ -29,8 +29,7 @@ pub(super) fn statements(prefix: &str, clock: Clock) -> Statements {
         .with("{is_live}", "state NOT IN ('ending', 'removed')")
         .with("{excluded_runs}", excluded.join(", "))
         .with("{seen $1}", seen("$1"))
-        .with("{seen $2}", seen("$2"))
-        .with("{seen $4}", seen("$4"))
+        .with("{seen $3}", seen("$3"))
         .with("{unheld}", unheld);
     TEXTS.map(|text| lists.fill(text))
 }
@@ -42,17 +41,15 @@ const TEXTS: Statements<&str> = Statements {
         ON CONFLICT DO NOTHING RETURNING uid",
     known: "SELECT uid FROM {p}jobs WHERE uid = ANY({list})",
     jobs_by_id: "SELECT {job} FROM {p}jobs WHERE id = ANY({list}) AND {is_live}",
-    job_by_uid: "SELECT {job} FROM {p}jobs WHERE uid = $1 FOR UPDATE",
     jobs: "SELECT {job} FROM {p}jobs WHERE {is_live} AND id > $1 ORDER BY id LIMIT $2",
     runs: "SELECT {run} FROM {p}runs AS r WHERE uid = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3",
 
+    live: "SELECT uid FROM {p}jobs WHERE id = ANY({list}) AND {is_live}",
+    live_after: "SELECT uid FROM {p}jobs WHERE {is_live} AND id > $1 ORDER BY id LIMIT $2",
     heads: "SELECT {head} FROM {p}jobs WHERE uid = ANY({list}) ORDER BY uid FOR UPDATE",
     free_heads: "SELECT {head} FROM {p}jobs WHERE uid = ANY({list}) ORDER BY uid FOR UPDATE SKIP LOCKED",
-    heads_by_id: "SELECT {head} FROM {p}jobs WHERE id = ANY({list}) AND {is_live} ORDER BY uid FOR UPDATE",
-    heads_of_live: "SELECT {head} FROM {p}jobs WHERE uid = ANY(ARRAY(SELECT uid FROM {p}jobs WHERE {is_live} \
-        ORDER BY id LIMIT $1)) AND {is_live} ORDER BY uid FOR UPDATE",
+    jobs_by_uid: "SELECT {job} FROM {p}jobs WHERE uid = ANY({list}) ORDER BY uid FOR UPDATE",
     open_runs: "SELECT {run} FROM {p}runs AS r WHERE uid = ANY({list}) AND state <> 'ended'",
-    tasks: "SELECT uid, task FROM {p}jobs WHERE uid = ANY({list})",
     runs_by_key: "WITH {rows} SELECT {run} FROM j JOIN {p}runs AS r \
         ON r.uid = j.value->>0 AND r.seq = (j.value->>1)::bigint",
     write_heads: "WITH {rows} UPDATE {p}jobs AS k SET {head_set} FROM j WHERE k.uid = j.value->>0",
@@ -74,29 +71,20 @@ const TEXTS: Statements<&str> = Statements {
     next: "SELECT (SELECT due FROM {p}jobs WHERE due > $1 AND {is_able} AND state <> 'quarantined' {unheld} \
             ORDER BY due, uid LIMIT 1), \
         (SELECT min(CASE WHEN owner <> $4 THEN claim_until ELSE due END) FROM {p}jobs WHERE due <= {seen $1} AND {is_able} \
-            AND state <> 'quarantined' AND (owner IS DISTINCT FROM $4 OR claim_until < $5)), \
-        (SELECT min(coalesce(lease_until, $1)) FROM {p}nodes AS n WHERE id <> $4 \
-            AND (SELECT true FROM {p}runs AS r WHERE r.owner = n.id AND r.state = 'running' LIMIT 1))",
+            AND state <> 'quarantined' AND (owner IS DISTINCT FROM $4 OR claim_until < $5))",
     declined: "SELECT id, task, v FROM {p}jobs WHERE due <= $1 AND owner IS NULL \
         AND state <> 'quarantined' AND NOT ({is_able}) ORDER BY due, uid LIMIT $4",
 
+    nodes: "SELECT id, lease_until, last_claim_seq, coalesce((SELECT 1::bigint FROM {p}runs AS r \
+        WHERE r.owner = n.id AND r.state = 'running' LIMIT 1), 0) FROM {p}nodes AS n",
     node: "SELECT lease_until, last_claim_seq FROM {p}nodes WHERE id = $1 FOR UPDATE",
-    lapsed: "SELECT id FROM {p}nodes WHERE id <> $1 AND (lease_until IS NULL OR lease_until <= $2) \
-        ORDER BY id FOR UPDATE SKIP LOCKED",
-    write_node: "INSERT INTO {p}nodes AS n (id, lease_until, last_claim_seq) SELECT $1, $2, $3 \
-        WHERE EXISTS (SELECT 1 FROM {p}runs WHERE owner = $1 AND state = 'running') \
-        OR EXISTS (SELECT 1 FROM {p}jobs WHERE due <= {seen $4} AND owner = $1) \
-        ON CONFLICT (id) DO UPDATE SET lease_until = greatest(excluded.lease_until, n.lease_until), \
-        last_claim_seq = greatest(excluded.last_claim_seq, n.last_claim_seq)",
-    renew_node: "INSERT INTO {p}nodes AS n (id, lease_until, last_claim_seq) SELECT $1, $2, 0 \
-        WHERE EXISTS (SELECT 1 FROM {p}nodes WHERE id = $1) \
-        OR EXISTS (SELECT 1 FROM {p}runs WHERE owner = $1 AND state = 'running') \
-        ON CONFLICT (id) DO UPDATE SET lease_until = greatest(excluded.lease_until, n.lease_until)",
-    take_node: "UPDATE {p}nodes SET lease_until = NULL WHERE id = $1",
+    free_node: "SELECT lease_until, last_claim_seq FROM {p}nodes WHERE id = $1 FOR UPDATE SKIP LOCKED",
+    insert_node: "INSERT INTO {p}nodes (id, lease_until, last_claim_seq) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+    write_node: "UPDATE {p}nodes SET lease_until = $2, last_claim_seq = $3 WHERE id = $1",
     delete_node: "DELETE FROM {p}nodes WHERE id = $1",
-    running: "SELECT {run} FROM {p}runs AS r WHERE owner = $1 AND state = 'running' \
-        AND (SELECT true FROM {p}jobs AS k WHERE k.uid = r.uid) ORDER BY uid, seq LIMIT $2",
-    asked: "SELECT uid, seq FROM {p}runs WHERE owner = $1 AND state = 'running' AND cancel_requested = 1 \
-        ORDER BY uid, seq",
-    unclaim: "UPDATE {p}jobs SET owner = NULL, claim_until = NULL WHERE due <= {seen $2} AND owner = $1",
+    claimed: "SELECT uid FROM {p}jobs WHERE due <= {seen $3} AND owner = $1 LIMIT $2",
+    running: "SELECT DISTINCT uid FROM {p}runs AS r WHERE owner = $1 AND state = 'running' \
+        AND (SELECT true FROM {p}jobs AS k WHERE k.uid = r.uid) ORDER BY uid LIMIT $2",
+    stopping: "SELECT uid, seq FROM {p}runs WHERE owner = $1 AND state = 'running' AND cancel_requested = 1 \
+        ORDER BY uid, seq LIMIT $2",
 };

@@ -25,21 +25,19 @@ const TEXTS: Statements<&str> = Statements {
     known: "SELECT uid FROM {p}jobs WHERE uid IN (SELECT value FROM json_each(?1))",
     jobs_by_id: "SELECT {job} FROM {p}jobs WHERE id IN (SELECT value FROM json_each(?1)) \
         AND state NOT IN ('ending', 'removed')",
-    job_by_uid: "SELECT {job} FROM {p}jobs WHERE uid = ?1",
     jobs: "SELECT {job} FROM {p}jobs INDEXED BY {p}jobs_live WHERE state NOT IN ('ending', 'removed') AND id > ?1 \
         ORDER BY id LIMIT ?2",
     runs: "SELECT {run} FROM {p}runs AS r WHERE uid = ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ?3",
 
+    live: "SELECT uid FROM {p}jobs WHERE id IN (SELECT value FROM json_each(?1)) AND state NOT IN ('ending', 'removed')",
+    live_after: "SELECT uid FROM {p}jobs INDEXED BY {p}jobs_live WHERE state NOT IN ('ending', 'removed') AND id > ?1 \
+        ORDER BY id LIMIT ?2",
     heads: "SELECT {head} FROM {p}jobs WHERE uid IN (SELECT value FROM json_each(?1))",
     // One writer at a time: there is nothing to wait for.
     free_heads: "SELECT {head} FROM {p}jobs WHERE uid IN (SELECT value FROM json_each(?1))",
-    heads_by_id: "SELECT {head} FROM {p}jobs WHERE id IN (SELECT value FROM json_each(?1)) \
-        AND state NOT IN ('ending', 'removed')",
-    heads_of_live: "SELECT {head} FROM {p}jobs INDEXED BY {p}jobs_live WHERE state NOT IN ('ending', 'removed') \
-        ORDER BY id LIMIT ?1",
+    jobs_by_uid: "SELECT {job} FROM {p}jobs WHERE uid IN (SELECT value FROM json_each(?1))",
     open_runs: "SELECT {run} FROM json_each(?1) AS j CROSS JOIN {p}runs AS r INDEXED BY {p}runs_open \
         WHERE r.uid = j.value AND r.state <> 'ended'",
-    tasks: "SELECT uid, task FROM {p}jobs WHERE uid IN (SELECT value FROM json_each(?1))",
     runs_by_key: "SELECT {run} FROM json_each(?1) AS j CROSS JOIN {p}runs AS r \
         WHERE r.uid = j.value->>0 AND r.seq = j.value->>1",
     write_heads: "WITH {rows} UPDATE {p}jobs SET {head_set} FROM j WHERE {p}jobs.rowid = j.value->>0",
@@ -65,32 +63,23 @@ const TEXTS: Statements<&str> = Statements {
             AND task IN (SELECT value FROM json_each(?2)) AND v <= ?3 AND state <> 'quarantined' \
             AND (owner IS NULL OR owner = ?4) ORDER BY due, uid LIMIT 1), \
         (SELECT min(claim_until) FROM {p}jobs INDEXED BY {p}jobs_claimed WHERE owner IS NOT NULL \
-            AND owner <> ?4 AND task IN (SELECT value FROM json_each(?2)) AND v <= ?3 AND state <> 'quarantined'), \
-        (SELECT min(coalesce(lease_until, ?1)) FROM {p}nodes AS n WHERE id <> ?4 \
-            AND EXISTS (SELECT 1 FROM {p}runs AS r WHERE r.owner = n.id AND r.state = 'running'))",
+            AND owner <> ?4 AND task IN (SELECT value FROM json_each(?2)) AND v <= ?3 AND state <> 'quarantined')",
     declined: "SELECT id, task, v FROM {p}jobs INDEXED BY {p}jobs_due WHERE due <= ?1 AND owner IS NULL \
         AND state <> 'quarantined' AND NOT (task IN (SELECT value FROM json_each(?2)) AND v <= ?3) \
         ORDER BY due, uid LIMIT ?4",
 
+    nodes: "SELECT id, lease_until, last_claim_seq, \
+        EXISTS (SELECT 1 FROM {p}runs AS r WHERE r.owner = n.id AND r.state = 'running') FROM {p}nodes AS n",
     node: "SELECT lease_until, last_claim_seq FROM {p}nodes WHERE id = ?1",
-    lapsed: "SELECT id FROM {p}nodes AS n WHERE id <> ?1 AND (lease_until IS NULL OR lease_until <= ?2) \
-        ORDER BY id",
-    write_node: "INSERT INTO {p}nodes (id, lease_until, last_claim_seq) SELECT ?1, ?2, ?3 \
-        WHERE EXISTS (SELECT 1 FROM {p}jobs WHERE owner = ?1) \
-        OR EXISTS (SELECT 1 FROM {p}runs WHERE owner = ?1 AND state = 'running') \
-        ON CONFLICT (id) DO UPDATE SET lease_until = max(excluded.lease_until, coalesce(lease_until, 0)), \
-        last_claim_seq = excluded.last_claim_seq",
-    renew_node: "INSERT INTO {p}nodes (id, lease_until, last_claim_seq) SELECT ?1, ?2, 0 \
-        WHERE EXISTS (SELECT 1 FROM {p}nodes WHERE id = ?1) \
-        OR EXISTS (SELECT 1 FROM {p}runs WHERE owner = ?1 AND state = 'running') \
-        ON CONFLICT (id) DO UPDATE SET lease_until = max(excluded.lease_until, coalesce(lease_until, 0))",
-    take_node: "UPDATE {p}nodes SET lease_until = NULL WHERE id = ?1",
+    free_node: "SELECT lease_until, last_claim_seq FROM {p}nodes WHERE id = ?1",
+    insert_node: "INSERT INTO {p}nodes (id, lease_until, last_claim_seq) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+    write_node: "UPDATE {p}nodes SET lease_until = ?2, last_claim_seq = ?3 WHERE id = ?1",
     delete_node: "DELETE FROM {p}nodes WHERE id = ?1",
-    running: "SELECT {run} FROM {p}runs AS r INDEXED BY {p}runs_running WHERE owner = ?1 AND state = 'running' \
-        AND EXISTS (SELECT 1 FROM {p}jobs AS k WHERE k.uid = r.uid) ORDER BY uid, seq LIMIT ?2",
-    asked: "SELECT uid, seq FROM {p}runs INDEXED BY {p}runs_running WHERE owner = ?1 AND state = 'running' \
-        AND cancel_requested = 1 ORDER BY uid, seq",
-    unclaim: "UPDATE {p}jobs SET owner = NULL, claim_until = NULL WHERE owner = ?1",
+    claimed: "SELECT uid FROM {p}jobs INDEXED BY {p}jobs_claimed WHERE owner = ?1 LIMIT ?2",
+    running: "SELECT DISTINCT uid FROM {p}runs AS r INDEXED BY {p}runs_running WHERE owner = ?1 AND state = 'running' \
+        AND EXISTS (SELECT 1 FROM {p}jobs AS k WHERE k.uid = r.uid) ORDER BY uid LIMIT ?2",
+    stopping: "SELECT uid, seq FROM {p}runs INDEXED BY {p}runs_running WHERE owner = ?1 AND state = 'running' \
+        AND cancel_requested = 1 ORDER BY uid, seq LIMIT ?2",
 };
 
 #[cfg(test)]

@@ -72,23 +72,17 @@ const TEXTS: Statements<&str> = Statements {
         ON DUPLICATE KEY UPDATE uid = {p}jobs.uid",
     known: "SELECT STRAIGHT_JOIN uid FROM {list} JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = j.c0",
     jobs_by_id: "SELECT STRAIGHT_JOIN {job} FROM {list} JOIN {p}jobs FORCE INDEX (live) ON live_id = CAST(j.c0 AS BINARY)",
-    job_by_uid: "SELECT {job} FROM {p}jobs WHERE uid = ?1 FOR UPDATE",
     jobs: "SELECT {job} FROM {p}jobs FORCE INDEX (live) WHERE live_id > CAST(?1 AS BINARY) ORDER BY live_id LIMIT ?2",
     runs: "SELECT {run} FROM {p}runs AS r WHERE uid = ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ?3",
 
+    live: "SELECT STRAIGHT_JOIN uid FROM {list} JOIN {p}jobs FORCE INDEX (live) ON live_id = CAST(j.c0 AS BINARY)",
+    live_after: "SELECT uid FROM {p}jobs FORCE INDEX (live) WHERE live_id > CAST(?1 AS BINARY) ORDER BY live_id LIMIT ?2",
     heads: "SELECT STRAIGHT_JOIN {head} FROM {list} JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = j.c0 FOR UPDATE",
     free_heads: "SELECT STRAIGHT_JOIN {head} FROM {list} JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = j.c0 \
         FOR UPDATE SKIP LOCKED",
-    // Found first, without a lock, so that they are locked by uid.
-    heads_by_id: "SELECT STRAIGHT_JOIN {head} FROM (SELECT STRAIGHT_JOIN s.uid AS found, s.live_id AS found_id FROM {list} \
-            JOIN {p}jobs AS s FORCE INDEX (live) ON s.live_id = CAST(j.c0 AS BINARY) ORDER BY s.uid LIMIT 1000000000) AS f \
-        JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = found AND live_id = found_id FOR UPDATE",
-    heads_of_live: "SELECT STRAIGHT_JOIN {head} FROM (SELECT found FROM (SELECT uid AS found FROM {p}jobs FORCE INDEX (live) \
-            WHERE live_id IS NOT NULL ORDER BY live_id LIMIT ?1) AS s ORDER BY found LIMIT 1000000000) AS f \
-        JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = found AND live_id IS NOT NULL FOR UPDATE",
+    jobs_by_uid: "SELECT STRAIGHT_JOIN {job} FROM {list} JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = j.c0 FOR UPDATE",
     open_runs: "SELECT STRAIGHT_JOIN {run} FROM {list} JOIN {p}runs AS r FORCE INDEX (open) \
         ON r.uid = j.c0 AND r.is_open = 1",
-    tasks: "SELECT STRAIGHT_JOIN uid, task FROM {list} JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = j.c0",
     runs_by_key: "SELECT STRAIGHT_JOIN {run} FROM {numbered_rows} JOIN {p}runs AS r FORCE INDEX (PRIMARY) \
         ON r.uid = j.c0 AND r.seq = j.c1",
     write_heads: "UPDATE {head_rows} STRAIGHT_JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = j.c0 SET {head_set}",
@@ -117,30 +111,24 @@ const TEXTS: Statements<&str> = Statements {
             (SELECT STRAIGHT_JOIN MIN(claim_until) AS free_at FROM {p}jobs FORCE INDEX (owned) \
                 WHERE owner <> ?4 AND {is_able} AND state <> 'quarantined' \
             UNION ALL SELECT STRAIGHT_JOIN MIN(due) FROM {p}jobs FORCE INDEX (due_first) WHERE due <= ?1 AND {is_able} \
-                AND state <> 'quarantined' AND (owner IS NULL OR owner = ?4 AND claim_until < ?5)) AS held), \
-        (SELECT STRAIGHT_JOIN MIN(COALESCE(lease_until, CAST(?1 AS SIGNED))) FROM {p}nodes AS n WHERE id <> ?4 \
-            AND EXISTS (SELECT 1 FROM {p}runs AS r FORCE INDEX (running) WHERE r.running_on = n.id))",
+                AND state <> 'quarantined' AND (owner IS NULL OR owner = ?4 AND claim_until < ?5)) AS held)",
     declined: "SELECT STRAIGHT_JOIN id, task, v FROM {p}jobs FORCE INDEX (due_first) WHERE due <= ?1 AND owner IS NULL \
         AND state <> 'quarantined' AND NOT ({is_able}) ORDER BY due, uid LIMIT ?4",
 
+    nodes: "SELECT id, lease_until, last_claim_seq, CAST(EXISTS \
+        (SELECT 1 FROM {p}runs AS r FORCE INDEX (running) WHERE r.running_on = n.id) AS SIGNED) FROM {p}nodes AS n",
     node: "SELECT lease_until, last_claim_seq FROM {p}nodes WHERE id = ?1 FOR UPDATE",
-    lapsed: "SELECT id FROM {p}nodes WHERE id <> ?1 AND (lease_until IS NULL OR lease_until <= ?2) \
-        ORDER BY id FOR UPDATE SKIP LOCKED",
-    write_node: "INSERT INTO {p}nodes (id, lease_until, last_claim_seq) \
-        SELECT ?1, CAST(?2 AS SIGNED), CAST(?3 AS SIGNED) FROM DUAL \
-        WHERE EXISTS (SELECT 1 FROM {p}jobs FORCE INDEX (owned) WHERE owner = ?1) OR EXISTS (SELECT 1 FROM {p}runs FORCE INDEX (running) WHERE running_on = ?1) \
-        ON DUPLICATE KEY UPDATE lease_until = GREATEST(CAST(?2 AS SIGNED), COALESCE({p}nodes.lease_until, 0)), \
-        last_claim_seq = GREATEST(CAST(?3 AS SIGNED), {p}nodes.last_claim_seq)",
-    renew_node: "INSERT INTO {p}nodes (id, lease_until, last_claim_seq) SELECT ?1, CAST(?2 AS SIGNED), 0 FROM DUAL \
-        WHERE EXISTS (SELECT 1 FROM {p}nodes AS n WHERE n.id = ?1) OR EXISTS (SELECT 1 FROM {p}runs FORCE INDEX (running) WHERE running_on = ?1) \
-        ON DUPLICATE KEY UPDATE lease_until = GREATEST(CAST(?2 AS SIGNED), COALESCE({p}nodes.lease_until, 0))",
-    take_node: "UPDATE {p}nodes SET lease_until = NULL WHERE id = ?1",
+    free_node: "SELECT lease_until, last_claim_seq FROM {p}nodes WHERE id = ?1 FOR UPDATE SKIP LOCKED",
+    // `INSERT IGNORE` would ignore more.
+    insert_node: "INSERT INTO {p}nodes (id, lease_until, last_claim_seq) VALUES (?1, ?2, ?3) \
+        ON DUPLICATE KEY UPDATE id = {p}nodes.id",
+    write_node: "UPDATE {p}nodes SET lease_until = ?2, last_claim_seq = ?3 WHERE id = ?1",
     delete_node: "DELETE FROM {p}nodes WHERE id = ?1",
-    running: "SELECT STRAIGHT_JOIN {run} FROM {p}runs AS r FORCE INDEX (running) WHERE r.running_on = ?1 \
-        AND EXISTS (SELECT 1 FROM {p}jobs AS k WHERE k.uid = r.uid) ORDER BY r.uid, r.seq LIMIT ?2",
-    asked: "SELECT uid, seq FROM {p}runs FORCE INDEX (running) WHERE running_on = ?1 AND cancel_requested = 1 \
-        ORDER BY uid, seq",
-    unclaim: "UPDATE {p}jobs FORCE INDEX (owned) SET owner = NULL, claim_until = NULL WHERE owner = ?1",
+    claimed: "SELECT uid FROM {p}jobs FORCE INDEX (owned) WHERE owner = ?1 LIMIT ?2",
+    running: "SELECT DISTINCT r.uid FROM {p}runs AS r FORCE INDEX (running) WHERE r.running_on = ?1 \
+        AND EXISTS (SELECT 1 FROM {p}jobs AS k WHERE k.uid = r.uid) ORDER BY r.uid LIMIT ?2",
+    stopping: "SELECT uid, seq FROM {p}runs FORCE INDEX (running) WHERE running_on = ?1 AND cancel_requested = 1 \
+        ORDER BY uid, seq LIMIT ?2",
 };
 
 /// A statement whose places take the arguments in the order in which they come.

@@ -151,9 +151,9 @@ impl EtcdStore {
 
     async fn open(options: EtcdOptions, client: Client) -> Result<Self, StoreError> {
         let place = client.failures().place().to_owned();
-        let shelf = EtcdBackend { client, keys: Keys::new(&options.prefix), options: options.clone() };
-        schema::prepare(&shelf).await?;
-        Ok(Self { store: KitStore::new(shelf), options, place })
+        let backend = EtcdBackend { client, keys: Keys::new(&options.prefix), options: options.clone() };
+        schema::prepare(&backend).await?;
+        Ok(Self { store: KitStore::new(backend), options, place })
     }
 }
 

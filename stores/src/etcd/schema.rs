@@ -13,29 +13,29 @@ use super::{
 const SCHEMA_VERSION: u64 = 1;
 
 /// Writes the version, unless it is there. Writes nothing if it is.
-pub(super) async fn prepare(shelf: &EtcdBackend) -> Result<(), StoreError> {
-    let key = shelf.keys.schema();
+pub(super) async fn prepare(backend: &EtcdBackend) -> Result<(), StoreError> {
+    let key = backend.keys.schema();
     loop {
         let request = RangeRequest { key: key.clone(), ..RangeRequest::default() };
-        if let Some(found) = shelf.client.range(request).await?.kvs.first() {
-            return check(shelf, &found.value);
+        if let Some(found) = backend.client.range(request).await?.kvs.first() {
+            return check(backend, &found.value);
         }
         let txn = TxnRequest {
             compare: vec![Compare::unwritten_since(key.clone(), 0)],
             success: vec![
                 put(key.clone(), Bytes::from(SCHEMA_VERSION.to_string())),
-                put(shelf.keys.changes(), Bytes::new()),
+                put(backend.keys.changes(), Bytes::new()),
             ],
             failure: Vec::new(),
         };
         // If another process was faster, its version is to be checked.
-        if shelf.client.txn(txn).await?.succeeded {
+        if backend.client.txn(txn).await?.succeeded {
             return Ok(());
         }
     }
 }
 
-fn check(shelf: &EtcdBackend, version: &[u8]) -> Result<(), StoreError> {
+fn check(backend: &EtcdBackend, version: &[u8]) -> Result<(), StoreError> {
     let version = String::from_utf8_lossy(version);
     if version.trim().parse() == Ok(SCHEMA_VERSION) {
         return Ok(());
@@ -44,5 +44,5 @@ fn check(shelf: &EtcdBackend, version: &[u8]) -> Result<(), StoreError> {
         "its keys have schema {version}, and this build knows schemas up to {SCHEMA_VERSION}; update this program, or use \
          another key prefix"
     );
-    Err(shelf.client.failures().with(StoreErrorKind::Incompatible, what))
+    Err(backend.client.failures().with(StoreErrorKind::Incompatible, what))
 }

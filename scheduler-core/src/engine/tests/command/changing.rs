@@ -43,7 +43,7 @@ fn a_change_gives_way_to_claims_at_first() {
 
 /// A node whose job fires faster than its store answers would not let a change through.
 #[test]
-fn a_change_that_a_claim_has_beaten_goes_before_the_next_claim() {
+fn a_change_that_lost_to_a_claim_goes_before_the_next_claim() {
     let mut script = Script::running();
     change(&mut script, JobEdit::Pause);
     found(&mut script, &report(10.0));

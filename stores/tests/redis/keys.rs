@@ -322,6 +322,25 @@ fn big_jobs_go_in_and_come_out_in_parts() {
 }
 
 #[test]
+fn a_definition_beyond_what_is_read_is_put_aside_and_not_transferred() {
+    block_on(async {
+        let place = Place::new();
+        let bench = bench(&place).await;
+        let large = bench.due_job("large").await;
+        bench.due_job("small").await;
+        place.run::<()>(&["HSET", &format!("@job:{}", large.uid), "body", &"x".repeat(40 << 20)]);
+        let sent = || place.run::<redis::InfoDict>(&["INFO", "clients"]).get::<u64>("client_recent_max_output_buffer");
+        let claimed = bench.a().claim().await;
+        let [raw] = &claimed.quarantined[..] else { panic!("{claimed:?}") };
+        assert!(raw.reason.contains("16777216 bytes"), "{}", raw.reason);
+        assert!(matches!(bench.store().job(&"large".into()).await.unwrap(), Some(Listed::Raw(_))));
+        assert!(sent().is_none_or(|bytes| bytes < 40 << 20), "{:?}", sent());
+        let next = bench.a().claim().await;
+        assert_eq!((claimed.jobs.len() + next.jobs.len(), claimed.more), (1, claimed.jobs.is_empty()));
+    });
+}
+
+#[test]
 fn a_claim_takes_a_batch_and_says_that_there_is_more() {
     block_on(async {
         let place = Place::new();

@@ -258,7 +258,7 @@ SQL
         --innodb-log-file-size=16M "${extra[@]}" ;;
     redis)
       spawn server redis-server --bind 127.0.0.1 --port "$PORT" --dir "$data" --save '' --appendonly yes \
-        --appendfsync everysec "${extra[@]}" ;;
+        --appendfsync always "${extra[@]}" ;;
     mongodb)    # single-node replica set rs0: transactions and change streams work
       spawn server "$HOME_DIR/mongod" --dbpath "$data" --bind_ip 127.0.0.1 --port "$PORT" --nounixsocket --replSet rs0 \
         --oplogSize 64 --wiredTigerCacheSizeGB 0.25 --wiredTigerEngineConfigString='log=(prealloc=false,file_max=16MB)' \

@@ -241,7 +241,7 @@ impl std::error::Error for InvalidUid {}
 /// let run: RunId = "000000000000000000000000000000ff-7".parse()?;
 /// assert_eq!((run.uid.0, run.seq), (255, 7));
 /// assert_eq!(run.to_string(), "000000000000000000000000000000ff-7");
-/// # Ok::<(), scheduler_core::id::InvalidRunId>(())
+/// # Ok::<(), scheduler_core::InvalidRunId>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RunId {

@@ -186,6 +186,11 @@ pub trait Session: Send + Sync {
     /// than that something has changed tells them that.
     async fn announce(&self, hints: &[Hint]) -> Result<(), StoreError>;
 
+    /// Whether the session is a transaction, whose calls come one after the other and see what it has written. False by default.
+    fn is_transaction(&self) -> bool {
+        false
+    }
+
     /// Ends the session and keeps what was written. Nothing to do for one without a transaction.
     async fn commit(&self) -> Result<(), StoreError> {
         Ok(())

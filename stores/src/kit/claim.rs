@@ -62,7 +62,12 @@ pub(super) async fn claim(
     }
     let call = caller.call();
     let next = async { if more || is_any_taken_over { Ok(None) } else { next(call, claim).await } };
-    let (outcomes, mut due) = try_join(take(caller, claim, jobs), next).await?;
+    let take = take(caller, claim, jobs);
+    let (outcomes, mut due) = match session.is_transaction() {
+        // What is locked by this call and not written yet would count as passed over.
+        true => (take.await?, next.await?),
+        false => try_join(take, next).await?,
+    };
     if let Err(Overtaken) = caller.end_claim(claim.lease).await? {
         return nothing(call, &nodes, claim).await;
     }

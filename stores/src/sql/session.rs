@@ -54,6 +54,10 @@ impl<'a, Tx: Transaction> SqlSession<'a, Tx> {
 
 #[async_trait]
 impl<Tx: Transaction> Session for SqlSession<'_, Tx> {
+    fn is_transaction(&self) -> bool {
+        self.tx.is_some()
+    }
+
     async fn now(&self, at: DateTime<Utc>) -> Result<DateTime<Utc>, StoreError> {
         Ok(match &self.tx {
             Some(tx) => tx.lock().await.now(at),

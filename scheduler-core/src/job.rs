@@ -50,7 +50,7 @@ impl JobRow {
     /// Until then, through retries too, it is a job like any other: [`Active`](JobState::Active), listed, its id taken. It
     /// can be paused, modified, removed and run now, and with another trigger or another next fire time it goes on.
     pub fn is_ending(&self) -> bool {
-        // A row that somebody else has written waits, without a next fire time, for the first claim, which computes it.
+        // A row that another program has written waits, without a next fire time, for the first claim, which computes it.
         let has_fired = self.last_seq > 0;
         let is_exhausted = self.next_fire_time.is_none() && !self.body.trigger.waits_for_end();
         self.state == JobState::Active && is_exhausted && has_fired
@@ -91,7 +91,7 @@ pub struct JobBody {
     /// How it runs.
     #[serde(default)]
     pub options: JobOptions,
-    /// The next fire time that somebody has chosen for the job, which its trigger need not know. One that has passed has no
+    /// The next fire time that a user has chosen for the job, which its trigger need not know. One that has passed has no
     /// meaning any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chosen_fire_time: Option<DateTime<Utc>>,
@@ -111,7 +111,7 @@ impl JobBody {
         self.name.as_deref().unwrap_or(self.task.as_str())
     }
 
-    /// Whether somebody has chosen this fire time, whatever the trigger says.
+    /// Whether a user has chosen this fire time, whatever the trigger says.
     pub(crate) fn is_chosen(&self, fire_time: DateTime<Utc>) -> bool {
         self.chosen_fire_time == Some(fire_time)
     }

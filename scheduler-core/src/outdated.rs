@@ -1,8 +1,8 @@
 //! Whether the next fire time that a job has kept is still one that its trigger gives.
 //!
 //! A next fire time is computed once and kept. It is from another time if the clock was ahead when it was computed and has
-//! been put right since, or if the rules of its zone were others: then whoever looks at the job computes it anew.
-//! One that somebody has [chosen](crate::JobBody::chosen_fire_time) is never outdated.
+//! been put right since, or if the rules of its zone were others: then the next command or claim that looks at the job computes it anew.
+//! A fire time that a user has [chosen](crate::JobBody::chosen_fire_time) is never outdated.
 
 #[cfg(test)]
 mod tests;

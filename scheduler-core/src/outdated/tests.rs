@@ -91,7 +91,7 @@ fn what_somebody_has_chosen_is_never_outdated() {
     job.body.chosen_fire_time = Some(chosen);
     assert_eq!(outdated(&job, now()), None);
 
-    // An earlier version did not note it; a time that the trigger does not name can only be somebody's.
+    // An earlier version did not note it; a time that the trigger does not name can only be one that a user has chosen.
     let odd = row(berlin("30 9 * * *"), "2026-11-20T09:00:00Z", Some(time("2027-03-01T08:31:07Z")));
     assert_eq!(outdated(&odd, now()), None);
 }

@@ -449,7 +449,7 @@ fn a_job_that_has_had_its_last_fire_time_does_not_fire_again() {
     check(once.clone(), 30.0, "#1 starts, attempt 2, ending");
     (once.waiting, once.waiting_count) = (Vec::new(), 0);
     check(once.clone(), 30.0, "ending");
-    // A row that somebody else has written has no fire time yet.
+    // A row that another program has written has no fire time yet.
     once.job.last_seq = 0;
     assert!(!once.job.is_ending());
     check(once, 9.0, "next +10s");

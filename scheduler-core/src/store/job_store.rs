@@ -36,7 +36,7 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
 
     /// Changes a job, if its `revision` and `fence` are those given: writes state, next fire time, due and the body if
     /// one is given, adds the runs of the change, counts `revision` up, voids a claim. Waiting runs that it adds are due now at
-    /// the latest, by the store's clock. The job is due at the `due` of its first run that waits because somebody asked for it
+    /// the latest, by the store's clock. The job is due at the `due` of its first run that waits because a user asked for it
     /// ([`Wait::Requested`](crate::Wait::Requested)) at the latest, and now if a waiting run has been asked to stop, also if
     /// it is paused.
     ///

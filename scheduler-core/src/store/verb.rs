@@ -90,8 +90,8 @@ pub enum StoreReply {
     Changed(Changed),
 }
 
-/// A reply is what its call promises, or an error of the kind [`Unavailable`](StoreErrorKind::Unavailable): whoever performs calls
-/// has mixed up their replies, and what became of this one is unknown.
+/// A reply is what its call promises, or an error of the kind [`Unavailable`](StoreErrorKind::Unavailable): the driver
+/// has mixed up the replies of its calls, and what became of this call is unknown.
 macro_rules! replies {
     ($($variant:ident: $type:ty = $what:literal;)*) => {$(
         impl TryFrom<StoreReply> for $type {

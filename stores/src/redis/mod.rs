@@ -49,7 +49,7 @@ use crate::kit::KitStore;
 /// | configuration | when the server is killed | when the power fails |
 /// |---|---|---|
 /// | `appendonly yes`, `appendfsync always` | nothing | nothing |
-/// | `appendonly yes`, `appendfsync everysec` | nothing | the last second or two |
+/// | `appendonly yes`, `appendfsync everysec` | nothing; the last second or two if the disk was busy | the last second or two |
 /// | only `save` | all since the last snapshot | all since the last snapshot |
 /// | neither | everything | everything |
 ///

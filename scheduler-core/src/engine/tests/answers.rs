@@ -1,4 +1,5 @@
-//! Answers that belong to other calls, as a faulty driver would bring them: a bug is told, and nobody is left waiting.
+//! Answers that belong to other calls, as a faulty driver would bring them: the caller gets an error that
+//! says it is a bug, and is not left waiting.
 
 use super::script::{Script, every, job};
 use crate::{

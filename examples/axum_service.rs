@@ -11,6 +11,7 @@
 //!     curl -X POST $URL/jobs/tea/pause
 //!     curl -X POST $URL/jobs/tea/run
 //!     curl $URL/jobs/tea/runs
+//!     curl $URL/reminded
 //!     curl -X DELETE $URL/jobs/tea
 //!
 //!     curl $URL/jobs --json '{"id": "eggs", "task": "count_down", "args": 300}'
@@ -22,7 +23,12 @@
 //! tasks end.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
-use std::{env, io, time::Duration};
+use std::{
+    collections::BTreeMap,
+    env, io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use apscheduler::prelude::*;
 use axum::{
@@ -42,9 +48,15 @@ struct Reminder {
     of: String,
 }
 
-/// The work of the service. The arguments of a job are checked against its type when somebody adds one.
+/// How often each has been reminded: what the tasks of this service share with its handlers. A pool of connections goes the same way.
+#[derive(Clone, Default)]
+struct Reminded(Arc<Mutex<BTreeMap<String, u32>>>);
+
+/// The work of the service. The arguments of a job are checked against its type when a client adds one. The `State` of tasks is not
+/// that of axum.
 #[task]
-async fn remind(context: RunContext, reminder: Reminder) {
+async fn remind(apscheduler::State(reminded): apscheduler::State<Reminded>, context: RunContext, reminder: Reminder) {
+    *reminded.0.lock().unwrap_or_else(PoisonError::into_inner).entry(reminder.whom.clone()).or_default() += 1;
     println!("{}: {}, think of {}", context.job_id, reminder.whom, reminder.of);
 }
 
@@ -66,7 +78,9 @@ async fn tidy() {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let reminded = Reminded::default();
     let builder = Scheduler::builder(TokioRuntime::current())
+        .state(reminded.clone())
         .register(remind::task())
         .register(count_down::task())
         .scheduled(tidy::scheduled());
@@ -84,7 +98,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind(&address).await.map_err(|error| format!("listening on {address}: {error}"))?;
     println!("listening on http://{}", listener.local_addr()?);
     let end = end()?;
-    axum::serve(listener, routes(scheduler.clone())).with_graceful_shutdown(end).await?;
+    axum::serve(listener, routes(scheduler.clone(), reminded)).with_graceful_shutdown(end).await?;
 
     println!("no more requests; running tasks end");
     scheduler.shutdown(ShutdownMode::Wait).await?;
@@ -92,7 +106,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn routes(scheduler: Scheduler) -> Router {
+fn routes(scheduler: Scheduler, reminded: Reminded) -> Router {
     Router::new()
         .route("/jobs", get(list).post(add))
         .route("/jobs/{id}", get(show).delete(remove))
@@ -101,6 +115,7 @@ fn routes(scheduler: Scheduler) -> Router {
         .route("/jobs/{id}/run", post(run))
         .route("/jobs/{id}/runs", get(runs))
         .route("/jobs/{id}/runs/{run}/cancel", post(cancel))
+        .route("/reminded", get(show_reminded).with_state(reminded))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .fallback(|| async { Refusal(StatusCode::NOT_FOUND, "there is nothing at this path".to_owned()) })
@@ -203,6 +218,10 @@ async fn runs(State(scheduler): State<Scheduler>, Path(id): Path<String>) -> Res
         })
     };
     Ok(Json(runs.iter().map(shown).collect()))
+}
+
+async fn show_reminded(State(reminded): State<Reminded>) -> Json<Value> {
+    Json(json!(*reminded.0.lock().unwrap_or_else(PoisonError::into_inner)))
 }
 
 /// Whether the scheduler answers. If not, a restart of the service is the remedy.

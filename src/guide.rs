@@ -8,6 +8,7 @@
 //! | [`stores`] | Where are jobs kept, what survives what? |
 //! | [`clusters`] | What if several processes share the jobs, and one of them dies? |
 //! | [`tasks`] | How are functions called, with which arguments, on which threads? |
+//! | [`state`] | How does a task get at a pool of connections, and add the job that follows? |
 //! | [`events`] | How do I learn what happened, and why? |
 //! | [`configuration`] | How do I set a scheduler up? |
 //! | [`testing`] | How do I test a month of schedules in milliseconds? |
@@ -42,6 +43,10 @@ pub mod clusters {
 
 pub mod tasks {
     #![doc = include_str!("guide/tasks.md")]
+}
+
+pub mod state {
+    #![doc = include_str!("guide/state.md")]
 }
 
 pub mod events {

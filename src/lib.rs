@@ -30,7 +30,7 @@
 //! - [Triggers](guide::triggers): when jobs run; time zones and daylight saving.
 //! - [Misfires](guide::misfires), coalescing and overlap, with pictures of time lines.
 //! - [Stores](guide::stores): where jobs are kept. [Clusters](guide::clusters): several processes on one store.
-//! - [Tasks and executors](guide::tasks), [events and observability](guide::events), [configuration](guide::configuration).
+//! - [Tasks and executors](guide::tasks), [state](guide::state) that tasks share, [events and observability](guide::events), [configuration](guide::configuration).
 //! - [Testing](guide::testing): a month of schedules in milliseconds.
 //! - [Coming from APScheduler](guide::coming_from_apscheduler), side by side, and
 //!   [from tokio-cron-scheduler](guide::coming_from_tokio_cron_scheduler) and others.
@@ -69,13 +69,13 @@ pub use scheduler_core::{
     ErrorKind, Event, EventKind, EventMask, Executor, ExecutorName, Explanation, Failures, InvalidRunId, InvalidUid,
     JobBody, JobChange, JobId, JobOptions, JobRef, JobRow, JobSpec, JobState, JobStore, Listed, NESTING_LIMIT, NodeId,
     Outcome, Outdated, Overlap, PartialOptions, RawJob, Removal, Retry, Run, RunContext, RunId, RunRef, RunState,
-    Scheduled, SpawnBlocking, StoreName, Task, TaskCall, TaskName, Together, Totals, Trigger, Uid, Verdict, Version,
-    Wait, WhenFinished, WhoseClock, explain, store, trigger, version,
+    Scheduled, SpawnBlocking, State, StateType, States, StoreName, Task, TaskCall, TaskName, Together, Totals, Trigger,
+    Uid, Verdict, Version, Wait, WhenFinished, WhoseClock, explain, store, trigger, version,
 };
 pub use scheduler_executors as executors;
 pub use scheduler_runtime::{
     Background, Blocking, BlockingJob, BlockingPool, Builder, EventStream, ExportedJob, Health, Job, Lease, ListenerId,
-    Local, LocalTaskFn, LoopState, Missed, Now, Pumped, Runtime, Scheduler, SchedulerState, ShutdownMode, Sleep,
+    Local, LoopState, Missed, Now, Pumped, RunContextExt, Runtime, Scheduler, SchedulerState, ShutdownMode, Sleep,
     StoreHealth, StoreLink, SystemClock,
 };
 pub use scheduler_stores as stores;
@@ -104,8 +104,9 @@ pub mod guide;
 pub mod prelude {
     pub use crate::{
         Background, Blocking, Coalesce, Conflict, Delivery, Error, ErrorKind, Event, EventKind, EventMask, Job,
-        JobChange, JobSpec, JobState, Local, Now, Overlap, PartialOptions, Pumped, Retry, Run, RunContext, Runtime,
-        Scheduler, SchedulerState, ShutdownMode, SystemClock, Trigger, Verdict, WhenFinished,
+        JobChange, JobSpec, JobState, Local, Now, Overlap, PartialOptions, Pumped, Retry, Run, RunContext,
+        RunContextExt, Runtime, Scheduler, SchedulerState, ShutdownMode, State, SystemClock, Trigger, Verdict,
+        WhenFinished,
         executors::{Inline, Spawn, ThreadPool, blocking, task},
         stores::MemoryStore,
         trigger::{CalendarInterval, Cron, Date, Interval},
@@ -147,7 +148,7 @@ pub mod prelude {
 #[cfg(feature = "macros")]
 #[doc(hidden)]
 pub mod __macros {
-    pub use serde::Serialize;
+    pub use serde::{Serialize, de::DeserializeOwned};
 }
 
 /// The readme's programs compile.

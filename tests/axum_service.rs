@@ -180,6 +180,7 @@ fn a_job_without_a_trigger_runs_at_once_and_one_with_a_trigger_again_and_again()
     let (status, _) = service.add(&json!({"id": "now", "task": "remind", "args": {"whom": "bob", "of": "cake"}}));
     assert_eq!(status, 201);
     assert_eq!(service.hear("now:"), "now: bob, think of cake");
+    assert_eq!(service.get("/reminded"), (200, json!({"bob": 1})), "which the task has told a handler");
 
     let often =
         json!({"id": "a/b c", "task": "remind", "args": {"whom": "ann", "of": "tea"}, "trigger": "every 0.05s"});

@@ -36,6 +36,19 @@ async fn context_only(context: RunContext) -> Result<u64, String> {
 #[task]
 async fn r#type() {}
 
+#[derive(Clone)]
+struct Greeting(&'static str);
+
+#[task(priority = 3)]
+async fn greet_from(State(greeting): State<Greeting>, context: RunContext, name: String) -> Result<String, String> {
+    Ok(format!("{}, {name}, from {}", greeting.0, context.job_id))
+}
+
+#[scheduled(every = "1h", id = "shout")]
+fn shout(greeting: State<Greeting>) -> Result<String, String> {
+    Ok(greeting.0.0.to_uppercase())
+}
+
 /// Only other programs can make jobs of it, which is no reason not to compile.
 #[derive(Deserialize)]
 struct ReadOnly(#[expect(dead_code, reason = "it is read from arguments, and that is all")] u32);
@@ -193,6 +206,28 @@ fn options_of_the_attribute_are_those_of_its_jobs() {
     assert_eq!(options.timeout, Some(Duration::from_secs(30)));
     assert_eq!(options.retry.as_deref(), Some(&Retry::attempts(3)));
     assert_eq!(options.priority, 7);
+}
+
+#[test]
+fn options_of_the_attribute_are_also_those_of_jobs_that_name_the_task_and_a_job_may_say_otherwise() {
+    let world = World::new(|builder| builder.register(report::task()));
+    let by_name = JobSpec::new("send-report", Interval::hours(1)).args(Report { to: "ann".to_owned(), copies: 2 });
+    let job = world.wait(world.scheduler.add_job(by_name.priority(1))).unwrap();
+    assert_eq!((job.body.options.timeout, job.body.options.priority), (Some(Duration::from_secs(30)), 1));
+}
+
+#[test]
+fn a_function_takes_state_before_its_arguments() {
+    let world = World::new(|builder| {
+        builder.state(Greeting("hello")).register(greet_from::task()).scheduled(shout::scheduled())
+    });
+    let job = world.wait(world.scheduler.add_job(greet_from::now("ann".to_owned()).id("letter"))).unwrap();
+    assert_eq!(job.body.options.priority, 3);
+    assert_eq!(world.told_after(60), ["10:00 letter: \"hello, ann, from letter\"", "11:00 shout: \"HELLO\""]);
+
+    let builder = Scheduler::builder(SimulatedRuntime::starting_at(clock("10:00"))).scheduled(shout::scheduled());
+    let error = builder.build().unwrap_err().to_string();
+    assert!(error.starts_with("task `shout` takes `State<macros::Greeting>`, "), "{error}");
 }
 
 #[test]

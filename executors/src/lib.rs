@@ -26,6 +26,7 @@ pub mod parameters;
 pub mod process;
 
 mod attempt;
+mod from_run;
 mod handoff;
 mod inline;
 mod into_outcome;
@@ -35,6 +36,9 @@ mod task;
 mod tasks;
 mod thread_pool;
 
+pub use from_run::FromRun;
+#[doc(hidden)]
+pub use from_run::{LocalStates, Source};
 pub use inline::Inline;
 pub use into_outcome::IntoOutcome;
 pub use spawn::Spawn;

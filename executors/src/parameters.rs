@@ -5,66 +5,60 @@
 
 use std::{any::type_name, fmt, marker::PhantomData};
 
-use scheduler_core::RunContext;
+use scheduler_core::StateType;
 use serde::de::DeserializeOwned;
 use serde_ignored::Path;
 use serde_json::{Map, Value};
 use serde_path_to_error::Track;
 
-/// A list of parameters that the function behind a task may have.
+use crate::{FromRun, from_run::Source};
+
+/// A list of parameters that the function behind a task may have: what it takes from its run, and then arguments or none.
 ///
 /// ```
-/// use scheduler_executors::parameters::{Args, Nothing, Parameters};
+/// use scheduler_executors::parameters::{Extracted, ExtractedAndArgs, Parameters};
 /// use serde_json::json;
 ///
-/// assert!(Args::<(String, u32)>::check(&json!(["ann", 2])).is_ok());
+/// assert!(ExtractedAndArgs::<(), (String, u32)>::check(&json!(["ann", 2])).is_ok());
 /// assert_eq!(
-///     Args::<(String, u32)>::check(&json!(["ann"])).unwrap_err(),
+///     ExtractedAndArgs::<(), (String, u32)>::check(&json!(["ann"])).unwrap_err(),
 ///     "the task takes `(String, u32)`, which these arguments are not: invalid length 1, expected a tuple of size 2",
 /// );
-/// assert!(Nothing::check(&json!({})).is_ok());
+/// assert!(Extracted::<()>::check(&json!({})).is_ok());
 /// ```
 pub trait Parameters: 'static {
-    /// The values for one call, as a tuple.
-    type Values: Send;
+    /// The values for one call.
+    type Values;
 
-    /// Reads the values for one call.
-    ///
-    /// # Errors
-    ///
-    /// What the task takes, and what is wrong with the arguments.
-    fn read(context: RunContext, args: &Value) -> Result<Self::Values, String>;
+    /// Reads the values for one call. The error says what the task takes, and what is wrong with the arguments.
+    #[doc(hidden)]
+    fn read(source: &Source<'_>, args: &Value) -> Result<Self::Values, String>;
+
+    /// The types of state that are among them.
+    #[doc(hidden)]
+    fn state_types() -> Vec<StateType>;
 
     /// Says whether arguments would be understood, and nothing in them be passed over.
     ///
     /// # Errors
     ///
-    /// Those of [`read`](Self::read), and the fields that are not known.
+    /// What the task takes and what is wrong with the arguments; the fields that are not known.
     fn check(args: &Value) -> Result<(), String>;
 }
 
-/// No parameters: the job's arguments are absent or empty.
+/// What is taken from the run only, a tuple of [`FromRun`]: the job's arguments are absent or empty.
 ///
 /// ```
-/// use scheduler_executors::parameters::{Nothing, Parameters};
+/// use scheduler_executors::parameters::{Extracted, Parameters};
 /// assert_eq!(
-///     Nothing::check(&serde_json::json!({"to": "ann"})).unwrap_err(),
+///     Extracted::<()>::check(&serde_json::json!({"to": "ann"})).unwrap_err(),
 ///     r#"the task takes no arguments, but the job has {"to":"ann"}"#,
 /// );
 /// ```
 #[derive(Debug)]
-pub struct Nothing(());
+pub struct Extracted<E>(PhantomData<fn() -> E>);
 
-/// The run's context only: the job's arguments are absent or empty.
-///
-/// ```
-/// use scheduler_executors::parameters::{Context, Parameters};
-/// assert!(Context::check(&serde_json::Value::Null).is_ok());
-/// ```
-#[derive(Debug)]
-pub struct Context(());
-
-/// The job's arguments, read as `A`.
+/// What is taken from the run, a tuple of [`FromRun`], and the job's arguments, read as `A`.
 ///
 /// When a job is added or changed, a field that `A` does not know is an error, since it may be a misspelt one; a field of `A`
 /// with `#[serde(flatten)]` and a map takes all that have no other place. (What serde reads by way of a buffer, enums that are
@@ -72,7 +66,7 @@ pub struct Context(());
 /// release can run the jobs of the next one.
 ///
 /// ```
-/// use scheduler_executors::parameters::{Args, Parameters};
+/// use scheduler_executors::parameters::{ExtractedAndArgs, Parameters};
 /// use serde::Deserialize;
 /// use serde_json::{Map, Value, json};
 ///
@@ -88,28 +82,24 @@ pub struct Context(());
 ///     others: Map<String, Value>,
 /// }
 ///
-/// assert!(Args::<Report>::check(&json!({"to": "ann"})).is_ok());
-/// let error = Args::<Report>::check(&json!({"too": "ann"})).unwrap_err();
+/// assert!(ExtractedAndArgs::<(), Report>::check(&json!({"to": "ann"})).is_ok());
+/// let error = ExtractedAndArgs::<(), Report>::check(&json!({"too": "ann"})).unwrap_err();
 /// assert!(error.starts_with("the task takes `Report`, which has no `too`; "), "{error}");
-/// assert!(Args::<Open>::check(&json!({"too": "ann"})).is_ok());
+/// assert!(ExtractedAndArgs::<(), Open>::check(&json!({"too": "ann"})).is_ok());
 /// ```
 #[derive(Debug)]
-pub struct Args<A>(PhantomData<fn() -> A>);
+pub struct ExtractedAndArgs<E, A>(PhantomData<fn() -> (E, A)>);
 
-/// The run's context and the job's arguments, read as `A`.
-///
-/// ```
-/// use scheduler_executors::parameters::{ContextAndArgs, Parameters};
-/// assert!(ContextAndArgs::<u32>::check(&serde_json::json!("seven")).is_err());
-/// ```
-#[derive(Debug)]
-pub struct ContextAndArgs<A>(PhantomData<fn() -> A>);
+impl<E: FromRun> Parameters for Extracted<E> {
+    type Values = E;
 
-impl Parameters for Nothing {
-    type Values = ();
+    fn read(source: &Source<'_>, args: &Value) -> Result<E, String> {
+        Self::check(args)?;
+        E::from_run(source)
+    }
 
-    fn read(_: RunContext, args: &Value) -> Result<(), String> {
-        Self::check(args)
+    fn state_types() -> Vec<StateType> {
+        state_types::<E>()
     }
 
     fn check(args: &Value) -> Result<(), String> {
@@ -117,23 +107,16 @@ impl Parameters for Nothing {
     }
 }
 
-impl Parameters for Context {
-    type Values = (RunContext,);
+impl<E: FromRun, A: DeserializeOwned + 'static> Parameters for ExtractedAndArgs<E, A> {
+    type Values = (E, A);
 
-    fn read(context: RunContext, args: &Value) -> Result<(RunContext,), String> {
-        Self::check(args).map(|()| (context,))
+    fn read(source: &Source<'_>, args: &Value) -> Result<(E, A), String> {
+        let args = typed(args, &mut |_| {})?;
+        Ok((E::from_run(source)?, args))
     }
 
-    fn check(args: &Value) -> Result<(), String> {
-        nothing(args)
-    }
-}
-
-impl<A: DeserializeOwned + Send + 'static> Parameters for Args<A> {
-    type Values = (A,);
-
-    fn read(_: RunContext, args: &Value) -> Result<(A,), String> {
-        typed(args, &mut |_| {}).map(|args| (args,))
+    fn state_types() -> Vec<StateType> {
+        state_types::<E>()
     }
 
     fn check(args: &Value) -> Result<(), String> {
@@ -141,16 +124,10 @@ impl<A: DeserializeOwned + Send + 'static> Parameters for Args<A> {
     }
 }
 
-impl<A: DeserializeOwned + Send + 'static> Parameters for ContextAndArgs<A> {
-    type Values = (RunContext, A);
-
-    fn read(context: RunContext, args: &Value) -> Result<(RunContext, A), String> {
-        typed(args, &mut |_| {}).map(|args| (context, args))
-    }
-
-    fn check(args: &Value) -> Result<(), String> {
-        wholly_known::<A>(args)
-    }
+fn state_types<E: FromRun>() -> Vec<StateType> {
+    let mut types = Vec::new();
+    E::state_types(&mut types);
+    types
 }
 
 fn nothing(args: &Value) -> Result<(), String> {

@@ -22,4 +22,4 @@ pub use commands::Commands;
 #[cfg(unix)]
 pub use pool::ProcessPool;
 #[cfg(unix)]
-pub use serve::{serve, serve_with};
+pub use serve::{Worker, serve, serve_with};

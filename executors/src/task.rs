@@ -7,14 +7,16 @@ use scheduler_core::{BoxFuture, Outcome, RunContext, Task, TaskCall, TaskName};
 use serde::de::DeserializeOwned;
 
 use crate::{
-    IntoOutcome, panics,
-    parameters::{Args, Context, ContextAndArgs, Nothing, Parameters},
+    FromRun, IntoOutcome,
+    from_run::{LocalStates, Source},
+    panics,
+    parameters::{Extracted, ExtractedAndArgs, Parameters},
 };
 
 /// Makes a task of an async function or of a closure that gives a future.
 ///
-/// The function may take a [`RunContext`], arguments of any type that serde can read, both in this order, or nothing.
-/// The arguments of a job are checked against that type when the job is added, and read anew for each run. A struct takes
+/// The function takes what it needs of its run, as axum's handlers do: a [`RunContext`], [`State`](scheduler_core::State) of any
+/// types, in any order, and behind them arguments of one type that serde can read, or none. The arguments of a job are checked against that type when the job is added, and read anew for each run. A struct takes
 /// named arguments, a tuple positional ones; a job without arguments fits if all of the struct's fields have defaults.
 ///
 /// ```
@@ -65,16 +67,33 @@ use crate::{
 /// fn compress() {}
 /// scheduler_executors::task("compress", compress);
 /// ```
+///
+/// A future that is not `Send` is refused with the value and the line that make it so. It is for a scheduler on one thread,
+/// `Builder::local`.
+///
+/// ```compile_fail
+/// async fn count() {
+///     let count = std::rc::Rc::new(1);
+///     std::future::ready(()).await;
+///     println!("{count}");
+/// }
+/// scheduler_executors::task("count", count);
+/// ```
 pub fn task<F, P>(name: impl Into<TaskName>, function: F) -> Task
 where
-    F: AsyncTaskFn<P>,
     P: Parameters,
+    F: AsyncTaskFn<P> + Send + Sync,
+    F::Future: Send, // a task that is not `Send` can be one of `Scheduler::builder(..).local()`
 {
-    let call = move |context: RunContext, args| match P::read(context, &args) {
-        Ok(values) => function.call(values),
+    let call = move |context: RunContext, args| match read::<P>(&context, &args) {
+        Ok(values) => run(function.call(values)),
         Err(message) => Box::pin(future::ready(Outcome::Error(message))),
     };
-    Task::new(name, TaskCall::Async(Arc::new(call)), check::<P>)
+    Task::new(name, TaskCall::Async(Arc::new(call)), check::<P>).with_states(P::state_types())
+}
+
+fn run(future: impl Future<Output: IntoOutcome> + Send + 'static) -> BoxFuture<'static, Outcome> {
+    Box::pin(async move { future.await.into_outcome() })
 }
 
 /// Makes a task of a function or closure that blocks its thread: computes, or waits for files and sockets.
@@ -107,14 +126,18 @@ where
 /// ```
 pub fn blocking<F, P>(name: impl Into<TaskName>, function: F) -> Task
 where
-    F: BlockingTaskFn<P>,
     P: Parameters,
+    F: BlockingTaskFn<P>,
 {
-    let call = move |context, args| match P::read(context, &args) {
+    let call = move |context, args| match read::<P>(&context, &args) {
         Ok(values) => function.call(values),
         Err(message) => Outcome::Error(message),
     };
-    Task::new(name, TaskCall::Blocking(Arc::new(call)), check::<P>)
+    Task::new(name, TaskCall::Blocking(Arc::new(call)), check::<P>).with_states(P::state_types())
+}
+
+fn read<P: Parameters>(context: &RunContext, args: &serde_json::Value) -> Result<P::Values, String> {
+    P::read(&Source { context, local: &LocalStates::NONE }, args)
 }
 
 /// A `Deserialize` that panics is an error of the arguments, and does not unwind into the program that adds the job.
@@ -122,16 +145,16 @@ fn check<P: Parameters>(args: &serde_json::Value) -> Result<(), String> {
     panics::catch(|| P::check(args)).unwrap_or_else(|panic| Err(format!("reading the arguments panicked: {panic}")))
 }
 
-/// A function that [`task`] takes.
+/// An async function that can be a task: one that [`task`] takes, if it and its future are `Send`.
 ///
-/// Implemented for each `Fn` that is `Send + Sync + 'static` and gives a future of something that is [`IntoOutcome`].
-/// `P` stands for what it takes; the compiler infers it.
+/// Implemented for each `Fn` that gives a future of something that is [`IntoOutcome`], and takes up to eight things that are
+/// [`FromRun`] and then arguments or none. `P` stands for what it takes; the compiler infers it.
 ///
 /// ```
 /// use scheduler_core::Task;
 /// use scheduler_executors::{AsyncTaskFn, parameters::Parameters, task};
 ///
-/// fn nightly<P: Parameters>(function: impl AsyncTaskFn<P>) -> Task {
+/// fn nightly<P: Parameters>(function: impl AsyncTaskFn<P, Future: Send> + Send + Sync) -> Task {
 ///     task("nightly", function)
 /// }
 /// # nightly(|| async {});
@@ -139,21 +162,26 @@ fn check<P: Parameters>(args: &serde_json::Value) -> Result<(), String> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an async function that can be a task",
     label = "cannot be made a task",
-    note = "a task is an `async fn` or a closure that gives a future, and takes one of\n\
-            `()`, `(RunContext)`, `(Args)` or `(RunContext, Args)` with `Args: DeserializeOwned + Send + 'static`",
-    note = "its future is `Send + 'static` and gives `()`, a `Result<T, E>` with `T: Serialize` and `E: Display`,\n\
-            or something else that is `IntoOutcome`",
-    note = "for a function that is not async use `blocking`"
+    note = "a task is an `async fn` or a closure that gives a future; it takes any of `State<T>` and `RunContext`,\n\
+            up to eight, and behind them arguments of one type, or none",
+    note = "the type of the arguments is `DeserializeOwned`: it has `#[derive(serde::Deserialize)]` and borrows nothing;\n\
+            several arguments are a struct or a tuple",
+    note = "it gives `()`, a `Result<T, E>` with `T: Serialize` and `E: Display`, or something else that is `IntoOutcome`",
+    note = "for a function that is not async use `blocking`",
+    note = "with `#[apscheduler::task]` on the function (feature `macros`) the compiler says which of these it is"
 )]
-pub trait AsyncTaskFn<P: Parameters>: Send + Sync + 'static {
-    /// Calls the function and turns what its future gives into an outcome.
-    fn call(&self, values: P::Values) -> BoxFuture<'static, Outcome>;
+pub trait AsyncTaskFn<P: Parameters>: 'static {
+    /// What it gives.
+    type Future: Future<Output: IntoOutcome> + 'static;
+
+    /// Calls the function.
+    fn call(&self, values: P::Values) -> Self::Future;
 }
 
 /// A function that [`blocking`] takes.
 ///
-/// Implemented for each `Fn` that is `Send + Sync + 'static` and gives something that is [`IntoOutcome`].
-/// `P` stands for what it takes; the compiler infers it.
+/// Implemented for each `Fn` that is `Send + Sync + 'static` and gives something that is [`IntoOutcome`], and takes what an
+/// [`AsyncTaskFn`] takes. `P` stands for that; the compiler infers it.
 ///
 /// ```
 /// use scheduler_core::Task;
@@ -167,10 +195,11 @@ pub trait AsyncTaskFn<P: Parameters>: Send + Sync + 'static {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a function that can be a blocking task",
     label = "cannot be made a blocking task",
-    note = "a blocking task is a function or closure that takes one of\n\
-            `()`, `(RunContext)`, `(Args)` or `(RunContext, Args)` with `Args: DeserializeOwned + Send + 'static`",
-    note = "it gives `()`, a `Result<T, E>` with `T: Serialize` and `E: Display`,\n\
-            or something else that is `IntoOutcome`",
+    note = "a blocking task is a function or closure; it takes any of `State<T>` and `RunContext`, up to eight,\n\
+            and behind them arguments of one type, or none",
+    note = "the type of the arguments is `DeserializeOwned`: it has `#[derive(serde::Deserialize)]` and borrows nothing;\n\
+            several arguments are a struct or a tuple",
+    note = "it gives `()`, a `Result<T, E>` with `T: Serialize` and `E: Display`, or something else that is `IntoOutcome`",
     note = "for an `async` function use `task`"
 )]
 pub trait BlockingTaskFn<P: Parameters>: Send + Sync + 'static {
@@ -178,36 +207,47 @@ pub trait BlockingTaskFn<P: Parameters>: Send + Sync + 'static {
     fn call(&self, values: P::Values) -> Outcome;
 }
 
-/// Both traits for the functions with one list of parameters.
-macro_rules! functions_with {
-    ($parameters:ty, [$($args:ident)?], ($($name:ident: $type:ty),*)) => {
-        impl<F, R $(, $args)?> AsyncTaskFn<$parameters> for F
+/// Both traits for the functions that take so many things from their runs, without arguments and with them.
+macro_rules! functions_taking {
+    ($($one:ident $value:ident),*) => {
+        functions_taking!(Extracted<($($one,)*)>, ($($value,)*), [$($one $value),*], []);
+        functions_taking!(ExtractedAndArgs<($($one,)*), Args>, (($($value,)*), args), [$($one $value),*], [Args args]);
+    };
+    ($parameters:ty, $values:tt, [$($one:ident $value:ident),*], [$($args:ident $arg:ident)?]) => {
+        impl<F, R, $($one,)* $($args)?> AsyncTaskFn<$parameters> for F
         where
-            F: Fn($($type),*) -> R + Send + Sync + 'static,
-            R: Future + Send + 'static,
-            R::Output: IntoOutcome,
-            $($args: DeserializeOwned + Send + 'static,)?
+            F: Fn($($one,)* $($args)?) -> R + 'static,
+            R: Future<Output: IntoOutcome> + 'static,
+            $($one: FromRun,)*
+            $($args: DeserializeOwned + 'static,)?
         {
-            fn call(&self, ($($name,)*): <$parameters as Parameters>::Values) -> BoxFuture<'static, Outcome> {
-                let result = self($($name),*);
-                Box::pin(async move { result.await.into_outcome() })
+            type Future = R;
+
+            fn call(&self, $values: <$parameters as Parameters>::Values) -> R {
+                self($($value,)* $($arg)?)
             }
         }
 
-        impl<F, R $(, $args)?> BlockingTaskFn<$parameters> for F
+        impl<F, R, $($one,)* $($args)?> BlockingTaskFn<$parameters> for F
         where
-            F: Fn($($type),*) -> R + Send + Sync + 'static,
+            F: Fn($($one,)* $($args)?) -> R + Send + Sync + 'static,
             R: IntoOutcome,
-            $($args: DeserializeOwned + Send + 'static,)?
+            $($one: FromRun,)*
+            $($args: DeserializeOwned + 'static,)?
         {
-            fn call(&self, ($($name,)*): <$parameters as Parameters>::Values) -> Outcome {
-                self($($name),*).into_outcome()
+            fn call(&self, $values: <$parameters as Parameters>::Values) -> Outcome {
+                self($($value,)* $($arg)?).into_outcome()
             }
         }
     };
 }
 
-functions_with!(Nothing, [], ());
-functions_with!(Context, [], (context: RunContext));
-functions_with!(Args<A>, [A], (args: A));
-functions_with!(ContextAndArgs<A>, [A], (context: RunContext, args: A));
+functions_taking!();
+functions_taking!(A a);
+functions_taking!(A a, B b);
+functions_taking!(A a, B b, C c);
+functions_taking!(A a, B b, C c, D d);
+functions_taking!(A a, B b, C c, D d, E e);
+functions_taking!(A a, B b, C c, D d, E e, G g);
+functions_taking!(A a, B b, C c, D d, E e, G g, H h);
+functions_taking!(A a, B b, C c, D d, E e, G g, H h, I i);

@@ -8,7 +8,7 @@ use serde::{
 };
 
 use crate::{
-    Coalesce, Delivery, JobChange, JobOptions, JobSpec, Overlap, Retry, WhenFinished, duration,
+    Coalesce, Delivery, JobChange, JobOptions, JobSpec, Overlap, Retry, Task, WhenFinished, duration,
     options::{check_grace, check_max_instances, check_timeout},
     retry,
 };
@@ -81,8 +81,25 @@ macro_rules! options {
                 )*
                 options
             }
+
+            /// These options, and those of `others` that are not given here.
+            ///
+            /// ```
+            /// use scheduler_core::PartialOptions;
+            /// let (own, common) = (PartialOptions::default().priority(1), PartialOptions::default().priority(2).history(3));
+            /// assert_eq!(own.or(&common), PartialOptions::default().priority(1).history(3));
+            /// ```
+            pub fn or(mut self, others: &Self) -> Self {
+                $(
+                    if self.$name.is_none() {
+                        self.$name = cloned(&others.$name);
+                    }
+                )*
+                self
+            }
         }
 
+        setters! { Task: $(#[doc = $doc] $name($given: $type))* }
         setters! { JobSpec: $(#[doc = $doc] $name($given: $type))* }
         setters! { JobChange: $(#[doc = $doc] $name($given: $type))* }
     };

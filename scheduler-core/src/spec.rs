@@ -167,6 +167,13 @@ impl JobSpec {
         self.args.as_ref().map_err(String::as_str)
     }
 
+    /// Takes over what its task has for all of its jobs and this one does not say otherwise.
+    #[doc(hidden)]
+    pub fn inherit(&mut self, task: &Task) {
+        self.options = std::mem::take(&mut self.options).or(&task.options);
+        self.executor = self.executor.take().or_else(|| task.executor.clone());
+    }
+
     /// Takes the task of a closure out, to be registered under the name that the job is given in exchange.
     pub fn take_closure(&mut self, number: u64) -> Option<Task> {
         let task = self.closure.take()?.renamed(format!("{CLOSURE}{number}"));

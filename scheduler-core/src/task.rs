@@ -5,7 +5,9 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use crate::{CancellationToken, JobId, NodeId, RunId, StoreName, TaskName};
+use crate::{
+    CancellationToken, ExecutorName, JobId, NodeId, PartialOptions, RunId, StateType, States, StoreName, TaskName,
+};
 
 /// A boxed future that may move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -13,11 +15,35 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// A function that jobs run, registered under a name.
 ///
 /// The typed constructors are in `scheduler-executors`; this is what they make.
+///
+/// # Options
+///
+/// It has the setters of [`JobSpec`](crate::JobSpec) for what all of its jobs shall have: [`retry`](Self::retry),
+/// [`timeout`](Self::timeout), [`executor`](Self::executor) and their like. A job that says otherwise has its own; what neither
+/// says is up to the scheduler's job defaults. A job gets them when it is added, and keeps them in its store: a program that
+/// comes with other ones changes its jobs when it adds them again with [`Conflict::Replace`](crate::Conflict::Replace).
+///
+/// ```
+/// use std::{sync::Arc, time::Duration};
+/// use scheduler_core::{JobSpec, Outcome, Retry, Task, TaskCall, trigger::Interval};
+///
+/// # let call = TaskCall::Blocking(Arc::new(|_, _| Outcome::Cancelled));
+/// # let check = |_: &_| Ok(());
+/// let report = Task::new("report", call, check).retry(Retry::attempts(3)).timeout(Duration::from_secs(60)).executor("reports");
+///
+/// // Of both of these jobs a failed run is repeated; the second may take ten minutes.
+/// let hourly = JobSpec::new("report", Interval::hours(1));
+/// let long = JobSpec::new("report", Interval::hours(24)).timeout(Duration::from_secs(600));
+/// # let _ = (report, hourly, long);
+/// ```
 #[derive(Clone)]
 pub struct Task {
     name: TaskName,
     call: TaskCall,
     check: Check,
+    states: Arc<[StateType]>,
+    pub(crate) executor: Option<ExecutorName>,
+    pub(crate) options: PartialOptions,
 }
 
 /// Says what is wrong with arguments.
@@ -39,7 +65,14 @@ impl Task {
         call: TaskCall,
         check: impl Fn(&Value) -> Result<(), String> + Send + Sync + 'static,
     ) -> Self {
-        Self { name: name.into(), call, check: Arc::new(check) }
+        Self {
+            name: name.into(),
+            call,
+            check: Arc::new(check),
+            states: Arc::default(),
+            executor: None,
+            options: PartialOptions::default(),
+        }
     }
 
     /// The name under which jobs refer to the task.
@@ -57,6 +90,35 @@ impl Task {
     pub fn with_call(mut self, call: TaskCall) -> Self {
         self.call = call;
         self
+    }
+
+    /// The same task, which takes values of these types by [`State`](crate::State).
+    pub fn with_states(mut self, types: impl Into<Arc<[StateType]>>) -> Self {
+        self.states = types.into();
+        self
+    }
+
+    /// The first of the types that the task takes by [`State`](crate::State) and that is not there.
+    pub fn missing_state(&self, is_there: impl Fn(StateType) -> bool) -> Option<StateType> {
+        self.states.iter().copied().find(|state| !is_there(*state))
+    }
+
+    /// The executor that runs the jobs of this task which name none. Defaults to `default`.
+    pub fn executor(mut self, executor: impl Into<ExecutorName>) -> Self {
+        self.executor = Some(executor.into());
+        self
+    }
+
+    /// Options that the jobs of this task have unless they say otherwise; those that were given before are dropped. There is a
+    /// setter for each option, too.
+    pub fn options(mut self, options: PartialOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// The options that its jobs have unless they say otherwise.
+    pub fn job_options(&self) -> &PartialOptions {
+        &self.options
     }
 
     /// How the task is called.
@@ -130,6 +192,7 @@ pub struct RunContext {
     pub fence: u64,
     /// Tells the task to stop.
     pub cancellation: CancellationToken,
+    states: States,
 }
 
 impl RunContext {
@@ -147,7 +210,19 @@ impl RunContext {
             attempt: 1,
             fence: 1,
             cancellation: CancellationToken::default(),
+            states: States::default(),
         }
+    }
+
+    /// The same, with the values that a task takes by [`State`](crate::State).
+    pub fn with_states(mut self, states: States) -> Self {
+        self.states = states;
+        self
+    }
+
+    /// The values that a task takes by [`State`](crate::State).
+    pub fn states(&self) -> &States {
+        &self.states
     }
 }
 

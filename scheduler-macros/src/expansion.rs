@@ -88,7 +88,7 @@ impl Parts {
     }
 
     fn methods(&self) -> Result<TokenStream> {
-        let (constant, task, jobs) = (self.constant(), self.task(), self.jobs()?);
+        let (constant, task, jobs) = (self.constant(), self.task()?, self.jobs());
         Ok(quote! { #constant #task #jobs })
     }
 
@@ -100,8 +100,9 @@ impl Parts {
         }
     }
 
-    fn task(&self) -> TokenStream {
+    fn task(&self) -> Result<TokenStream> {
         let Self { library, function, .. } = self;
+        let options = self.options.calls(library)?;
         let Function { name, visibility, is_async, arguments, .. } = function;
         let constructor = if *is_async {
             quote! { task }
@@ -115,32 +116,30 @@ impl Parts {
             let library = at(library, place);
             quote_spanned! { place =>
                 const _: fn() = || {
-                    fn is_read<P: #library::executors::parameters::Parameters>() {}
-                    is_read::<#library::executors::parameters::Args<#arguments>>();
+                    fn is_read<A: #library::__macros::DeserializeOwned + 'static>() {}
+                    is_read::<#arguments>();
                 };
             }
         });
-        quote! {
-            /// The task, to be registered with a scheduler.
+        Ok(quote! {
+            /// The task, to be registered with a scheduler. Its jobs have the options that the attribute was given.
             #visibility fn task() -> #library::Task {
                 #readable
-                #library::executors::#constructor(Self::NAME, #name)
+                #library::executors::#constructor(Self::NAME, #name) #options
             }
-        }
+        })
     }
 
     /// What makes jobs of the task.
-    fn jobs(&self) -> Result<TokenStream> {
+    fn jobs(&self) -> TokenStream {
         let Self { library, function: Function { visibility, arguments, .. }, .. } = self;
-        let options = self.options.calls(library)?;
-        // Not to be seen by the expressions of options.
         let [trigger, args] = ["trigger", "args"].map(|name| Ident::new(name, Span::mixed_site()));
         let parameter = arguments.as_ref().map(|arguments| quote! { #args: #arguments });
         // A bound that the compiler looks at where a job is made, so that tasks need it only for that.
         let bound =
             arguments.as_ref().map(|arguments| quote! { where for<'always> #arguments: #library::__macros::Serialize });
         let call = arguments.as_ref().map(|_| quote! { .args(#args) });
-        Ok(quote! {
+        quote! {
             /// A job that runs the task when a trigger says so.
             #visibility fn job(
                 #trigger: impl ::core::convert::Into<#library::Trigger>,
@@ -148,16 +147,16 @@ impl Parts {
             ) -> #library::JobSpec
             #bound
             {
-                #library::JobSpec::new(Self::NAME, #trigger) #call #options
+                #library::JobSpec::new(Self::NAME, #trigger) #call
             }
 
             /// A job that runs the task once, at once.
             #visibility fn now(#parameter) -> #library::JobSpec
             #bound
             {
-                #library::JobSpec::now(Self::NAME) #call #options
+                #library::JobSpec::now(Self::NAME) #call
             }
-        })
+        }
     }
 }
 

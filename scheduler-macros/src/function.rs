@@ -12,7 +12,7 @@ pub(crate) struct Function {
     /// The conditions under which it is compiled.
     pub(crate) conditions: Vec<Attribute>,
     pub(crate) is_async: bool,
-    /// The type of its arguments, if it takes any beside the context.
+    /// The type of its arguments, if it takes any beside state and the context.
     pub(crate) arguments: Option<Type>,
 }
 
@@ -63,7 +63,7 @@ fn check(signature: &Signature) -> Result<()> {
     Ok(())
 }
 
-/// The type of the arguments: what the function takes beside a context.
+/// The type of the arguments: what the function takes behind what it takes from its run.
 fn arguments(signature: &Signature) -> Result<Option<Type>> {
     let mut parameters = Vec::new();
     for input in &signature.inputs {
@@ -75,19 +75,22 @@ fn arguments(signature: &Signature) -> Result<Option<Type>> {
             }
         }
     }
-    let arguments = match parameters[..] {
+    let taken = parameters.iter().take_while(|parameter| is_from_run(parameter)).count();
+    if taken > MOST_FROM_RUN {
+        let message =
+            format!("a task takes at most {MOST_FROM_RUN} of `State` and `RunContext`: put some state into one struct");
+        return Err(refused(parameters[MOST_FROM_RUN], message));
+    }
+    let arguments = match parameters[taken..] {
         [] => None,
-        [only] if is_context(only) => None,
         [only] => Some(only),
-        [context, arguments] if is_context(context) && !is_context(arguments) => Some(arguments),
-        [_, context] if is_context(context) => {
-            return Err(refused(context, "the context comes first, before the arguments"));
+        [_, late, ..] if is_from_run(late) => {
+            return Err(refused(late, "state and the context come first, before the arguments"));
         }
         [_, second, ..] => {
-            let message = "a task takes a context and one value: put the arguments into a struct, which gives them names, \
-                           or into a tuple, as in `(to, copies): (String, u32)`";
-            let too_many = if is_context(parameters[0]) { parameters[2] } else { second };
-            return Err(refused(too_many, message));
+            let message = "beside state and the context a task takes one value: put the arguments into a struct, which gives \
+                           them names, or into a tuple, as in `(to, copies): (String, u32)`";
+            return Err(refused(second, message));
         }
     };
     arguments.map(|arguments| owned(arguments).map(|()| arguments.clone())).transpose()
@@ -111,9 +114,13 @@ fn owned(arguments: &Type) -> Result<()> {
     }
 }
 
-/// The context is known by the name of its type.
-fn is_context(parameter: &Type) -> bool {
-    matches!(parameter, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "RunContext"))
+/// How many of them a task can take.
+const MOST_FROM_RUN: usize = 8;
+
+/// State and the context are known by the names of their types.
+fn is_from_run(parameter: &Type) -> bool {
+    let Type::Path(path) = parameter else { return false };
+    path.path.segments.last().is_some_and(|last| last.ident == "RunContext" || last.ident == "State")
 }
 
 fn is_ours(attribute: &Attribute) -> bool {

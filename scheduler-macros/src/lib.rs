@@ -61,17 +61,40 @@ use proc_macro::TokenStream;
 ///
 /// # The function
 ///
-/// It takes nothing, a `RunContext`, arguments, or both in this order; the context is known by the name of its type. Arguments
-/// are one value: a struct, whose fields are named arguments, a tuple, or a plain value. They are read from JSON
+/// It takes any of `State<T>` and `RunContext`, which are known by the names of their types, and behind them arguments, or none
+/// of all this. Arguments are one value: a struct, whose fields are named arguments, a tuple, or a plain value. They are read from JSON
 /// (`DeserializeOwned`), and written for `job` and `now` (`Serialize`). It gives `()`, a `Result`, or something else that is
 /// `IntoOutcome`. An async function becomes what `executors::task` makes of it, another one what `executors::blocking` does.
 ///
 /// A scope that has another type of the function's name cannot have this one; functions in an `impl` cannot be tasks.
 ///
+/// What the tasks of a service share is its state, which the builder is given:
+///
+/// ```
+/// use apscheduler::prelude::*;
+/// use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
+///
+/// #[derive(Clone, Default)]
+/// struct Visits(Arc<AtomicU32>);
+///
+/// #[task]
+/// async fn visit(State(visits): State<Visits>, context: RunContext, page: String) {
+///     println!("visit {} of {page} at {}", visits.0.fetch_add(1, Ordering::Relaxed) + 1, context.fire_time);
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Error> {
+/// let builder = Scheduler::builder(TokioRuntime::current()).register(visit::task());
+/// let scheduler = builder.state(Visits::default()).build()?;
+/// scheduler.add_job(visit::now("home".to_owned())).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Options
 ///
 /// - `name`: the task's name, which jobs in stores refer to. Defaults to the function's.
-/// - Those that all jobs of the task get, as the setters of `JobSpec` of the same name: `executor`, `misfire_grace_time`,
+/// - Those that all jobs of the task have unless they say otherwise, as the setters of `Task` of the same name: `executor`, `misfire_grace_time`,
 ///   `coalesce`, `max_instances`, `overlap`, `delivery`, `timeout`, `retry`, `priority`, `history`, `when_finished`. Durations
 ///   are text (`"1h 30m"`, `"0.5s"`) or expressions; a number for `retry` is that of its attempts. What is not given is left
 ///   to the scheduler's job defaults.

@@ -59,7 +59,16 @@ fn a_function_that_a_scheduler_cannot_call_is_refused_with_what_to_do() {
         ("fn f(to: &[u32]) {}", "a task owns its arguments: take a `Vec`"),
         ("fn f(to: &Report) {}", "a task owns its arguments: take the value instead of a reference"),
         ("fn f(to: impl Display) {}", "the arguments are read from JSON, for which their type has a name: write it"),
-        ("fn f(x: u32, context: RunContext) {}", "the context comes first, before the arguments"),
+        ("fn f(x: u32, context: RunContext) {}", "state and the context come first, before the arguments"),
+        (
+            "fn f(State(app): State<App>, x: u32, db: State<Db>) {}",
+            "state and the context come first, before the arguments",
+        ),
+        (
+            "fn f(_: State<A>, _: State<A>, _: State<A>, _: State<A>, _: State<A>, _: State<A>, _: State<A>, _: State<A>, \
+             context: RunContext) {}",
+            "a task takes at most 8 of `State` and `RunContext`: put some state into one struct",
+        ),
         ("#[task] fn f() {}", "the function is a task already; add further jobs for it by code"),
         (
             "#[apscheduler::scheduled(every = \"1h\")] fn f() {}",
@@ -72,7 +81,11 @@ fn a_function_that_a_scheduler_cannot_call_is_refused_with_what_to_do() {
 
 #[test]
 fn more_than_one_argument_belongs_into_a_struct_or_tuple() {
-    for function in ["fn f(to: String, copies: u32) {}", "fn f(context: RunContext, to: String, copies: u32) {}"] {
+    for function in [
+        "fn f(to: String, copies: u32) {}",
+        "fn f(context: RunContext, to: String, copies: u32) {}",
+        "fn f(State(app): apscheduler::State<App>, to: String, copies: u32) {}",
+    ] {
         let told = refused_as_task("", function);
         assert!(told.contains("into a struct") && told.contains("`(to, copies): (String, u32)`"), "{told}");
     }

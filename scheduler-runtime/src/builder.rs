@@ -19,6 +19,7 @@ use crate::{
     health::Pulse,
     listen::Listeners,
     registry::Registry,
+    run_context::with_own,
     runtime::Runtime,
 };
 
@@ -97,12 +98,51 @@ impl Builder {
         }
     }
 
-    /// Registers an async function under a name. It takes nothing, arguments, a [`RunContext`](scheduler_core::RunContext),
-    /// or a context and arguments; see [`task`](fn@task).
+    /// Gives tasks a value that they take by its type, with [`State`](scheduler_core::State): what a service's tasks share, such as
+    /// a pool of connections. One value of each type; each run gets a clone. It is dropped when the scheduler has ended.
+    ///
+    /// A task that takes state which is not given is an error of the last step, before or after which it may be registered.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use scheduler_core::State;
+    /// use scheduler_runtime::Scheduler;
+    /// use scheduler_thread::ThreadRuntime;
+    ///
+    /// #[derive(Clone)]
+    /// struct App {
+    ///     greeting: Arc<str>,
+    /// }
+    ///
+    /// async fn greet(State(app): State<App>, name: String) {
+    ///     println!("{}, {name}", app.greeting);
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let app = App { greeting: "hello".into() };
+    /// let scheduler = Scheduler::builder(ThreadRuntime::new()?).state(app).task("greet", greet).build()?;
+    ///
+    /// let without = Scheduler::builder(ThreadRuntime::new()?).task("greet", greet).build().unwrap_err();
+    /// assert!(without.to_string().starts_with("task `greet` takes `State<"), "{without}");
+    /// # drop(scheduler);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn state<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.errors.extend(self.registry.add_state(value).err());
+        self
+    }
+
+    /// Registers an async function under a name. It takes any of [`State`](scheduler_core::State) and
+    /// [`RunContext`](scheduler_core::RunContext), and behind them arguments of one type, or none; see [`task`](fn@task).
+    ///
+    /// A task with options for its jobs goes to [`register`](Self::register).
     pub fn task<F, P>(self, name: impl Into<TaskName>, function: F) -> Self
     where
-        F: AsyncTaskFn<P>,
         P: Parameters,
+        F: AsyncTaskFn<P> + Send + Sync,
+        F::Future: Send, // a task that is not `Send` can be one of `Scheduler::builder(..).local()`
     {
         self.register(task(name, function))
     }
@@ -110,13 +150,31 @@ impl Builder {
     /// Registers a function that blocks its thread under a name; it takes what an async one takes.
     pub fn blocking_task<F, P>(self, name: impl Into<TaskName>, function: F) -> Self
     where
-        F: BlockingTaskFn<P>,
         P: Parameters,
+        F: BlockingTaskFn<P>,
     {
         self.register(blocking(name, function))
     }
 
-    /// Registers a task that was made elsewhere.
+    /// Registers a task that was made elsewhere, such as one that has options for its jobs:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use scheduler_core::Retry;
+    /// use scheduler_executors::task;
+    /// use scheduler_runtime::Scheduler;
+    /// use scheduler_thread::ThreadRuntime;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mail = task("mail", |_to: String| async {});
+    /// let scheduler = Scheduler::builder(ThreadRuntime::new()?)
+    ///     .register(mail.retry(Retry::attempts(3)).timeout(Duration::from_secs(30)))
+    ///     .build()?;
+    /// # drop(scheduler);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn register(mut self, task: Task) -> Self {
         let name = task.name().clone();
         match self.registry.add_task(task) {
@@ -340,12 +398,13 @@ impl Builder {
         metrics::describe();
         let pulse = Arc::new(Pulse::new(self.runtime.now()));
         let (sender, commands) = async_channel::bounded(COMMANDS);
+        let (holds, held) = async_channel::bounded(1); // nothing goes through it
         let mut driver = Driver::new(
             Engine::new(config),
             Arc::clone(&self.runtime),
             Arc::clone(&registry),
             Arc::clone(&self.listeners),
-            commands,
+            (commands, held),
             Arc::clone(&pulse),
         );
         let tell = |driver: &mut Driver, command, attachment| {
@@ -360,7 +419,10 @@ impl Builder {
         for (name, store) in self.stores {
             tell(&mut driver, Command::AddStore(name, store.limits()), Attachment::Store(store));
         }
-        Ok((Scheduler::new(node, sender, self.runtime, registry, self.listeners, pulse), driver))
+        let states = registry.states();
+        let scheduler = Scheduler::new(node, (sender, holds), self.runtime, registry, self.listeners, pulse);
+        driver.states = with_own(states, &scheduler)?;
+        Ok((scheduler, driver))
     }
 
     fn check(&mut self) -> Result<(), Error> {
@@ -389,7 +451,7 @@ impl Builder {
         if let Err(error) = self.job_defaults.check() {
             return config(format!("job defaults: {error}"));
         }
-        Ok(())
+        self.registry.check_tasks()
     }
 }
 

@@ -12,6 +12,7 @@ mod store_call;
 
 use std::{
     collections::{HashMap, VecDeque},
+    convert::Infallible,
     pin::pin,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -27,7 +28,7 @@ use futures_util::{
 };
 use scheduler_core::{
     BoxFuture, CancellationToken, Dispatch, Error, Event, EventKind, Executor, ExecutorName, JobStore, Outcome, RunId,
-    SpawnBlocking, StoreName, Task, TaskName,
+    SpawnBlocking, States, StoreName, Task, TaskName,
     engine::{CallId, Command, Effect, Engine, Input, OpId, Reply, Start, StoreCall, StoreReply},
     store::{StoreError, StoreErrorKind},
 };
@@ -102,7 +103,12 @@ pub(crate) struct Driver {
     listeners: Arc<Listeners>,
     stores: HashMap<StoreName, Attached>,
     executors: HashMap<ExecutorName, Arc<dyn Executor>>,
+    /// Closed by this loop alone, since tasks hold handles that are not to keep a scheduler.
     commands: Receiver<Message>,
+    /// Closed when the handles have gone that keep a scheduler which has not been started.
+    held: Receiver<Infallible>,
+    /// What tasks take by its type, with their handle of the scheduler.
+    pub(crate) states: States,
     /// What the scheduler is put together from. The engine is told when the loop first runs: only then is there a time.
     parts: Vec<Message>,
     completions: mpsc::UnboundedReceiver<Completion>,
@@ -128,7 +134,7 @@ impl Driver {
         runtime: Arc<dyn Runtime>,
         registry: Arc<Registry>,
         listeners: Arc<Listeners>,
-        commands: Receiver<Message>,
+        (commands, held): (Receiver<Message>, Receiver<Infallible>),
         pulse: Arc<Pulse>,
     ) -> Self {
         let (completed, completions) = mpsc::unbounded();
@@ -141,6 +147,8 @@ impl Driver {
             stores: HashMap::new(),
             executors: HashMap::new(),
             commands,
+            held,
+            states: States::default(),
             parts: Vec::new(),
             completions,
             completed,
@@ -337,7 +345,7 @@ impl Driver {
             let missing = format!("task `{}` or executor `{}` has been removed here", start.task, start.executor);
             return report.send(Outcome::Error(missing));
         };
-        let context = context_of(&start, self.engine.node().clone(), token);
+        let context = context_of(&start, self.engine.node().clone(), token).with_states(self.states.clone());
         let own = OwnRun::of(&context);
         let dispatch =
             Dispatch::new(own.within(span::within(&span, task)), start.args, context, Arc::clone(&self.blocking));
@@ -479,5 +487,6 @@ impl Drop for Driver {
         self.registry.close();
         let_go("a store", std::mem::take(&mut self.stores));
         let_go("an executor", std::mem::take(&mut self.executors));
+        let_go("the state of tasks", std::mem::take(&mut self.states));
     }
 }

@@ -66,9 +66,15 @@ impl Scheduler {
     fn prepare(&self, mut spec: JobSpec) -> Result<(JobSpec, Option<Task>), Error> {
         let closure = spec.take_closure(next_closure());
         let task = closure.clone().or_else(|| self.registry().task(spec.task_name()));
+        if let Some(closure) = &closure {
+            self.registry().check_task(closure, |_| false)?;
+        }
         // An unknown task is the engine's to refuse; it names the job.
-        if let (Some(task), Ok(args)) = (task, spec.arguments()) {
-            check(&task, args)?;
+        if let Some(task) = task {
+            if let Ok(args) = spec.arguments() {
+                check(&task, args)?;
+            }
+            spec.inherit(&task);
         }
         if let Some(trigger) = spec.trigger_mut() {
             self.registry().resolve(trigger);

@@ -11,16 +11,16 @@ use std::{
 use chrono::{DateTime, TimeZone};
 use scheduler_core::{
     Conflict, Error, ErrorKind, Event, EventMask, Executor, ExecutorName, Explanation, JobChange, JobId, JobSpec,
-    JobStore, RawJob, Run, RunId, StoreName, Task, TaskName, Trigger,
+    JobStore, PartialOptions, RawJob, Run, RunId, StoreName, Task, TaskName, Trigger,
     engine::{ExportedJob, SchedulerState, ShutdownMode},
     trigger::CustomTrigger,
 };
-use scheduler_executors::parameters::Parameters;
+use scheduler_executors::{AsyncTaskFn, parameters::Parameters};
 
 use crate::{
     Builder, EventStream, Health, Job, ListenerId, Scheduler,
     background::{block_on, blocking_calls},
-    local_set::{LocalSet, LocalTaskFn, call, stand_in},
+    local_set::{LocalSet, call, stand_in},
     runtime::Runtime,
 };
 
@@ -80,19 +80,68 @@ impl Local {
         Ok(Self { scheduler, runtime, local_set })
     }
 
+    /// Gives tasks that are registered from now on a value that they take by its type, as [`Builder::state`] does; it need not
+    /// be `Send`. It comes before what the builder was given of the same type. Blocking tasks do not see it.
+    ///
+    /// ```
+    /// use std::{cell::Cell, rc::Rc};
+    ///
+    /// use scheduler_core::State;
+    /// # use scheduler_runtime::Scheduler;
+    /// # use scheduler_thread::ThreadRuntime;
+    ///
+    /// async fn visit(State(visits): State<Rc<Cell<u32>>>) {
+    ///     visits.set(visits.get() + 1);
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let scheduler = Scheduler::builder(ThreadRuntime::new()?).local()?;
+    /// scheduler.add_state(Rc::new(Cell::new(0_u32)))?;
+    /// scheduler.task("visit", visit)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](scheduler_core::ErrorKind) if there is a value of this type already.
+    pub fn add_state<T: Clone + 'static>(&self, value: T) -> Result<(), Error> {
+        self.local_set.add_state(value)
+    }
+
     /// Registers an async function under a name; neither it nor its futures need be `Send`. It takes what the functions of
     /// [`Builder::task`] take.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](scheduler_core::ErrorKind) if the name is taken; [`ErrorKind::ShutDown`](scheduler_core::ErrorKind).
+    /// [`ErrorKind::Config`](scheduler_core::ErrorKind) if the name is taken, or state is missing that the task takes;
+    /// [`ErrorKind::ShutDown`](scheduler_core::ErrorKind).
     pub fn task<F, P>(&self, name: impl Into<TaskName>, function: F) -> Result<(), Error>
     where
-        F: LocalTaskFn<P>,
+        F: AsyncTaskFn<P>,
+        P: Parameters,
+    {
+        self.task_with_options(name, PartialOptions::default(), function)
+    }
+
+    /// As [`task`](Self::task), with options that its jobs have unless they say otherwise; see [`Task`].
+    ///
+    /// # Errors
+    ///
+    /// As [`task`](Self::task); [`ErrorKind::Config`](scheduler_core::ErrorKind) if an option is out of its range.
+    pub fn task_with_options<F, P>(
+        &self,
+        name: impl Into<TaskName>,
+        options: PartialOptions,
+        function: F,
+    ) -> Result<(), Error>
+    where
+        F: AsyncTaskFn<P>,
         P: Parameters,
     {
         let name = name.into();
-        self.add_task(stand_in::<P>(name.clone()))?;
+        let task = stand_in::<P>(name.clone()).options(options);
+        self.block(self.scheduler.add_task_with(task, |state| self.local_set.has_state(state)))?;
         self.local_set.add_task(name, call(function));
         Ok(())
     }

@@ -18,12 +18,13 @@ use futures_util::{
     future::{Either, LocalBoxFuture, select},
     stream::FuturesUnordered,
 };
-use scheduler_core::{BoxFuture, CancellationToken, Dispatch, Error, Executor, ExecutorName, Outcome, TaskName};
-use scheduler_executors::{Spawn, panics};
+use scheduler_core::{
+    BoxFuture, CancellationToken, Dispatch, Error, ErrorKind, Executor, ExecutorName, Outcome, StateType, TaskName,
+};
+use scheduler_executors::{LocalStates, Spawn, panics};
 use tracing::{Instrument, Span};
 
 use self::runtime::{Arrival, LocalExecutor, LocalRuntime};
-pub use self::task::LocalTaskFn;
 pub(crate) use self::task::{LocalCall, call, stand_in};
 use crate::{Builder, Scheduler, own_run::OwnRun, runtime::Runtime};
 
@@ -36,6 +37,8 @@ pub(crate) struct LocalSet {
     /// None when it has ended.
     driver: RefCell<Option<BoxFuture<'static, ()>>>,
     tasks: RefCell<HashMap<TaskName, LocalCall>>,
+    /// Replaced when a value is added: what a task does while it takes one may add another.
+    states: RefCell<Rc<LocalStates>>,
     arrivals: RefCell<mpsc::UnboundedReceiver<Arrival>>,
     /// Futures of the thread's own, on their way to those that run.
     joining: RefCell<Vec<LocalBoxFuture<'static, ()>>>,
@@ -64,12 +67,27 @@ impl LocalSet {
         let local_set = Self {
             driver: RefCell::new(Some(Box::pin(driver.run()))),
             tasks: RefCell::default(),
+            states: RefCell::default(),
             arrivals: RefCell::new(arrivals),
             joining: RefCell::default(),
             running: RefCell::default(),
             is_working: Cell::new(false),
         };
         Ok((scheduler, runtime, local_set))
+    }
+
+    /// Gives tasks a value that they take by its type.
+    pub(crate) fn add_state<T: 'static>(&self, value: T) -> Result<(), Error> {
+        let mut states = self.states.borrow_mut();
+        if Rc::make_mut(&mut states).add(value) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Config, StateType::of::<T>().given_twice()))
+    }
+
+    /// Whether there is a value of the type on this thread.
+    pub(crate) fn has_state(&self, state: StateType) -> bool {
+        self.states.borrow().has(state)
     }
 
     /// Knows from now on how a task is called.
@@ -148,8 +166,9 @@ impl LocalSet {
 
     fn run_of(&self, dispatch: Dispatch, span: Span, outcome: oneshot::Sender<Outcome>) -> LocalBoxFuture<'static, ()> {
         let call = self.tasks.borrow().get(dispatch.task.name()).map(Rc::clone);
+        let states = Rc::clone(&self.states.borrow());
         Box::pin(async move {
-            let attempt = panics::contain(Box::pin(attempt(call, dispatch).instrument(span)));
+            let attempt = panics::contain(Box::pin(attempt(call, &states, dispatch).instrument(span)));
             let ended = attempt.await.unwrap_or_else(Outcome::Panicked);
             // Nobody waits for it if the executor's future was dropped.
             drop(outcome.send(ended));
@@ -174,13 +193,13 @@ impl Drop for Working<'_> {
 }
 
 /// One attempt of a run: of a local task, or of one that would run anywhere.
-async fn attempt(call: Option<LocalCall>, dispatch: Dispatch) -> Outcome {
+async fn attempt(call: Option<LocalCall>, states: &LocalStates, dispatch: Dispatch) -> Outcome {
     let token = dispatch.context.cancellation.clone();
     match call {
         Some(_) if token.is_cancelled() => Outcome::Cancelled,
         Some(call) => {
             let context = dispatch.context.clone();
-            let body = OwnRun::of(&context).future_within(|| call(dispatch.context, dispatch.args));
+            let body = OwnRun::of(&context).future_within(|| call(dispatch.context, states, dispatch.args));
             until_stopped(body, token).await
         }
         None => Spawn::new().start(dispatch).await,

@@ -11,13 +11,13 @@ use std::{
     time::Duration,
 };
 
-use scheduler_core::{Error, TaskName};
-use scheduler_executors::parameters::Parameters;
+use scheduler_core::{Error, PartialOptions, TaskName};
+use scheduler_executors::{AsyncTaskFn, parameters::Parameters};
 
 use self::{clock::PumpedClock, signal::Signal};
 use crate::{
     Builder, Scheduler,
-    local_set::{LocalSet, LocalTaskFn, call, stand_in},
+    local_set::{LocalSet, call, stand_in},
     runtime::Now,
 };
 
@@ -182,20 +182,69 @@ impl Pumped {
         self.signal.raise();
     }
 
+    /// Gives tasks that are registered from now on a value that they take by its type, as [`Builder::state`] does; it need not
+    /// be `Send`. It comes before what the builder was given of the same type. Blocking tasks do not see it.
+    ///
+    /// ```
+    /// use std::{cell::Cell, rc::Rc};
+    ///
+    /// use scheduler_core::State;
+    /// # use scheduler_runtime::Scheduler;
+    /// # use scheduler_thread::ThreadRuntime;
+    ///
+    /// async fn visit(State(visits): State<Rc<Cell<u32>>>) {
+    ///     visits.set(visits.get() + 1);
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let scheduler = Scheduler::builder(ThreadRuntime::new()?).pumped()?;
+    /// scheduler.add_state(Rc::new(Cell::new(0_u32)))?;
+    /// scheduler.task("visit", visit)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](scheduler_core::ErrorKind) if there is a value of this type already.
+    pub fn add_state<T: Clone + 'static>(&self, value: T) -> Result<(), Error> {
+        self.local_set.add_state(value)
+    }
+
     /// Registers an async function under a name; neither it nor its futures need be `Send`. It takes what the functions of
     /// [`Builder::task`] take.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](scheduler_core::ErrorKind) if the name is taken; [`ErrorKind::ShutDown`](scheduler_core::ErrorKind);
-    /// [`ErrorKind::Busy`](scheduler_core::ErrorKind) if a thousand calls wait for a pump.
+    /// [`ErrorKind::Config`](scheduler_core::ErrorKind) if the name is taken, or state is missing that the task takes;
+    /// [`ErrorKind::ShutDown`](scheduler_core::ErrorKind); [`ErrorKind::Busy`](scheduler_core::ErrorKind) if a thousand calls
+    /// wait for a pump.
     pub fn task<F, P>(&self, name: impl Into<TaskName>, function: F) -> Result<(), Error>
     where
-        F: LocalTaskFn<P>,
+        F: AsyncTaskFn<P>,
+        P: Parameters,
+    {
+        self.task_with_options(name, PartialOptions::default(), function)
+    }
+
+    /// As [`task`](Self::task), with options that its jobs have unless they say otherwise; see [`Task`](scheduler_core::Task).
+    ///
+    /// # Errors
+    ///
+    /// As [`task`](Self::task); [`ErrorKind::Config`](scheduler_core::ErrorKind) if an option is out of its range.
+    pub fn task_with_options<F, P>(
+        &self,
+        name: impl Into<TaskName>,
+        options: PartialOptions,
+        function: F,
+    ) -> Result<(), Error>
+    where
+        F: AsyncTaskFn<P>,
         P: Parameters,
     {
         let name = name.into();
-        self.scheduler.begin_add_task(stand_in::<P>(name.clone()))?;
+        let task = stand_in::<P>(name.clone()).options(options);
+        self.scheduler.begin_add_task(task, |state| self.local_set.has_state(state))?;
         self.local_set.add_task(name, call(function));
         Ok(())
     }

@@ -1,16 +1,16 @@
-//! What a scheduler knows by name: tasks, custom triggers, and the jobs that it adds when it starts.
+//! What a scheduler knows by name: tasks, custom triggers, and the jobs that it adds when it starts; and the state of its tasks.
 
 use std::{
     collections::BTreeMap,
     fmt,
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use scheduler_core::{
-    Error, ErrorKind, JobRow, JobSpec, Listed, Task, TaskName, Trigger,
+    Error, ErrorKind, JobRow, JobSpec, Listed, StateType, States, Task, TaskName, Trigger,
     engine::StoreReply,
     store::{Inserted, Updated},
     trigger::CustomTrigger,
@@ -21,6 +21,9 @@ use crate::let_go::let_go;
 /// The tasks, custom triggers and scheduled jobs of one scheduler, shared by its handles and its driver.
 #[derive(Default)]
 pub(crate) struct Registry {
+    /// What tasks take by its type. Settled when the scheduler is built, and dropped when it has ended.
+    states: RwLock<States>,
+    is_closed: AtomicBool,
     tasks: RwLock<BTreeMap<TaskName, Task>>,
     triggers: RwLock<BTreeMap<String, Arc<dyn CustomTrigger>>>,
     /// Settled when the scheduler is built.
@@ -40,6 +43,45 @@ impl fmt::Debug for Registry {
 }
 
 impl Registry {
+    pub(crate) fn add_state<T: Send + Sync + 'static>(&self, value: T) -> Result<(), Error> {
+        let mut states = self.states.write().unwrap_or_else(PoisonError::into_inner);
+        let more = states.clone().with(value).map_err(|error| Error::new(ErrorKind::Config, error))?;
+        *states = more;
+        Ok(())
+    }
+
+    /// What tasks take by its type.
+    pub(crate) fn states(&self) -> States {
+        self.states.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Refuses a task that takes state which is neither here nor on its own thread, and one whose options are out of their range.
+    pub(crate) fn check_task(&self, task: &Task, is_local: impl Fn(StateType) -> bool) -> Result<(), Error> {
+        if let Err(error) = task.job_options().check() {
+            return Err(Error::new(ErrorKind::Config, format!("task `{}`: {error}", task.name())));
+        }
+        let states = self.states();
+        match task.missing_state(|state| states.has(state) || is_local(state)) {
+            // The call that follows says that the scheduler has ended.
+            Some(_) if self.is_closed.load(Ordering::Acquire) => Ok(()),
+            Some(missing) => {
+                let message = format!(
+                    "task `{}` takes `State<{missing}>`, and the scheduler has no state of this type: give it to its builder \
+                     with `.state(..)`",
+                    task.name()
+                );
+                Err(Error::new(ErrorKind::Config, message))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Checks all tasks that are known.
+    pub(crate) fn check_tasks(&self) -> Result<(), Error> {
+        let tasks = self.tasks.read().unwrap_or_else(PoisonError::into_inner);
+        tasks.values().try_for_each(|task| self.check_task(task, |_| false))
+    }
+
     pub(crate) fn add_task(&self, task: Task) -> Result<(), Error> {
         if task.name().as_str().contains('\0') {
             let message = format!("task name {:?} contains NUL, which not every store can keep", task.name());
@@ -92,10 +134,13 @@ impl Registry {
 
     /// Forgets all, which may hold a handle and so this.
     pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
         let tasks = std::mem::take(&mut *self.tasks.write().unwrap_or_else(PoisonError::into_inner));
         let triggers = std::mem::take(&mut *self.triggers.write().unwrap_or_else(PoisonError::into_inner));
+        let states = std::mem::take(&mut *self.states.write().unwrap_or_else(PoisonError::into_inner));
         // Dropped when the locks are free: a drop may call back, and may panic.
         let_go("a task or a trigger", (tasks, triggers));
+        let_go("the state of tasks", states);
     }
 
     /// Gives each custom trigger of a description the implementation of its name. One that brings its own along makes it

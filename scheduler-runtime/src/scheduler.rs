@@ -1,12 +1,13 @@
 //! The handle of a scheduler: its life, its parts and its listeners.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use async_channel::{Sender, TrySendError, WeakSender};
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
 use scheduler_core::{
-    Error, ErrorKind, Event, EventKind, EventMask, Executor, ExecutorName, JobStore, NodeId, StoreName, Task, TaskName,
+    Error, ErrorKind, Event, EventKind, EventMask, Executor, ExecutorName, JobStore, NodeId, StateType, StoreName,
+    Task, TaskName,
     engine::{Command, Mode, Reply, SchedulerState, ShutdownMode},
     trigger::CustomTrigger,
 };
@@ -65,7 +66,7 @@ pub struct Scheduler {
     scope: Option<StoreName>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Shared {
     node: NodeId,
     commands: Sender<Message>,
@@ -73,6 +74,8 @@ struct Shared {
     registry: Arc<Registry>,
     listeners: Arc<Listeners>,
     pulse: Arc<Pulse>,
+    /// A scheduler that has not been started goes when all of these have gone. None in the handles of tasks.
+    _holds: Option<Sender<Infallible>>,
 }
 
 impl Scheduler {
@@ -88,13 +91,19 @@ impl Scheduler {
 
     pub(crate) fn new(
         node: NodeId,
-        commands: Sender<Message>,
+        (commands, holds): (Sender<Message>, Sender<Infallible>),
         runtime: Arc<dyn Runtime>,
         registry: Arc<Registry>,
         listeners: Arc<Listeners>,
         pulse: Arc<Pulse>,
     ) -> Self {
-        Self { shared: Arc::new(Shared { node, commands, runtime, registry, listeners, pulse }), scope: None }
+        let shared = Shared { node, commands, runtime, registry, listeners, pulse, _holds: Some(holds) };
+        Self { shared: Arc::new(shared), scope: None }
+    }
+
+    /// A handle that does not keep the scheduler.
+    pub(crate) fn for_tasks(&self) -> Self {
+        Self { shared: Arc::new(Shared { _holds: None, ..Shared::clone(&self.shared) }), scope: None }
     }
 
     /// A handle that adds, finds, lists and removes jobs in one store only, also if their description names another one.
@@ -210,8 +219,15 @@ impl Scheduler {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if the name is taken; [`ErrorKind::ShutDown`].
+    /// [`ErrorKind::Config`] if the name is taken, if the scheduler was built without [state](Builder::state) that the task takes,
+    /// or if an option of the task is out of its range; [`ErrorKind::ShutDown`].
     pub async fn add_task(&self, task: Task) -> Result<(), Error> {
+        self.add_task_with(task, |_| false).await
+    }
+
+    /// As [`add_task`](Self::add_task), for a thread that has state of its own.
+    pub(crate) async fn add_task_with(&self, task: Task, is_local: impl Fn(StateType) -> bool) -> Result<(), Error> {
+        self.shared.registry.check_task(&task, is_local)?;
         let name = task.name().clone();
         self.shared.registry.add_task(task)?;
         let added = self.done(Command::AddTasks(vec![name.clone()])).await;
@@ -221,9 +237,10 @@ impl Scheduler {
         added
     }
 
-    /// As [`add_task`](Self::add_task), for somebody who cannot wait: the scheduler knows the task before what it is told
-    /// later.
-    pub(crate) fn begin_add_task(&self, task: Task) -> Result<(), Error> {
+    /// As [`add_task_with`](Self::add_task_with), for a caller that cannot wait: the scheduler knows the task before what it is
+    /// told later.
+    pub(crate) fn begin_add_task(&self, task: Task, is_local: impl Fn(StateType) -> bool) -> Result<(), Error> {
+        self.shared.registry.check_task(&task, is_local)?;
         let name = task.name().clone();
         self.shared.registry.add_task(task)?;
         let posted = self.post(Command::AddTasks(vec![name.clone()]));

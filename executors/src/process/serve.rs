@@ -1,6 +1,7 @@
 //! The life of a worker, seen from inside.
 
 use std::{
+    fmt::{self, Display},
     fs::File,
     io::{self, Write, stdin},
     os::{
@@ -18,7 +19,7 @@ use std::{
 
 use futures_lite::future;
 use rustix::process::{Resource, Rlimit, Signal};
-use scheduler_core::{BoxFuture, CancellationToken, Dispatch, Outcome, Task, TaskCall};
+use scheduler_core::{BoxFuture, CancellationToken, Dispatch, Outcome, StateType, States, Task, TaskCall};
 
 use super::wire::{self, FromWorker, MARKER, Order, Setup, ToWorker};
 use crate::{Tasks, attempt::attempt, panics};
@@ -28,7 +29,7 @@ use crate::{Tasks, attempt::attempt, panics};
 ///
 /// Call it first in `main`, before anything that a worker shall not do, such as to bind a port or to start threads. A
 /// worker gives its standard input to the pool and finds nothing there; its standard output and error are the program's.
-/// What tasks capture is made anew in each worker.
+/// What tasks capture is made anew in each worker; for the state that they take see [`Worker`].
 ///
 /// An async task is driven by the worker's main thread, and finds no runtime around it; see [`serve_with`].
 ///
@@ -46,7 +47,7 @@ use crate::{Tasks, attempt::attempt, panics};
 /// }
 /// ```
 pub fn serve(tasks: impl IntoIterator<Item = Task>) {
-    serve_with(tasks, future::block_on);
+    Worker::new(tasks).serve();
 }
 
 /// What [`serve`] does, with async tasks driven by a function of the program: for tasks that need a runtime around them.
@@ -66,21 +67,104 @@ pub fn serve(tasks: impl IntoIterator<Item = Task>) {
 ///     runtime.get_or_init(|| Runtime::new().expect("a worker may have a runtime")).block_on(run)
 /// });
 /// ```
-pub fn serve_with(
-    tasks: impl IntoIterator<Item = Task>,
-    mut block_on: impl FnMut(BoxFuture<'static, Outcome>) -> Outcome,
-) {
-    if !is_worker() {
-        return;
+pub fn serve_with(tasks: impl IntoIterator<Item = Task>, block_on: impl FnMut(BoxFuture<'static, Outcome>) -> Outcome) {
+    Worker::new(tasks).block_on(block_on).serve();
+}
+
+/// What a process does if it is a worker of a [`ProcessPool`](super::ProcessPool): [`serve`], with state for its tasks.
+///
+/// State is made once in each worker, when it starts, and in no other process. A worker whose state cannot be made, or lacks a
+/// type that a task takes, does not serve: the run that needed it ends as an error, which says why.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use scheduler_core::{State, Task};
+/// use scheduler_executors::{blocking, process};
+///
+/// #[derive(Clone)]
+/// struct Fonts(Arc<Vec<u8>>); // Which take a while to load.
+///
+/// fn load() -> Fonts {
+///     Fonts(Arc::new(vec![0; 1 << 20]))
+/// }
+///
+/// fn render(State(fonts): State<Fonts>, page: String) -> usize {
+///     fonts.0.len() + page.len()
+/// }
+///
+/// fn tasks() -> Vec<Task> {
+///     vec![blocking("render", render)]
+/// }
+///
+/// fn main() {
+///     process::Worker::new(tasks()).state(load).serve();
+///     // Here the program begins: it registers `tasks()` with its scheduler, whose builder wants `.state(load())` as well.
+/// }
+/// ```
+#[must_use = "it does nothing until it serves"]
+pub struct Worker<'a> {
+    tasks: Vec<Task>,
+    states: Vec<MakeState<'a>>,
+    block_on: Box<dyn FnMut(BoxFuture<'static, Outcome>) -> Outcome + 'a>,
+}
+
+/// Adds a value to the state of the tasks, or says why not.
+type MakeState<'a> = Box<dyn FnOnce(States) -> Result<States, String> + 'a>;
+
+impl<'a> Worker<'a> {
+    /// A worker that runs these tasks. Async ones are driven by its main thread.
+    pub fn new(tasks: impl IntoIterator<Item = Task>) -> Self {
+        let tasks = tasks.into_iter().collect();
+        Self { tasks, states: Vec::new(), block_on: Box::new(future::block_on) }
     }
-    // The pool sees how this process ends.
-    exit(match work(tasks, &mut block_on) {
-        Ok(()) => 0,
-        Err(error) => {
-            eprintln!("a worker of an apscheduler process pool ends: {error}");
-            1
+
+    /// Makes a value that tasks take by its type, with [`State`](scheduler_core::State).
+    pub fn state<T: Clone + Send + Sync + 'static>(self, make: impl FnOnce() -> T + 'a) -> Self {
+        self.try_state(|| Ok::<T, String>(make()))
+    }
+
+    /// As [`state`](Self::state), for what may fail, such as to connect to a database.
+    pub fn try_state<T, E>(mut self, make: impl FnOnce() -> Result<T, E> + 'a) -> Self
+    where
+        T: Clone + Send + Sync + 'static,
+        E: Display,
+    {
+        self.states.push(Box::new(|states| {
+            let state = StateType::of::<T>();
+            let made = panics::catch(make).map_err(|panic| format!("making the state `{state}` panicked: {panic}"))?;
+            let value = made.map_err(|error| format!("the state `{state}` cannot be made: {error}"))?;
+            states.with(value)
+        }));
+        self
+    }
+
+    /// Drives async tasks by a function of the program; see [`serve_with`].
+    pub fn block_on(mut self, block_on: impl FnMut(BoxFuture<'static, Outcome>) -> Outcome + 'a) -> Self {
+        self.block_on = Box::new(block_on);
+        self
+    }
+
+    /// Serves if this process is a worker, and then does not return; in any other process it returns at once.
+    pub fn serve(self) {
+        if !is_worker() {
+            return;
         }
-    })
+        // The pool sees how this process ends.
+        exit(match work(self) {
+            Ok(()) => 0,
+            Err(error) => {
+                eprintln!("a worker of an apscheduler process pool ends: {error}");
+                1
+            }
+        })
+    }
+}
+
+impl fmt::Debug for Worker<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("tasks", &self.tasks).finish_non_exhaustive()
+    }
 }
 
 /// Whether a pool has started this process and waits for it to [`serve`].
@@ -96,23 +180,21 @@ pub(super) fn name(socket: OwnedFd) -> io::Result<String> {
 }
 
 /// Serves until the pool hangs up.
-fn work(
-    tasks: impl IntoIterator<Item = Task>,
-    block_on: &mut dyn FnMut(BoxFuture<'static, Outcome>) -> Outcome,
-) -> io::Result<()> {
+fn work(worker: Worker<'_>) -> io::Result<()> {
     // Tasks and the programs that they start shall not get at the line to the pool.
     let mut line = UnixStream::from(stdin().as_fd().try_clone_to_owned()?);
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
 
     let ToWorker::Setup(setup) = read(&line)? else { return Err(not_expected()) };
-    let tasks = prepare(&setup).and_then(|()| Tasks::new(tasks).map_err(|error| error.to_string()));
-    tell(&mut line, &FromWorker::Hello(tasks.as_ref().map(drop).map_err(String::clone)))?;
-    let Ok(tasks) = tasks else { return Ok(()) };
+    let Worker { tasks, states, mut block_on } = worker;
+    let served = prepare(&setup).and_then(|()| serving(tasks, states));
+    tell(&mut line, &FromWorker::Hello(served.as_ref().map(drop).map_err(String::clone)))?;
+    let Ok((tasks, states)) = served else { return Ok(()) };
 
     let orders = listen(line.try_clone()?, setup.grace)?;
     for order in orders {
         let outcome = match order {
-            Ok((order, cancellation)) => run(&tasks, *order, cancellation, block_on),
+            Ok((order, cancellation)) => run((&tasks, &states), *order, cancellation, &mut *block_on),
             Err(message) => Outcome::Error(message),
         };
         let is_grown = setup.memory_limit.is_some_and(is_near);
@@ -121,6 +203,22 @@ fn work(
         }
     }
     Ok(())
+}
+
+/// The tasks, and the state that they take.
+fn serving(tasks: Vec<Task>, states: Vec<MakeState<'_>>) -> Result<(Tasks, States), String> {
+    let states = states.into_iter().try_fold(States::default(), |states, make| make(states))?;
+    for task in &tasks {
+        if let Some(missing) = task.missing_state(|state| states.has(state)) {
+            return Err(format!(
+                "task `{}` takes `State<{missing}>`, which this worker does not have: give it to `process::Worker` with \
+                 `.state(..)`",
+                task.name()
+            ));
+        }
+    }
+    let tasks = Tasks::new(tasks).map_err(|error| error.to_string())?;
+    Ok((tasks, states))
 }
 
 fn prepare(setup: &Setup) -> Result<(), String> {
@@ -201,7 +299,7 @@ impl Listener {
 }
 
 fn run(
-    tasks: &Tasks,
+    (tasks, states): (&Tasks, &States),
     order: Order,
     cancellation: CancellationToken,
     block_on: &mut dyn FnMut(BoxFuture<'static, Outcome>) -> Outcome,
@@ -215,7 +313,7 @@ fn run(
         ));
     };
     let blocking = Arc::new(|work| drop(thread::spawn(work)));
-    let dispatch = Dispatch::new(task.clone(), args, context, blocking);
+    let dispatch = Dispatch::new(task.clone(), args, context.with_states(states.clone()), blocking);
     match task.call() {
         TaskCall::Blocking(_) => future::block_on(attempt(dispatch)),
         TaskCall::Async(_) => {

@@ -9,6 +9,7 @@ mod limits;
 mod promises;
 mod stage;
 mod starts;
+mod state;
 mod tasks;
 
 use scheduler_executors::process;

@@ -26,8 +26,8 @@ impl Driver {
         self.pulse.beat(now);
         metrics::on_idle(&self.engine, self.commands.len());
         let wake = self.engine.next_wake(now);
-        let is_orphaned = self.commands.is_closed() && self.commands.is_empty();
-        if is_orphaned && self.engine.state() == SchedulerState::Stopped {
+        let may_be_left = self.engine.state() == SchedulerState::Stopped;
+        if may_be_left && self.held.is_closed() && self.commands.is_empty() {
             return false;
         }
         let after = wake.map_or(LONGEST_SLEEP, |wake| wake.after.min(LONGEST_SLEEP));
@@ -39,6 +39,7 @@ impl Driver {
             let mut timer = wake.map(|_| self.runtime.sleep(after));
             let (completions, dropped, commands) = (&mut self.completions, &mut self.dropped, &self.commands);
             let mut command = pin!(commands.recv());
+            let mut left = pin!(self.held.recv());
             // What has come of effects first: it frees what commands may need.
             poll_fn(move |cx| {
                 if let Poll::Ready(Some(completion)) = completions.poll_next_unpin(cx) {
@@ -47,12 +48,12 @@ impl Driver {
                 if let Poll::Ready(Some(completion)) = dropped.poll_next_unpin(cx) {
                     return Poll::Ready(First::Completion(completion));
                 }
-                if !is_orphaned && let Poll::Ready(received) = command.as_mut().poll(cx) {
-                    match received {
-                        Ok(message) => return Poll::Ready(First::Message(message)),
-                        // The last handle has gone; the next look takes that into account.
-                        Err(_) => return Poll::Ready(First::Timer),
-                    }
+                if let Poll::Ready(Ok(message)) = command.as_mut().poll(cx) {
+                    return Poll::Ready(First::Message(message));
+                }
+                // When the last handle has gone, the next look takes that into account.
+                if may_be_left && left.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(First::Timer);
                 }
                 match &mut timer {
                     Some(timer) => timer.as_mut().poll(cx).map(|()| First::Timer),

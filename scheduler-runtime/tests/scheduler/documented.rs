@@ -8,7 +8,7 @@ fn each_test_that_the_documentation_names_is_there() {
     let text = fs::read_to_string(package.join("src/scheduler/what_happens.md")).unwrap();
     // Those of all runtimes are in the workspace, and not in this package.
     let of_workspace = package.parent().unwrap().join("tests/handles.rs");
-    let files = ["background", "endings", "handles", "life", "local", "pumped"];
+    let files = ["background", "endings", "handles", "life", "local", "pumped", "state"];
     let is_test = |word: &&str| word.split_once("::").is_some_and(|(file, _)| files.contains(&file));
     let names: Vec<_> = text.split('`').filter(is_test).collect();
     assert!(names.len() > 30, "{names:?}");

@@ -27,6 +27,8 @@ mod runs;
 mod scheduled;
 mod spans;
 mod stage;
+mod state;
+mod task_options;
 mod triggers;
 mod until_over;
 mod world;

@@ -8,6 +8,7 @@ use scheduler_core::{
     Error, ErrorKind, Event, EventMask, Executor, ExecutorName, JobSpec, JobStore, PartialOptions, Scheduled,
     StoreName, Task, TaskName,
     engine::{Command, Config, Engine, LONGEST_LEASE, SHORTEST_LEASE},
+    store::Clock,
     trigger::CustomTrigger,
 };
 use scheduler_executors::{AsyncTaskFn, BlockingTaskFn, Spawn, blocking, parameters::Parameters, task};
@@ -451,8 +452,23 @@ impl Builder {
         if let Err(error) = self.job_defaults.check() {
             return config(format!("job defaults: {error}"));
         }
+        for (name, store) in &self.stores {
+            check_time(&*self.runtime, name, &**store)?;
+        }
         self.registry.check_tasks()
     }
+}
+
+/// Refuses a store that goes by the clock of its server where time is a test's: nothing that is due here would be due there.
+pub(crate) fn check_time(runtime: &dyn Runtime, name: &StoreName, store: &dyn JobStore) -> Result<(), Error> {
+    if !runtime.is_time_virtual() || store.limits().clock == Clock::Caller {
+        return Ok(());
+    }
+    let message = format!(
+        "store `{name}` goes by the clock of its server, and the runtime's time is virtual (a simulation, or tokio's paused clock): \
+         open the store with `Clock::Caller`, take a `MemoryStore`, or test on a runtime in real time"
+    );
+    Err(Error::new(ErrorKind::Config, message))
 }
 
 fn repeated<'a, T: PartialEq>(names: impl Iterator<Item = &'a T> + Clone) -> Option<&'a T> {

@@ -28,7 +28,7 @@ use futures_util::{
 };
 use scheduler_core::{
     BoxFuture, CancellationToken, Dispatch, Error, Event, EventKind, Executor, ExecutorName, JobStore, Outcome, RunId,
-    SpawnBlocking, States, StoreName, Task, TaskName,
+    SpawnBlocking, States, StoreName, Task, TaskCall, TaskName,
     engine::{CallId, Command, Effect, Engine, Input, OpId, Reply, Start, StoreCall, StoreReply},
     store::{StoreError, StoreErrorKind},
 };
@@ -312,6 +312,8 @@ impl Driver {
         }
         let completed = self.completed.clone();
         let detached = is_question.then(|| detached.clone());
+        // A question for changes may be open for as long as nothing happens.
+        let held = if is_question { None } else { self.runtime.hold_time() };
         let spawned = self.spawn(Box::pin(async move {
             let result = match detached {
                 None => work.await,
@@ -322,6 +324,8 @@ impl Driver {
             };
             // The driver has gone if this cannot be sent.
             drop(completed.unbounded_send(Completion::Stored(op, result)));
+            // Time goes on when the loop has had its chance.
+            drop(held);
         }));
         if let Err(panic) = spawned {
             let message = format!("the call did not reach the store, since the runtime panicked: {panic}");
@@ -346,9 +350,12 @@ impl Driver {
             return report.send(Outcome::Error(missing));
         };
         let context = context_of(&start, self.engine.node().clone(), token).with_states(self.states.clone());
+        let is_blocking = matches!(task.call(), TaskCall::Blocking(_));
         let own = OwnRun::of(&context);
         let dispatch =
             Dispatch::new(own.within(span::within(&span, task)), start.args, context, Arc::clone(&self.blocking));
+        // What blocks does so in real time, on a thread that may be the executor's own.
+        let held = if is_blocking { self.runtime.hold_time() } else { None };
         let since = self.runtime.now().monotonic;
         let started = panics::catch(|| span.in_scope(|| executor.start(dispatch)));
         match started {
@@ -356,6 +363,7 @@ impl Driver {
             Ok(attempt) => drop(self.spawn(Box::pin(async move {
                 let outcome = panics::contain(own.on_runtime(attempt).instrument(span)).await;
                 report.send(outcome.unwrap_or_else(Outcome::Panicked));
+                drop(held);
             }))),
             Err(panic) => report.send(Outcome::Panicked(panic)),
         }

@@ -87,6 +87,21 @@ pub trait Runtime: Debug + Send + Sync + 'static {
         Box::pin(Sleep::new(duration))
     }
 
+    /// Whether time is a test's here, and jumps when nothing is left to do, so that no clock of another machine can share it.
+    ///
+    /// Default: no.
+    fn is_time_virtual(&self) -> bool {
+        false
+    }
+
+    /// Keeps a virtual time from jumping until what this gives is dropped: for as long as something outside of the runtime is
+    /// waited for, such as a store that answers from another thread.
+    ///
+    /// Default: none, for a time that does not jump.
+    fn hold_time(&self) -> Option<Box<dyn Send>> {
+        None
+    }
+
     /// Runs a future to its end, concurrently with the caller, and forgets its outcome.
     ///
     /// A future that panics ends, and nothing else is affected. Futures must not block a thread;

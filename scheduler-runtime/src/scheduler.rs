@@ -14,6 +14,7 @@ use scheduler_core::{
 
 use crate::{
     Builder, EventStream, ListenerId,
+    builder::check_time,
     driver::{Attachment, Message, gone},
     health::Pulse,
     listen::{Listeners, STREAM_EVENTS, is_told_of, listen, log_panic},
@@ -282,10 +283,13 @@ impl Scheduler {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if the name is taken; [`ErrorKind::ShutDown`].
+    /// [`ErrorKind::Config`] if the name is taken, or the store goes by its server's clock and the runtime by a virtual one;
+    /// [`ErrorKind::ShutDown`].
     #[doc(alias = "add_jobstore")]
     pub async fn add_store(&self, name: impl Into<StoreName>, store: impl JobStore) -> Result<(), Error> {
-        let command = Command::AddStore(name.into(), store.limits());
+        let name = name.into();
+        check_time(&*self.shared.runtime, &name, &store)?;
+        let command = Command::AddStore(name, store.limits());
         self.call_with(command, Attachment::Store(Arc::new(store))).await
     }
 

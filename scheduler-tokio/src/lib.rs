@@ -18,6 +18,8 @@
 //! # }
 //! ```
 
+mod paused;
+
 use std::cell::Cell;
 use std::future::Future;
 use std::io;
@@ -25,14 +27,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use scheduler_runtime::{BoxFuture, Runtime};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use scheduler_runtime::{BoxFuture, Now, Runtime, Sleep};
 use tokio::runtime::Handle;
+
+use self::paused::PausedClock;
 
 /// Runs schedulers on tokio; either flavour of it.
 ///
 /// Clones are the same runtime. tokio's clock and timer are not used: sleeps end to about 0.1 ms
-/// rather than to the next millisecond, a runtime built without timers will do, and tokio's paused
-/// time does not reach the scheduler (its virtual clock is `scheduler_testkit::SimulatedRuntime`).
+/// rather than to the next millisecond, and a runtime built without timers will do.
+///
+/// In a test they are, if tokio's clock is paused when the value is made; see below.
 ///
 /// ```
 /// use scheduler_runtime::Runtime;
@@ -46,9 +54,48 @@ use tokio::runtime::Handle;
 /// # Ok(())
 /// # }
 /// ```
+/// # Under tokio's paused clock
+///
+/// Made where tokio's clock is paused, as by `#[tokio::test(start_paused = true)]`, it follows that
+/// clock: the test's own timers and the scheduler's jobs share one time, which jumps to the next of
+/// them whenever there is nothing to do. The wall clock begins with the real one at which tokio's was
+/// paused, or where [`paused_at`](Self::paused_at) says. Timers have steps of a millisecond then.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use scheduler_core::{EventMask, JobSpec, trigger::Interval};
+/// use scheduler_runtime::Scheduler;
+/// use scheduler_tokio::TokioRuntime;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let tokio = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+/// # tokio.block_on(async {
+/// // In a `#[tokio::test(start_paused = true)]`:
+/// let scheduler = Scheduler::builder(TokioRuntime::current())
+///     .task("sync", || tokio::time::sleep(Duration::from_secs(60)))
+///     .build()?;
+/// let mut synced = scheduler.events(EventMask::RUN_EXECUTED);
+/// scheduler.add_job(JobSpec::new("sync", Interval::hours(1))).await?;
+/// scheduler.start().await?;
+///
+/// tokio::time::sleep(Duration::from_secs(24 * 3600 + 120)).await; // A day, in milliseconds.
+/// for _ in 0..24 {
+///     synced.next().await.expect("the scheduler is running")?;
+/// }
+/// # Ok(())
+/// # })
+/// # }
+/// ```
+///
+/// Time stands still while something outside of tokio is waited for that the scheduler knows of: a store that
+/// answers from another thread, and a blocking task on whichever executor. A store that goes by its server's clock
+/// cannot share this time; a scheduler with such a store is not built, and the error says what to do. A clock that is paused
+/// later does not reach the scheduler.
 #[derive(Debug, Clone)]
 pub struct TokioRuntime {
     handle: Handle,
+    paused: Option<PausedClock>,
     /// None for the host's runtime, which outlives us or not as it pleases.
     _own: Option<Arc<Own>>,
 }
@@ -65,7 +112,7 @@ impl TokioRuntime {
     /// If the system refuses threads or descriptors.
     pub fn new() -> io::Result<Self> {
         let own = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        Ok(Self { handle: own.handle().clone(), _own: Some(Arc::new(Own(Some(own)))) })
+        Ok(Self { handle: own.handle().clone(), paused: None, _own: Some(Arc::new(Own(Some(own)))) })
     }
 
     /// The runtime that this code runs in.
@@ -82,6 +129,37 @@ impl TokioRuntime {
         )
     }
 
+    /// The runtime that this code runs in, whose clock is paused, with a wall clock that shows this time now: for tests of
+    /// schedules, which are to go the same way each day.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use scheduler_runtime::Runtime;
+    /// use scheduler_tokio::TokioRuntime;
+    ///
+    /// # let tokio = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    /// # tokio.block_on(async {
+    /// let runtime = TokioRuntime::paused_at("2026-12-24T17:59:00Z".parse().unwrap());
+    /// tokio::time::sleep(Duration::from_secs(60)).await;
+    /// assert_eq!(runtime.now().utc.to_rfc3339(), "2026-12-24T18:00:00+00:00");
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime, and if its clock is not paused.
+    #[must_use]
+    #[track_caller]
+    pub fn paused_at(utc: DateTime<Utc>) -> Self {
+        let mut current = Self::current();
+        let paused = current.paused.as_mut().expect(
+            "TokioRuntime::paused_at is called where tokio's clock is paused, as by #[tokio::test(start_paused = true)]",
+        );
+        paused.set_wall_clock(utc);
+        current
+    }
+
     /// The runtime that this code runs in, if it runs in one.
     #[must_use]
     pub fn try_current() -> Option<Self> {
@@ -92,11 +170,34 @@ impl TokioRuntime {
 impl From<Handle> for TokioRuntime {
     /// The runtime behind `handle`. The value does not keep it alive.
     fn from(handle: Handle) -> Self {
-        Self { handle, _own: None }
+        let paused = PausedClock::of(&handle);
+        Self { handle, paused, _own: None }
     }
 }
 
 impl Runtime for TokioRuntime {
+    fn now(&self) -> Now {
+        match &self.paused {
+            None => scheduler_runtime::SystemClock::now(),
+            Some(paused) => paused.now(&self.handle),
+        }
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        match &self.paused {
+            None => Box::pin(Sleep::new(duration)),
+            Some(paused) => paused.sleep(&self.handle, duration),
+        }
+    }
+
+    fn is_time_virtual(&self) -> bool {
+        self.paused.is_some()
+    }
+
+    fn hold_time(&self) -> Option<Box<dyn Send>> {
+        self.paused.as_ref().map(|paused| Box::new(paused.hold(&self.handle)) as _)
+    }
+
     fn spawn(&self, future: BoxFuture<'static, ()>) {
         self.handle.spawn(future);
     }

@@ -32,6 +32,14 @@ impl Runtime for LocalRuntime {
         self.host.sleep(duration)
     }
 
+    fn is_time_virtual(&self) -> bool {
+        self.host.is_time_virtual()
+    }
+
+    fn hold_time(&self) -> Option<Box<dyn Send>> {
+        self.host.hold_time()
+    }
+
     fn spawn(&self, future: BoxFuture<'static, ()>) {
         // What comes when the scheduler's thread has gone is dropped, as by a runtime that has ended.
         drop(self.arrivals.unbounded_send(Arrival::Future(future)));

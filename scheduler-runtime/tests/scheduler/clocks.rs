@@ -3,12 +3,28 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use scheduler_core::{
-    Conflict, JobRow, JobSpec, JobState, JobStore, Totals, Uid,
+    Conflict, ErrorKind, JobRow, JobSpec, JobState, JobStore, Totals, Uid,
+    store::Clock,
     trigger::{Cron, Interval},
 };
+use scheduler_runtime::Scheduler;
 use scheduler_stores::MemoryStore;
 
-use crate::world::{World, clock};
+use crate::{
+    stage::FaultyStore,
+    world::{World, at, clock},
+};
+
+#[test]
+fn a_store_that_goes_by_its_servers_clock_is_refused_where_time_is_a_tests() {
+    let of_server = || FaultyStore::default().with_limits(|limits| limits.with_clock(Clock::Server));
+    let error = Scheduler::builder(at("10:00:00")).store("jobs", of_server()).build().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.to_string().starts_with("store `jobs` goes by the clock of its server"), "{error}");
+
+    let world = World::new(|builder| builder);
+    assert_eq!(world.wait(world.scheduler.add_store("jobs", of_server())).unwrap_err(), error);
+}
 
 fn hourly() -> JobSpec {
     JobSpec::new("tick", Interval::hours(1)).id("hourly").on_conflict(Conflict::Replace)

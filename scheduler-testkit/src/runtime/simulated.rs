@@ -292,6 +292,10 @@ impl Runtime for SimulatedRuntime {
         })
     }
 
+    fn is_time_virtual(&self) -> bool {
+        true
+    }
+
     fn spawn(&self, future: BoxFuture<'static, ()>) {
         let id = {
             let mut world = self.world();
@@ -333,7 +337,8 @@ impl Runtime for SimulatedRuntime {
             let moved = self.take_turn() || woken || self.jump(Duration::MAX);
             assert!(
                 moved || flag.0.load(Ordering::SeqCst),
-                "SimulatedRuntime::block_on waits for ever: nothing can run and nothing sleeps"
+                "SimulatedRuntime::block_on waits for ever: nothing can run and nothing sleeps; a store, executor or \
+                 task that waits for another thread or for a socket needs a runtime in real time, or tokio's paused clock"
             );
         }
     }

@@ -106,18 +106,21 @@ stores! {
     "redis": RedisOptions, |options, given| {
         prefix: options.key_prefix(given)?,
         payload_limit: options.payload_limit(*given),
+        create_tables: options.create_tables(*given),
     }
     "mongodb": MongoDbOptions, |options, given| {
         prefix: options.collection_prefix(given)?,
         database: options.database(given),
         poll: match *given {
             Some(period) => options.poll(period),
+        create_tables: options.create_tables(*given),
             None => options, // refused before: it cannot do without
         },
         payload_limit: options.payload_limit(*given),
     }
     "zookeeper": ZooKeeperOptions, |options, given| {
         prefix: options.root(given)?,
+        create_tables: options.create_tables(*given),
         payload_limit: options.payload_limit(*given),
         timeout: options.timeout(*given),
         access: options.access(*given),

@@ -55,6 +55,9 @@ pub struct StoreConfig {
     /// without.
     #[serde(default, with = "duration::or_none", skip_serializing_if = "Option::is_none")]
     pub poll: Option<Option<Duration>>,
+    /// Whether tables that are not there are created, and older ones brought up to date. SQLite, PostgreSQL, MySQL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub create_tables: Option<bool>,
     /// The largest job, in bytes of JSON. Not for the memory store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload_limit: Option<usize>,
@@ -81,6 +84,7 @@ impl StoreConfig {
             schema: None,
             database: None,
             poll: None,
+            create_tables: None,
             payload_limit: None,
             max_connections: None,
             timeout: None,
@@ -97,6 +101,7 @@ impl StoreConfig {
             ("schema", self.schema.is_some()),
             ("database", self.database.is_some()),
             ("poll", self.poll.is_some()),
+            ("create_tables", self.create_tables.is_some()),
             ("payload_limit", self.payload_limit.is_some()),
             ("max_connections", self.max_connections.is_some()),
             ("timeout", self.timeout.is_some()),

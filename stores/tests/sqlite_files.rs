@@ -40,6 +40,43 @@ fn a_newer_schema_is_refused_with_both_versions() {
 }
 
 #[test]
+fn the_statements_for_a_migration_tool_make_the_same_as_connecting() {
+    block_on(async {
+        let (by_tool, by_store) = (File::new(), File::new());
+        by_tool.write(b"");
+        let options = || SqliteOptions::new().create_tables(false);
+        let error = options().connect(&by_tool.url()).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Incompatible);
+        for told in ["`scheduler_jobs`", "`scheduler_meta`", "`SqliteOptions::schema_sql`"] {
+            assert!(error.to_string().contains(told), "{error}");
+        }
+        by_tool.run(&options().schema_sql()).await;
+        drop(by_store.open().await);
+
+        let catalogue = by_store.texts("SELECT concat(name, ' ', sql) FROM sqlite_schema ORDER BY name").await;
+        assert!(catalogue.len() > 8, "{catalogue:#?}");
+        assert_eq!(by_tool.texts("SELECT concat(name, ' ', sql) FROM sqlite_schema ORDER BY name").await, catalogue);
+        let meta = "SELECT concat(key, ' ', value) FROM scheduler_meta ORDER BY key";
+        assert_eq!(by_tool.texts(meta).await, by_store.texts(meta).await);
+        agree(&MemoryStore::new(), &options().connect(&by_tool.url()).await.unwrap(), 7, 300).await;
+
+        by_tool.run("DROP TABLE scheduler_nodes").await;
+        let error = options().connect(&by_tool.url()).await.unwrap_err().to_string();
+        assert!(error.contains("`scheduler_nodes`") && !error.contains("`scheduler_jobs`"), "{error}");
+    });
+}
+
+#[test]
+fn a_file_that_is_not_there_is_not_created_if_tables_are_not() {
+    block_on(async {
+        let file = File::new();
+        let error = SqliteOptions::new().create_tables(false).connect(&file.url()).await.unwrap_err();
+        assert!(error.to_string().contains("does not exist"), "{error}");
+        assert!(!file.path("").exists());
+    });
+}
+
+#[test]
 fn a_read_only_file_can_be_read_and_says_so_when_written_to() {
     block_on(async {
         let file = File::new();

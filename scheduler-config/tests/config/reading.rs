@@ -172,7 +172,7 @@ fn an_error_says_where_and_what_without_a_password() {
     }
     let json = r#"{"stores": {"main": {"url": "sqlite:jobs.db", "pol": 1}}}"#;
     let message = "configuration, `stores.main.pol`: unknown field `pol`, expected one of `url`, `prefix`, `schema`, `database`, \
-                   `poll`, `payload_limit`, `max_connections`, `timeout`, `synchronous`, `access` at line 1 column 51";
+                   `poll`, `create_tables`, `payload_limit`, `max_connections`, `timeout`, `synchronous`, `access` at line 1 column 51";
     assert_eq!(SchedulerConfig::from_json(json).unwrap_err().to_string(), message);
     assert_eq!(
         SchedulerConfig::from_json("{} {}").unwrap_err().to_string(),

@@ -80,7 +80,7 @@ fn an_option_of_another_store_is_refused_before_anything_is_connected_to() {
     let error = block_on(store.connect()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "`synchronous`: the postgres store does not have it, only prefix, schema, payload_limit, max_connections",
+        "`synchronous`: the postgres store does not have it, only prefix, schema, create_tables, payload_limit, max_connections",
     );
 }
 

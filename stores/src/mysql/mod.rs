@@ -40,7 +40,7 @@ use crate::{
 /// ```
 ///
 /// The tables are created if they are not there, for which the user needs `CREATE` beside `SELECT`, `INSERT`, `UPDATE` and
-/// `DELETE`. Clones share their connections, which are opened when they are needed and work in every runtime, and without
+/// `DELETE`; or by a migration tool ([`MySqlOptions::schema_sql`]). Clones share their connections, which are opened when they are needed and work in every runtime, and without
 /// one. Connections are encrypted if the server can and the feature `tls` is on; MySQL's usual way to log in,
 /// `caching_sha2_password`, needs that.
 ///
@@ -153,7 +153,7 @@ impl MySqlStore {
         let mut first = pool.take().await?;
         let prepared = async {
             let server = server::check(first.connection(), &failures).await?;
-            schema::prepare(first.connection(), &options.prefix, &failures).await?;
+            schema::prepare(first.connection(), &options, &failures).await?;
             Ok(server)
         };
         let Server { packet } = within(PREPARE_TIMEOUT, prepared).await.unwrap_or_else(|| Err(failures.late()))?;

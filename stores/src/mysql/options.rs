@@ -5,7 +5,7 @@ use std::{str::FromStr, time::Duration};
 use scheduler_core::store::{Clock, StoreError, StoreErrorKind};
 use sqlx::{ConnectOptions, MySqlPool, mysql::MySqlConnectOptions};
 
-use super::{MySqlStore, failure::failures};
+use super::{MySqlStore, failure::failures, schema};
 use crate::{kit::columns::READ_LIMIT, name::check_name};
 
 /// Options of a [`MySqlStore`].
@@ -26,6 +26,7 @@ pub struct MySqlOptions {
     pub(super) prefix: String,
     pub(super) clock: Clock,
     pub(super) poll: Option<Duration>,
+    pub(super) create_tables: bool,
     pub(super) payload: usize,
     pub(super) max_connections: usize,
 }
@@ -43,6 +44,7 @@ impl MySqlOptions {
             prefix: "scheduler_".to_owned(),
             clock: Clock::Server,
             poll: Some(Duration::from_secs(1)),
+            create_tables: true,
             payload: 1 << 20,
             max_connections: 5,
         }
@@ -73,6 +75,38 @@ impl MySqlOptions {
     pub fn poll(mut self, period: Option<Duration>) -> Self {
         self.poll = period;
         self
+    }
+
+    /// Whether connecting creates tables that are not there, and brings older ones up to date. Defaults to true.
+    ///
+    /// With false no statement of the store defines data, so that a user without the right to do so is enough; the tables are
+    /// made by a migration tool with the statements of [`schema_sql`](Self::schema_sql). Tables that are missing or too old
+    /// are an error of connecting, which names them.
+    pub fn create_tables(mut self, create: bool) -> Self {
+        self.create_tables = create;
+        self
+    }
+
+    /// The statements that create the tables, with the version of their schema, as a text for a migration tool: the same that
+    /// connecting runs.
+    ///
+    /// ```
+    /// let sql = scheduler_stores::MySqlOptions::new().table_prefix("jobs_")?.schema_sql();
+    /// assert!(sql.contains("jobs_meta"));
+    /// # Ok::<(), scheduler_core::store::StoreError>(())
+    /// ```
+    pub fn schema_sql(&self) -> String {
+        schema::sql(&self.prefix, 0).expect("0 is a version that every build knows")
+    }
+
+    /// The statements that bring tables of a schema that an earlier version has made up to date. The row `schema` of the table
+    /// for meta data has its number; 0 is for none.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejected`](StoreErrorKind::Rejected) if this build does not know such a schema.
+    pub fn schema_sql_from(&self, version: i64) -> Result<String, StoreError> {
+        schema::sql(&self.prefix, version)
     }
 
     /// The largest body in bytes of JSON. Defaults to 1 MiB, since a body is read at each firing. It is never more than a

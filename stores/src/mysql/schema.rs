@@ -3,8 +3,11 @@
 use scheduler_core::store::{StoreError, StoreErrorKind};
 use sqlx::{AssertSqlSafe, MySqlConnection};
 
-use super::failure::may_go_without;
-use crate::sql::Failures;
+use super::{MySqlOptions, failure::may_go_without};
+use crate::sql::{
+    Failures,
+    script::{self, check_from, created_tables, script},
+};
 
 /// The newest schema that this build knows.
 const SCHEMA_VERSION: i64 = 1;
@@ -87,28 +90,60 @@ const META: &str =
 
 const TABLE_OPTIONS: &str = "ENGINE = InnoDB ROW_FORMAT = DYNAMIC CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
 
+/// The statements that bring tables of a schema to the newest one; 0 if there are none.
+fn statements(prefix: &str, from: i64) -> Vec<String> {
+    let mut statements = vec![filled(META, prefix)];
+    let steps = MIGRATIONS.iter().skip(usize::try_from(from).unwrap_or_default());
+    statements.extend(steps.flat_map(|steps| *steps).map(|step| filled(step, prefix)));
+    statements.push(format!("REPLACE INTO {prefix}meta (`key`, value) VALUES ('schema', {SCHEMA_VERSION})"));
+    statements
+}
+
+/// The same as a text for a tool.
+pub(super) fn sql(prefix: &str, from: i64) -> Result<String, StoreError> {
+    check_from(from, SCHEMA_VERSION)?;
+    let statements = if from == SCHEMA_VERSION { Vec::new() } else { statements(prefix, from) };
+    Ok(script(prefix, from, SCHEMA_VERSION, &statements))
+}
+
 /// Brings the tables up to date. Writes nothing if they are.
 pub(super) async fn prepare(
     connection: &mut MySqlConnection,
-    prefix: &str,
+    options: &MySqlOptions,
     failures: &Failures,
 ) -> Result<(), StoreError> {
-    if version(connection, prefix, failures).await? == SCHEMA_VERSION {
+    let prefix = &options.prefix;
+    let found = version(connection, prefix, failures).await?;
+    if !options.create_tables {
+        return check(connection, prefix, found, failures).await;
+    }
+    if found == SCHEMA_VERSION {
         return allow_blank_ids(connection, prefix, failures).await;
     }
     // Nodes that start at once wait for each other, and only the first one finds something to do. If this ends early,
     // the connection is closed, and the lock is free.
     lock(connection, prefix, failures).await?;
     let from = version(connection, prefix, failures).await?;
-    run(connection, filled(META, prefix), failures).await?;
-    for steps in MIGRATIONS.iter().skip(usize::try_from(from).unwrap_or_default()) {
-        for step in *steps {
-            run(connection, filled(step, prefix), failures).await?;
+    for statement in statements(prefix, from) {
+        run(connection, statement, failures).await?;
+    }
+    run(connection, "DO RELEASE_ALL_LOCKS()".to_owned(), failures).await
+}
+
+/// Refuses tables that others create, unless they are those of this build.
+async fn check(
+    connection: &mut MySqlConnection,
+    prefix: &str,
+    found: i64,
+    failures: &Failures,
+) -> Result<(), StoreError> {
+    let mut missing = Vec::new();
+    for table in created_tables(&statements(prefix, 0)) {
+        if !is_there(connection, &table, failures).await? {
+            missing.push(table);
         }
     }
-    let stamp = format!("REPLACE INTO {prefix}meta (`key`, value) VALUES ('schema', {SCHEMA_VERSION})");
-    run(connection, stamp, failures).await?;
-    run(connection, "DO RELEASE_ALL_LOCKS()".to_owned(), failures).await
+    failures.check_tables("MySqlOptions", found, SCHEMA_VERSION, &missing)
 }
 
 /// Takes away the check that version 0.1 has made, for which an id of blanks is empty. Nothing else is changed, so that the
@@ -141,7 +176,7 @@ async fn allow_blank_ids(
 }
 
 fn filled(step: &str, prefix: &str) -> String {
-    step.replace("{p}", prefix).replace("{options}", TABLE_OPTIONS)
+    script::filled(step, prefix).replace("{options}", TABLE_OPTIONS)
 }
 
 async fn lock(connection: &mut MySqlConnection, prefix: &str, failures: &Failures) -> Result<(), StoreError> {
@@ -154,22 +189,27 @@ async fn lock(connection: &mut MySqlConnection, prefix: &str, failures: &Failure
     Err(failures.because(StoreErrorKind::Unavailable, "another node takes long to create the tables; try again"))
 }
 
-/// The schema of the database; 0 if it has none of these tables.
-async fn version(connection: &mut MySqlConnection, prefix: &str, failures: &Failures) -> Result<i64, StoreError> {
-    let fail = |error| failures.of(error);
-    let is_there: i64 = sqlx::query_scalar(
+async fn is_there(connection: &mut MySqlConnection, table: &str, failures: &Failures) -> Result<bool, StoreError> {
+    let count: i64 = sqlx::query_scalar(
         "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?",
     )
-    .bind(format!("{prefix}meta"))
-    .fetch_one(&mut *connection)
+    .bind(table)
+    .fetch_one(connection)
     .await
-    .map_err(fail)?;
-    if is_there == 0 {
+    .map_err(|error| failures.of(error))?;
+    Ok(count > 0)
+}
+
+/// The schema of the database; 0 if it has none of these tables.
+async fn version(connection: &mut MySqlConnection, prefix: &str, failures: &Failures) -> Result<i64, StoreError> {
+    if !is_there(connection, &format!("{prefix}meta"), failures).await? {
         return Ok(0);
     }
     let query = format!("SELECT value FROM {prefix}meta WHERE `key` = 'schema'");
-    let version: Option<i64> =
-        sqlx::query_scalar(AssertSqlSafe(query)).fetch_optional(&mut *connection).await.map_err(fail)?;
+    let version: Option<i64> = sqlx::query_scalar(AssertSqlSafe(query))
+        .fetch_optional(connection)
+        .await
+        .map_err(|error| failures.of(error))?;
     failures.known_schema(prefix, version.unwrap_or_default(), SCHEMA_VERSION)
 }
 

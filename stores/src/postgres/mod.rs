@@ -140,7 +140,7 @@ impl PostgresStore {
         let open = move || connection::open(to.clone(), schema.clone());
         let pool = Pool::new(options.max_connections, failures.clone(), open);
         let mut first = pool.take().await?;
-        let prepared = schema::prepare(first.connection(), options.schema.as_deref(), &options.prefix, &failures);
+        let prepared = schema::prepare(first.connection(), &options, &failures);
         within(PREPARE_TIMEOUT, prepared).await.unwrap_or_else(|| Err(failures.late()))?;
         first.give_back();
         let database = Database {

@@ -3,8 +3,11 @@
 use scheduler_core::store::{StoreError, StoreErrorKind};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use super::connection::BEGIN;
-use crate::sql::Failures;
+use super::{PostgresOptions, connection::BEGIN};
+use crate::sql::{
+    Failures,
+    script::{check_from, created_tables, filled, script},
+};
 
 /// The newest schema that this build knows.
 const SCHEMA_VERSION: i64 = 1;
@@ -66,21 +69,55 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = ["CREATE TABLE {p}jobs (
         last_claim_seq BIGINT NOT NULL
     ) WITH (fillfactor = 50);"];
 
+/// The statements that bring tables of a schema to the newest one; 0 if there are none.
+fn statements(options: &PostgresOptions, from: i64) -> Vec<String> {
+    let prefix = &options.prefix;
+    let mut statements = Vec::new();
+    if from == 0 {
+        statements.push(format!(
+            "CREATE TABLE {prefix}meta (key TEXT COLLATE \"C\" NOT NULL PRIMARY KEY, value BIGINT NOT NULL)"
+        ));
+        statements.push(format!("INSERT INTO {prefix}meta (key, value) VALUES ('schema', 0)"));
+    }
+    let steps = MIGRATIONS.iter().skip(usize::try_from(from).unwrap_or_default());
+    statements.extend(steps.map(|step| filled(step, prefix)));
+    if from < SCHEMA_VERSION {
+        statements.push(format!("UPDATE {prefix}meta SET value = {SCHEMA_VERSION} WHERE key = 'schema'"));
+    }
+    statements
+}
+
+/// The same as a text for a tool, whose connection may look for tables elsewhere than the store's does.
+pub(super) fn sql(options: &PostgresOptions, from: i64) -> Result<String, StoreError> {
+    check_from(from, SCHEMA_VERSION)?;
+    let mut all = Vec::new();
+    if let Some(schema) = &options.schema {
+        all.extend((from == 0).then(|| format!("CREATE SCHEMA IF NOT EXISTS {schema}")));
+        all.push(format!("SET search_path TO {schema}"));
+    }
+    all.extend(statements(options, from));
+    Ok(script(&options.prefix, from, SCHEMA_VERSION, &all))
+}
+
 /// Brings the tables up to date. Writes nothing if they are.
 pub(super) async fn prepare(
     connection: &mut PgConnection,
-    schema: Option<&str>,
-    prefix: &str,
+    options: &PostgresOptions,
     failures: &Failures,
 ) -> Result<(), StoreError> {
+    let PostgresOptions { schema, prefix, .. } = options;
     refuse_other_encodings(connection, failures).await?;
-    if version(connection, prefix, failures).await? == SCHEMA_VERSION {
+    let found = version(connection, prefix, failures).await?;
+    if !options.create_tables {
+        return check(connection, options, found, failures).await;
+    }
+    if found == SCHEMA_VERSION {
         return Ok(());
     }
     let mut transaction = connection.begin_with(BEGIN).await.map_err(|error| failures.of(error))?;
     // Nodes that start at once wait for each other, and only the first one finds something to do: one lock for all tables of
     // the database, since a schema can be named or come from the search path, and the one that earlier versions take.
-    for name in ["apscheduler".to_owned(), format!("apscheduler {} {prefix}", schema.unwrap_or_default())] {
+    for name in ["apscheduler".to_owned(), format!("apscheduler {} {prefix}", schema.as_deref().unwrap_or_default())] {
         let lock = sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))").bind(name);
         lock.execute(&mut *transaction).await.map_err(|error| failures.of(error))?;
     }
@@ -88,19 +125,26 @@ pub(super) async fn prepare(
         run(&mut transaction, format!("CREATE SCHEMA IF NOT EXISTS {schema}"), failures).await?;
     }
     let from = version(&mut transaction, prefix, failures).await?;
-    if from == 0 {
-        let meta = format!(
-            "CREATE TABLE {prefix}meta (key TEXT COLLATE \"C\" NOT NULL PRIMARY KEY, value BIGINT NOT NULL); \
-             INSERT INTO {prefix}meta (key, value) VALUES ('schema', 0)"
-        );
-        run(&mut transaction, meta, failures).await?;
+    for statement in statements(options, from) {
+        run(&mut transaction, statement, failures).await?;
     }
-    for step in MIGRATIONS.iter().skip(usize::try_from(from).unwrap_or_default()) {
-        run(&mut transaction, step.replace("{p}", prefix), failures).await?;
-    }
-    let stamp = format!("UPDATE {prefix}meta SET value = {SCHEMA_VERSION} WHERE key = 'schema'");
-    run(&mut transaction, stamp, failures).await?;
     transaction.commit().await.map_err(|error| failures.of(error))
+}
+
+/// Refuses tables that others create, unless they are those of this build.
+async fn check(
+    connection: &mut PgConnection,
+    options: &PostgresOptions,
+    found: i64,
+    failures: &Failures,
+) -> Result<(), StoreError> {
+    let mut missing = Vec::new();
+    for table in created_tables(&statements(options, 0)) {
+        if !is_there(connection, &table, failures).await? {
+            missing.push(table);
+        }
+    }
+    failures.check_tables("PostgresOptions", found, SCHEMA_VERSION, &missing)
 }
 
 /// Another encoding could not keep every text.
@@ -117,21 +161,39 @@ async fn refuse_other_encodings(connection: &mut PgConnection, failures: &Failur
     Ok(())
 }
 
-/// The schema of the database; 0 if it has none of these tables.
-async fn version(connection: &mut PgConnection, prefix: &str, failures: &Failures) -> Result<i64, StoreError> {
-    let fail = |error| failures.of(error);
-    // Asked of the catalog's rows, and not of the session's memory of it, in which tables may not be there yet that
-    // another node has just created.
+/// The schema in which the session finds the tables, as statements name it.
+pub(super) async fn name(
+    connection: &mut PgConnection,
+    prefix: &str,
+    failures: &Failures,
+) -> Result<String, StoreError> {
+    const NAME: &str = "SELECT quote_ident(n.nspname) FROM pg_catalog.pg_class AS c \
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+        WHERE c.relname = $1 AND c.relkind IN ('r', 'p') AND pg_catalog.pg_table_is_visible(c.oid)";
+    let name = sqlx::query_scalar(NAME).bind(format!("{prefix}jobs")).fetch_one(connection).await;
+    name.map_err(|error| failures.of(error))
+}
+
+/// Whether the session finds a table under this name.
+///
+/// Asked of the catalog's rows, and not of the session's memory of it, in which tables may not be there yet that another node
+/// has just created.
+async fn is_there(connection: &mut PgConnection, table: &str, failures: &Failures) -> Result<bool, StoreError> {
     const IS_THERE: &str = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_class \
         WHERE relname = $1 AND relkind IN ('r', 'p') AND pg_catalog.pg_table_is_visible(oid))";
-    let is_there = sqlx::query_scalar(IS_THERE).bind(format!("{prefix}meta")).fetch_one(&mut *connection).await;
-    let is_there: bool = is_there.map_err(fail)?;
-    if !is_there {
+    sqlx::query_scalar(IS_THERE).bind(table).fetch_one(connection).await.map_err(|error| failures.of(error))
+}
+
+/// The schema of the database; 0 if it has none of these tables.
+async fn version(connection: &mut PgConnection, prefix: &str, failures: &Failures) -> Result<i64, StoreError> {
+    if !is_there(connection, &format!("{prefix}meta"), failures).await? {
         return Ok(0);
     }
     let query = format!("SELECT value FROM {prefix}meta WHERE key = 'schema'");
-    let version: Option<i64> =
-        sqlx::query_scalar(AssertSqlSafe(query)).fetch_optional(&mut *connection).await.map_err(fail)?;
+    let version: Option<i64> = sqlx::query_scalar(AssertSqlSafe(query))
+        .fetch_optional(connection)
+        .await
+        .map_err(|error| failures.of(error))?;
     failures.known_schema(prefix, version.unwrap_or_default(), SCHEMA_VERSION)
 }
 

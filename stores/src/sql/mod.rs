@@ -12,6 +12,7 @@ pub(crate) mod node_name;
 mod pool;
 mod rows;
 mod session;
+pub(crate) mod script;
 mod statements;
 mod write;
 

@@ -221,7 +221,7 @@ impl Connections {
         for _ in 0..ATTEMPTS {
             let before = self.file.database();
             let mut writer = self.connect(Role::Writer).await?;
-            schema::prepare(&mut writer, &self.options.prefix, &self.failures, opening).await?;
+            schema::prepare(&mut writer, &self.options, &self.failures, opening).await?;
             let others = [self.connect(Role::Reader).await?, self.connect(Role::Watcher).await?];
             let opened = self.file.look();
             let now = opened.as_ref().map(|opened| opened.database);

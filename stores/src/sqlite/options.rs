@@ -5,7 +5,7 @@ use std::{str::FromStr, time::Duration};
 use scheduler_core::store::{StoreError, StoreErrorKind};
 use sqlx::{ConnectOptions, SqlitePool, sqlite::SqliteConnectOptions};
 
-use super::{SqliteStore, connections::Connections, failure::failures, file::File};
+use super::{SqliteStore, connections::Connections, failure::failures, file::File, schema};
 use crate::{Synchronous, kit::columns::READ_LIMIT, name::check_name, sql::Failures};
 
 /// Options of an [`SqliteStore`].
@@ -23,6 +23,7 @@ pub struct SqliteOptions {
     pub(super) prefix: String,
     pub(super) synchronous: Synchronous,
     pub(super) poll: Option<Duration>,
+    pub(super) create_tables: bool,
     pub(super) payload: usize,
 }
 
@@ -39,6 +40,7 @@ impl SqliteOptions {
             prefix: "scheduler_".to_owned(),
             synchronous: Synchronous::Full,
             poll: Some(Duration::from_secs(1)),
+            create_tables: true,
             payload: 1 << 20,
         }
     }
@@ -67,6 +69,38 @@ impl SqliteOptions {
         self
     }
 
+    /// Whether connecting creates tables that are not there, and brings older ones up to date. Defaults to true.
+    ///
+    /// With false no statement of the store defines data, so that a user without the right to do so is enough; the tables are
+    /// made by a migration tool with the statements of [`schema_sql`](Self::schema_sql). Tables that are missing or too old
+    /// are an error of connecting, which names them, and so is a file that is not there.
+    pub fn create_tables(mut self, create: bool) -> Self {
+        self.create_tables = create;
+        self
+    }
+
+    /// The statements that create the tables, with the version of their schema, as a text for a migration tool: the same that
+    /// connecting runs.
+    ///
+    /// ```
+    /// let sql = scheduler_stores::SqliteOptions::new().table_prefix("jobs_")?.schema_sql();
+    /// assert!(sql.contains("jobs_meta"));
+    /// # Ok::<(), scheduler_core::store::StoreError>(())
+    /// ```
+    pub fn schema_sql(&self) -> String {
+        schema::sql(&self.prefix, 0).expect("0 is a version that every build knows")
+    }
+
+    /// The statements that bring tables of a schema that an earlier version has made up to date. The row `schema` of the table
+    /// for meta data has its number; 0 is for none.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejected`](StoreErrorKind::Rejected) if this build does not know such a schema.
+    pub fn schema_sql_from(&self, version: i64) -> Result<String, StoreError> {
+        schema::sql(&self.prefix, version)
+    }
+
     /// The largest body in bytes of JSON. Defaults to 1 MiB, since a body is read at each firing; at most 16 MiB, for a larger
     /// one is not read.
     pub fn payload_limit(mut self, bytes: usize) -> Self {
@@ -87,7 +121,10 @@ impl SqliteOptions {
         let options = options.busy_timeout(Duration::from_secs(10));
         let mode = url.split_once('?').and_then(|(_, query)| query.split('&').find_map(|it| it.strip_prefix("mode=")));
         match mode {
-            None | Some("rwc") => self.open(options.create_if_missing(true), Creation::Private).await,
+            None | Some("rwc") if self.create_tables => {
+                self.open(options.create_if_missing(true), Creation::Private).await
+            }
+            None | Some("rwc") => self.open(options.create_if_missing(false), Creation::ByDriver).await,
             Some(_) => self.open(options, Creation::ByDriver).await,
         }
     }

@@ -3,7 +3,11 @@
 use scheduler_core::store::{StoreError, StoreErrorKind};
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
-use crate::sql::Failures;
+use super::SqliteOptions;
+use crate::sql::{
+    Failures,
+    script::{check_from, created_tables, filled, script},
+};
 
 /// The newest schema that this build knows.
 const SCHEMA_VERSION: i64 = 1;
@@ -74,55 +78,91 @@ pub(super) enum Opening {
     Again,
 }
 
+/// The statements that bring tables of a schema to the newest one; 0 if there are none.
+fn statements(prefix: &str, from: i64) -> Vec<String> {
+    let mut statements = Vec::new();
+    if from == 0 {
+        statements.push(format!(
+            "CREATE TABLE {prefix}meta (key TEXT NOT NULL PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID"
+        ));
+    }
+    let steps = MIGRATIONS.iter().skip(usize::try_from(from).unwrap_or_default());
+    statements.extend(steps.map(|step| filled(step, prefix)));
+    if from < SCHEMA_VERSION {
+        let stamp = format!("INSERT OR REPLACE INTO {prefix}meta (key, value) VALUES ('schema', {SCHEMA_VERSION})");
+        statements.push(stamp);
+    }
+    statements
+}
+
+/// The same as a text for a tool.
+pub(super) fn sql(prefix: &str, from: i64) -> Result<String, StoreError> {
+    check_from(from, SCHEMA_VERSION)?;
+    Ok(script(prefix, from, SCHEMA_VERSION, &statements(prefix, from)))
+}
+
 /// Brings the tables up to date. Writes nothing if they are.
 pub(super) async fn prepare(
     connection: &mut SqliteConnection,
-    prefix: &str,
+    options: &SqliteOptions,
     failures: &Failures,
     opening: Opening,
 ) -> Result<(), StoreError> {
+    let prefix = &options.prefix;
     match (version(connection, prefix, failures).await?, opening) {
-        (SCHEMA_VERSION, _) => return Ok(()),
         (0, Opening::Again) => {
             let why = "it has no tables of this store, which it had before; put the right file in its place, or restart \
                        the program to begin with an empty one";
             return Err(failures.because(StoreErrorKind::Unavailable, why));
         }
+        (found, _) if !options.create_tables => return check(connection, prefix, found, failures).await,
+        (SCHEMA_VERSION, _) => return Ok(()),
         _ => {}
     }
     let fail = |error| failures.of(error);
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(fail)?;
     // Another process may have been faster.
     let from = version(&mut transaction, prefix, failures).await?;
-    if from == 0 {
-        let meta =
-            format!("CREATE TABLE {prefix}meta (key TEXT NOT NULL PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID");
-        run(&mut transaction, meta, failures).await?;
+    for statement in statements(prefix, from) {
+        run(&mut transaction, statement, failures).await?;
     }
-    let steps = usize::try_from(from).unwrap_or_default();
-    for step in MIGRATIONS.iter().skip(steps) {
-        run(&mut transaction, step.replace("{p}", prefix), failures).await?;
-    }
-    let stamp = format!("INSERT OR REPLACE INTO {prefix}meta (key, value) VALUES ('schema', {SCHEMA_VERSION})");
-    run(&mut transaction, stamp, failures).await?;
     transaction.commit().await.map_err(fail)
+}
+
+/// Refuses tables that others create, unless they are those of this build.
+async fn check(
+    connection: &mut SqliteConnection,
+    prefix: &str,
+    found: i64,
+    failures: &Failures,
+) -> Result<(), StoreError> {
+    let mut missing = Vec::new();
+    for table in created_tables(&statements(prefix, 0)) {
+        if !is_there(connection, &table, failures).await? {
+            missing.push(table);
+        }
+    }
+    failures.check_tables("SqliteOptions", found, SCHEMA_VERSION, &missing)
+}
+
+async fn is_there(connection: &mut SqliteConnection, table: &str, failures: &Failures) -> Result<bool, StoreError> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)")
+        .bind(table)
+        .fetch_one(connection)
+        .await
+        .map_err(|error| failures.of(error))
 }
 
 /// The schema of the file; 0 if it has none of these tables.
 async fn version(connection: &mut SqliteConnection, prefix: &str, failures: &Failures) -> Result<i64, StoreError> {
-    let fail = |error| failures.of(error);
-    let is_there: bool =
-        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)")
-            .bind(format!("{prefix}meta"))
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(fail)?;
-    if !is_there {
+    if !is_there(connection, &format!("{prefix}meta"), failures).await? {
         return Ok(0);
     }
     let query = format!("SELECT value FROM {prefix}meta WHERE key = 'schema'");
-    let version: Option<i64> =
-        sqlx::query_scalar(AssertSqlSafe(query)).fetch_optional(&mut *connection).await.map_err(fail)?;
+    let version: Option<i64> = sqlx::query_scalar(AssertSqlSafe(query))
+        .fetch_optional(connection)
+        .await
+        .map_err(|error| failures.of(error))?;
     failures.known_schema(prefix, version.unwrap_or_default(), SCHEMA_VERSION)
 }
 

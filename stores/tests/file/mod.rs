@@ -68,6 +68,12 @@ impl File {
         sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
     }
 
+    /// The texts that a statement gives.
+    pub async fn texts(&self, sql: &str) -> Vec<String> {
+        let sql = AssertSqlSafe(sql.to_owned());
+        sqlx::query_scalar(sql).fetch_all(&mut self.connection().await).await.unwrap()
+    }
+
     async fn damage(&self, id: JobId, damage: Damage) {
         let set = match damage {
             Damage::Body => r#"body = '{"v": 1, "task"'"#,

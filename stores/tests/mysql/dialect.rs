@@ -6,6 +6,10 @@ pub(crate) use sqlx::{
     mysql::{MySqlConnectOptions as ConnectOptions, MySqlPoolOptions as PoolOptions},
 };
 
+use test_support::server;
+
+use crate::sql_servers::database;
+
 /// The server, in URLs and messages.
 pub(crate) const NAME: &str = "mysql";
 
@@ -29,4 +33,37 @@ pub(crate) const WAITING_FOR_A_NODE: &str =
 /// The condition for the job that is there under an id.
 pub(crate) fn is_live(id: &str) -> String {
     format!("live_id = {id}")
+}
+
+/// What tells all of tables: columns, indexes, checks, options, and what is in the one for meta data.
+pub(crate) const CATALOGUE: [&str; 5] = [
+    "SELECT CONCAT_WS(' ', table_name, ordinal_position, column_name, column_type, collation_name, is_nullable, \
+        column_default, generation_expression, extra, column_key) FROM information_schema.columns WHERE table_name LIKE '{p}%'",
+    "SELECT CONCAT_WS(' ', table_name, index_name, non_unique, seq_in_index, column_name, sub_part) \
+        FROM information_schema.statistics WHERE table_name LIKE '{p}%'",
+    "SELECT CONCAT_WS(' ', constraint_name, check_clause) FROM information_schema.check_constraints \
+        WHERE constraint_name LIKE '{p}%'",
+    "SELECT CONCAT_WS(' ', table_name, engine, row_format, table_collation, create_options) \
+        FROM information_schema.tables WHERE table_name LIKE '{p}%'",
+    "SELECT CONCAT_WS(' ', `key`, value) FROM {p}meta",
+];
+
+/// A user, and the statements that remove it.
+pub(crate) struct User {
+    pub(crate) url: String,
+    pub(crate) remove: String,
+}
+
+/// A user who may read and write the rows of these tables, and nothing else.
+pub(crate) async fn user_of_rows(prefix: &str, tables: &[String]) -> User {
+    let name = format!("{prefix}user");
+    let grants =
+        tables.iter().map(|table| format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO '{name}'@'%'; "));
+    let create = format!("CREATE USER '{name}'@'%' IDENTIFIED BY 'rows'; {}", grants.collect::<String>());
+    database::run(&mut database::connection().await, &create).await;
+    let url = server::url(NAME);
+    User {
+        url: format!("mysql://{name}:rows@{}", url.rsplit_once('@').unwrap().1),
+        remove: format!("DROP USER '{name}'@'%'"),
+    }
 }

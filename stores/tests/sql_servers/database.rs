@@ -70,6 +70,12 @@ impl Database {
         sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut connection().await).await.unwrap()
     }
 
+    /// The texts that a statement gives.
+    pub(crate) async fn texts(&self, sql: &str) -> Vec<String> {
+        let sql = sql.replace("{p}", self.prefix());
+        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut connection().await).await.unwrap()
+    }
+
     async fn damage(&self, id: JobId, damage: Damage) {
         let set = match damage {
             Damage::Body => r#"body = '{"v": 1, "task"'"#,

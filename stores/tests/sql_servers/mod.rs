@@ -10,3 +10,4 @@ mod outages;
 mod runtimes;
 mod schema;
 mod sharing;
+mod tables;

@@ -75,8 +75,8 @@ pub use scheduler_core::{
 pub use scheduler_executors as executors;
 pub use scheduler_runtime::{
     Background, Blocking, BlockingJob, BlockingPool, Builder, EventStream, ExportedJob, Health, Job, Lease, ListenerId,
-    Local, LoopState, Missed, Now, Pumped, RunContextExt, Runtime, Scheduler, SchedulerState, ShutdownMode, Sleep,
-    StoreHealth, StoreLink, SystemClock,
+    Local, LoopState, Missed, Now, PreparedJob, Pumped, RunContextExt, Runtime, Scheduler, SchedulerState, ShutdownMode,
+    Sleep, StoreHealth, StoreLink, SystemClock,
 };
 pub use scheduler_stores as stores;
 

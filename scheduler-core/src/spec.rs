@@ -152,6 +152,11 @@ impl JobSpec {
         self.store.as_ref()
     }
 
+    /// What is done when a job with this id is there already.
+    pub fn conflict(&self) -> Conflict {
+        self.conflict
+    }
+
     /// The trigger, if the job does not run at once.
     pub fn trigger(&self) -> Option<&Trigger> {
         self.trigger.as_ref()

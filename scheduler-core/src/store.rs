@@ -33,12 +33,15 @@ mod failure;
 mod forward;
 pub(crate) mod job_store;
 mod settle;
+mod transaction;
 pub(crate) mod verb;
 
 pub use call::*;
 pub use claim::*;
 pub use failure::*;
 pub use settle::*;
+pub use transaction::{SqlStatement, SqlValue};
+pub use verb::{StoreCall, StoreReply};
 
 use std::time::Duration;
 

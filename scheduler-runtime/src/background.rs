@@ -21,7 +21,7 @@ use scheduler_core::{
 
 pub(crate) use self::calls::blocking_calls;
 pub use self::job::BlockingJob;
-use crate::{Builder, EventStream, Health, Job, ListenerId, Scheduler, own_run, runtime::Runtime};
+use crate::{Builder, EventStream, Health, Job, ListenerId, PreparedJob, Scheduler, own_run, runtime::Runtime};
 
 /// A scheduler whose loop has a thread of its own, for code that is not async. Its calls block, from any thread.
 ///

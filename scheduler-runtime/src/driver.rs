@@ -220,6 +220,13 @@ impl Driver {
                 Part::Store(name.clone(), store)
             }
             (Attachment::Executor(executor), Command::AddExecutor(name, _)) => Part::Executor(name.clone(), executor),
+            (Attachment::LendStore(lend), Command::InTransaction(name)) => {
+                if let Some(Attached { store, .. }) = self.stores.get(name) {
+                    // A caller that has gone does not want it.
+                    drop(lend.send(Arc::clone(store)));
+                }
+                Part::Nothing
+            }
             (Attachment::Closures(closures), Command::AddJobs(store, _)) => {
                 self.add_closures(call, store.clone(), closures);
                 Part::Nothing

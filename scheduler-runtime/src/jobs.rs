@@ -33,12 +33,26 @@ impl Scheduler {
 
     /// Adds many jobs, each by itself, in as few round trips as their stores allow. The results come in the same order.
     pub async fn add_jobs(&self, specs: Vec<JobSpec>) -> Vec<Result<Job, Error>> {
+        let (mut results, batches) = self.batches(specs);
+        for (store, Batch { places, specs, closures }) in batches {
+            let has_closures = closures.iter().any(Option::is_some);
+            let attachment = if has_closures { Attachment::Closures(closures) } else { Attachment::Nothing };
+            let added = self.call_with(Command::AddJobs(store.clone(), specs), attachment).await;
+            for (place, job) in places.iter().zip(each(added, places.len())) {
+                results[*place] = Some(job.map(|row| self.job_handle(store.clone(), row)));
+            }
+        }
+        results.into_iter().flatten().collect()
+    }
+
+    /// The jobs whose arguments are right, by their stores, and a place for the result of each, with the errors of the others.
+    pub(crate) fn batches(&self, specs: Vec<JobSpec>) -> (Vec<Option<Result<Job, Error>>>, Vec<(StoreName, Batch)>) {
         let mut results: Vec<Option<Result<Job, Error>>> = Vec::new();
         results.resize_with(specs.len(), || None);
         let mut batches: Vec<(StoreName, Batch)> = Vec::new();
         for (place, spec) in specs.into_iter().enumerate() {
             let store = self.scope().or_else(|| spec.store_name()).cloned().unwrap_or_default();
-            match self.prepare(spec) {
+            match self.checked(spec) {
                 Ok((spec, closure)) => {
                     let at = batches.iter().position(|(name, _)| *name == store).unwrap_or_else(|| {
                         batches.push((store, Batch::default()));
@@ -52,18 +66,10 @@ impl Scheduler {
                 Err(error) => results[place] = Some(Err(error)),
             }
         }
-        for (store, Batch { places, specs, closures }) in batches {
-            let has_closures = closures.iter().any(Option::is_some);
-            let attachment = if has_closures { Attachment::Closures(closures) } else { Attachment::Nothing };
-            let added = self.call_with(Command::AddJobs(store.clone(), specs), attachment).await;
-            for (place, job) in places.iter().zip(each(added, places.len())) {
-                results[*place] = Some(job.map(|row| self.job_handle(store.clone(), row)));
-            }
-        }
-        results.into_iter().flatten().collect()
+        (results, batches)
     }
 
-    fn prepare(&self, mut spec: JobSpec) -> Result<(JobSpec, Option<Task>), Error> {
+    fn checked(&self, mut spec: JobSpec) -> Result<(JobSpec, Option<Task>), Error> {
         let closure = spec.take_closure(next_closure());
         let task = closure.clone().or_else(|| self.registry().task(spec.task_name()));
         if let Some(closure) = &closure {
@@ -443,13 +449,16 @@ impl Scheduler {
         }
     }
 
-    fn job_handle(&self, store: StoreName, row: JobRow) -> Job {
+    pub(crate) fn job_handle(&self, store: StoreName, row: JobRow) -> Job {
         Job::new(self.in_store(store.clone()), store, row)
     }
 }
 
 /// The answer for each of the jobs that were added, which are so many.
-fn each(added: Result<Vec<Result<JobRow, Error>>, Error>, count: usize) -> impl Iterator<Item = Result<JobRow, Error>> {
+pub(crate) fn each(
+    added: Result<Vec<Result<JobRow, Error>>, Error>,
+    count: usize,
+) -> impl Iterator<Item = Result<JobRow, Error>> {
     let (added, error) = match added {
         Ok(added) => (added, unanswered()),
         Err(error) => (Vec::new(), error),
@@ -457,16 +466,16 @@ fn each(added: Result<Vec<Result<JobRow, Error>>, Error>, count: usize) -> impl 
     added.into_iter().chain(std::iter::repeat(Err(error))).take(count)
 }
 
-fn unanswered() -> Error {
+pub(crate) fn unanswered() -> Error {
     Error::new(ErrorKind::Bug, "the scheduler has not said what became of a job that was to be added; please report it")
 }
 
 /// The jobs of one call that go to one store.
 #[derive(Default)]
-struct Batch {
-    places: Vec<usize>,
-    specs: Vec<JobSpec>,
-    closures: Vec<Option<Task>>,
+pub(crate) struct Batch {
+    pub(crate) places: Vec<usize>,
+    pub(crate) specs: Vec<JobSpec>,
+    pub(crate) closures: Vec<Option<Task>>,
 }
 
 fn check(task: &Task, args: &serde_json::Value) -> Result<(), Error> {

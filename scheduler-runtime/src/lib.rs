@@ -30,6 +30,7 @@ mod runtime;
 mod scheduled;
 mod scheduler;
 
+mod transaction;
 pub use background::{Background, Blocking, BlockingJob};
 pub use builder::Builder;
 pub use health::{Health, LoopState};
@@ -41,3 +42,4 @@ pub use run_context::RunContextExt;
 pub use runtime::{BlockingPool, BoxFuture, Now, Runtime, Sleep, SystemClock};
 pub use scheduler::Scheduler;
 pub use scheduler_core::engine::{ExportedJob, Lease, SchedulerState, ShutdownMode, StoreHealth, StoreLink};
+pub use transaction::PreparedJob;

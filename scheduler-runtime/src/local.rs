@@ -18,7 +18,7 @@ use scheduler_core::{
 use scheduler_executors::{AsyncTaskFn, parameters::Parameters};
 
 use crate::{
-    Builder, EventStream, Health, Job, ListenerId, Scheduler,
+    Builder, EventStream, Health, Job, ListenerId, PreparedJob, Scheduler,
     background::{block_on, blocking_calls},
     local_set::{LocalSet, call, stand_in},
     runtime::Runtime,

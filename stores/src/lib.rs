@@ -26,13 +26,25 @@ mod choices;
 pub mod kit;
 mod memory;
 mod table;
+mod transaction;
 
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql", feature = "mongodb"))]
 mod name;
+#[cfg(any(feature = "mysql", feature = "mongodb"))]
+mod noted;
 #[cfg(any(feature = "mongodb", feature = "etcd", feature = "redis", feature = "zookeeper"))]
 mod private_tokio;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 mod sql;
+
+/// The clients of databases, in the versions of which pools, clients and transactions are given to the stores.
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql", feature = "mongodb"))]
+pub mod clients {
+    #[cfg(feature = "mongodb")]
+    pub use ::mongodb;
+    #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+    pub use ::sqlx;
+}
 
 #[cfg(feature = "etcd")]
 mod etcd;
@@ -68,5 +80,6 @@ pub use rethinkdb::{RethinkDbOptions, RethinkDbStore};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use table::{KnownStore, STORES, StoreNews, StorePlace};
+pub use transaction::Transaction;
 #[cfg(feature = "zookeeper")]
 pub use zookeeper::{ZooKeeperOptions, ZooKeeperStore};

@@ -16,6 +16,7 @@ mod query;
 mod replace;
 mod rules;
 mod run;
+mod transaction;
 
 pub(super) use add::Adding;
 pub use health::{Health, Lease, StoreHealth, StoreLink};
@@ -97,6 +98,7 @@ impl Engine {
             Command::Health => self.reply(call, Ok(Reply::Health(self.health(now)))),
             Command::Shutdown(mode) => self.shut_down(now, call, mode),
             Command::AddStore(store, limits) => self.add_store(now, call, store, limits),
+            Command::InTransaction(store) => self.stand_in(now, call, &store),
             Command::RemoveStore(store) => self.remove_store(now, call, &store),
             Command::Stores => {
                 let stores = self.stores.iter().map(|state| state.name.clone()).collect();

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{CallId, Health, OpId};
+use super::{CallId, Engine, Health, OpId};
 pub use crate::store::verb::{StoreCall, StoreReply};
 use crate::{Error, ErrorKind, Event, ExecutorName, JobId, JobRow, Listed, Run, RunId, StoreName, TaskName};
 
@@ -78,6 +78,8 @@ pub enum Reply {
     Runs(Vec<Run>),
     /// How many there were.
     Count(u64),
+    /// An engine that answers calls in place of this one.
+    Engine(Box<Engine>),
 }
 
 /// A reply is what its command promises, or an error of the kind [`Bug`](ErrorKind::Bug).
@@ -108,6 +110,7 @@ replies! {
     Reply::Jobs(jobs) => jobs, Vec<Listed> = "a page of jobs";
     Reply::Runs(runs) => runs, Vec<Run> = "a page of runs";
     Reply::Count(count) => count, u64 = "a number";
+    Reply::Engine(engine) => engine, Box<Engine> = "an engine for calls in a transaction";
 }
 
 impl Reply {

@@ -60,6 +60,8 @@ pub enum Command {
     AddTasks(Vec<TaskName>),
     /// Gives tasks up.
     RemoveTasks(Vec<TaskName>),
+    /// Asks for an engine that answers calls about a store in a transaction of the application.
+    InTransaction(StoreName),
     /// Adds jobs to a store.
     AddJobs(StoreName, Vec<JobSpec>),
     /// Adds jobs in their exported form.

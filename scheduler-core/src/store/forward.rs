@@ -158,6 +158,24 @@ macro_rules! forward_job_store {
                     let $this = self;
                     $inner.turn(turn).await
                 }
+
+                async fn perform_in(
+                    &self,
+                    transaction: &mut (dyn ::std::any::Any + Send),
+                    call: $crate::store::StoreCall,
+                ) -> ::std::result::Result<$crate::store::StoreReply, $crate::store::StoreError> {
+                    let $this = self;
+                    $inner.perform_in(transaction, call).await
+                }
+
+                fn insertion(
+                    &self,
+                    job: &$crate::JobRow,
+                ) -> ::std::result::Result<::std::vec::Vec<$crate::store::SqlStatement>, $crate::store::StoreError>
+                {
+                    let $this = self;
+                    $inner.insertion(job)
+                }
             }
         };
     };

@@ -1,13 +1,14 @@
 //! What a job store does.
 
-use std::sync::Arc;
+use std::{any::Any, sync::Arc};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{
     Cancelled, Changed, Claim, Claimed, Inserted, JobQuery, Record, Recorded, Removed, RemovedAll, RunQuery, Settle,
-    Settled, Stamped, StoreError, StoreLimits, Turn, TurnReply, Update, Updated,
+    Settled, SqlStatement, Stamped, StoreCall, StoreError, StoreLimits, StoreReply, Turn, TurnReply, Update, Updated,
+    transaction::{no_statements, no_transactions},
 };
 use crate::{JobId, JobRow, Listed, NodeId, Run, RunId};
 
@@ -127,6 +128,31 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     /// its own calls, and ends of runs, need none.
     async fn changed(&self, seen: u64) -> Result<Changed, StoreError>;
 
+    /// Performs a call in a transaction of the application's: what it changes is there, and other nodes are told of it, exactly
+    /// if the application commits. Nothing is repeated.
+    ///
+    /// `transaction` is the connection or the session of the database's client in which the transaction is. Of the calls,
+    /// those that insert, update, cancel, remove and read come here.
+    ///
+    /// # Errors
+    ///
+    /// That the store takes part in no transaction of this kind, which is what a store does by default. After any other error it
+    /// is the application's to roll back.
+    async fn perform_in(&self, transaction: &mut (dyn Any + Send), call: StoreCall) -> Result<StoreReply, StoreError> {
+        let _ = (transaction, call);
+        Err(no_transactions())
+    }
+
+    /// The statements that add a job as [`insert`](Self::insert) does, for a client of the database that is not the store's.
+    ///
+    /// # Errors
+    ///
+    /// That the store is no SQL database, which is what a store says by default; or that it does not take this job.
+    fn insertion(&self, job: &JobRow) -> Result<Vec<SqlStatement>, StoreError> {
+        let _ = job;
+        Err(no_statements())
+    }
+
     /// Records, then settles, then claims, as one round trip or transaction where that is cheaper.
     ///
     /// If it fails, the caller repeats all three.
@@ -210,5 +236,13 @@ impl<S: JobStore + ?Sized> JobStore for Arc<S> {
 
     async fn turn(&self, turn: &Turn) -> Result<TurnReply, StoreError> {
         (**self).turn(turn).await
+    }
+
+    async fn perform_in(&self, transaction: &mut (dyn Any + Send), call: StoreCall) -> Result<StoreReply, StoreError> {
+        (**self).perform_in(transaction, call).await
+    }
+
+    fn insertion(&self, job: &JobRow) -> Result<Vec<SqlStatement>, StoreError> {
+        (**self).insertion(job)
     }
 }

@@ -84,6 +84,15 @@ macro_rules! blocking_calls {
                 added.into_iter().map(|job| job.map(|job| self.job_handle(job))).collect()
             }
 
+            /// The statements that add a job by another client of the database; see [`Scheduler::prepare`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::prepare`].
+            pub fn prepare(&self, spec: JobSpec) -> Result<PreparedJob, Error> {
+                self.block(self.scheduler.prepare(spec))
+            }
+
             /// The job with this id; see [`Scheduler::job`].
             ///
             /// # Errors

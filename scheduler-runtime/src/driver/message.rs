@@ -22,6 +22,8 @@ pub(crate) enum Attachment {
     Nothing,
     Store(Arc<dyn JobStore>),
     Executor(Arc<dyn Executor>),
+    /// Where the store is sent that the command is about.
+    LendStore(oneshot::Sender<Arc<dyn JobStore>>),
     /// For each of the jobs that are added, its closure if it is one.
     Closures(Vec<Option<Task>>),
 }

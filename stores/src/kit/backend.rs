@@ -1,12 +1,12 @@
 //! What a database has to do for the kit: access to data, and none of the rules.
 
-use std::{collections::BTreeSet, fmt};
+use std::{any::Any, collections::BTreeSet, fmt};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use scheduler_core::{
     JobId, JobRow, NodeId, Run, RunId, Uid,
-    store::{Changed, Claim, Declined, Hint, StoreError, StoreLimits},
+    store::{Changed, Claim, Declined, Hint, SqlStatement, StoreError, StoreErrorKind, StoreLimits},
 };
 
 use super::job::LoadedJob;
@@ -43,6 +43,33 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// The database cannot be reached.
     async fn begin_reading(&self) -> Result<Box<dyn Session + '_>, StoreError> {
         self.begin().await
+    }
+
+    /// Begins a verb in a transaction of the application's, which is in a connection or session of the database's client. What
+    /// the session writes is the application's to commit or undo: its [`commit`](Session::commit) only lets nodes know, when the
+    /// application commits, of what was [announced](Session::announce). Refused by default.
+    ///
+    /// # Errors
+    ///
+    /// The transaction is not one of this database's, none is open, or the database cannot be reached.
+    async fn begin_in<'t>(
+        &'t self,
+        transaction: &'t mut (dyn Any + Send),
+    ) -> Result<Box<dyn Session + 't>, StoreError> {
+        let _ = transaction;
+        let message = format!(
+            "{}: it takes part in no transaction of the application; SQLite, PostgreSQL, MySQL and MongoDB do: keep the job in \
+             one of them, or add it by `add_job` after the commit",
+            self.place()
+        );
+        Err(StoreError::new(StoreErrorKind::Incompatible, message))
+    }
+
+    /// The statements that add a job as [`Session::insert`] does and let nodes know of it, for another client of an SQL database.
+    /// None by default.
+    fn insertion(&self, job: &NewJob<'_>) -> Option<Vec<SqlStatement>> {
+        let _ = job;
+        None
     }
 
     /// Waits for the next change that another node has announced; see

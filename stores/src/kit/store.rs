@@ -1,6 +1,6 @@
 //! The job store that the kit makes of a backend.
 
-use std::sync::Arc;
+use std::{any::Any, sync::Arc};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -9,12 +9,13 @@ use scheduler_core::{
     JobId, JobRow, JobStore, Listed, NodeId, Run, RunId,
     store::{
         Cancelled, Changed, Claim, Claimed, Inserted, JobQuery, Record, Recorded, Removed, RemovedAll, RunQuery,
-        Settle, Settled, Stamped, StoreError, StoreErrorKind, StoreLimits, Turn, TurnReply, Update, Updated,
+        Settle, Settled, SqlStatement, Stamped, StoreCall, StoreError, StoreErrorKind, StoreLimits, StoreReply, Turn,
+        TurnReply, Update, Updated,
     },
 };
 
 use super::{
-    backend::{Access, Backend, Session},
+    backend::{Access, Backend, NewJob, Session},
     caller::Caller,
     change::{Batch, Call},
     claim, listing,
@@ -132,6 +133,30 @@ impl KitStore {
         StoreError::new(StoreErrorKind::Incompatible, message)
     }
 
+    /// Performs a call in the session that is given.
+    async fn reply_within(&self, session: &dyn Session, call: StoreCall) -> Result<StoreReply, StoreError> {
+        let (place, limits) = (&*self.place, self.limits());
+        Ok(match call {
+            StoreCall::Insert(at, jobs) => StoreReply::Insert(verbs::insert(session, at, &jobs, limits.payload).await?),
+            StoreCall::Update(at, update) => {
+                StoreReply::Update(verbs::update(session, place, at, &update, limits.payload).await?)
+            }
+            StoreCall::Cancel(at, job, run) => StoreReply::Cancel(verbs::cancel(session, place, at, &job, run).await?),
+            StoreCall::Remove(at, ids) => StoreReply::Remove(verbs::remove(session, place, at, &ids).await?),
+            StoreCall::RemoveAll(at) => {
+                StoreReply::RemoveAll(verbs::remove_all(session, place, at, limits.batch).await?)
+            }
+            StoreCall::Job(id) => StoreReply::Job(listing::job(session, &id).await?.map(Box::new)),
+            StoreCall::Jobs(query) => StoreReply::Jobs(listing::jobs(session, &query).await?),
+            StoreCall::Runs(query) => StoreReply::Runs(listing::runs(session, &query).await?),
+            StoreCall::Turn(_) | StoreCall::Release(..) | StoreCall::Changed(_) => {
+                let message =
+                    format!("{place}: what nodes do for themselves is done in no transaction of the application");
+                return Err(StoreError::new(StoreErrorKind::Incompatible, message));
+            }
+        })
+    }
+
     async fn perform_claim(&self, session: &dyn Session, claim: &Claim) -> Result<Claimed, StoreError> {
         let (now, node, nodes) =
             try_join3(session.now(claim.at), session.node(&claim.owner), KnownNodes::load(session)).await?;
@@ -220,5 +245,23 @@ impl JobStore for KitStore {
 
     async fn turn(&self, turn: &Turn) -> Result<TurnReply, StoreError> {
         self.perform(|session| Box::pin(self.perform_turn(session, turn))).await
+    }
+
+    async fn perform_in(&self, transaction: &mut (dyn Any + Send), call: StoreCall) -> Result<StoreReply, StoreError> {
+        let session = self.backend.begin_in(transaction).await?;
+        let reply = self.reply_within(&*session, call).await?;
+        session.commit().await?;
+        Ok(reply)
+    }
+
+    fn insertion(&self, job: &JobRow) -> Result<Vec<SqlStatement>, StoreError> {
+        let body = verbs::body_of(job, self.limits().payload)?;
+        self.backend.insertion(&NewJob { row: job, body: &body }).ok_or_else(|| {
+            let message = format!(
+                "{}: it is no SQL database, so that no statements add a job to it; SQLite, PostgreSQL and MySQL are",
+                self.place
+            );
+            StoreError::new(StoreErrorKind::Incompatible, message)
+        })
     }
 }

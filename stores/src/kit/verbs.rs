@@ -33,8 +33,7 @@ pub(super) async fn insert(
 ) -> Result<Stamped<Vec<Inserted>>, StoreError> {
     let mut bodies = Vec::with_capacity(jobs.len());
     for (item, job) in jobs.iter().enumerate() {
-        check_id(&job.id).map_err(|error| error.with_item(item))?;
-        bodies.push(body_text(&job.body, &job.id, payload).map_err(|error| error.with_item(item))?);
+        bodies.push(body_of(job, payload).map_err(|error| error.with_item(item))?);
     }
     let new: Vec<NewJob<'_>> = jobs.iter().zip(&bodies).map(|(row, body)| NewJob { row, body }).collect();
     let (now, inserting) = try_join(session.now(at), session.insert(&new)).await?;
@@ -74,6 +73,12 @@ pub(super) async fn insert(
         session.announce(&[dues.into_iter().flatten().min().map_or(Hint::Resync, Hint::Due)]).await?;
     }
     Ok(Stamped { now, value })
+}
+
+/// The text of the definition of a job that is to be added, if the store takes both.
+pub(super) fn body_of(job: &JobRow, payload: usize) -> Result<String, StoreError> {
+    check_id(&job.id)?;
+    body_text(&job.body, &job.id, payload)
 }
 
 pub(super) async fn update(

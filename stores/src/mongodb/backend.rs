@@ -1,6 +1,7 @@
 //! The collections as a backend of the kit.
 
 use std::{
+    any::Any,
     collections::{BTreeSet, HashSet},
     fmt,
 };
@@ -18,7 +19,9 @@ use scheduler_core::{
 };
 
 use super::{
-    MongoDbOptions, form, query,
+    MongoDbOptions, form,
+    guest::Guest,
+    query,
     schema::{DUPLICATE, is_duplicate},
     server::{Page, Server, Writes},
     watch::{self, Watch},
@@ -118,6 +121,13 @@ impl Backend for Collections {
 
     async fn begin(&self) -> Result<Box<dyn Session + '_>, StoreError> {
         Ok(Box::new(self))
+    }
+
+    async fn begin_in<'t>(
+        &'t self,
+        transaction: &'t mut (dyn Any + Send),
+    ) -> Result<Box<dyn Session + 't>, StoreError> {
+        Ok(Box::new(Guest::begin(self, transaction).await?))
     }
 
     async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {

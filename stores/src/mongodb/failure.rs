@@ -79,6 +79,10 @@ fn judge_code(code: i32) -> (StoreErrorKind, &'static str) {
             (StoreErrorKind::Unavailable, "it stops, or another server becomes the primary; the call will be repeated")
         }
         14_031 => (StoreErrorKind::Unavailable, "its disk is full; free some space"),
+        112 | 251 => (
+            StoreErrorKind::Unavailable,
+            "another call has changed the same at the same time, or the transaction has ended; run the transaction again",
+        ),
         50 | 262 => (StoreErrorKind::Unavailable, "it took too long; the call will be repeated"),
         64 => {
             (StoreErrorKind::Unavailable, "a majority of the servers has not confirmed it in time; it will be repeated")

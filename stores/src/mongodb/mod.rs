@@ -3,6 +3,7 @@
 mod backend;
 mod failure;
 mod form;
+mod guest;
 mod options;
 mod query;
 mod schema;
@@ -69,6 +70,9 @@ use scheduler_core::forward_job_store;
 ///     next_fire_time: at, due: at })
 /// db.scheduler_meta.updateOne({ _id: "changes" }, { $inc: { value: NumberLong(1) } })
 /// ```
+///
+/// A scheduler adds one in a transaction of the application's (`add_job_in`), where it is a replica set. Such a transaction notes its
+/// change in a document of its own, `changes` with a random number, which nodes see as well and remove when they are many.
 ///
 /// A document that cannot be read is never deleted: it is listed as it is, and set to `state` `quarantined` with a
 /// `reason` when it would be due. Fields that the store does not know stay as they are.

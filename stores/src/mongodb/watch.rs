@@ -15,10 +15,11 @@ use ::mongodb::{
     error::Error,
 };
 use event_listener::Event;
+use futures_util::TryStreamExt;
 use scheduler_core::store::{Changed, Hint, StoreError};
 
 use super::server::{PATIENCE, Server};
-use crate::private_tokio::AbortOnDrop;
+use crate::{noted, private_tokio::AbortOnDrop};
 
 /// How long the server holds a question for changes back, if there are none; less than a call may take.
 const AWAIT: Duration = Duration::from_secs(5);
@@ -76,10 +77,11 @@ async fn follow(meta: Collection<Bsons>, heard: Arc<Heard>) {
 }
 
 async fn follow_one(meta: &Collection<Bsons>, heard: &Heard) -> Result<(), Error> {
-    let changes = [doc! { "$match": { "documentKey._id": "changes" } }];
+    let noted = doc! { "documentKey._id": { "$regex": "^changes" }, "operationType": { "$ne": "delete" } };
+    let changes = [doc! { "$match": noted }];
     let mut stream = in_time(meta.watch().pipeline(changes).max_await_time(AWAIT).into_future()).await?;
     loop {
-        let changes = counter(in_time(meta.find_one(doc! { "_id": "changes" }).into_future()).await?);
+        let changes = in_time(look(meta)).await?;
         if heard.changes.swap(changes, Ordering::AcqRel) != changes {
             heard.event.notify(usize::MAX);
         }
@@ -100,12 +102,26 @@ async fn in_time<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, E
 /// The counter of changes.
 pub(super) async fn read(server: &Server) -> Result<u64, StoreError> {
     let meta = server.meta.clone();
-    Ok(counter(server.run(async move { meta.find_one(doc! { "_id": "changes" }).await }).await?))
+    server.run(async move { look(&meta).await }).await
 }
 
-/// Never 0, which is what a first call has seen.
-fn counter(changes: Option<Bsons>) -> u64 {
-    let value = match changes.as_ref().and_then(|changes| changes.get("value")) {
+/// The counter of changes with those that applications have noted, of which many are removed. Never 0, which is what a first call
+/// has seen.
+async fn look(meta: &Collection<Bsons>) -> Result<u64, Error> {
+    let of_changes = doc! { "_id": { "$gte": noted::COUNT, "$lt": "changet" } };
+    let found: Vec<Bsons> = meta.find(of_changes).await?.try_collect().await?;
+    let (count, notes): (Vec<&Bsons>, Vec<&Bsons>) =
+        found.iter().partition(|bsons| bsons.get_str("_id").is_ok_and(|key| key == noted::COUNT));
+    let notes: Vec<String> = notes.iter().filter_map(|bsons| bsons.get_str("_id").ok()).map(str::to_owned).collect();
+    let seen = noted::seen(counter(count.first().copied()), &notes);
+    if notes.len() > noted::KEPT {
+        meta.delete_many(doc! { "_id": { "$in": notes } }).await?;
+    }
+    Ok(seen.max(1))
+}
+
+fn counter(changes: Option<&Bsons>) -> u64 {
+    let value = match changes.and_then(|changes| changes.get("value")) {
         Some(Bson::Int64(value)) => *value,
         Some(Bson::Int32(value)) => i64::from(*value),
         Some(Bson::Double(value)) => *value as i64,

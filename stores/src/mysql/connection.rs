@@ -157,7 +157,16 @@ impl Transaction for Tx<'_> {
 
 async fn begin(connection: &mut MySqlConnection) -> Result<DateTime<Utc>, sqlx::Error> {
     let rows = sqlx::raw_sql(BEGIN).fetch_all(connection).await?;
-    let micros: i64 = rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
+    time(rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?)
+}
+
+/// The server's time.
+pub(super) async fn server_time(connection: &mut MySqlConnection) -> Result<DateTime<Utc>, sqlx::Error> {
+    const NOW: &str = "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))";
+    time(sqlx::query_scalar(NOW).fetch_one(connection).await?)
+}
+
+fn time(micros: i64) -> Result<DateTime<Utc>, sqlx::Error> {
     DateTime::from_timestamp_micros(micros).ok_or_else(|| sqlx::Error::Protocol(format!("{micros} is no time")))
 }
 
@@ -175,7 +184,10 @@ pub(super) async fn read(database: &Database, statement: Statement) -> Result<Ve
 const PACKET_HEAD: usize = 64 << 10;
 
 /// A server ends the connection when a packet is too large, so that it is not sent.
-fn bound(database: &Database, statement: Statement) -> Result<Query<'static, MySql, MySqlArguments>, StoreError> {
+pub(super) fn bound(
+    database: &Database,
+    statement: Statement,
+) -> Result<Query<'static, MySql, MySqlArguments>, StoreError> {
     let Places { text, order } = Places::of(&statement.sql);
     let length = |at: &usize| match &statement.arguments[*at] {
         Argument::Text(text) => text.len(),

@@ -1,7 +1,9 @@
 //! Jobs in a MySQL or MariaDB database, shared by any number of nodes.
 
+mod changes;
 mod connection;
 mod failure;
+mod guest;
 mod options;
 #[cfg(test)]
 mod plans;
@@ -9,12 +11,12 @@ mod schema;
 mod server;
 mod statements;
 
-use std::{fmt, time::Duration};
+use std::{any::Any, fmt, time::Duration};
 
 use async_trait::async_trait;
 use scheduler_core::{
     forward_job_store,
-    store::{Changed, Durability, Hint, StoreError, StoreErrorKind, StoreLimits, Wakes},
+    store::{Changed, Durability, Hint, SqlStatement, SqlValue, StoreError, StoreErrorKind, StoreLimits, Wakes},
 };
 use sqlx::{
     MySqlConnection, MySqlPool,
@@ -22,10 +24,11 @@ use sqlx::{
 };
 
 pub use self::options::MySqlOptions;
-use self::{connection::Tx, failure::failures, server::Server};
+use self::{connection::Tx, failure::failures, guest::GuestTx, server::Server};
 use crate::{
-    kit::{Backend, KitStore, Session, columns::Columns},
-    sql::{self, Failures, Pool, ROOM, Sql, SqlSession, Statement, Statements, Tables, statement, within},
+    kit::{Backend, KitStore, NewJob, Session},
+    noted,
+    sql::{self, Failures, Guest, Pool, ROOM, Sql, SqlSession, Statement, Statements, Tables, within},
 };
 
 /// Keeps jobs in a MySQL or MariaDB database, which any number of nodes can share.
@@ -74,7 +77,7 @@ use crate::{
 /// | `scheduler_jobs` | a job | `uid`, 32 hexadecimal digits; `live_id`, which the server makes from `id`, is unique, and NULL where `state` is `ending` or `removed` |
 /// | `scheduler_runs` | a fire time of a job, or a range of given-up ones | `uid`, `seq` |
 /// | `scheduler_nodes` | a scheduler that holds a claim or a running run | `id` |
-/// | `scheduler_meta` | `schema`, the version of these tables; `changes`, a counter of changes that schedulers look out for | `key` |
+/// | `scheduler_meta` | `schema`, the version of these tables; `changes`, a counter of changes that schedulers look out for, and such rows of applications | `key` |
 ///
 /// `body` is the definition in JSON ([`JobBody`](scheduler_core::JobBody)); `task`, `v`, `max_instances` and
 /// `history` are copies from it that statements filter by, and have to agree with it. `totals` counts verdicts, as in
@@ -90,6 +93,10 @@ use crate::{
 /// COMMIT;
 /// ```
 ///
+/// A scheduler adds one in a transaction of the application's, or gives such statements (`add_job_in`, `prepare`). A transaction
+/// that goes on for longer would hold up others in that row: it adds a row of its own instead, `changes` with a random number, which
+/// nodes see as well and remove when they are many.
+///
 /// Names of nodes have at most 255 characters; one that ends in a blank is written with a mark (U+001F) behind it, since texts
 /// that differ in blanks at their ends are equal to the server. When the tables are those of version 0.1, a check is taken
 /// away for which an id of blanks is empty; that needs the privilege `ALTER`, without which it stays. A row that cannot be read is never deleted: it is listed as it is, and set
@@ -102,8 +109,11 @@ pub struct MySqlStore {
 
 struct Database {
     sql: Statements,
+    /// The same tables in the application's transactions.
+    guest: Guest<MySqlRow>,
     count_change_and_commit: String,
     changes: Sql,
+    clear_changes: Sql,
     failures: Failures,
     options: MySqlOptions,
     /// The most bytes that the server takes at once.
@@ -148,6 +158,8 @@ impl MySqlStore {
             let why = "the url names no database; add one, as in `mysql://user:password@host:3306/database`";
             return Err(failures.because(StoreErrorKind::Incompatible, why));
         }
+        let name = connect.get_database().unwrap_or_default().replace('`', "``");
+        let qualified = format!("`{name}`.{}", options.prefix);
         let open = move || connection::open(connect.clone());
         let pool = Pool::new(options.max_connections, failures.clone(), open);
         let mut first = pool.take().await?;
@@ -163,7 +175,14 @@ impl MySqlStore {
         let database = Database {
             sql: statements::statements(&options.prefix),
             count_change_and_commit: statements::count_change_and_commit(&options.prefix),
+            guest: Guest::new(
+                qualified.clone(),
+                statements::guest_statements(&qualified),
+                &failures,
+                ROOM.min(packet / 4),
+            ),
             changes: statements::changes(&options.prefix).into(),
+            clear_changes: statements::clear_changes(&options.prefix).into(),
             failures,
             options,
             packet,
@@ -214,13 +233,21 @@ impl Backend for Database {
         Ok(Box::new(SqlSession::<Tx<'_>>::reading(self)))
     }
 
+    async fn begin_in<'t>(
+        &'t self,
+        transaction: &'t mut (dyn Any + Send),
+    ) -> Result<Box<dyn Session + 't>, StoreError> {
+        Ok(Box::new(SqlSession::within(&self.guest, GuestTx::begin(self, transaction).await?)))
+    }
+
+    fn insertion(&self, job: &NewJob<'_>) -> Option<Vec<SqlStatement>> {
+        let insert = self.guest.insertion(job, |_| "?".to_owned());
+        let key = SqlValue::Text(noted::new_key());
+        Some(vec![insert, SqlStatement::new(statements::note_change(self.guest.prefix()), vec![key])])
+    }
+
     async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {
-        let rows = connection::read(self, statement(&self.changes)).await?;
-        let count = rows.first().and_then(|row| row.integer(0).ok().flatten());
-        let changes = count.and_then(|count| u64::try_from(count).ok()).ok_or_else(|| {
-            let why = "its table of versions has no count of `changes`; restore the row, or use another table prefix";
-            self.failures.because(StoreErrorKind::Incompatible, why)
-        })?;
+        let changes = changes::seen(self).await?;
         Ok(Changed { seen: changes, hint: (changes != seen).then_some(Hint::Resync) })
     }
 }

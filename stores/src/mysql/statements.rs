@@ -15,6 +15,26 @@ const TEXT: &str = "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
 const KEY: &str = "VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
 
 pub(super) fn statements(prefix: &str) -> Statements {
+    filled(prefix, TEXTS)
+}
+
+/// The statements in transactions of the application's, whose isolation level may be REPEATABLE READ, the server's default.
+///
+/// A look for ids that are taken would lock the gaps between them there, and two transactions that add jobs into one gap would
+/// wait for each other; so that one is left out. And a job that another transaction has added since this one began is seen by
+/// those reads alone that lock it.
+pub(super) fn guest_statements(prefix: &str) -> Statements {
+    let texts = Statements {
+        insert: "INSERT INTO {p}jobs ({inserted}) SELECT {insert_values} FROM {insert_rows} \
+            ON DUPLICATE KEY UPDATE uid = {p}jobs.uid",
+        jobs_by_id: "SELECT STRAIGHT_JOIN {job} FROM {list} JOIN {p}jobs FORCE INDEX (live) \
+            ON live_id = CAST(j.c0 AS BINARY) FOR UPDATE",
+        ..TEXTS
+    };
+    filled(prefix, texts)
+}
+
+fn filled(prefix: &str, texts: Statements<&str>) -> Statements {
     let keyed = |columns: &[&'static str]| [&["uid"], columns].concat();
     let updated_runs = RUN.iter().enumerate().map(|(at, column)| format!("{column} = j.c{at}"));
     let lists = Lists::new(prefix, "uid", |at, _| format!("j.c{at}"))
@@ -32,7 +52,7 @@ pub(super) fn statements(prefix: &str) -> Statements {
             "{is_able}",
             format!("CAST(task AS BINARY) IN (SELECT CAST(t.c0 AS BINARY) FROM {}) AND v <= ?3", list("?2", "t", TEXT)),
         );
-    TEXTS.map(|text| lists.fill(text))
+    texts.map(|text| lists.fill(text))
 }
 
 /// Counts a change, which other nodes look out for, and ends the transaction. The row is locked for that long only.
@@ -40,9 +60,24 @@ pub(super) fn count_change_and_commit(prefix: &str) -> String {
     format!("UPDATE {prefix}meta SET value = value + 1 WHERE `key` = 'changes'; COMMIT")
 }
 
-/// The counter of changes.
+/// Notes a change in a row of its own. 1 its key.
+pub(super) fn note_change(prefix: &str) -> String {
+    format!("INSERT INTO {prefix}meta (`key`, value) VALUES (?, 1)")
+}
+
+/// The counter of changes, and the rows of those that are noted.
 pub(super) fn changes(prefix: &str) -> String {
-    format!("SELECT value FROM {prefix}meta WHERE `key` = 'changes'")
+    format!(
+        "SELECT `key`, value FROM {prefix}meta WHERE `key` = 'changes' OR `key` >= 'changes ' AND `key` < 'changes!'"
+    )
+}
+
+/// Removes rows of noted changes. 1 their keys.
+pub(super) fn clear_changes(prefix: &str) -> String {
+    format!(
+        "DELETE m FROM {} STRAIGHT_JOIN {prefix}meta AS m FORCE INDEX (PRIMARY) ON m.`key` = j.c0",
+        list("?1", "j", KEY)
+    )
 }
 
 /// The first argument, a list of lists, as a table `j`.

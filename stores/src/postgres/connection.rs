@@ -132,17 +132,30 @@ async fn begin(connection: &mut PgConnection) -> Result<DateTime<Utc>, sqlx::Err
     const BEGIN_AND_NOW: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
         SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
     let row = sqlx::raw_sql(BEGIN_AND_NOW).fetch_all(connection).await?;
-    let micros: i64 = row.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
+    time(row.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?)
+}
+
+/// The server's time.
+pub(super) async fn server_time(connection: &mut PgConnection) -> Result<DateTime<Utc>, sqlx::Error> {
+    const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+    time(sqlx::query_scalar(NOW).fetch_one(connection).await?)
+}
+
+fn time(micros: i64) -> Result<DateTime<Utc>, sqlx::Error> {
     DateTime::from_timestamp_micros(micros).ok_or_else(|| sqlx::Error::Protocol(format!("{micros} is no time")))
 }
 
 /// The end of a transaction, and what it lets others know.
 fn commit(channel: &str, hints: &[Hint]) -> String {
+    format!("{}COMMIT", notify(channel, hints))
+}
+
+/// What a transaction lets others know when it ends.
+pub(super) fn notify(channel: &str, hints: &[Hint]) -> String {
     let mut payloads: Vec<String> = hints.iter().map(channel::payload).collect();
     payloads.sort_unstable();
     payloads.dedup();
-    let notify = |payload: &String| format!("NOTIFY {channel}, '{payload}'; ");
-    format!("{}COMMIT", payloads.iter().map(notify).collect::<String>())
+    payloads.iter().map(|payload| format!("NOTIFY {channel}, '{payload}'; ")).collect()
 }
 
 /// All rows of a statement outside of a transaction.
@@ -153,7 +166,7 @@ pub(super) async fn read(database: &Database, statement: Statement) -> Result<Ve
     Ok(rows)
 }
 
-fn bound(statement: Statement) -> Query<'static, Postgres, PgArguments> {
+pub(super) fn bound(statement: Statement) -> Query<'static, Postgres, PgArguments> {
     let query = sqlx::query(AssertSqlSafe(statement.sql));
     statement.arguments.into_iter().fold(query, |query, argument| match argument {
         Argument::Integer(integer) => query.bind(integer),

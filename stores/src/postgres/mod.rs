@@ -3,6 +3,7 @@
 mod channel;
 mod connection;
 mod failure;
+mod guest;
 mod options;
 #[cfg(test)]
 mod plans;
@@ -10,12 +11,12 @@ mod schema;
 mod statements;
 mod watcher;
 
-use std::{fmt, time::Duration};
+use std::{any::Any, fmt, time::Duration};
 
 use async_trait::async_trait;
 use scheduler_core::{
     forward_job_store,
-    store::{Changed, Durability, StoreError, StoreLimits, Wakes},
+    store::{Changed, Durability, Hint, SqlStatement, SqlValue, StoreError, StoreLimits, Wakes},
 };
 use sqlx::{
     PgConnection, PgPool,
@@ -23,10 +24,10 @@ use sqlx::{
 };
 
 pub use self::options::PostgresOptions;
-use self::{channel::channel, connection::Tx, failure::failures, watcher::Watcher};
+use self::{channel::channel, connection::Tx, failure::failures, guest::GuestTx, watcher::Watcher};
 use crate::{
-    kit::{Backend, KitStore, Session},
-    sql::{self, Failures, Pool, SqlSession, Statement, Statements, Tables, within},
+    kit::{Backend, KitStore, NewJob, Session},
+    sql::{self, Failures, Guest, Pool, SqlSession, Statement, Statements, Tables, within},
 };
 
 /// Keeps jobs in a PostgreSQL database, which any number of nodes can share.
@@ -87,6 +88,9 @@ use crate::{
 /// NOTIFY scheduler_changes;
 /// ```
 ///
+/// A scheduler adds one in a transaction of the application's, or gives these statements (`add_job_in`, `prepare`). The tables may
+/// be made by a migration tool ([`PostgresOptions::schema_sql`]).
+///
 /// A row that cannot be read is never deleted: it is listed as it is, and set to `state` `quarantined` with a `reason`
 /// when it would be due.
 #[derive(Clone)]
@@ -97,6 +101,8 @@ pub struct PostgresStore {
 
 struct Database {
     sql: Statements,
+    /// The same tables in the application's transactions.
+    guest: Guest<PgRow>,
     failures: Failures,
     options: PostgresOptions,
     pool: Pool<PgConnection>,
@@ -142,9 +148,13 @@ impl PostgresStore {
         let mut first = pool.take().await?;
         let prepared = schema::prepare(first.connection(), &options, &failures);
         within(PREPARE_TIMEOUT, prepared).await.unwrap_or_else(|| Err(failures.late()))?;
+        let schema = schema::name(first.connection(), &options.prefix, &failures).await?;
         first.give_back();
+        let qualified = format!("{schema}.{}", options.prefix);
+        let guest = statements::statements(&qualified, options.clock);
         let database = Database {
             sql: statements::statements(&options.prefix, options.clock),
+            guest: Guest::new(qualified, guest, &failures, sql::ROOM),
             watcher: Watcher::new(connect, channel(&options.prefix), failures.clone()),
             failures,
             options,
@@ -188,6 +198,20 @@ impl Backend for Database {
 
     async fn begin_reading(&self) -> Result<Box<dyn Session + '_>, StoreError> {
         Ok(Box::new(SqlSession::<Tx<'_>>::reading(self)))
+    }
+
+    async fn begin_in<'t>(
+        &'t self,
+        transaction: &'t mut (dyn Any + Send),
+    ) -> Result<Box<dyn Session + 't>, StoreError> {
+        Ok(Box::new(SqlSession::within(&self.guest, GuestTx::begin(self, transaction).await?)))
+    }
+
+    fn insertion(&self, job: &NewJob<'_>) -> Option<Vec<SqlStatement>> {
+        let insert = self.guest.insertion(job, |place| format!("${place}"));
+        let hint = channel::payload(&job.row.due.map_or(Hint::Resync, Hint::Due));
+        let told = [channel(&self.options.prefix), hint].map(SqlValue::Text);
+        Some(vec![insert, SqlStatement::new("SELECT pg_notify($1, $2)", told.to_vec())])
     }
 
     async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {

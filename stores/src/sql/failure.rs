@@ -22,12 +22,19 @@ pub(crate) fn judge_tls(error: &sqlx::Error) -> (StoreErrorKind, &'static str) {
 pub(crate) struct Failures {
     place: String,
     judge: Judge,
+    /// Whether a call that fails is repeated, of which the advice speaks then.
+    is_repeated: bool,
 }
 
 impl Failures {
     /// `place` is the head of the messages, without a password.
     pub(crate) fn new(place: String, judge: Judge) -> Self {
-        Self { place, judge }
+        Self { place, judge, is_repeated: true }
+    }
+
+    /// The same for calls in transactions of the application's, which are not repeated.
+    pub(crate) fn of_application(&self) -> Self {
+        Self { is_repeated: false, ..self.clone() }
     }
 
     /// The database, for the head of a message.
@@ -36,7 +43,11 @@ impl Failures {
     }
 
     pub(crate) fn of(&self, error: sqlx::Error) -> StoreError {
-        let (kind, advice) = (self.judge)(&error);
+        let (kind, mut advice) = (self.judge)(&error);
+        if !self.is_repeated {
+            let end = [", and the call repeated", "; the call will be repeated", "; it will be repeated"];
+            advice = end.iter().find_map(|end| advice.strip_suffix(end)).unwrap_or(advice);
+        }
         StoreError::new(kind, format!("{}: {advice}: {error}", self.place)).with_source(error)
     }
 

@@ -12,7 +12,6 @@ use super::{RowOf, Sql, SqlSession, Statement, Tables, Transaction, rows::Rows, 
 use crate::kit::{
     Access, HoldKind, LoadedJob, NewJob, Node, Session,
     columns::{Columns, decode_run},
-    rules::Head,
 };
 
 /// How often a page is looked for again of which others have deleted jobs in the meantime.
@@ -93,12 +92,7 @@ impl<Tx: Transaction> SqlSession<'_, Tx> {
         let mut added = HashSet::new();
         let mut rows = Rows::default();
         for (n, job) in jobs.iter().enumerate() {
-            rows.add(|row| {
-                row.word(&job.row.uid.to_string());
-                row.word(job.row.id.as_str());
-                row.head(&Head::inserted(job.row));
-                row.definition(&job.row.body, job.body);
-            });
+            rows.add(|row| row.job(job));
             if rows.len() > self.tables.room() || n + 1 == jobs.len() {
                 let full = std::mem::take(&mut rows).finish();
                 added.extend(self.texts::<Vec<String>>(statement(&self.sql().insert).text(full)).await?);

@@ -6,13 +6,14 @@
 //! while another transaction has them locked, so that no claim waits.
 
 mod failure;
+mod guest;
 mod load;
 pub(crate) mod node_name;
 #[cfg(feature = "sql-servers")]
 mod pool;
 mod rows;
-mod session;
 pub(crate) mod script;
+mod session;
 mod statements;
 mod write;
 
@@ -34,6 +35,7 @@ pub(crate) use self::pool::CONNECT_TIMEOUT;
 pub(crate) use self::statements::inserted;
 pub(crate) use self::{
     failure::Failures,
+    guest::Guest,
     session::SqlSession,
     statements::{Lists, Sql, Statements},
 };
@@ -138,7 +140,7 @@ impl Statement {
     }
 
     /// A list as one argument, in JSON.
-    fn list<T: Into<Value>>(self, items: impl IntoIterator<Item = T>) -> Self {
+    pub(crate) fn list<T: Into<Value>>(self, items: impl IntoIterator<Item = T>) -> Self {
         self.text(items.into_iter().collect::<Value>().to_string())
     }
 

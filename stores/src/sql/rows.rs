@@ -7,7 +7,7 @@ use scheduler_core::{JobBody, JobState, Run, RunState};
 use serde_json::Value;
 
 use super::node_name;
-use crate::kit::{columns::encode_totals, rules::Head};
+use crate::kit::{NewJob, columns::encode_totals, rules::Head};
 
 /// One JSON array of arrays.
 #[derive(Debug)]
@@ -56,6 +56,14 @@ impl Rows {
     pub(super) fn word(&mut self, value: &str) {
         self.text.push_str(&serde_json::to_string(value).expect("a text has a JSON form"));
         self.text.push(',');
+    }
+
+    /// The columns of a job that is added.
+    pub(super) fn job(&mut self, job: &NewJob<'_>) {
+        self.word(&job.row.uid.to_string());
+        self.word(job.row.id.as_str());
+        self.head(&Head::inserted(job.row));
+        self.definition(&job.row.body, job.body);
     }
 
     /// The columns of [`HEAD`](crate::kit::columns::HEAD).

@@ -98,7 +98,7 @@ pub(super) async fn read(database: &Database, statement: Statement) -> Result<Ve
     Ok(rows)
 }
 
-fn bound(statement: Statement) -> Query<'static, Sqlite, SqliteArguments> {
+pub(super) fn bound(statement: Statement) -> Query<'static, Sqlite, SqliteArguments> {
     let query = sqlx::query(AssertSqlSafe(statement.sql));
     statement.arguments.into_iter().fold(query, |query, argument| match argument {
         Argument::Integer(integer) => query.bind(integer),

@@ -4,16 +4,17 @@ mod connection;
 mod connections;
 mod failure;
 mod file;
+mod guest;
 mod options;
 mod schema;
 mod statements;
 
-use std::fmt;
+use std::{any::Any, fmt};
 
 use async_trait::async_trait;
 use scheduler_core::{
     forward_job_store,
-    store::{Changed, Clock, Durability, Hint, StoreError, StoreErrorKind, StoreLimits, Wakes},
+    store::{Changed, Clock, Durability, Hint, SqlStatement, StoreError, StoreErrorKind, StoreLimits, Wakes},
 };
 use sqlx::{
     AssertSqlSafe, SqlitePool,
@@ -24,10 +25,11 @@ pub use self::options::SqliteOptions;
 use self::{
     connection::Tx,
     connections::{Connections, Role},
+    guest::GuestTx,
 };
 use crate::{
-    kit::{Backend, KitStore, Session},
-    sql::{self, Failures, SqlSession, Statement, Statements, Tables},
+    kit::{Backend, KitStore, NewJob, Session},
+    sql::{self, Failures, Guest, SqlSession, Statement, Statements, Tables},
 };
 
 /// Keeps jobs in an SQLite file, which the processes of one machine can share.
@@ -94,6 +96,9 @@ use crate::{
 /// UPDATE scheduler_meta SET value = value + 1 WHERE key = 'changes';
 /// ```
 ///
+/// A scheduler adds one in a transaction of the application's, or gives these statements (`add_job_in`, `prepare`). The tables may
+/// be made by a migration tool ([`SqliteOptions::schema_sql`]).
+///
 /// A row that cannot be read is never deleted: it is listed as it is, and set to `state` `quarantined` with a `reason`
 /// when it would be due.
 #[derive(Clone)]
@@ -104,6 +109,8 @@ pub struct SqliteStore {
 
 struct Database {
     sql: Statements,
+    /// The same tables in the application's transactions.
+    guest: Guest<SqliteRow>,
     count_change: String,
     changes: String,
     failures: Failures,
@@ -145,6 +152,7 @@ impl SqliteStore {
     fn new(options: SqliteOptions, failures: Failures, connections: Connections) -> Self {
         let database = Database {
             sql: statements::statements(&options.prefix),
+            guest: Guest::new(options.prefix.clone(), statements::statements(&options.prefix), &failures, sql::ROOM),
             count_change: statements::count_change(&options.prefix),
             changes: statements::changes(&options.prefix),
             failures,
@@ -222,6 +230,18 @@ impl Backend for Database {
 
     async fn begin_reading(&self) -> Result<Box<dyn Session + '_>, StoreError> {
         Ok(Box::new(SqlSession::<Tx<'_>>::reading(self)))
+    }
+
+    async fn begin_in<'t>(
+        &'t self,
+        transaction: &'t mut (dyn Any + Send),
+    ) -> Result<Box<dyn Session + 't>, StoreError> {
+        Ok(Box::new(SqlSession::within(&self.guest, GuestTx::begin(self, transaction)?)))
+    }
+
+    fn insertion(&self, job: &NewJob<'_>) -> Option<Vec<SqlStatement>> {
+        let insert = self.guest.insertion(job, |place| format!("?{place}"));
+        Some(vec![insert, SqlStatement::new(self.count_change.clone(), Vec::new())])
     }
 
     async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {

@@ -53,6 +53,29 @@ fn rows_of_another_language_are_jobs() {
     });
 }
 
+/// As transactions of applications do.
+#[test]
+fn changes_that_are_noted_in_rows_of_their_own_are_heard_of_and_cleared_away() {
+    block_on(async {
+        let database = Database::new(Clock::Server);
+        let store = database.open().await;
+        let mut seen = store.changed(0).await.unwrap().seen;
+        for n in 0..121 {
+            database.run(&format!("INSERT INTO {{p}}meta (`key`, value) VALUES ('changes {n:x}', 1)")).await;
+            if n % 30 == 0 {
+                let changed = store.changed(seen).await.unwrap();
+                assert_eq!(changed.hint, Some(Hint::Resync), "change {n}");
+                seen = changed.seen;
+                let is_cleared = n == 120;
+                assert_eq!(store.changed(seen).await.unwrap().hint, is_cleared.then_some(Hint::Resync), "after {n}");
+                seen = store.changed(seen).await.unwrap().seen;
+            }
+        }
+        assert_eq!(database.number("SELECT COUNT(*) FROM {p}meta WHERE `key` LIKE 'changes%'").await, 1);
+        assert_eq!(database.number("SELECT COUNT(*) FROM {p}meta").await, 2);
+    });
+}
+
 #[test]
 fn a_url_without_a_database_says_so() {
     block_on(async {

@@ -138,7 +138,7 @@ impl Engine {
     }
 
     /// Begins with the time, so that jobs that are added together lie together in the stores' indexes, in the order of adding.
-    fn next_uid(&mut self, now: Now) -> Uid {
+    pub(super) fn next_uid(&mut self, now: Now) -> Uid {
         self.last_uid = self.last_uid.saturating_add(1);
         let seed = self.config.seed;
         let mut hasher = SipHasher13::new_with_keys(seed as u64, (seed >> 64) as u64);

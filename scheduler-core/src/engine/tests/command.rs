@@ -4,6 +4,7 @@ mod adding;
 mod changing;
 mod health;
 mod runs;
+mod transaction;
 
 use serde_json::json;
 

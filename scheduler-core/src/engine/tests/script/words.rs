@@ -222,5 +222,6 @@ fn reply_words(reply: &Reply) -> String {
         Reply::Runs(runs) => format!("{} runs", runs.len()),
         Reply::Stores(stores) => stores.iter().map(|store| store.as_str()).collect::<Vec<_>>().join(", "),
         Reply::Count(count) => format!("{count}"),
+        Reply::Engine(_) => "an engine".into(),
     }
 }

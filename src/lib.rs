@@ -75,8 +75,8 @@ pub use scheduler_core::{
 pub use scheduler_executors as executors;
 pub use scheduler_runtime::{
     Background, Blocking, BlockingJob, BlockingPool, Builder, EventStream, ExportedJob, Health, Job, Lease, ListenerId,
-    Local, LoopState, Missed, Now, PreparedJob, Pumped, RunContextExt, Runtime, Scheduler, SchedulerState, ShutdownMode,
-    Sleep, StoreHealth, StoreLink, SystemClock,
+    Local, LoopState, Missed, Now, PreparedJob, Pumped, RunContextExt, Runtime, Scheduler, SchedulerState,
+    ShutdownMode, Sleep, StoreHealth, StoreLink, SystemClock,
 };
 pub use scheduler_stores as stores;
 
@@ -120,6 +120,8 @@ pub mod prelude {
     pub use crate::ThreadRuntime;
     #[cfg(feature = "tokio")]
     pub use crate::TokioRuntime;
+    #[cfg(feature = "config")]
+    pub use crate::config::BuilderByUrl;
     #[cfg(all(feature = "process", unix))]
     pub use crate::executors::process::ProcessPool;
     #[cfg(feature = "process")]
@@ -152,6 +154,6 @@ pub mod __macros {
 }
 
 /// The readme's programs compile.
-#[cfg(all(doctest, feature = "tokio", feature = "sqlite"))]
+#[cfg(all(doctest, feature = "tokio", feature = "thread", feature = "sqlite"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

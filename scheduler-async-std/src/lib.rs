@@ -28,6 +28,24 @@ use scheduler_runtime::{BlockingPool, BoxFuture, Runtime};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AsyncStdRuntime;
 
+impl AsyncStdRuntime {
+    /// Runs any future to its end on the calling thread and gives what comes of it: what a program without async has to await,
+    /// as the connection to a store.
+    ///
+    /// ```
+    /// assert_eq!(scheduler_async_std::AsyncStdRuntime.block_on(async { 6 * 7 }), 42);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the future panics.
+    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        let mut result = None;
+        Runtime::block_on(self, Box::pin(async { result = Some(future.await) }));
+        result.expect("block_on returns when its future has ended")
+    }
+}
+
 impl Runtime for AsyncStdRuntime {
     fn spawn(&self, future: BoxFuture<'static, ()>) {
         task::spawn(future);

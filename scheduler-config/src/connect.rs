@@ -44,6 +44,16 @@ impl StoreConfig {
     }
 }
 
+impl StoreConfig {
+    fn without_feature(&self) -> StoreError {
+        let (url, missing) = (&self.url, self.url.store().name);
+        let message = format!(
+            "store url `{url}`: this program is built without the {missing} store; switch on the feature `{missing}`"
+        );
+        StoreError::new(StoreErrorKind::Incompatible, message)
+    }
+}
+
 /// Says of each store but memory which options of a configuration it has, and which setter of its own each of them is.
 macro_rules! stores {
     ($($name:literal: $type:ident, |$options:ident, $given:ident| { $($option:ident: $set:expr,)* })*) => {
@@ -72,12 +82,20 @@ macro_rules! stores {
                         Ok(Arc::new($options.connect(url).await?))
                     }
                 )*
-                missing => {
-                    let message = format!(
-                        "store url `{}`: this program is built without the {missing} store; switch on the feature `{missing}`",
-                        config.url,
-                    );
-                    Err(StoreError::new(StoreErrorKind::Incompatible, message))
+                _ => Err(config.without_feature()),
+            }
+        }
+
+        impl StoreConfig {
+            /// Refuses a store that is not compiled in.
+            pub(crate) fn check_feature(&self) -> Result<(), StoreError> {
+                match self.url.store().name {
+                    "memory" => Ok(()),
+                    $(
+                        #[cfg(feature = $name)]
+                        $name => Ok(()),
+                    )*
+                    _ => Err(self.without_feature()),
                 }
             }
         }
@@ -88,39 +106,39 @@ stores! {
     "sqlite": SqliteOptions, |options, given| {
         prefix: options.table_prefix(given)?,
         poll: options.poll(*given),
+        create_tables: options.create_tables(*given),
         payload_limit: options.payload_limit(*given),
         synchronous: options.synchronous(*given),
     }
     "postgres": PostgresOptions, |options, given| {
         prefix: options.table_prefix(given)?,
         schema: options.schema(given)?,
+        create_tables: options.create_tables(*given),
         payload_limit: options.payload_limit(*given),
         max_connections: options.max_connections(*given),
     }
     "mysql": MySqlOptions, |options, given| {
         prefix: options.table_prefix(given)?,
         poll: options.poll(*given),
+        create_tables: options.create_tables(*given),
         payload_limit: options.payload_limit(*given),
         max_connections: options.max_connections(*given),
     }
     "redis": RedisOptions, |options, given| {
         prefix: options.key_prefix(given)?,
         payload_limit: options.payload_limit(*given),
-        create_tables: options.create_tables(*given),
     }
     "mongodb": MongoDbOptions, |options, given| {
         prefix: options.collection_prefix(given)?,
         database: options.database(given),
         poll: match *given {
             Some(period) => options.poll(period),
-        create_tables: options.create_tables(*given),
             None => options, // refused before: it cannot do without
         },
         payload_limit: options.payload_limit(*given),
     }
     "zookeeper": ZooKeeperOptions, |options, given| {
         prefix: options.root(given)?,
-        create_tables: options.create_tables(*given),
         payload_limit: options.payload_limit(*given),
         timeout: options.timeout(*given),
         access: options.access(*given),

@@ -116,6 +116,7 @@ mod flat;
 mod jobs;
 mod read;
 mod store;
+mod store_url;
 mod url;
 mod zone;
 
@@ -125,4 +126,5 @@ pub use executor::ExecutorConfig;
 pub use flat::{FlatConfig, FlatKey};
 pub use jobs::JobConfig;
 pub use store::StoreConfig;
+pub use store_url::BuilderByUrl;
 pub use url::StoreUrl;

@@ -157,6 +157,28 @@ impl Background {
         }
     }
 
+    /// Runs a future to its end on the calling thread, by the scheduler's runtime: what a program without async has to await,
+    /// a stream of events for one.
+    ///
+    /// ```
+    /// use scheduler_core::{EventMask, JobSpec};
+    /// use scheduler_runtime::Scheduler;
+    /// use scheduler_thread::ThreadRuntime;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let scheduler = Scheduler::builder(ThreadRuntime::new()?).task("greet", || async {}).background()?;
+    /// let mut events = scheduler.events(EventMask::RUN_EXECUTED);
+    /// scheduler.start()?;
+    /// scheduler.add_job(JobSpec::now("greet"))?;
+    /// let executed = scheduler.block_on(events.next()).expect("the scheduler is running")?;
+    /// println!("{executed:?}");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.block(future)
+    }
+
     fn block<T>(&self, call: impl Future<Output = T>) -> T {
         self.host.block(call)
     }

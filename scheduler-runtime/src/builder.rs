@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use chrono_tz::Tz;
 use futures_channel::oneshot;
+use futures_util::lock::Mutex;
 use scheduler_core::{
     Error, ErrorKind, Event, EventMask, Executor, ExecutorName, JobSpec, JobStore, PartialOptions, Scheduled,
     StoreName, Task, TaskName,
     engine::{Command, Config, Engine, LONGEST_LEASE, SHORTEST_LEASE},
-    store::Clock,
+    store::{Clock, StoreError},
     trigger::CustomTrigger,
 };
 use scheduler_executors::{AsyncTaskFn, BlockingTaskFn, Spawn, blocking, parameters::Parameters, task};
@@ -19,6 +20,7 @@ use crate::{
     driver::{Attachment, Driver, Message, metrics},
     health::Pulse,
     listen::Listeners,
+    opening::{Opening, Openings},
     registry::Registry,
     run_context::with_own,
     runtime::Runtime,
@@ -70,6 +72,8 @@ pub struct Builder {
     pub(crate) registry: Registry,
     tasks: Vec<TaskName>,
     stores: Vec<(StoreName, Arc<dyn JobStore>)>,
+    openings: Vec<Opening>,
+    store_patience: Duration,
     executors: Vec<(ExecutorName, Arc<dyn Executor>)>,
     listeners: Arc<Listeners>,
     job_defaults: PartialOptions,
@@ -88,6 +92,8 @@ impl Builder {
             registry: Registry::default(),
             tasks: Vec::new(),
             stores: Vec::new(),
+            openings: Vec::new(),
+            store_patience: Duration::ZERO,
             executors: Vec::new(),
             listeners: Arc::new(Listeners::new(metrics::on_event_dropped)),
             job_defaults: defaults.job_defaults,
@@ -249,6 +255,54 @@ impl Builder {
         self
     }
 
+    /// Adds a store under a name that is opened when the scheduler starts. Until then the scheduler does not know it: jobs
+    /// are added to it afterwards, or with the builder ([`job`](Self::job)). The name `default` is as with
+    /// [`store`](Self::store).
+    ///
+    /// That it cannot be opened is an error of `start`, unless it is there within the time of
+    /// [`wait_for_stores`](Self::wait_for_stores). With the feature `config` a URL is enough: `store_url`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use scheduler_runtime::Scheduler;
+    /// use scheduler_stores::MemoryStore;
+    /// use scheduler_thread::ThreadRuntime;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let scheduler = Scheduler::builder(ThreadRuntime::new()?)
+    ///     // In place of `PostgresStore::connect(..)`.
+    ///     .open_store("default", || async { Ok(MemoryStore::new()) })
+    ///     .wait_for_stores(Duration::from_secs(60))
+    ///     .background()?;
+    /// scheduler.start()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn open_store<F, S>(mut self, name: impl Into<StoreName>, open: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<S, StoreError>> + Send + 'static,
+        S: JobStore,
+    {
+        self.openings.push(Opening::new(name.into(), open));
+        self
+    }
+
+    /// How long `start` waits for stores that it [opens](Self::open_store) and that are not available, as a database that starts
+    /// at the same time as the service. They are tried again, at first after 100 ms, and with growing pauses each 2 s at last.
+    /// Defaults to zero: one attempt. What is wrong in another way is an error at once.
+    pub fn wait_for_stores(mut self, time: Duration) -> Self {
+        self.store_patience = time;
+        self
+    }
+
+    /// Makes something that is wrong with what was given an error of the last step.
+    #[doc(hidden)]
+    pub fn refuse(mut self, error: Error) -> Self {
+        self.errors.push(error);
+        self
+    }
+
     /// Adds an executor under a name. The one named `default` is used where no other is asked for.
     pub fn executor(mut self, name: impl Into<ExecutorName>, executor: impl Executor) -> Self {
         self.executors.push((name.into(), Arc::new(executor)));
@@ -379,6 +433,7 @@ impl Builder {
 
     pub(crate) fn assemble(mut self) -> Result<(Scheduler, Driver), Error> {
         self.check()?;
+        let has_default_store = self.store_names().any(|name| *name == StoreName::default());
         let seed = seed()?;
         let config = Config {
             job_defaults: self.job_defaults,
@@ -388,12 +443,13 @@ impl Builder {
             run_limit: self.run_limit,
             ..Config::new(format!("{seed:032x}"), seed)
         };
-        if self.stores.iter().all(|(name, _)| *name != StoreName::default()) {
+        if !has_default_store {
             self.stores.insert(0, (StoreName::default(), Arc::new(MemoryStore::new())));
         }
         if self.executors.iter().all(|(name, _)| *name != ExecutorName::default()) {
             self.executors.insert(0, (ExecutorName::default(), Arc::new(Spawn::new())));
         }
+        self.registry.openings = Openings { left: Mutex::new(self.openings), patience: self.store_patience };
         let registry = Arc::new(self.registry);
         let node = config.node.clone();
         metrics::describe();
@@ -426,12 +482,16 @@ impl Builder {
         Ok((scheduler, driver))
     }
 
+    fn store_names(&self) -> impl Iterator<Item = &StoreName> + Clone {
+        self.stores.iter().map(|(name, _)| name).chain(self.openings.iter().map(|opening| &opening.name))
+    }
+
     fn check(&mut self) -> Result<(), Error> {
         let config = |message: String| Err(Error::new(ErrorKind::Config, message));
         if !self.errors.is_empty() {
             return Err(self.errors.swap_remove(0));
         }
-        if let Some(name) = repeated(self.stores.iter().map(|(name, _)| name)) {
+        if let Some(name) = repeated(self.store_names()) {
             return config(format!("store `{name}` is given twice; each needs a name of its own"));
         }
         if let Some(name) = repeated(self.executors.iter().map(|(name, _)| name)) {

@@ -46,8 +46,8 @@ impl Scheduler {
     }
 
     /// The jobs whose arguments are right, by their stores, and a place for the result of each, with the errors of the others.
-    pub(crate) fn batches(&self, specs: Vec<JobSpec>) -> (Vec<Option<Result<Job, Error>>>, Vec<(StoreName, Batch)>) {
-        let mut results: Vec<Option<Result<Job, Error>>> = Vec::new();
+    pub(crate) fn batches(&self, specs: Vec<JobSpec>) -> (Results, Vec<(StoreName, Batch)>) {
+        let mut results = Results::new();
         results.resize_with(specs.len(), || None);
         let mut batches: Vec<(StoreName, Batch)> = Vec::new();
         for (place, spec) in specs.into_iter().enumerate() {
@@ -469,6 +469,9 @@ pub(crate) fn each(
 pub(crate) fn unanswered() -> Error {
     Error::new(ErrorKind::Bug, "the scheduler has not said what became of a job that was to be added; please report it")
 }
+
+/// A place for what comes of each of the jobs of one call.
+pub(crate) type Results = Vec<Option<Result<Job, Error>>>;
 
 /// The jobs of one call that go to one store.
 #[derive(Default)]

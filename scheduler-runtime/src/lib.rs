@@ -22,6 +22,7 @@ mod let_go;
 mod listen;
 mod local;
 mod local_set;
+mod opening;
 mod own_run;
 mod pumped;
 mod registry;
@@ -29,8 +30,8 @@ mod run_context;
 mod runtime;
 mod scheduled;
 mod scheduler;
-
 mod transaction;
+
 pub use background::{Background, Blocking, BlockingJob};
 pub use builder::Builder;
 pub use health::{Health, LoopState};

@@ -16,7 +16,7 @@ use scheduler_core::{
     trigger::CustomTrigger,
 };
 
-use crate::let_go::let_go;
+use crate::{let_go::let_go, opening::Openings};
 
 /// The tasks, custom triggers and scheduled jobs of one scheduler, shared by its handles and its driver.
 #[derive(Default)]
@@ -28,6 +28,7 @@ pub(crate) struct Registry {
     triggers: RwLock<BTreeMap<String, Arc<dyn CustomTrigger>>>,
     /// Settled when the scheduler is built.
     scheduled: Vec<JobSpec>,
+    pub(crate) openings: Openings,
 }
 
 /// A number that no other closure of the process has: schedulers that share a memory store must tell theirs apart.
@@ -125,6 +126,11 @@ impl Registry {
         }
         self.scheduled.push(spec);
         Ok(())
+    }
+
+    /// The stores that are opened when the scheduler starts.
+    pub(crate) fn openings(&self) -> &Openings {
+        &self.openings
     }
 
     /// The jobs that are added when the scheduler starts.

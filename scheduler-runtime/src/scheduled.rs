@@ -12,6 +12,7 @@ impl Scheduler {
     ///
     /// Two calls at once both add them, which does no harm: the second replaces each job by the same.
     pub(crate) async fn begin(&self, mode: Mode) -> Result<(), Error> {
+        self.open_stores().await?;
         // The jobs of one that runs may have been changed on purpose.
         if !self.registry().scheduled().is_empty() && self.is_stopped().await? {
             self.add_scheduled().await?;

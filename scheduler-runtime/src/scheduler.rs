@@ -114,13 +114,14 @@ impl Scheduler {
         Self { shared: Arc::clone(&self.shared), scope: Some(store.into()) }
     }
 
-    /// Adds what was [`scheduled`](Builder::scheduled), and starts to run jobs that are due, those of earlier runs of the
-    /// program included.
+    /// Opens the stores that are [opened at the start](Builder::open_store), adds what was [`scheduled`](Builder::scheduled), and
+    /// starts to run jobs that are due, those of earlier runs of the program included.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::AlreadyStarted`]; [`ErrorKind::ShutDown`]; those of [`add_job`](Self::add_job) for a scheduled job,
-    /// naming it. Nothing has started then, and it can be tried again.
+    /// [`ErrorKind::AlreadyStarted`]; [`ErrorKind::ShutDown`]; the store's own, naming it, if it cannot be opened in the
+    /// [time](Builder::wait_for_stores) that it is given; those of [`add_job`](Self::add_job) for a scheduled job, naming it.
+    /// Nothing has started then, and it can be tried again.
     pub async fn start(&self) -> Result<(), Error> {
         self.begin(Mode::Running).await
     }
@@ -425,8 +426,11 @@ impl Scheduler {
             Ok(()) => answer.await.unwrap_or_else(|_| Err(gone())),
             Err(error) => Err(error),
         };
-        let answer =
-            answer.map_err(|error| if error.kind() == ErrorKind::ShutDown { self.ended(error) } else { error });
+        let answer = answer.map_err(|error| match error.kind() {
+            ErrorKind::ShutDown => self.ended(error),
+            ErrorKind::UnknownStore => self.registry().openings().explain(error),
+            _ => error,
+        });
         T::try_from(answer?)
     }
 

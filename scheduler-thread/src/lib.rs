@@ -77,6 +77,27 @@ impl ThreadRuntime {
         }
         Ok(Self { workers: Arc::new(Workers { executor, threads, _alive: alive }), blocking: BlockingPool::default() })
     }
+
+    /// Runs any future to its end on the calling thread and gives what comes of it: what a program without async has to await,
+    /// as the connection to a store.
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let runtime = scheduler_thread::ThreadRuntime::new()?;
+    /// assert_eq!(runtime.block_on(async { 6 * 7 }), 42);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the future panics, and when called from async code, as [`Runtime::block_on`] does.
+    #[track_caller]
+    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        let mut result = None;
+        Runtime::block_on(self, Box::pin(async { result = Some(future.await) }));
+        result.expect("block_on returns when its future has ended")
+    }
 }
 
 impl Runtime for ThreadRuntime {

@@ -13,6 +13,15 @@ use scheduler_thread::ThreadRuntime;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 #[test]
+fn block_on_takes_any_future_which_may_borrow_and_need_not_be_send() {
+    let runtime = ThreadRuntime::new().expect("the system has threads");
+    let text = std::rc::Rc::new("borrowed".to_owned());
+    assert_eq!(runtime.block_on(async { text.len() }), 8);
+    let failed: Result<(), String> = runtime.block_on(async { Err("as it was".to_owned()) });
+    assert_eq!(failed, Err("as it was".to_owned()));
+}
+
+#[test]
 fn block_on_in_async_code_panics_and_says_what_to_do_instead() {
     let runtime = ThreadRuntime::new().expect("the system has threads");
     let (tell, told) = mpsc::channel();

@@ -165,6 +165,27 @@ impl TokioRuntime {
     pub fn try_current() -> Option<Self> {
         Handle::try_current().ok().map(Self::from)
     }
+
+    /// Runs any future to its end on the calling thread and gives what comes of it: what a program without async has to await,
+    /// as the connection to a store.
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let runtime = scheduler_tokio::TokioRuntime::new()?;
+    /// assert_eq!(runtime.block_on(async { 6 * 7 }), 42);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the future panics, and when called from async code, as [`Runtime::block_on`] does.
+    #[track_caller]
+    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        let mut result = None;
+        Runtime::block_on(self, Box::pin(async { result = Some(future.await) }));
+        result.expect("block_on returns when its future has ended")
+    }
 }
 
 impl From<Handle> for TokioRuntime {

@@ -63,7 +63,8 @@ async fn adds_and_waits<A: Application>(place: &Place) {
     let mut tx = application.begin().await;
     application.order(&mut tx, 1).await;
     service.scheduler.add_job_in(&mut tx, hourly(1)).await.unwrap();
-    writeln!(std::io::stdout(), "{ADDED}").unwrap();
+    let mut output = std::io::stdout();
+    writeln!(output, "{ADDED}").unwrap();
     // The parent kills this process, or has ended itself.
     std::io::stdin().read_line(&mut String::new()).unwrap();
     A::rollback(tx).await;

@@ -3,6 +3,7 @@
 mod environment;
 mod flat;
 mod jobs;
+mod opening;
 mod reading;
 mod running;
 mod servers;

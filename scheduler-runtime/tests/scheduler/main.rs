@@ -20,6 +20,7 @@ mod listeners;
 mod listing;
 mod local;
 mod metrics;
+mod opening;
 mod own_run;
 mod panics;
 mod pumped;

@@ -65,7 +65,7 @@ impl<'a> Guest<'a> {
     async fn find(&self, collection: &Collection<Bsons>, query: Bsons) -> Result<Vec<Bsons>, StoreError> {
         let mut session = self.session.lock().await;
         let mut cursor = collection.find(query).session(&mut **session).await.map_err(|error| self.fail(error))?;
-        let found = cursor.stream(&mut **session).try_collect().await;
+        let found = cursor.stream(&mut session).try_collect().await;
         found.map_err(|error| self.fail(error))
     }
 

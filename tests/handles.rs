@@ -57,7 +57,8 @@ fn jobs_in_an_async_task(runtime: Arc<dyn Runtime>) -> String {
     error
 }
 
-const IN_AN_ASYNC_TASK: &str = "an async task of job `counting` called a blocking function of its own scheduler";
+const IN_AN_ASYNC_TASK: &str =
+    "a task of job `counting`, async or inline, called a blocking function of its own scheduler";
 
 /// Building a scheduler and pumping it in async code, where nothing may wait.
 fn pump_in_async_code(runtime: Arc<dyn Runtime>) {

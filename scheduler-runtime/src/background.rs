@@ -239,13 +239,7 @@ impl Host {
             "a listener or inline task runs on the scheduler's own thread and cannot wait for it: use its handle \
              elsewhere, or begin_shutdown"
         );
-        // A runtime that polls on one thread would never get to the calls of a store that this one waits for.
-        if let Some(job) = own_run::polled_job(&self.node) {
-            panic!(
-                "an async task of job `{job}` called a blocking function of its own scheduler, which may wait for its thread: \
-                 await the scheduler's handle instead, or make it a blocking task"
-            );
-        }
+        own_run::assert_may_block(&self.node);
         block_on(&*self.runtime, call)
     }
 }

@@ -364,7 +364,7 @@ impl Driver {
         // What blocks does so in real time, on a thread that may be the executor's own.
         let held = if is_blocking { self.runtime.hold_time() } else { None };
         let since = self.runtime.now().monotonic;
-        let started = panics::catch(|| span.in_scope(|| executor.start(dispatch)));
+        let started = panics::catch(|| own.started_on_runtime(|| span.in_scope(|| executor.start(dispatch))));
         match started {
             // A runtime that panics drops the attempt, whose report says so.
             Ok(attempt) => drop(self.spawn(Box::pin(async move {

@@ -199,8 +199,9 @@ async fn attempt(call: Option<LocalCall>, states: &LocalStates, dispatch: Dispat
         Some(_) if token.is_cancelled() => Outcome::Cancelled,
         Some(call) => {
             let context = dispatch.context.clone();
-            let body = OwnRun::of(&context).future_within(|| call(dispatch.context, states, dispatch.args));
-            until_stopped(body, token).await
+            let own = OwnRun::of(&context);
+            let body = own.future_within(|| call(dispatch.context, states, dispatch.args));
+            until_stopped(own.on_runtime(body), token).await
         }
         None => Spawn::new().start(dispatch).await,
     }

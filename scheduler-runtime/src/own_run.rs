@@ -63,6 +63,12 @@ impl OwnRun {
         InRun { run: Arc::clone(self), thread: Thread::Any, future: make() }
     }
 
+    /// Starts the run on a thread of the runtime.
+    pub(crate) fn started_on_runtime<T>(self: &Arc<Self>, start: impl FnOnce() -> T) -> T {
+        let _entered = enter(self, Thread::OfRuntime);
+        start()
+    }
+
     /// A future that the runtime polls for this run.
     pub(crate) fn on_runtime<F: Future + Unpin>(self: Arc<Self>, future: F) -> InRun<F> {
         InRun { run: self, thread: Thread::OfRuntime, future }
@@ -89,9 +95,20 @@ pub(crate) fn refuse_to_wait(node: &NodeId, store: Option<&StoreName>) -> Result
     Err(Error::new(ErrorKind::OwnRun, message))
 }
 
-/// The job of this scheduler whose async task calls this on a thread of the runtime, which must not block.
-pub(crate) fn polled_job(node: &NodeId) -> Option<JobId> {
-    find(|run, thread| run.node == *node && thread == Thread::OfRuntime)
+/// Refuses to let a task of this scheduler block a thread of the runtime, which may have no other: it would never get to the calls
+/// that the task waits for.
+///
+/// # Panics
+///
+/// In such a task.
+pub(crate) fn assert_may_block(node: &NodeId) {
+    let polled = find(|run, thread| run.node == *node && thread == Thread::OfRuntime);
+    if let Some(job) = polled {
+        panic!(
+            "a task of job `{job}`, async or inline, called a blocking function of its own scheduler, which may wait for its thread: \
+             await the scheduler's handle instead, or make it a blocking task on another executor"
+        );
+    }
 }
 
 fn find(is_meant: impl Fn(&OwnRun, Thread) -> bool) -> Option<JobId> {

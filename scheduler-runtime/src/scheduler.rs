@@ -14,6 +14,7 @@ use scheduler_core::{
 
 use crate::{
     Builder, EventStream, ListenerId,
+    background::block_on,
     builder::check_time,
     driver::{Attachment, Message, gone},
     health::Pulse,
@@ -188,6 +189,31 @@ impl Scheduler {
             Err(error) if error.kind() == ErrorKind::ShutDown && self.pulse().has_ended() => Ok(()),
             result => result,
         }
+    }
+
+    /// Runs a future to its end on the calling thread, such as one of the calls here: for blocking tasks, which have this handle by
+    /// [`RunContextExt::scheduler`](crate::RunContextExt::scheduler), and other code that is not async.
+    ///
+    /// ```
+    /// use scheduler_core::{Error, JobSpec, RunContext};
+    /// use scheduler_runtime::RunContextExt;
+    ///
+    /// /// A blocking task: it packs a folder, and has that told.
+    /// fn pack(context: RunContext, folder: String) -> Result<(), Error> {
+    ///     let scheduler = context.scheduler()?;
+    ///     scheduler.block_on(scheduler.add_job(JobSpec::now("tell").args(folder)))?;
+    ///     Ok(())
+    /// }
+    /// # let _ = pack;
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Where the runtime's `block_on` does, which is in async code; in async and inline tasks of this scheduler, which would wait for
+    /// their own thread; and if the future does.
+    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        own_run::assert_may_block(&self.shared.node);
+        block_on(&*self.shared.runtime, future)
     }
 
     /// What the scheduler is doing.

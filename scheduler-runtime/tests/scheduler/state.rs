@@ -11,7 +11,7 @@ use std::{
 };
 
 use scheduler_core::{
-    Error, ErrorKind, JobSpec, RunContext, RunId, State, Uid,
+    Error, ErrorKind, EventKind, EventMask, JobSpec, RunContext, RunId, State, Uid,
     engine::{SchedulerState, ShutdownMode},
     trigger::{Date, Interval},
 };
@@ -77,7 +77,7 @@ fn a_blocking_task_takes_state_on_each_executor() {
             .blocking_task("greet", greet_blocking)
             .background()
             .unwrap();
-        let mut executed = scheduler.events(scheduler_core::EventMask::RUN_EXECUTED);
+        let mut executed = scheduler.events(EventMask::RUN_EXECUTED);
         scheduler.start().unwrap();
         scheduler.add_job(JobSpec::now("greet").args("ann")).unwrap();
         let event = futures_executor::block_on(executed.next()).unwrap().unwrap();
@@ -201,6 +201,57 @@ fn a_run_adds_the_job_that_follows() {
     world.advance(60);
     let executed: Vec<_> = world.told().into_iter().filter(|line| line.contains("executed")).collect();
     assert_eq!(executed, ["10:00:10 executed chain-2@10:00:10 -> 1", "10:00:20 executed chain-1@10:00:20 -> 0"]);
+}
+
+/// The same, blocking its thread.
+fn blocking_chain(context: RunContext, left: u32) -> Result<u32, Error> {
+    if left > 0 {
+        let scheduler = context.scheduler()?;
+        let executor = if left == 2 { "pool" } else { "default" };
+        scheduler.block_on(scheduler.add_job(JobSpec::now("chain").executor(executor).args(left - 1)))?;
+    }
+    Ok(left)
+}
+
+#[test]
+fn a_blocking_run_adds_the_job_that_follows_on_each_executor_with_threads() {
+    let builder = Scheduler::builder(ThreadRuntime::new().unwrap()).executor("pool", ThreadPool::new().threads(1));
+    let scheduler = builder.blocking_task("chain", blocking_chain).background().unwrap();
+    let mut executed = scheduler.events(EventMask::RUN_EXECUTED | EventMask::RUN_ERROR);
+    scheduler.start().unwrap();
+    scheduler.add_job(JobSpec::now("chain").args(2)).unwrap();
+    let mut outputs = Vec::new();
+    while outputs.len() < 3 {
+        match &futures_executor::block_on(executed.next()).unwrap().unwrap().kind {
+            EventKind::RunExecuted { output, .. } => outputs.push(output.as_u64().unwrap()),
+            other => panic!("{other:?}"),
+        }
+    }
+    outputs.sort();
+    assert_eq!(outputs, [0, 1, 2]);
+    scheduler.shutdown(ShutdownMode::Wait).unwrap();
+}
+
+#[test]
+fn a_run_on_the_thread_of_its_scheduler_is_not_left_waiting_for_it() {
+    let world = World::new(|builder| {
+        builder.executor("inline", Inline::new()).blocking_task("chain", blocking_chain).task(
+            "async",
+            async |context: RunContext| {
+                let scheduler = context.scheduler()?;
+                scheduler.block_on(scheduler.add_job(JobSpec::now("tick"))).map(drop)
+            },
+        )
+    });
+    world.add(JobSpec::now("chain").id("inline").args(1).executor("inline"));
+    world.add(JobSpec::now("async").id("async"));
+    let told = world.told().join("\n");
+    for job in ["inline", "async"] {
+        let error = format!(
+            "error {job}@10:00:00: panicked: a task of job `{job}`, async or inline, called a blocking function"
+        );
+        assert!(told.contains(&error), "{told}");
+    }
 }
 
 #[test]

@@ -69,8 +69,8 @@ pub use scheduler_core::{
     ErrorKind, Event, EventKind, EventMask, Executor, ExecutorName, Explanation, Failures, InvalidRunId, InvalidUid,
     JobBody, JobChange, JobId, JobOptions, JobRef, JobRow, JobSpec, JobState, JobStore, Listed, NESTING_LIMIT, NodeId,
     Outcome, Outdated, Overlap, PartialOptions, RawJob, Removal, Retry, Run, RunContext, RunId, RunRef, RunState,
-    Scheduled, SpawnBlocking, State, StateType, States, StoreName, Task, TaskCall, TaskName, Together, Totals, Trigger,
-    Uid, Verdict, Version, Wait, WhenFinished, WhoseClock, explain, store, trigger, version,
+    Scheduled, SpawnBlocking, State, StateType, States, StoreName, Tags, Task, TaskCall, TaskName, Together, Totals,
+    Trigger, Uid, Verdict, Version, Wait, WhenFinished, WhoseClock, explain, store, trigger, version,
 };
 pub use scheduler_executors as executors;
 pub use scheduler_runtime::{

@@ -22,6 +22,7 @@
 //! | `job`, `run`, `task`, `store`, `executor` | what it is about |
 //! | `fire_time` | the fire time, in RFC 3339 |
 //! | `attempt` | 1 for the first |
+//! | `tags` | the job's tags, as in `billing, tenant:42`, if it has any |
 //! | `lateness` | seconds from when it could have started (fire time and jitter, retry, freed slot) to when it did |
 //! | `outcome` | at its end: `ok`, `error`, `panicked`, `crashed`, `cancelled` (also by its timeout), `timeout` |
 //! | `duration` | at its end: seconds since its start |

@@ -18,7 +18,7 @@ struct Report {
 }
 
 /// A function whose documentation, attributes and visibility are its own.
-#[task(name = "send-report", timeout = "30s", retry = 3, priority = 7)]
+#[task(name = "send-report", timeout = "30s", retry = 3, priority = 7, tags = ["reports", "mail"], meta = "by post")]
 pub(crate) async fn report(context: RunContext, report: Report) -> Result<String, String> {
     Ok(format!("{} x {} for {}", report.copies, report.to, context.job_id))
 }

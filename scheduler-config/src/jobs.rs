@@ -1,6 +1,6 @@
 //! A job as a configuration has it.
 
-use scheduler_core::{Conflict, ExecutorName, JobId, JobSpec, PartialOptions, StoreName, TaskName, Trigger};
+use scheduler_core::{Conflict, ExecutorName, JobId, JobSpec, PartialOptions, StoreName, Tags, TaskName, Trigger};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{DeserializeOwned, Error as _},
@@ -50,6 +50,12 @@ pub struct JobConfig {
     /// A name for people. Defaults to the task's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The words by which it is grouped and found.
+    #[serde(skip_serializing_if = "Tags::is_empty")]
+    pub tags: Tags,
+    /// What the application notes about it. Defaults to nothing, which is `null`.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub meta: Value,
     /// Whether it is paused when it is added for the first time. Defaults to false.
     #[serde(skip_serializing_if = "is_false")]
     pub paused: bool,
@@ -72,6 +78,8 @@ impl JobConfig {
             store: None,
             executor: None,
             name: None,
+            tags: Tags::default(),
+            meta: Value::Null,
             paused: false,
             on_conflict: Conflict::Replace,
             options: PartialOptions::default(),
@@ -82,6 +90,8 @@ impl JobConfig {
         let mut spec = JobSpec::new(self.task, self.trigger)
             .id(id)
             .args(self.args)
+            .tags(self.tags.iter())
+            .meta(self.meta)
             .options(self.options)
             .on_conflict(self.on_conflict);
         if let Some(store) = self.store {
@@ -113,6 +123,9 @@ impl JobConfig {
         job.store = optional(&mut table, "store")?;
         job.executor = optional(&mut table, "executor")?;
         job.name = optional(&mut table, "name")?;
+        job.tags = optional(&mut table, "tags")?.unwrap_or_default();
+        job.tags.check().map_err(|error| format!("`tags`: {error}"))?;
+        job.meta = table.remove("meta").unwrap_or_default();
         job.paused = optional(&mut table, "paused")?.unwrap_or_default();
         if let Some(word) = optional::<String>(&mut table, "on_conflict")? {
             let named = [Conflict::Replace, Conflict::Keep, Conflict::Error].into_iter().find(|it| named(*it) == word);

@@ -59,6 +59,8 @@
 //! store = "shared"               # "default" by default, as the executor
 //! executor = "reports"
 //! name = "Nightly report"        # for people
+//! tags = ["reports", "tenant:42"]
+//! meta = { asked_for_by = "ann" }
 //! paused = false                 # when it is added for the first time
 //! on_conflict = "replace"        # or "keep", "error", when the store has kept it
 //! timeout = "1h"                 # and any other option of job_defaults

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeZone, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{ExecutorName, PartialOptions, TaskName, Trigger, store::whole_micros};
+use crate::{ExecutorName, PartialOptions, Tags, TaskName, Trigger, store::whole_micros};
 
 /// Changes to a job; what is not given stays.
 ///
@@ -20,6 +20,8 @@ pub struct JobChange {
     pub(crate) task: Option<TaskName>,
     pub(crate) args: Option<Result<Value, String>>,
     pub(crate) executor: Option<ExecutorName>,
+    pub(crate) tags: Option<Tags>,
+    pub(crate) meta: Option<Result<Value, String>>,
     pub(crate) options: PartialOptions,
     pub(crate) trigger: Option<Trigger>,
     pub(crate) next_fire_time: Option<DateTime<Utc>>,
@@ -48,6 +50,18 @@ impl JobChange {
     /// Another executor.
     pub fn executor(mut self, executor: impl Into<ExecutorName>) -> Self {
         self.executor = Some(executor.into());
+        self
+    }
+
+    /// Other tags, in the place of those that the job has; none take them away. See [`JobSpec::tag`](crate::JobSpec::tag).
+    pub fn tags<T: Into<String>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
+        self.tags = Some(tags.into_iter().collect());
+        self
+    }
+
+    /// Other notes of the application about the job; `null` takes them away. See [`JobSpec::meta`](crate::JobSpec::meta).
+    pub fn meta(mut self, meta: impl Serialize) -> Self {
+        self.meta = Some(serde_json::to_value(meta).map_err(|error| error.to_string()));
         self
     }
 

@@ -5,7 +5,7 @@ use std::{fmt, ops, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-use crate::{ExecutorName, JobId, Outdated, RunId, StoreName, TaskName, Uid};
+use crate::{ExecutorName, JobId, Outdated, RunId, StoreName, Tags, TaskName, Uid};
 
 /// Something that happened, told after the store has confirmed it.
 ///
@@ -35,6 +35,8 @@ pub struct JobRef {
     pub id: JobId,
     /// Its uid.
     pub uid: Uid,
+    /// Its tags, as far as they are known: what is removed, and what ends with that, is not read once more for them.
+    pub tags: Tags,
 }
 
 /// A run, or a range of fire times, that an event is about.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{ExecutorName, JobId, JobOptions, TaskName, Totals, Trigger, Uid};
+use crate::{ExecutorName, JobId, JobOptions, Tags, TaskName, Totals, Trigger, Uid};
 
 /// The newest version of the persisted form that this build reads and writes.
 ///
@@ -95,6 +95,12 @@ pub struct JobBody {
     /// meaning any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chosen_fire_time: Option<DateTime<Utc>>,
+    /// The words by which the job is grouped and found. A node of a version without them keeps them.
+    #[serde(default, skip_serializing_if = "Tags::is_empty")]
+    pub tags: Tags,
+    /// What the application notes about the job, which means nothing to the scheduler. A node of a version without it keeps it.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub meta: Value,
     /// Fields that a newer version wrote; they are kept as they are.
     #[serde(flatten)]
     pub extra: Map<String, Value>,

@@ -4,7 +4,9 @@ use chrono::{DateTime, TimeZone, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{Conflict, ExecutorName, JobId, PartialOptions, StoreName, Task, TaskName, Trigger, store::whole_micros};
+use crate::{
+    Conflict, ExecutorName, JobId, PartialOptions, StoreName, Tags, Task, TaskName, Trigger, store::whole_micros,
+};
 
 /// Describes a new job: which task, when, and what differs from the scheduler's job defaults.
 ///
@@ -28,6 +30,8 @@ pub struct JobSpec {
     pub(crate) name: Option<String>,
     pub(crate) args: Result<Value, String>,
     pub(crate) executor: Option<ExecutorName>,
+    pub(crate) tags: Tags,
+    pub(crate) meta: Result<Value, String>,
     pub(crate) options: PartialOptions,
     pub(crate) conflict: Conflict,
     pub(crate) begin: Begin,
@@ -70,6 +74,8 @@ impl JobSpec {
             name: None,
             args: Ok(Value::Null),
             executor: None,
+            tags: Tags::default(),
+            meta: Ok(Value::Null),
             options: PartialOptions::default(),
             conflict: Conflict::default(),
             begin: Begin::Trigger,
@@ -107,6 +113,33 @@ impl JobSpec {
     /// The executor that runs it. Defaults to `default`.
     pub fn executor(mut self, executor: impl Into<ExecutorName>) -> Self {
         self.executor = Some(executor.into());
+        self
+    }
+
+    /// Adds a tag, by which the job is grouped and found with others: see [`JobFilter`](crate::store::JobFilter). At most
+    /// [`Tags::LIMIT`] tags of at most [`Tags::LENGTH_LIMIT`] bytes, without control characters; others are an error when the job is added.
+    ///
+    /// ```
+    /// # use scheduler_core::{JobSpec, trigger::Interval};
+    /// let spec = JobSpec::new("invoice", Interval::hours(24)).tag("tenant:42").tags(["billing", "nightly"]);
+    /// # let _ = spec;
+    /// ```
+    pub fn tag(mut self, tag: impl Into<String>) -> Self {
+        self.tags = self.tags.with(tag);
+        self
+    }
+
+    /// Adds tags, as [`tag`](Self::tag) does.
+    pub fn tags<T: Into<String>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
+        self.tags = tags.into_iter().fold(self.tags, Tags::with);
+        self
+    }
+
+    /// What the application notes about the job, as JSON: who asked for it, a link, a colour. It means nothing to the scheduler, is no argument of
+    /// the task, and is read from [`JobBody::meta`](crate::JobBody::meta). Defaults to `null`. It is checked as
+    /// [`args`](Self::args) are.
+    pub fn meta(mut self, meta: impl Serialize) -> Self {
+        self.meta = serde_json::to_value(meta).map_err(|error| error.to_string());
         self
     }
 

@@ -139,6 +139,7 @@ impl Parts {
         let bound =
             arguments.as_ref().map(|arguments| quote! { where for<'always> #arguments: #library::__macros::Serialize });
         let call = arguments.as_ref().map(|_| quote! { .args(#args) });
+        let notes = self.options.notes();
         quote! {
             /// A job that runs the task when a trigger says so.
             #visibility fn job(
@@ -147,14 +148,14 @@ impl Parts {
             ) -> #library::JobSpec
             #bound
             {
-                #library::JobSpec::new(Self::NAME, #trigger) #call
+                #library::JobSpec::new(Self::NAME, #trigger) #call #notes
             }
 
             /// A job that runs the task once, at once.
             #visibility fn now(#parameter) -> #library::JobSpec
             #bound
             {
-                #library::JobSpec::now(Self::NAME) #call
+                #library::JobSpec::now(Self::NAME) #call #notes
             }
         }
     }

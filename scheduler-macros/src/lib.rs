@@ -98,6 +98,7 @@ use proc_macro::TokenStream;
 ///   `coalesce`, `max_instances`, `overlap`, `delivery`, `timeout`, `retry`, `priority`, `history`, `when_finished`. Durations
 ///   are text (`"1h 30m"`, `"0.5s"`) or expressions; a number for `retry` is that of its attempts. What is not given is left
 ///   to the scheduler's job defaults.
+/// - `tags` (`["billing", "nightly"]`) and `meta`, as the setters of `JobSpec`: of the jobs that `job`, `now` and `scheduled` make.
 /// - `crate`: the path of the library in text, if the program has it under another name than `apscheduler`.
 ///
 /// # Errors

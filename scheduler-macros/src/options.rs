@@ -12,7 +12,14 @@ use crate::{
 
 /// The setters of a job's description that a task can have for all of its jobs.
 pub(crate) fn names() -> Vec<&'static str> {
-    std::iter::once("executor").chain(PartialOptions::NAMES.iter().copied()).collect()
+    ["executor"].into_iter().chain(NOTES).chain(PartialOptions::NAMES.iter().copied()).collect()
+}
+
+/// What the jobs that the function makes are given, and other jobs of the task are not.
+const NOTES: [&str; 2] = ["tags", "meta"];
+
+fn is_note(name: &Ident) -> bool {
+    NOTES.iter().any(|note| name == note)
 }
 
 /// Some names and those of the options, as one says them.
@@ -37,9 +44,15 @@ impl Options {
         self.0.iter().any(|(option, _)| option == name)
     }
 
-    /// Calls of the setters, one after the other.
+    /// Calls of the setters of the task, one after the other.
     pub(crate) fn calls(&self, library: &Path) -> Result<TokenStream> {
-        self.0.iter().map(|(name, value)| call(name, value, library)).collect()
+        let of_task = self.0.iter().filter(|(name, _)| !is_note(name));
+        of_task.map(|(name, value)| call(name, value, library)).collect()
+    }
+
+    /// Calls of the setters that each of its jobs has by itself.
+    pub(crate) fn notes(&self) -> TokenStream {
+        self.0.iter().filter(|(name, _)| is_note(name)).map(|(name, value)| quote! { .#name(#value) }).collect()
     }
 }
 

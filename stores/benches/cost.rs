@@ -184,6 +184,8 @@ fn jobs(count: u64, first: DateTime<Utc>, spread: i64) -> Vec<JobRow> {
         executor: "default".into(),
         options: JobOptions::default(),
         chosen_fire_time: None,
+        tags: scheduler_core::Tags::default(),
+        meta: Value::Null,
         extra: Map::new(),
     };
     let row = |n: u64| {

@@ -31,6 +31,8 @@ args = { to = ["ann", "bob"], since = 2026-11-01 }
 store = "scratch"
 executor = "here"
 name = "Each minute"
+tags = ["tenant:42", "reports"]
+meta = { by = "ann" }
 overlap = { queue = 5 }
 timeout = "10s"
 retry = "none"
@@ -61,6 +63,7 @@ fn jobs_are_there_once_the_scheduler_has_started_and_run() {
 
     let minutely = wait(&runtime, scheduler.job("minutely")).unwrap().unwrap();
     assert_eq!((minutely.body.display_name(), minutely.body.executor.as_str()), ("Each minute", "here"));
+    assert_eq!((&minutely.body.tags, &minutely.body.meta), (&["reports", "tenant:42"].into(), &json!({"by": "ann"})));
     let options = &minutely.body.options;
     assert_eq!(
         (options.history, options.overlap, options.timeout),

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{CallId, Engine, Health, OpId};
 pub use crate::store::verb::{StoreCall, StoreReply};
-use crate::{Error, ErrorKind, Event, ExecutorName, JobId, JobRow, Listed, Run, RunId, StoreName, TaskName};
+use crate::{Error, ErrorKind, Event, ExecutorName, JobId, JobRow, Listed, Run, RunId, StoreName, Tags, TaskName};
 
 /// What the engine wants done.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +40,8 @@ pub struct Start {
     pub executor: ExecutorName,
     /// The task.
     pub task: TaskName,
+    /// The tags of the job.
+    pub tags: Tags,
     /// What the task is called with.
     pub args: Value,
     /// The fire time.

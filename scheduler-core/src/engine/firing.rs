@@ -298,6 +298,7 @@ impl Engine {
             store: store.clone(),
             executor: job.body.executor.clone(),
             task: job.body.task.clone(),
+            tags: job.body.tags.clone(),
             args: job.body.args.clone(),
             fire_time: run.fire_time,
             due: match run.state {

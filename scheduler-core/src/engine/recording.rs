@@ -25,7 +25,7 @@ use super::{
     store_state::{Stop, failure_of},
 };
 use crate::{
-    EventKind, JobRef, Now, Outcome, Removal, RunId, RunRef, StoreName, Verdict,
+    EventKind, JobRef, Now, Outcome, Removal, RunId, RunRef, StoreName, Tags, Verdict,
     store::{Record, RecordOutcome, Recorded, RunReport, Turn},
 };
 
@@ -114,7 +114,7 @@ impl Engine {
             self.notify(now, kind);
         }
         for (uid, id) in recorded.deleted.into_iter().filter(|(uid, _)| !removed.contains(uid)) {
-            let job = JobRef { store: store.clone(), id, uid };
+            let job = JobRef { store: store.clone(), id, uid, tags: Tags::default() };
             self.notify(now, EventKind::JobRemoved { job, reason: Removal::Finished });
         }
         for run in recorded.cancel {

@@ -3,7 +3,7 @@
 use crate::{JobRef, JobRow, Run, RunRef, StoreName};
 
 pub(super) fn job_ref(store: &StoreName, job: &JobRow) -> JobRef {
-    JobRef { store: store.clone(), id: job.id.clone(), uid: job.uid }
+    JobRef { store: store.clone(), id: job.id.clone(), uid: job.uid, tags: job.body.tags.clone() }
 }
 
 pub(super) fn run_ref(store: &StoreName, job: &JobRow, run: &Run, attempt: u32) -> RunRef {

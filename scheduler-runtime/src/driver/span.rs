@@ -16,7 +16,7 @@ use crate::runtime::Runtime;
 
 /// Opens the span of an attempt. Where nobody wants it, this costs a comparison.
 pub(super) fn of(start: &Start, lateness: impl FnOnce() -> Duration) -> Span {
-    tracing::info_span!(
+    let span = tracing::info_span!(
         target: "apscheduler",
         parent: None,
         "run",
@@ -27,10 +27,15 @@ pub(super) fn of(start: &Start, lateness: impl FnOnce() -> Duration) -> Span {
         executor = %start.executor,
         fire_time = %start.fire_time.to_rfc3339_opts(SecondsFormat::AutoSi, true),
         attempt = start.attempt,
+        tags = Empty,
         lateness = lateness().as_secs_f64(),
         outcome = Empty,
         duration = Empty,
-    )
+    );
+    if !start.tags.is_empty() {
+        span.record("tags", tracing::field::display(&start.tags));
+    }
+    span
 }
 
 /// The task with its calls inside the span: an executor may make them on a thread of its own.

@@ -131,7 +131,7 @@ fn without_uids(lines: Vec<String>) -> Vec<String> {
 fn a_run_is_a_span_that_says_what_it_is_about_and_how_it_ended() {
     let told = story(Level::INFO, |_| {
         let world = world(|builder| builder);
-        world.add(JobSpec::new("slow", Interval::seconds(60)).id("report").args(2));
+        world.add(JobSpec::new("slow", Interval::seconds(60)).id("report").args(2).tags(["tenant:42", "billing"]));
         world.add(JobSpec::new("fail", Interval::seconds(60)).id("broken"));
         // The scheduler comes three seconds late to both.
         world.wait(world.scheduler.pause()).unwrap();
@@ -146,7 +146,7 @@ fn a_run_is_a_span_that_says_what_it_is_about_and_how_it_ended() {
             "closed run job=broken task=fail store=default executor=default fire_time=2026-11-21T10:01:00Z attempt=1 \
              lateness=3.0 outcome=error duration=0.0",
             "closed run job=report task=slow store=default executor=default fire_time=2026-11-21T10:01:00Z attempt=1 \
-             lateness=3.0 outcome=ok duration=2.0",
+             lateness=3.0 tags=billing, tenant:42 outcome=ok duration=2.0",
         ]
     );
 }

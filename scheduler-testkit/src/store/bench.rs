@@ -178,6 +178,8 @@ fn body(at: DateTime<Utc>) -> JobBody {
         executor: "default".into(),
         options: JobOptions::default(),
         chosen_fire_time: Some(at),
+        tags: ["suite", "tenant:42"].into(),
+        meta: json!({ "by": "ann" }),
         extra: Map::new(),
     }
 }

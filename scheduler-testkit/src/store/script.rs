@@ -230,6 +230,8 @@ impl Script {
             executor: "default".into(),
             options,
             chosen_fire_time: None,
+            tags: (0..self.random.below(3)).map(|n| format!("tag-{n}")).collect(),
+            meta: serde_json::Value::Null,
             extra: Map::new(),
         }
     }

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use scheduler_core::{ExecutorName, JobBody, JobOptions, TaskName, Trigger};
+use scheduler_core::{ExecutorName, JobBody, JobOptions, Tags, TaskName, Trigger};
 use serde_json::{Map, Value};
 
 /// What many jobs have in common.
@@ -21,6 +21,8 @@ struct Rare {
     name: Option<String>,
     args: Value,
     chosen_fire_time: Option<DateTime<Utc>>,
+    tags: Tags,
+    meta: Value,
     extra: Map<String, Value>,
 }
 
@@ -47,6 +49,8 @@ impl Definition {
             name: body.name.clone(),
             args: body.args.clone(),
             chosen_fire_time: body.chosen_fire_time,
+            tags: body.tags.clone(),
+            meta: body.meta.clone(),
             extra: body.extra.clone(),
         };
         Self {
@@ -67,6 +71,8 @@ impl Definition {
             executor: self.shape.executor.clone(),
             options: self.shape.options.clone(),
             chosen_fire_time: rare.chosen_fire_time,
+            tags: rare.tags,
+            meta: rare.meta,
             extra: rare.extra,
         }
     }

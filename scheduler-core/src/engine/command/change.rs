@@ -30,8 +30,8 @@ use chrono::{DateTime, Utc};
 
 use super::{
     PendingCall,
-    form::{check_arguments, check_trigger},
-    prepare::{check_options, first_fire_time, not_json, panicked, refuse_newer, trigger_error},
+    form::{check_arguments, check_notes, check_trigger},
+    prepare::{check_options, first_fire_time, meta_is_not_json, not_json, panicked, refuse_newer, trigger_error},
     rules::{TRIES, contended, given_up_fire_times, on_claim, state_under},
 };
 use crate::{
@@ -221,6 +221,15 @@ impl Engine {
         if let Some(executor) = &change.executor {
             self.check_executor(executor)?;
             body.executor = executor.clone();
+        }
+        if let Some(tags) = &change.tags {
+            body.tags = tags.clone();
+        }
+        if let Some(meta) = &change.meta {
+            body.meta = meta.clone().map_err(|error| meta_is_not_json(&job.id, &error))?;
+        }
+        if change.tags.is_some() || change.meta.is_some() {
+            check_notes(&job.id, &body.tags, &body.meta)?;
         }
         check_options(&job.id, change.options.check())?;
         body.options = change.options.over(body.options);

@@ -3,10 +3,11 @@
 
 use serde_json::{Map, Value};
 
-use crate::{Error, ErrorKind, JobBody, JobId, NESTING_LIMIT, Trigger, is_nested_too_deeply};
+use crate::{Error, ErrorKind, JobBody, JobId, NESTING_LIMIT, Tags, Trigger, is_nested_too_deeply};
 
 /// The fields of a definition, which an unknown one must not be called.
-const BODY_FIELDS: [&str; 8] = ["v", "name", "task", "args", "trigger", "executor", "options", "chosen_fire_time"];
+const BODY_FIELDS: [&str; 10] =
+    ["v", "name", "task", "args", "trigger", "executor", "options", "chosen_fire_time", "tags", "meta"];
 
 /// The fields of a definition's options.
 const OPTION_FIELDS: [&str; 10] = [
@@ -32,6 +33,19 @@ pub(super) fn check_arguments(id: &JobId, args: &Value) -> Result<(), Error> {
          read again; pass them flatter, or as a text that the task reads"
     );
     Err(Error::new(ErrorKind::Arguments, message))
+}
+
+/// Refuses tags and notes that a job cannot have.
+pub(super) fn check_notes(id: &JobId, tags: &Tags, meta: &Value) -> Result<(), Error> {
+    tags.check().map_err(|error| Error::new(ErrorKind::Job, format!("job `{id}`: {error}")))?;
+    if !is_nested_too_deeply(meta) {
+        return Ok(());
+    }
+    let message = format!(
+        "job `{id}`: in its `meta` more than {NESTING_LIMIT} arrays and objects lie in each other, which could not be read \
+         again; make it flatter"
+    );
+    Err(Error::new(ErrorKind::Job, message))
 }
 
 /// Refuses a trigger that could not be read again.
@@ -101,6 +115,8 @@ mod tests {
                 ..JobOptions::default()
             },
             chosen_fire_time: Some(chrono::DateTime::UNIX_EPOCH),
+            tags: ["nightly"].into(),
+            meta: Value::from(1),
             extra: Map::new(),
         };
         let json = serde_json::to_value(&body).unwrap();

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use siphasher::sip::SipHasher13;
 
-use super::form::{check_arguments, check_imported, check_trigger};
+use super::form::{check_arguments, check_imported, check_notes, check_trigger};
 use crate::{
     BODY_VERSION, Delivery, Error, ErrorKind, ExecutorName, JobBody, JobId, JobOptions, JobRow, JobSpec, JobState, Now,
     StoreName, TaskName, Totals, Trigger, Uid,
@@ -42,6 +42,8 @@ impl Engine {
                 Begin::At(at) => Some(at),
                 Begin::Trigger | Begin::Paused => None,
             },
+            tags: spec.tags,
+            meta: spec.meta.map_err(|error| meta_is_not_json(&id, &error))?,
             extra: serde_json::Map::new(),
         };
         self.check_body(store, &id, &body)?;
@@ -91,6 +93,7 @@ impl Engine {
         self.check_task(&body.task, id)?;
         self.check_executor(&body.executor)?;
         check_arguments(id, &body.args)?;
+        check_notes(id, &body.tags, &body.meta)?;
         check_trigger(id, &body.trigger)?;
         self.check_fit(store, id, body)
     }
@@ -200,6 +203,10 @@ pub(super) fn check_options(id: &JobId, checked: Result<(), String>) -> Result<(
 
 pub(super) fn not_json(id: &JobId, error: &str) -> Error {
     Error::new(ErrorKind::Arguments, format!("job `{id}`: its arguments cannot be written as JSON: {error}"))
+}
+
+pub(super) fn meta_is_not_json(id: &JobId, error: &str) -> Error {
+    Error::new(ErrorKind::Job, format!("job `{id}`: its `meta` cannot be written as JSON: {error}"))
 }
 
 /// Refuses to change a job that a newer version has written: what this one would write back might lack something.

@@ -2,7 +2,7 @@
 
 use super::{PendingCall, not_found, readable};
 use crate::{
-    Error, EventKind, JobId, JobRef, Listed, Now, Removal, RunRef, StoreName, Uid,
+    Error, EventKind, JobId, JobRef, Listed, Now, Removal, RunRef, StoreName, Tags, Uid,
     engine::{CallId, Engine, InFlight, JobEdit, Reply, StoreCall},
     store::{CancelledRun, Removed, RemovedAll, Stamped, StoreError},
 };
@@ -147,7 +147,12 @@ impl Engine {
                 if uid.is_some() {
                     self.mark_removed(&removing.store, uid);
                 }
-                let job = JobRef { store: removing.store, id: removing.id, uid: uid.unwrap_or(Uid::UNREADABLE) };
+                let job = JobRef {
+                    store: removing.store,
+                    id: removing.id,
+                    uid: uid.unwrap_or(Uid::UNREADABLE),
+                    tags: Tags::default(),
+                };
                 self.notify(now, EventKind::JobRemoved { job, reason: Removal::Requested });
                 self.reply(removing.call, Ok(Reply::Done));
             }
@@ -208,7 +213,7 @@ impl Engine {
     /// were to be repeated.
     fn notify_cancelled(&mut self, now: Now, store: &StoreName, cancelled: Vec<CancelledRun>) {
         for CancelledRun { job, task, run } in cancelled {
-            let job = JobRef { store: store.clone(), id: job, uid: run.id.uid };
+            let job = JobRef { store: store.clone(), id: job, uid: run.id.uid, tags: Tags::default() };
             self.notify(
                 now,
                 EventKind::RunCancelled(RunRef {

@@ -71,6 +71,8 @@ pub(crate) fn job(uid: u128, id: &str, trigger: Trigger, next: f64) -> ClaimedJo
         executor: "default".into(),
         options: JobOptions::default(),
         chosen_fire_time: None,
+        tags: crate::Tags::default(),
+        meta: serde_json::Value::Null,
         extra: serde_json::Map::new(),
     };
     let job = JobRow {

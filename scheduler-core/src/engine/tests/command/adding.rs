@@ -107,6 +107,18 @@ fn what_cannot_run_is_an_error_that_says_what_to_do() {
         (JobSpec::new("work", every(1)).id("a\0b"), ErrorKind::Job, "NUL"),
         (JobSpec::new("work", every(1)).id(long.as_str()), ErrorKind::Job, "191"),
         (JobSpec::new("work", every(1)).id("j").args(not_json()), ErrorKind::Arguments, "JSON"),
+        (JobSpec::new("work", every(1)).id("j").tag("ten\nants"), ErrorKind::Job, r#"tag "ten\nants" has a control"#),
+        (JobSpec::new("work", every(1)).id("j").tags(["a", ""]), ErrorKind::Job, "job `j`: a tag is empty"),
+        (
+            JobSpec::new("work", every(1)).id("j").meta(not_json()),
+            ErrorKind::Job,
+            "its `meta` cannot be written as JSON",
+        ),
+        (
+            JobSpec::new("work", every(1)).id("j").meta(nested(NESTING_LIMIT + 1)),
+            ErrorKind::Job,
+            "in its `meta` more than",
+        ),
         (JobSpec::new("work", every(1)).id("j").max_instances(0), ErrorKind::Job, "`max_instances` of 0: at least 1"),
         (JobSpec::new("work", every(1)).id("j").timeout(std::time::Duration::ZERO), ErrorKind::Job, "`timeout` of 0ns"),
         (

@@ -285,6 +285,28 @@ fn modifying_changes_what_is_given_and_keeps_the_rest() {
 }
 
 #[test]
+fn other_tags_and_notes_take_the_place_of_the_old_ones() {
+    let mut tagged = report(10.0);
+    tagged.body.tags = ["tenant:42", "billing"].into();
+    tagged.body.meta = json!({"by": "ann"});
+    let body = |by| modified(&tagged, by).body.unwrap();
+
+    let renamed = body(JobChange::default().name("n"));
+    assert_eq!((renamed.tags, renamed.meta), (tagged.body.tags.clone(), tagged.body.meta.clone()));
+    assert_eq!(body(JobChange::default().tags(["tenant:43"])).tags, ["tenant:43"].into());
+    let cleared = body(JobChange::default().tags([""; 0]).meta(()));
+    assert!(cleared.tags.is_empty() && cleared.meta.is_null());
+    // What has neither is written as ever.
+    let json = serde_json::to_value(&cleared).unwrap();
+    assert_eq!((json.get("tags"), json.get("meta")), (None, None));
+
+    let mut script = Script::new();
+    change(&mut script, JobEdit::Modify(JobChange::default().tags(["a\0"])));
+    found(&mut script, &tagged);
+    assert_eq!(script.last_error().to_string(), "job `report`: tag \"a\\0\" has a control character; leave it out");
+}
+
+#[test]
 fn another_trigger_gives_up_what_is_due_and_begins_from_now() {
     let seconds: crate::Trigger = "crontab */7 * * * * *".parse().unwrap();
     let update = modified(&report(10.0), JobChange::default().trigger(seconds));

@@ -20,8 +20,8 @@ use apscheduler::{
     Conflict, EventMask, JobId, JobRow, JobSpec, JobStore, Listed, NodeId, Run, RunId, Scheduler, ShutdownMode,
     TokioRuntime, Verdict,
     store::{
-        Cancelled, Changed, Claim, Claimed, Durability, Inserted, JobQuery, Record, Recorded, Removed, RemovedAll,
-        RunQuery, Settle, Settled, Stamped, StoreError, StoreErrorKind, StoreLimits, Update, Updated,
+        Cancelled, Changed, Claim, Claimed, Durability, Inserted, JobQuery, NodeRow, Record, Recorded, Removed,
+        RemovedAll, RunQuery, Settle, Settled, Stamped, StoreError, StoreErrorKind, StoreLimits, Update, Updated,
     },
     stores::MemoryStore,
     trigger::{First, Interval},
@@ -178,6 +178,11 @@ impl JobStore for JournalStore {
 
     async fn runs(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
         self.memory.runs(query).await
+    }
+
+    // The other searches look at one job after the other, unless a store has something better.
+    async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
+        self.memory.nodes().await
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {

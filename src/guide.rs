@@ -9,6 +9,7 @@
 //! | [`clusters`] | What if several processes share the jobs, and one of them dies? |
 //! | [`tasks`] | How are functions called, with which arguments, on which threads? |
 //! | [`state`] | How does a task get at a pool of connections, and add the job that follows? |
+//! | [`searching`] | How do I find jobs and runs among many, and change a group of jobs in one call? |
 //! | [`events`] | How do I learn what happened, and why? |
 //! | [`configuration`] | How do I set a scheduler up? |
 //! | [`testing`] | How do I test a month of schedules in milliseconds? |
@@ -47,6 +48,10 @@ pub mod tasks {
 
 pub mod state {
     #![doc = include_str!("guide/state.md")]
+}
+
+pub mod searching {
+    #![doc = include_str!("guide/searching.md")]
 }
 
 pub mod events {

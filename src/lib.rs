@@ -74,9 +74,9 @@ pub use scheduler_core::{
 };
 pub use scheduler_executors as executors;
 pub use scheduler_runtime::{
-    Background, Blocking, BlockingJob, BlockingPool, Builder, EventStream, ExportedJob, Health, Job, Lease, ListenerId,
-    Local, LoopState, Missed, Now, PreparedJob, Pumped, RunContextExt, Runtime, Scheduler, SchedulerState,
-    ShutdownMode, Sleep, StoreHealth, StoreLink, SystemClock,
+    Background, Blocking, BlockingJob, BlockingPool, Builder, Cursor, EventStream, ExportedJob, FoundJobs, FoundRuns,
+    GroupDone, GroupError, Health, Job, Lease, ListenerId, Local, LoopState, Missed, Now, Page, PreparedJob, Pumped,
+    RunContextExt, Runtime, Scheduler, SchedulerState, ShutdownMode, Sleep, StoreHealth, StoreLink, SystemClock,
 };
 pub use scheduler_stores as stores;
 
@@ -104,10 +104,11 @@ pub mod guide;
 pub mod prelude {
     pub use crate::{
         Background, Blocking, Coalesce, Conflict, Delivery, Error, ErrorKind, Event, EventKind, EventMask, Job,
-        JobChange, JobSpec, JobState, Local, Now, Overlap, PartialOptions, Pumped, Retry, Run, RunContext,
+        JobChange, JobSpec, JobState, Local, Now, Overlap, Page, PartialOptions, Pumped, Retry, Run, RunContext,
         RunContextExt, Runtime, Scheduler, SchedulerState, ShutdownMode, State, SystemClock, Trigger, Verdict,
         WhenFinished,
         executors::{Inline, Spawn, ThreadPool, blocking, task},
+        store::{JobFilter, JobOrder, RunFilter},
         stores::MemoryStore,
         trigger::{CalendarInterval, Cron, Date, Interval},
     };

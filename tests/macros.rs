@@ -206,6 +206,7 @@ fn options_of_the_attribute_are_those_of_its_jobs() {
     assert_eq!(options.timeout, Some(Duration::from_secs(30)));
     assert_eq!(options.retry.as_deref(), Some(&Retry::attempts(3)));
     assert_eq!(options.priority, 7);
+    assert_eq!((&job.body.tags, &job.body.meta), (&["mail", "reports"].into(), &"by post".into()));
 }
 
 #[test]

@@ -182,6 +182,8 @@ pub struct RawJob {
     pub id: JobId,
     /// The body's text, cut to 64 KiB.
     pub body: String,
+    /// The next fire time, as far as it can be read.
+    pub next_fire_time: Option<DateTime<Utc>>,
     /// Why it cannot be decoded.
     pub reason: String,
 }

@@ -1,4 +1,4 @@
-//! The port to job stores: twelve plain async functions over plain data.
+//! The port to job stores: sixteen plain async functions over plain data, of which five have a default.
 //!
 //! A store keeps jobs and their runs. Its promises, which the conformance suite of `scheduler-testkit` holds it to:
 //!
@@ -32,6 +32,8 @@ mod claim;
 mod failure;
 mod forward;
 pub(crate) mod job_store;
+pub mod scan;
+mod search;
 mod settle;
 mod transaction;
 pub(crate) mod verb;
@@ -39,6 +41,7 @@ pub(crate) mod verb;
 pub use call::*;
 pub use claim::*;
 pub use failure::*;
+pub use search::*;
 pub use settle::*;
 pub use transaction::{SqlStatement, SqlValue};
 pub use verb::{StoreCall, StoreReply};

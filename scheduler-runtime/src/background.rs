@@ -16,12 +16,16 @@ use scheduler_core::{
     Conflict, Error, ErrorKind, Event, EventMask, Executor, ExecutorName, Explanation, JobChange, JobId, JobSpec,
     JobStore, NodeId, RawJob, Run, RunId, StoreName, Task, TaskName, Trigger,
     engine::{ExportedJob, SchedulerState, ShutdownMode},
+    store::{JobCounts, JobFilter, JobOrder, NodeRow, RunFilter},
     trigger::CustomTrigger,
 };
 
 pub(crate) use self::calls::blocking_calls;
 pub use self::job::BlockingJob;
-use crate::{Builder, EventStream, Health, Job, ListenerId, PreparedJob, Scheduler, own_run, runtime::Runtime};
+use crate::{
+    Builder, EventStream, FoundJobs, FoundRuns, GroupDone, Health, Job, ListenerId, Page, PreparedJob, Scheduler,
+    own_run, runtime::Runtime,
+};
 
 /// A scheduler whose loop has a thread of its own, for code that is not async. Its calls block, from any thread.
 ///

@@ -429,7 +429,7 @@ impl Scheduler {
     }
 
     /// The stores that this handle lists.
-    async fn stores(&self) -> Result<Vec<StoreName>, Error> {
+    pub(crate) async fn stores(&self) -> Result<Vec<StoreName>, Error> {
         match self.scope() {
             Some(store) => Ok(vec![store.clone()]),
             None => self.call(Command::Stores).await,
@@ -489,7 +489,7 @@ fn check(task: &Task, args: &serde_json::Value) -> Result<(), Error> {
     })
 }
 
-fn sort_key(job: &Job) -> impl Ord + use<'_> {
+pub(crate) fn sort_key(job: &Job) -> impl Ord + use<'_> {
     (job.next_fire_time.is_none(), job.next_fire_time, &job.id)
 }
 

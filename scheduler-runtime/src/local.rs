@@ -13,12 +13,13 @@ use scheduler_core::{
     Conflict, Error, ErrorKind, Event, EventMask, Executor, ExecutorName, Explanation, JobChange, JobId, JobSpec,
     JobStore, PartialOptions, RawJob, Run, RunId, StoreName, Task, TaskName, Trigger,
     engine::{ExportedJob, SchedulerState, ShutdownMode},
+    store::{JobCounts, JobFilter, JobOrder, NodeRow, RunFilter},
     trigger::CustomTrigger,
 };
 use scheduler_executors::{AsyncTaskFn, parameters::Parameters};
 
 use crate::{
-    Builder, EventStream, Health, Job, ListenerId, PreparedJob, Scheduler,
+    Builder, EventStream, FoundJobs, FoundRuns, GroupDone, Health, Job, ListenerId, Page, PreparedJob, Scheduler,
     background::{block_on, blocking_calls},
     local_set::{LocalSet, call, stand_in},
     runtime::Runtime,

@@ -11,7 +11,7 @@ use std::{
 
 use scheduler_core::{
     Error, ErrorKind, JobRow, JobSpec, Listed, StateType, States, Task, TaskName, Trigger,
-    engine::StoreReply,
+    engine::{SearchReply, StoreReply},
     store::{Inserted, Updated},
     trigger::CustomTrigger,
 };
@@ -188,6 +188,7 @@ impl Registry {
             },
             StoreReply::Job(found) => found.iter_mut().for_each(|found| listed(found)),
             StoreReply::Jobs(jobs) => jobs.iter_mut().for_each(&listed),
+            StoreReply::Search(SearchReply::Jobs(page)) => page.jobs.iter_mut().for_each(&listed),
             StoreReply::Turn(turn) => {
                 if let Some(claimed) = &mut turn.claim {
                     claimed.jobs.iter_mut().for_each(|claimed| job(&mut claimed.job));
@@ -197,6 +198,7 @@ impl Registry {
             | StoreReply::Remove(_)
             | StoreReply::RemoveAll(_)
             | StoreReply::Runs(_)
+            | StoreReply::Search(_)
             | StoreReply::Release
             | StoreReply::Changed(_) => {}
         }

@@ -45,6 +45,7 @@ pub(super) enum PendingCall {
     Cancel(run::Cancelling),
     Jobs(CallId, StoreName),
     Runs(CallId, StoreName),
+    Search(CallId, StoreName),
 }
 
 impl PendingCall {
@@ -60,7 +61,7 @@ impl PendingCall {
             Self::RemoveAll(removing) => &removing.store,
             Self::Request(requesting) => &requesting.store,
             Self::Cancel(cancelling) => &cancelling.store,
-            Self::Jobs(_, store) | Self::Runs(_, store) => store,
+            Self::Jobs(_, store) | Self::Runs(_, store) | Self::Search(_, store) => store,
         }
     }
 
@@ -77,7 +78,8 @@ impl PendingCall {
             | Self::RemoveAll(_)
             | Self::Cancel(_)
             | Self::Jobs(..)
-            | Self::Runs(..) => false,
+            | Self::Runs(..)
+            | Self::Search(..) => false,
         }
     }
 }
@@ -150,6 +152,9 @@ impl Engine {
             Command::Runs(store, query) => {
                 self.list(call, store.clone(), StoreCall::Runs(query), PendingCall::Runs(call, store));
             }
+            Command::Search(store, search) => {
+                self.list(call, store.clone(), StoreCall::Search(search), PendingCall::Search(call, store));
+            }
             Command::LoopHeldUp(by, duration) => {
                 self.notify(now, EventKind::LoopHeldUp { by, duration });
                 self.reply(call, Ok(Reply::Done));
@@ -179,6 +184,7 @@ impl Engine {
             PendingCall::Cancel(cancelling) => self.on_cancelled(now, cancelling, answer(result)),
             PendingCall::Jobs(call, store) => self.on_listed(call, &store, answer(result).map(Reply::Jobs)),
             PendingCall::Runs(call, store) => self.on_listed(call, &store, answer(result).map(Reply::Runs)),
+            PendingCall::Search(call, store) => self.on_listed(call, &store, answer(result).map(Reply::Searched)),
         }
     }
 

@@ -7,8 +7,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{CallId, Engine, Health, OpId};
-pub use crate::store::verb::{StoreCall, StoreReply};
-use crate::{Error, ErrorKind, Event, ExecutorName, JobId, JobRow, Listed, Run, RunId, StoreName, Tags, TaskName};
+pub use crate::store::verb::{Search, SearchReply, StoreCall, StoreReply};
+use crate::{
+    Error, ErrorKind, Event, ExecutorName, JobId, JobRow, Listed, Run, RunId, StoreName, Tags, TaskName,
+    store::{JobCounts, JobPage, NodeRow, RunPage},
+};
 
 /// What the engine wants done.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,6 +81,8 @@ pub enum Reply {
     Jobs(Vec<Listed>),
     /// A page of runs.
     Runs(Vec<Run>),
+    /// What a search has found.
+    Searched(SearchReply),
     /// How many there were.
     Count(u64),
     /// An engine that answers calls in place of this one.
@@ -111,6 +116,10 @@ replies! {
     Reply::Run(run) => run, RunId = "a run";
     Reply::Jobs(jobs) => jobs, Vec<Listed> = "a page of jobs";
     Reply::Runs(runs) => runs, Vec<Run> = "a page of runs";
+    Reply::Searched(SearchReply::Jobs(page)) => page, JobPage = "a page of jobs that were searched for";
+    Reply::Searched(SearchReply::Counts(counts)) => counts, JobCounts = "how many jobs there are";
+    Reply::Searched(SearchReply::Runs(page)) => page, RunPage = "a page of runs that were searched for";
+    Reply::Searched(SearchReply::Nodes(nodes)) => nodes, Vec<NodeRow> = "the nodes";
     Reply::Count(count) => count, u64 = "a number";
     Reply::Engine(engine) => engine, Box<Engine> = "an engine for calls in a transaction";
 }

@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, time::Duration};
 
 use chrono::{DateTime, Utc};
 
-use super::StoreReply;
+use super::{Search, StoreReply};
 use crate::{
     ExecutorName, JobBody, JobChange, JobId, JobSpec, Outcome, RunId, StoreName, TaskName, Trigger,
     store::{StoreError, StoreLimits},
@@ -82,6 +82,8 @@ pub enum Command {
     Jobs(StoreName, crate::store::JobQuery),
     /// Lists a page of a job's runs.
     Runs(StoreName, crate::store::RunQuery),
+    /// Searches a store.
+    Search(StoreName, Search),
     /// Tells the listeners what is amiss with a store that is added.
     StoreWarned(StoreName, String),
     /// Tells the listeners that one of them panicked.
@@ -121,6 +123,7 @@ pub enum ShutdownMode {
 
 /// A change of one job.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "it is in a box wherever it is kept")]
 pub enum JobEdit {
     /// Other properties.
     Modify(JobChange),

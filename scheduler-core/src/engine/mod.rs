@@ -34,7 +34,7 @@ pub(crate) mod tests;
 mod timeout;
 
 pub use command::{Health, Lease, StoreHealth, StoreLink};
-pub use effect::{Effect, Reply, SchedulerState, Start, StoreCall, StoreReply, Wake, WakeReason};
+pub use effect::{Effect, Reply, SchedulerState, Search, SearchReply, Start, StoreCall, StoreReply, Wake, WakeReason};
 pub use input::{CallId, Command, ExportedJob, Input, JobEdit, Mode, OpId, ShutdownMode};
 
 use std::{

@@ -110,6 +110,37 @@ macro_rules! forward_job_store {
                     $inner.runs(query).await
                 }
 
+                async fn search_jobs(
+                    &self,
+                    search: &$crate::store::JobSearch,
+                ) -> ::std::result::Result<$crate::store::JobPage, $crate::store::StoreError> {
+                    let $this = self;
+                    $inner.search_jobs(search).await
+                }
+
+                async fn count_jobs(
+                    &self,
+                    filter: &$crate::store::JobFilter,
+                ) -> ::std::result::Result<$crate::store::JobCounts, $crate::store::StoreError> {
+                    let $this = self;
+                    $inner.count_jobs(filter).await
+                }
+
+                async fn search_runs(
+                    &self,
+                    search: &$crate::store::RunSearch,
+                ) -> ::std::result::Result<$crate::store::RunPage, $crate::store::StoreError> {
+                    let $this = self;
+                    $inner.search_runs(search).await
+                }
+
+                async fn nodes(
+                    &self,
+                ) -> ::std::result::Result<::std::vec::Vec<$crate::store::NodeRow>, $crate::store::StoreError> {
+                    let $this = self;
+                    $inner.nodes().await
+                }
+
                 async fn claim(
                     &self,
                     claim: &$crate::store::Claim,

@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{
-    Cancelled, Changed, Claim, Claimed, Inserted, JobQuery, Record, Recorded, Removed, RemovedAll, RunQuery, Settle,
-    Settled, SqlStatement, Stamped, StoreCall, StoreError, StoreLimits, StoreReply, Turn, TurnReply, Update, Updated,
+    Cancelled, Changed, Claim, Claimed, Inserted, JobCounts, JobFilter, JobPage, JobQuery, JobSearch, NodeRow, Record,
+    Recorded, Removed, RemovedAll, RunPage, RunQuery, RunSearch, Settle, Settled, SqlStatement, Stamped, StoreCall,
+    StoreError, StoreLimits, StoreReply, Turn, TurnReply, Update, Updated, scan,
     transaction::{no_statements, no_transactions},
 };
 use crate::{JobId, JobRow, Listed, NodeId, Run, RunId};
@@ -73,6 +74,36 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
 
     /// A page of a job's runs, newest first.
     async fn runs(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError>;
+
+    /// A page of the live jobs that a filter means, in its order. What matches, and what comes first, is said by [`JobSearch::is_ahead`] and
+    /// [`JobOrder::compare`](super::JobOrder::compare).
+    ///
+    /// Looks at one job after the other, unless the store has something better: see [`scan::jobs`].
+    async fn search_jobs(&self, search: &JobSearch) -> Result<JobPage, StoreError> {
+        scan::jobs(self, search).await
+    }
+
+    /// How many live jobs that a filter means are in each state.
+    ///
+    /// Looks at one job after the other, unless the store has something better: see [`scan::count`].
+    async fn count_jobs(&self, filter: &JobFilter) -> Result<JobCounts, StoreError> {
+        scan::count(self, filter).await
+    }
+
+    /// A page of the runs of live jobs that a filter means, newest first. What matches is said by [`RunSearch::is_ahead`]; those of a
+    /// job that cannot be read may be left out.
+    ///
+    /// Looks at the runs of one job after the other, unless the store has something better: see [`scan::runs`].
+    async fn search_runs(&self, search: &RunSearch) -> Result<RunPage, StoreError> {
+        scan::runs(self, search).await
+    }
+
+    /// The nodes that hold something, by id, with what they run.
+    ///
+    /// Looks at the runs of one job after the other, unless the store has something better: see [`scan::nodes`].
+    async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
+        scan::nodes(self).await
+    }
 
     /// Takes due jobs for one node, for the time of a lease.
     ///
@@ -212,6 +243,22 @@ impl<S: JobStore + ?Sized> JobStore for Arc<S> {
 
     async fn runs(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
         (**self).runs(query).await
+    }
+
+    async fn search_jobs(&self, search: &JobSearch) -> Result<JobPage, StoreError> {
+        (**self).search_jobs(search).await
+    }
+
+    async fn count_jobs(&self, filter: &JobFilter) -> Result<JobCounts, StoreError> {
+        (**self).count_jobs(filter).await
+    }
+
+    async fn search_runs(&self, search: &RunSearch) -> Result<RunPage, StoreError> {
+        (**self).search_runs(search).await
+    }
+
+    async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
+        (**self).nodes().await
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::{
-    Cancelled, Changed, Inserted, JobQuery, Removed, RemovedAll, RunQuery, Stamped, StoreError, StoreErrorKind, Turn,
-    TurnReply, Update, Updated,
+    Cancelled, Changed, Inserted, JobCounts, JobFilter, JobPage, JobQuery, JobSearch, NodeRow, Removed, RemovedAll,
+    RunPage, RunQuery, RunSearch, Stamped, StoreError, StoreErrorKind, Turn, TurnReply, Update, Updated,
 };
 use crate::{JobId, JobRow, JobStore, Listed, NodeId, Run, RunId};
 
@@ -29,6 +29,8 @@ pub enum StoreCall {
     Jobs(JobQuery),
     /// Lists runs.
     Runs(RunQuery),
+    /// Searches jobs, runs or nodes.
+    Search(Search),
     /// Records, settles and claims.
     Turn(Arc<Turn>),
     /// Gives everything up.
@@ -53,6 +55,7 @@ impl StoreCall {
             Self::Job(id) => StoreReply::Job(store.job(&id).await?.map(Box::new)),
             Self::Jobs(query) => StoreReply::Jobs(store.jobs(&query).await?),
             Self::Runs(query) => StoreReply::Runs(store.runs(&query).await?),
+            Self::Search(search) => StoreReply::Search(search.perform(store).await?),
             Self::Turn(turn) => StoreReply::Turn(Box::new(store.turn(&turn).await?)),
             Self::Release(at, node) => {
                 store.release(at, &node).await?;
@@ -82,12 +85,51 @@ pub enum StoreReply {
     Jobs(Vec<Listed>),
     /// To a listing of runs.
     Runs(Vec<Run>),
+    /// To a search.
+    Search(SearchReply),
     /// To a turn.
     Turn(Box<TurnReply>),
     /// To a release.
     Release,
     /// To a question for changes.
     Changed(Changed),
+}
+
+/// A search of a store.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Search {
+    /// For a page of jobs.
+    Jobs(JobSearch),
+    /// For how many jobs there are.
+    Counts(JobFilter),
+    /// For a page of runs.
+    Runs(RunSearch),
+    /// For the nodes.
+    Nodes,
+}
+
+/// The answer to a [`Search`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum SearchReply {
+    /// A page of jobs.
+    Jobs(JobPage),
+    /// How many jobs there are.
+    Counts(JobCounts),
+    /// A page of runs.
+    Runs(RunPage),
+    /// The nodes.
+    Nodes(Vec<NodeRow>),
+}
+
+impl Search {
+    async fn perform(self, store: &dyn JobStore) -> Result<SearchReply, StoreError> {
+        Ok(match self {
+            Self::Jobs(search) => SearchReply::Jobs(store.search_jobs(&search).await?),
+            Self::Counts(filter) => SearchReply::Counts(store.count_jobs(&filter).await?),
+            Self::Runs(search) => SearchReply::Runs(store.search_runs(&search).await?),
+            Self::Nodes => SearchReply::Nodes(store.nodes().await?),
+        })
+    }
 }
 
 /// A reply is what its call promises, or an error of the kind [`Unavailable`](StoreErrorKind::Unavailable): the driver
@@ -116,6 +158,7 @@ replies! {
     Job: Option<Box<Listed>> = "a read";
     Jobs: Vec<Listed> = "a listing of jobs";
     Runs: Vec<Run> = "a listing of runs";
+    Search: SearchReply = "a search";
     Turn: Box<TurnReply> = "a turn";
     Changed: Changed = "a question for changes";
 }

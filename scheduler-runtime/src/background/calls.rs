@@ -114,6 +114,112 @@ macro_rules! blocking_calls {
                 Ok(jobs.into_iter().map(|job| self.job_handle(job)).collect())
             }
 
+            /// All jobs that a filter means; see [`Scheduler::find_jobs`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::find_jobs`].
+            pub fn find_jobs(&self, filter: JobFilter) -> Result<Vec<$job>, Error> {
+                let jobs = self.block(self.scheduler.find_jobs(filter))?;
+                Ok(jobs.into_iter().map(|job| self.job_handle(job)).collect())
+            }
+
+            /// A page of the jobs that a filter means; see [`Scheduler::search_jobs`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::search_jobs`].
+            pub fn search_jobs(
+                &self,
+                filter: JobFilter,
+                order: JobOrder,
+                page: Page,
+            ) -> Result<FoundJobs<$job>, Error> {
+                let found = self.block(self.scheduler.search_jobs(filter, order, page))?;
+                Ok(found.map(|job| self.job_handle(job)))
+            }
+
+            /// How many jobs that a filter means are in each state; see [`Scheduler::count_jobs`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::count_jobs`].
+            pub fn count_jobs(&self, filter: JobFilter) -> Result<JobCounts, Error> {
+                self.block(self.scheduler.count_jobs(filter))
+            }
+
+            /// A page of the runs that a filter means; see [`Scheduler::search_runs`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::search_runs`].
+            pub fn search_runs(&self, filter: RunFilter, page: Page) -> Result<FoundRuns, Error> {
+                self.block(self.scheduler.search_runs(filter, page))
+            }
+
+            /// The nodes that hold something in a store; see [`Scheduler::nodes`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::nodes`].
+            pub fn nodes(&self) -> Result<Vec<(StoreName, NodeRow)>, Error> {
+                self.block(self.scheduler.nodes())
+            }
+
+            /// Pauses the active jobs that a filter means; see [`Scheduler::pause_jobs`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::pause_jobs`].
+            pub fn pause_jobs(&self, filter: JobFilter) -> Result<GroupDone, Error> {
+                self.block(self.scheduler.pause_jobs(filter))
+            }
+
+            /// Resumes the paused jobs that a filter means; see [`Scheduler::resume_jobs`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::resume_jobs`].
+            pub fn resume_jobs(&self, filter: JobFilter) -> Result<GroupDone, Error> {
+                self.block(self.scheduler.resume_jobs(filter))
+            }
+
+            /// Removes the jobs that a filter means; see [`Scheduler::remove_jobs`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::remove_jobs`].
+            pub fn remove_jobs(&self, filter: JobFilter) -> Result<GroupDone, Error> {
+                self.block(self.scheduler.remove_jobs(filter))
+            }
+
+            /// Runs the jobs that a filter means once, now; see [`Scheduler::run_jobs_now`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::run_jobs_now`].
+            pub fn run_jobs_now(&self, filter: JobFilter) -> Result<GroupDone, Error> {
+                self.block(self.scheduler.run_jobs_now(filter))
+            }
+
+            /// Gives the jobs that a filter means another trigger; see [`Scheduler::reschedule_jobs`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::reschedule_jobs`].
+            pub fn reschedule_jobs(&self, filter: JobFilter, trigger: impl Into<Trigger>) -> Result<GroupDone, Error> {
+                self.block(self.scheduler.reschedule_jobs(filter, trigger))
+            }
+
+            /// Changes properties of the jobs that a filter means; see [`Scheduler::modify_jobs`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::modify_jobs`].
+            pub fn modify_jobs(&self, filter: JobFilter, change: JobChange) -> Result<GroupDone, Error> {
+                self.block(self.scheduler.modify_jobs(filter, change))
+            }
+
             /// The rows that cannot be read; see [`Scheduler::unreadable_jobs`].
             ///
             /// # Errors

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use metrics::{Label, Unit, counter, gauge, histogram};
 use scheduler_core::{
     Event, EventKind, ExecutorName, RunRef, RunState, StoreName, TaskName, Verdict,
-    engine::{Engine, Start, StoreCall, StoreReply},
+    engine::{Engine, Search, Start, StoreCall, StoreReply},
     store::{RunChange, SettleOutcome, StoreError, Turn, TurnReply},
 };
 
@@ -222,6 +222,12 @@ fn verb(call: &StoreCall) -> &'static str {
         StoreCall::Job(_) => "job",
         StoreCall::Jobs(_) => "jobs",
         StoreCall::Runs(_) => "runs",
+        StoreCall::Search(search) => match search {
+            Search::Jobs(_) => "search_jobs",
+            Search::Counts(_) => "count_jobs",
+            Search::Runs(_) => "search_runs",
+            Search::Nodes => "nodes",
+        },
         StoreCall::Turn(_) => "turn",
         StoreCall::Release(..) => "release",
         StoreCall::Changed(_) => CHANGED,

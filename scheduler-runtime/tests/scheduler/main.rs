@@ -26,6 +26,7 @@ mod panics;
 mod pumped;
 mod runs;
 mod scheduled;
+mod searching;
 mod spans;
 mod stage;
 mod state;

@@ -33,7 +33,7 @@ pub(super) fn at_time(mut call: StoreCall, now: DateTime<Utc>) -> StoreCall {
             turn.settle.iter_mut().for_each(|settle| settle.at = now);
             turn.claim.iter_mut().for_each(|claim| claim.at = now);
         }
-        StoreCall::Job(_) | StoreCall::Jobs(_) | StoreCall::Runs(_) | StoreCall::Changed(_) => {}
+        StoreCall::Job(_) | StoreCall::Jobs(_) | StoreCall::Runs(_) | StoreCall::Search(_) | StoreCall::Changed(_) => {}
     }
     call
 }
@@ -53,6 +53,8 @@ pub(super) fn time_of(call: &StoreCall) -> Option<DateTime<Utc>> {
                 .or_else(|| turn.settle.as_ref().map(|settle| settle.at))
                 .or_else(|| turn.claim.as_ref().map(|claim| claim.at))
         }
-        StoreCall::Job(_) | StoreCall::Jobs(_) | StoreCall::Runs(_) | StoreCall::Changed(_) => None,
+        StoreCall::Job(_) | StoreCall::Jobs(_) | StoreCall::Runs(_) | StoreCall::Search(_) | StoreCall::Changed(_) => {
+            None
+        }
     }
 }

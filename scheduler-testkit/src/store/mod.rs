@@ -68,6 +68,7 @@ pub mod record;
 pub mod release;
 pub mod remove;
 mod script;
+pub mod search;
 pub mod settle;
 mod setup;
 pub mod update;

@@ -64,6 +64,17 @@ macro_rules! store_conformance {
                 a_page_starts_after_any_id
                 removed_jobs_are_not_listed
                 runs_are_listed_in_pages_newest_first;
+            search: jobs_are_found_by_each_part_of_a_filter
+                what_looks_like_a_pattern_is_none
+                found_jobs_come_in_pages_by_id
+                found_jobs_come_in_pages_by_next_fire_time
+                a_page_of_found_jobs_begins_behind_any_place
+                a_job_is_found_by_what_it_is_now
+                jobs_are_counted_by_state
+                a_broken_row_is_found_as_quarantined
+                runs_are_found_over_all_jobs
+                runs_of_removed_jobs_are_not_found
+                nodes_are_shown_with_what_they_run;
             claim: jobs_are_claimed_in_the_order_of_due_and_uid
                 a_claim_shows_the_job
                 nothing_is_claimed_before_it_is_due
@@ -187,6 +198,7 @@ mod tests {
             ("cancel", include_str!("cancel.rs")),
             ("remove", include_str!("remove.rs")),
             ("listing", include_str!("listing.rs")),
+            ("search", include_str!("search.rs")),
             ("claim", include_str!("claim.rs")),
             ("adopt", include_str!("adopt.rs")),
             ("settle", include_str!("settle.rs")),

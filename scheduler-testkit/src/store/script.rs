@@ -4,16 +4,19 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_core::{
-    BODY_VERSION, JobBody, JobId, JobOptions, JobRow, JobState, JobStore, NodeId, Run, RunId, RunState, Totals, Uid,
-    Verdict, Wait,
+    BODY_VERSION, JobBody, JobId, JobOptions, JobRow, JobState, JobStore, Listed, NodeId, Run, RunId, RunState, Totals,
+    Uid, Verdict, Wait,
     store::{
-        Adopt, Claim, ClaimedJob, Entry, JobQuery, Move, OnClaim, Record, Report, RunChange, RunQuery, RunReport,
-        Settle, Stamped, Turn, TurnReply, Update,
+        Adopt, Claim, ClaimedJob, Entry, JobFilter, JobOrder, JobQuery, JobStateKind, Move, OnClaim, Record, Report,
+        RunChange, RunFilter, RunQuery, RunReport, RunStateKind, Settle, Stamped, Turn, TurnReply, Update,
     },
 };
 use serde_json::{Map, json};
 
-use super::bench::trigger;
+use super::{
+    bench::trigger,
+    search::{found_jobs, found_runs},
+};
 
 /// Sends the same random calls to two stores that go by their callers' clocks, and compares each reply and, now and
 /// then, all that they keep. The same seed makes the same calls.
@@ -84,6 +87,20 @@ impl Call {
 
 async fn contents(store: &dyn JobStore, script: &Script) -> String {
     let mut text = format!("{:#?}", store.jobs(&JobQuery { after: None, limit: 1_000 }).await);
+    for filter in script.filters() {
+        for order in [JobOrder::Id, JobOrder::NextFireTime] {
+            let found = found_jobs(store, &filter, order, 7).await;
+            text += &format!("{filter:?} {order:?}: {:?}", found.iter().map(Listed::id).collect::<Vec<_>>());
+        }
+        text += &format!("{filter:?}: {:?}", store.count_jobs(&filter).await);
+    }
+    // What has ended is pruned sooner or later.
+    for state in [RunStateKind::Running, RunStateKind::Waiting] {
+        text += &format!("{:?}", found_runs(store, &RunFilter::new().state(state), 5).await);
+    }
+    let nodes = store.nodes().await.expect("the nodes can be asked for");
+    let busy = nodes.iter().filter(|node| !node.running.is_empty()).map(|node| (&node.id, &node.running));
+    text += &format!("{:?}", busy.collect::<Vec<_>>());
     for uid in &script.uids {
         // As many as every job keeps; what is older is pruned sooner or later.
         let query = RunQuery { uid: *uid, before: None, limit: HISTORY as usize };
@@ -234,6 +251,21 @@ impl Script {
             meta: serde_json::Value::Null,
             extra: Map::new(),
         }
+    }
+
+    /// What is searched for: each of what the bodies have.
+    fn filters(&self) -> Vec<JobFilter> {
+        let all = JobFilter::new();
+        let mut filters = vec![
+            all.clone(),
+            all.clone().task("other"),
+            all.clone().tag("tag-0"),
+            all.clone().tag("tag-0").tag("tag-1").task("task"),
+            all.clone().id_prefix("job-1").tag("tag-0"),
+            all.clone().text("TAG-1"),
+        ];
+        filters.extend(JobStateKind::ALL.map(|state| all.clone().state(state)));
+        filters
     }
 
     fn update(&mut self) -> Call {

@@ -170,6 +170,7 @@ pub fn decode_job(row: &impl Columns) -> (StoredHead, Result<JobRow, RawJob>) {
             uid: uid.as_ref().map_or_else(Clone::clone, Uid::to_string),
             id: stored.id.clone(),
             body: raw_body(&body_bytes),
+            next_fire_time: stored.head.next_fire_time,
             reason: problem.unwrap_or_default(),
         }),
     };

@@ -166,6 +166,7 @@ impl Document {
                     uid: job.uid.to_string(),
                     id: job.id,
                     body: self.word("body").unwrap_or_default(),
+                    next_fire_time: job.next_fire_time,
                     reason,
                 };
                 (self.head(), Err(raw))

@@ -276,7 +276,8 @@ impl LoadedJob {
             None => Ok(job),
             Some(reason) => {
                 let body = serde_json::to_string(&job.body).unwrap_or_default();
-                Err(RawJob { uid: job.uid.to_string(), id: job.id, body, reason: reason.clone() })
+                let next_fire_time = job.next_fire_time;
+                Err(RawJob { uid: job.uid.to_string(), id: job.id, body, next_fire_time, reason: reason.clone() })
             }
         }))
     }

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use scheduler_core::{
-    JobId, Listed, Run,
-    store::{JobQuery, RunQuery, StoreError},
+    JobId, Listed, NodeId, Run,
+    store::{FoundRun, JobQuery, NodeRow, RunQuery, StoreError},
 };
 
 use super::{
-    backend::{Access, Session},
+    backend::{Access, HoldKind, Session},
     job::LoadedJob,
 };
 
@@ -35,6 +35,25 @@ pub(super) async fn runs(session: &dyn Session, page: &RunQuery) -> Result<Vec<R
     let own = job.into_runs().filter(|run| run.id.seq < before);
     let runs: BTreeMap<u64, Run> = own.chain(archived).map(|run| (run.id.seq, run)).collect();
     Ok(runs.into_values().rev().take(page.limit).collect())
+}
+
+/// The nodes that have a row or run something, by name.
+pub(super) async fn nodes(session: &dyn Session) -> Result<Vec<NodeRow>, StoreError> {
+    let found = session.nodes().await?;
+    let without_row = found.running.into_iter().map(|id| (id, None));
+    // A row says more than that a node runs something.
+    let mut leases: BTreeMap<NodeId, _> = without_row.collect();
+    leases.extend(found.known.into_iter().map(|node| (node.id, node.lease_until)));
+    let mut nodes = Vec::with_capacity(leases.len());
+    for (id, lease_until) in leases {
+        let jobs = session.held_by(&id, HoldKind::Run, NodeRow::RUNNING_LIMIT, Access::Show).await?;
+        let running = jobs.iter().flat_map(|job| {
+            let of_job = |run: &Run| FoundRun { job: job.id().clone(), task: job.task().clone(), run: run.clone() };
+            job.runs().running_on(&id).map(of_job)
+        });
+        nodes.push(NodeRow::new(id.clone(), lease_until, running.collect()));
+    }
+    Ok(nodes)
 }
 
 /// A job as a listing shows it.

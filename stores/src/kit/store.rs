@@ -8,9 +8,9 @@ use futures_util::future::{BoxFuture, try_join, try_join3, try_join4};
 use scheduler_core::{
     JobId, JobRow, JobStore, Listed, NodeId, Run, RunId,
     store::{
-        Cancelled, Changed, Claim, Claimed, Inserted, JobQuery, Record, Recorded, Removed, RemovedAll, RunQuery,
-        Settle, Settled, SqlStatement, Stamped, StoreCall, StoreError, StoreErrorKind, StoreLimits, StoreReply, Turn,
-        TurnReply, Update, Updated,
+        Cancelled, Changed, Claim, Claimed, Inserted, JobQuery, NodeRow, Record, Recorded, Removed, RemovedAll,
+        RunQuery, Settle, Settled, SqlStatement, Stamped, StoreCall, StoreError, StoreErrorKind, StoreLimits,
+        StoreReply, Turn, TurnReply, Update, Updated,
     },
 };
 
@@ -149,6 +149,11 @@ impl KitStore {
             StoreCall::Job(id) => StoreReply::Job(listing::job(session, &id).await?.map(Box::new)),
             StoreCall::Jobs(query) => StoreReply::Jobs(listing::jobs(session, &query).await?),
             StoreCall::Runs(query) => StoreReply::Runs(listing::runs(session, &query).await?),
+            StoreCall::Search(_) => {
+                let message =
+                    format!("{place}: a search is made in no transaction of the application; make it beside that");
+                return Err(StoreError::new(StoreErrorKind::Incompatible, message));
+            }
             StoreCall::Turn(_) | StoreCall::Release(..) | StoreCall::Changed(_) => {
                 let message =
                     format!("{place}: what nodes do for themselves is done in no transaction of the application");
@@ -208,6 +213,10 @@ impl JobStore for KitStore {
 
     async fn runs(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
         listing::runs(&*self.backend.begin_reading().await?, query).await
+    }
+
+    async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
+        listing::nodes(&*self.backend.begin_reading().await?).await
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {

@@ -232,6 +232,11 @@ impl Running {
         self.asked.get(node).into_iter().flatten().copied()
     }
 
+    /// The nodes that run something.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = &NodeId> {
+        self.by_node.keys()
+    }
+
     pub(super) fn is_any_of(&self, node: &NodeId) -> bool {
         self.by_node.contains_key(node)
     }

@@ -1,12 +1,12 @@
 //! What is read without being changed.
 
 use scheduler_core::{
-    BODY_VERSION, JobId, Listed, RawJob, Run,
-    store::{JobQuery, RunQuery},
+    BODY_VERSION, JobId, Listed, NodeId, RawJob, Run,
+    store::{FoundRun, JobQuery, NodeRow, RunQuery},
 };
 
 use super::index::{Slot, Table};
-use crate::kit::rules::newer;
+use crate::kit::rules::{Runs, newer};
 
 impl Table {
     pub(super) fn job(&self, id: &JobId) -> Option<Listed> {
@@ -35,6 +35,25 @@ impl Table {
             .collect()
     }
 
+    /// The nodes that have a row or run something, by name.
+    pub(super) fn node_rows(&self) -> Vec<NodeRow> {
+        let without_row = self.running.nodes().filter(|id| !self.nodes.contains_key(*id)).map(|id| (id, None));
+        let known = self.nodes.iter().map(|(id, node)| (id, node.lease_until));
+        let mut rows: Vec<NodeRow> =
+            known.chain(without_row).map(|(id, until)| NodeRow::new(id.clone(), until, self.running_on(id))).collect();
+        rows.sort_by(|a, b| a.id.cmp(&b.id));
+        rows
+    }
+
+    fn running_on(&self, node: &NodeId) -> Vec<FoundRun> {
+        let run_of = |run: scheduler_core::RunId| {
+            let entry = self.entry(self.slot(run.uid)?);
+            let found = entry.expanded()?.runs.run(run.seq)?.clone();
+            Some(FoundRun { job: entry.id.clone(), task: entry.shape().task.clone(), run: found })
+        };
+        self.running.of(node).filter_map(run_of).take(NodeRow::RUNNING_LIMIT).collect()
+    }
+
     pub(super) fn listed(&self, slot: Slot) -> Listed {
         let entry = self.entry(slot);
         let row = entry.row();
@@ -42,6 +61,7 @@ impl Table {
             return Listed::Job(row);
         }
         let body = serde_json::to_string(&row.body).unwrap_or_default();
-        Listed::Raw(RawJob { uid: row.uid.to_string(), id: row.id, body, reason: newer(row.body.v) })
+        let (next_fire_time, reason) = (row.next_fire_time, newer(row.body.v));
+        Listed::Raw(RawJob { uid: row.uid.to_string(), id: row.id, body, next_fire_time, reason })
     }
 }

@@ -18,7 +18,7 @@ use event_listener::Event;
 use scheduler_core::{
     JobId, JobRow, JobStore, Listed, NodeId, Run, RunId,
     store::{
-        Cancelled, Changed, Claim, Claimed, Clock, Durability, Inserted, JobQuery, Record, Recorded, Removed,
+        Cancelled, Changed, Claim, Claimed, Clock, Durability, Inserted, JobQuery, NodeRow, Record, Recorded, Removed,
         RemovedAll, RunQuery, Settle, Settled, Stamped, StoreError, StoreLimits, Turn, TurnReply, Update, Updated,
         Wakes,
     },
@@ -121,6 +121,10 @@ impl JobStore for MemoryStore {
 
     async fn runs(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
         Ok(self.table().runs(query))
+    }
+
+    async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
+        Ok(self.table().node_rows())
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {

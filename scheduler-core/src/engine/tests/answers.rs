@@ -4,7 +4,7 @@
 use super::script::{Script, every, job};
 use crate::{
     ErrorKind, JobSpec, Listed, Run, RunId, Uid,
-    engine::{Command, JobEdit, Mode, Reply, SchedulerState, StoreReply},
+    engine::{Command, JobEdit, Mode, Reply, SchedulerState, Search, StoreReply},
     store::{JobQuery, RunQuery},
 };
 
@@ -21,6 +21,7 @@ fn commands() -> Vec<(Command, Vec<StoreReply>)> {
         (Command::RemoveJob(None, "report".into()), vec![]),
         (Command::RemoveAllJobs(None), vec![]),
         (Command::Jobs("default".into(), JobQuery { after: None, limit: 1 }), vec![]),
+        (Command::Search("default".into(), Search::Nodes), vec![]),
         (Command::Runs("default".into(), RunQuery { uid: Uid(1), before: None, limit: 1 }), vec![]),
     ]
 }

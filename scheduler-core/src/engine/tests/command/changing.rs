@@ -373,7 +373,13 @@ fn a_job_of_a_newer_version_and_one_that_cannot_be_read_are_not_changed() {
     found(&mut script, &newer);
     assert_eq!(script.last_error().kind(), ErrorKind::NewerVersion);
 
-    let raw = crate::RawJob { uid: "x".into(), id: "report".into(), body: "{".into(), reason: "it ends early".into() };
+    let raw = crate::RawJob {
+        uid: "x".into(),
+        id: "report".into(),
+        body: "{".into(),
+        next_fire_time: None,
+        reason: "it ends early".into(),
+    };
     change(&mut script, JobEdit::Resume);
     script.stored(Ok(StoreReply::Job(Some(Box::new(Listed::Raw(raw))))));
     let error = script.last_error();

@@ -1,0 +1,602 @@
+//! Searching jobs and runs: what a filter means, the orders, and where a page begins.
+//!
+//! The rules are here once, so that each store answers the same. A store that looks for some of a filter's parts by an index
+//! asks [`JobFilter::matches`] or [`RunFilter::matches`] for the rest.
+
+use std::cmp::{Ordering, Reverse};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ExecutorName, JobId, JobRow, JobState, Listed, NodeId, RawJob, Run, RunId, RunState, Tags, TaskName, Verdict,
+};
+
+/// Which live jobs are meant: those that fit each part that is given. Without any part, it is all of them.
+///
+/// ```
+/// use scheduler_core::store::{JobFilter, JobStateKind};
+///
+/// let paused_of_a_tenant = JobFilter::new().tag("tenant:42").state(JobStateKind::Paused);
+/// let json = serde_json::to_string(&paused_of_a_tenant)?;
+/// assert_eq!(json, r#"{"tags":["tenant:42"],"state":"paused"}"#);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct JobFilter {
+    /// How the id begins, byte for byte.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id_prefix: Option<String>,
+    /// The task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskName>,
+    /// Tags that the job has, each of them.
+    #[serde(skip_serializing_if = "Tags::is_empty")]
+    pub tags: Tags,
+    /// The state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<JobStateKind>,
+    /// The executor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub executor: Option<ExecutorName>,
+    /// A part of the id, the name for people, the task or a tag. Letters of ASCII count as equal in either case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+impl JobFilter {
+    /// All live jobs.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Only jobs whose ids begin so, byte for byte.
+    #[must_use]
+    pub fn id_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.id_prefix = Some(prefix.into());
+        self
+    }
+
+    /// Only jobs of this task.
+    #[must_use]
+    pub fn task(mut self, task: impl Into<TaskName>) -> Self {
+        self.task = Some(task.into());
+        self
+    }
+
+    /// Only jobs with this tag, and with those that were given before.
+    #[must_use]
+    pub fn tag(mut self, tag: impl Into<String>) -> Self {
+        self.tags = self.tags.with(tag);
+        self
+    }
+
+    /// Only jobs in this state.
+    #[must_use]
+    pub fn state(mut self, state: JobStateKind) -> Self {
+        self.state = Some(state);
+        self
+    }
+
+    /// Only jobs that this executor runs.
+    #[must_use]
+    pub fn executor(mut self, executor: impl Into<ExecutorName>) -> Self {
+        self.executor = Some(executor.into());
+        self
+    }
+
+    /// Only jobs with this text in their id, name for people, task or a tag. Letters of ASCII count as equal in either case.
+    #[must_use]
+    pub fn text(mut self, text: impl Into<String>) -> Self {
+        self.text = Some(text.into());
+        self
+    }
+
+    /// Whether the job is meant. One that cannot be read counts as quarantined, and is found by its id alone.
+    pub fn matches(&self, listed: &Listed) -> bool {
+        match listed {
+            Listed::Job(job) => self.matches_job(job),
+            Listed::Raw(raw) => self.matches_raw(raw),
+        }
+    }
+
+    fn matches_job(&self, job: &JobRow) -> bool {
+        let JobRow { id, body, state, .. } = job;
+        self.matches_id(id)
+            && self.task.as_ref().is_none_or(|task| *task == body.task)
+            && self.tags.iter().all(|tag| body.tags.contains(tag))
+            && self.state.is_none_or(|kind| JobStateKind::of(state) == Some(kind))
+            && self.executor.as_ref().is_none_or(|executor| *executor == body.executor)
+            && self.text.as_ref().is_none_or(|text| {
+                let names = [id.as_str(), body.display_name(), body.task.as_str()];
+                names.into_iter().chain(body.tags.iter()).any(|name| has_text(name, text))
+            })
+    }
+
+    fn matches_raw(&self, raw: &RawJob) -> bool {
+        self.matches_id(&raw.id)
+            && self.task.is_none()
+            && self.tags.is_empty()
+            && self.state.is_none_or(|kind| kind == JobStateKind::Quarantined)
+            && self.executor.is_none()
+            && self.text.as_ref().is_none_or(|text| has_text(raw.id.as_str(), text))
+    }
+
+    fn matches_id(&self, id: &JobId) -> bool {
+        self.id_prefix.as_ref().is_none_or(|prefix| id.as_str().starts_with(prefix))
+    }
+}
+
+/// Whether a text is a part of another one; letters of ASCII count as equal in either case.
+fn has_text(name: &str, text: &str) -> bool {
+    let (name, text) = (name.as_bytes(), text.as_bytes());
+    text.is_empty() || name.windows(text.len()).any(|part| part.eq_ignore_ascii_case(text))
+}
+
+/// The state of a live job, without the reason of a quarantine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobStateKind {
+    /// [`JobState::Active`].
+    Active,
+    /// [`JobState::Paused`].
+    Paused,
+    /// [`JobState::Kept`].
+    Kept,
+    /// [`JobState::Quarantined`], or the job cannot be read.
+    Quarantined,
+}
+
+impl JobStateKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Paused, Self::Kept, Self::Quarantined];
+
+    /// That of a state; none if a job in this state is not live.
+    pub fn of(state: &JobState) -> Option<Self> {
+        Some(match state {
+            JobState::Active => Self::Active,
+            JobState::Paused => Self::Paused,
+            JobState::Kept => Self::Kept,
+            JobState::Quarantined(_) => Self::Quarantined,
+            JobState::Ending | JobState::Removed => return None,
+        })
+    }
+
+    /// That of an entry of a listing; none if the job is not live.
+    pub fn of_listed(listed: &Listed) -> Option<Self> {
+        match listed {
+            Listed::Job(job) => Self::of(&job.state),
+            Listed::Raw(_) => Some(Self::Quarantined),
+        }
+    }
+
+    /// The word in stores and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Kept => "kept",
+            Self::Quarantined => "quarantined",
+        }
+    }
+}
+
+/// How many live jobs there are in each state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct JobCounts {
+    /// Those that are active.
+    pub active: u64,
+    /// Those that are paused.
+    pub paused: u64,
+    /// Those that are kept after their last fire time.
+    pub kept: u64,
+    /// Those that are quarantined or cannot be read.
+    pub quarantined: u64,
+}
+
+impl JobCounts {
+    /// How many there are at all.
+    pub fn total(&self) -> u64 {
+        JobStateKind::ALL.into_iter().map(|kind| self.of(kind)).fold(0, u64::saturating_add)
+    }
+
+    /// How many are in this state.
+    pub fn of(&self, kind: JobStateKind) -> u64 {
+        match kind {
+            JobStateKind::Active => self.active,
+            JobStateKind::Paused => self.paused,
+            JobStateKind::Kept => self.kept,
+            JobStateKind::Quarantined => self.quarantined,
+        }
+    }
+
+    /// Counts so many more in this state.
+    pub fn add(&mut self, kind: JobStateKind, n: u64) {
+        let count = match kind {
+            JobStateKind::Active => &mut self.active,
+            JobStateKind::Paused => &mut self.paused,
+            JobStateKind::Kept => &mut self.kept,
+            JobStateKind::Quarantined => &mut self.quarantined,
+        };
+        *count = count.saturating_add(n);
+    }
+
+    /// Counts those of another store.
+    pub fn add_all(&mut self, others: &Self) {
+        JobStateKind::ALL.into_iter().for_each(|kind| self.add(kind, others.of(kind)));
+    }
+}
+
+/// In which order jobs are found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobOrder {
+    /// By the bytes of their ids.
+    #[default]
+    Id,
+    /// By their next fire times, those without one last; and by their ids where these are equal.
+    NextFireTime,
+}
+
+/// A place in the order of jobs: that of the job with this id and next fire time, whether or not it is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobKey {
+    /// The next fire time; without meaning in the order of ids.
+    pub next_fire_time: Option<DateTime<Utc>>,
+    /// The id.
+    pub id: JobId,
+}
+
+impl JobKey {
+    /// The place of an entry of a listing.
+    pub fn of(listed: &Listed) -> Self {
+        match listed {
+            Listed::Job(job) => Self { next_fire_time: job.next_fire_time, id: job.id.clone() },
+            Listed::Raw(raw) => Self { next_fire_time: raw.next_fire_time, id: raw.id.clone() },
+        }
+    }
+}
+
+impl JobOrder {
+    /// Which of two places comes first.
+    pub fn compare(self, a: &JobKey, b: &JobKey) -> Ordering {
+        let by_time = |key: &JobKey| (key.next_fire_time.is_none(), key.next_fire_time);
+        match self {
+            Self::Id => a.id.cmp(&b.id),
+            Self::NextFireTime => by_time(a).cmp(&by_time(b)).then_with(|| a.id.cmp(&b.id)),
+        }
+    }
+}
+
+/// Which page of which jobs is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JobSearch {
+    /// The jobs that are meant.
+    pub filter: JobFilter,
+    /// Their order.
+    pub order: JobOrder,
+    /// Behind which place the page begins; with the first job if there is none.
+    pub after: Option<JobKey>,
+    /// The most jobs on the page. 0 counts as 1.
+    pub limit: usize,
+}
+
+impl JobSearch {
+    /// The first page of at most so many of these jobs, by id.
+    pub fn new(filter: JobFilter, limit: usize) -> Self {
+        Self { filter, order: JobOrder::default(), after: None, limit }
+    }
+
+    setters! {
+        /// The same in another order.
+        with_order(order: JobOrder);
+        /// The same from behind this place.
+        with_after(after: Option<JobKey>);
+    }
+
+    /// Whether a job is on this page or on a later one.
+    pub fn is_ahead(&self, listed: &Listed) -> bool {
+        let is_behind = |after: &JobKey| self.order.compare(&JobKey::of(listed), after) == Ordering::Greater;
+        self.after.as_ref().is_none_or(is_behind) && self.filter.matches(listed)
+    }
+}
+
+/// A page of jobs, in their order.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct JobPage {
+    /// The jobs, undecodable ones included. There may be fewer than the page could hold, or none, though others follow: a store
+    /// that has no index for the filter looks at so many jobs and no more.
+    pub jobs: Vec<Listed>,
+    /// Behind which place the next page begins; none if this is the last one.
+    pub next: Option<JobKey>,
+}
+
+impl JobPage {
+    /// A page, and where the next one begins.
+    pub fn new(jobs: Vec<Listed>, next: Option<JobKey>) -> Self {
+        Self { jobs, next }
+    }
+}
+
+/// Which runs of live jobs are meant: those that fit each part that is given. Without any part, it is all of them.
+///
+/// ```
+/// use scheduler_core::{Verdict, store::RunFilter};
+///
+/// let failed = RunFilter::new().task("report").verdict(Verdict::Error);
+/// assert_eq!(serde_json::to_string(&failed)?, r#"{"task":"report","verdict":"error"}"#);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct RunFilter {
+    /// The id of the job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobId>,
+    /// The task of the job, as it is now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskName>,
+    /// The node that runs it or ran it last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeId>,
+    /// How far the run is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<RunStateKind>,
+    /// How the run ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// The earliest fire time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<DateTime<Utc>>,
+    /// Before which the fire time is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<DateTime<Utc>>,
+}
+
+impl RunFilter {
+    /// All runs of live jobs.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Only runs of this job.
+    #[must_use]
+    pub fn job(mut self, job: impl Into<JobId>) -> Self {
+        self.job = Some(job.into());
+        self
+    }
+
+    /// Only runs of jobs of this task.
+    #[must_use]
+    pub fn task(mut self, task: impl Into<TaskName>) -> Self {
+        self.task = Some(task.into());
+        self
+    }
+
+    /// Only runs that this node runs, or ran last.
+    #[must_use]
+    pub fn node(mut self, node: impl Into<NodeId>) -> Self {
+        self.node = Some(node.into());
+        self
+    }
+
+    /// Only runs that are so far.
+    #[must_use]
+    pub fn state(mut self, state: RunStateKind) -> Self {
+        self.state = Some(state);
+        self
+    }
+
+    /// Only runs that ended so.
+    #[must_use]
+    pub fn verdict(mut self, verdict: Verdict) -> Self {
+        self.verdict = Some(verdict);
+        self
+    }
+
+    /// Only runs for this fire time or a later one.
+    #[must_use]
+    pub fn since(mut self, since: DateTime<Utc>) -> Self {
+        self.since = Some(since);
+        self
+    }
+
+    /// Only runs for fire times before this one.
+    #[must_use]
+    pub fn until(mut self, until: DateTime<Utc>) -> Self {
+        self.until = Some(until);
+        self
+    }
+
+    /// Whether the run is meant.
+    pub fn matches(&self, found: &FoundRun) -> bool {
+        let FoundRun { job, task, run } = found;
+        self.job.as_ref().is_none_or(|it| it == job)
+            && self.task.as_ref().is_none_or(|it| it == task)
+            && self.node.as_ref().is_none_or(|it| run.owner.as_ref() == Some(it))
+            && self.state.is_none_or(|it| it == RunStateKind::of(run.state))
+            && self.verdict.is_none_or(|it| run.verdict() == Some(it))
+            && self.since.is_none_or(|since| since <= run.fire_time)
+            && self.until.is_none_or(|until| run.fire_time < until)
+    }
+}
+
+/// How far a run is, without what it waits for and how it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStateKind {
+    /// [`RunState::Waiting`].
+    Waiting,
+    /// [`RunState::Running`].
+    Running,
+    /// [`RunState::Ended`].
+    Ended,
+}
+
+impl RunStateKind {
+    /// That of a state.
+    pub fn of(state: RunState) -> Self {
+        match state {
+            RunState::Waiting(_) => Self::Waiting,
+            RunState::Running => Self::Running,
+            RunState::Ended(_) => Self::Ended,
+        }
+    }
+
+    /// The word in stores and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// A run with what is to be known of its job.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FoundRun {
+    /// The id of its job.
+    pub job: JobId,
+    /// The task of its job.
+    pub task: TaskName,
+    /// The run.
+    pub run: Run,
+}
+
+/// A place in the order of runs: by fire time and id, the newest first. It is that of the run with these, whether or not it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunKey {
+    /// The fire time.
+    pub fire_time: DateTime<Utc>,
+    /// The id.
+    pub run: RunId,
+}
+
+impl RunKey {
+    /// The place of a run.
+    pub fn of(run: &Run) -> Self {
+        Self { fire_time: run.fire_time, run: run.id }
+    }
+}
+
+impl PartialOrd for RunKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for RunKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        Reverse((self.fire_time, self.run)).cmp(&Reverse((other.fire_time, other.run)))
+    }
+}
+
+/// Which page of which runs is wanted, newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RunSearch {
+    /// The runs that are meant.
+    pub filter: RunFilter,
+    /// Behind which place the page begins; with the newest run if there is none.
+    pub after: Option<RunKey>,
+    /// The most runs on the page. 0 counts as 1.
+    pub limit: usize,
+}
+
+impl RunSearch {
+    /// The first page of at most so many of these runs.
+    pub fn new(filter: RunFilter, limit: usize) -> Self {
+        Self { filter, after: None, limit }
+    }
+
+    setters! {
+        /// The same from behind this place.
+        with_after(after: Option<RunKey>);
+    }
+
+    /// Whether a run is on this page or on a later one.
+    pub fn is_ahead(&self, found: &FoundRun) -> bool {
+        self.after.is_none_or(|after| after < RunKey::of(&found.run)) && self.filter.matches(found)
+    }
+}
+
+/// A page of runs, newest first.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct RunPage {
+    /// The runs. There may be fewer than the page could hold, or none, though others follow.
+    pub runs: Vec<FoundRun>,
+    /// Behind which place the next page begins; none if this is the last one.
+    pub next: Option<RunKey>,
+}
+
+impl RunPage {
+    /// A page, and where the next one begins.
+    pub fn new(runs: Vec<FoundRun>, next: Option<RunKey>) -> Self {
+        Self { runs, next }
+    }
+}
+
+/// A node that holds something in a store. One that has nothing to do leaves no trace there.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct NodeRow {
+    /// The node.
+    pub id: NodeId,
+    /// Until when other nodes leave its runs alone, by the store's clock. None if another node is taking it over, or if the store does not
+    /// say.
+    pub lease_until: Option<DateTime<Utc>>,
+    /// What it runs, by the ids of the runs; of a node that runs very much, a part of it.
+    pub running: Vec<FoundRun>,
+}
+
+impl NodeRow {
+    /// The most runs of a node that are shown.
+    pub const RUNNING_LIMIT: usize = 1_000;
+
+    /// A node that runs these.
+    pub fn new(id: NodeId, lease_until: Option<DateTime<Utc>>, mut running: Vec<FoundRun>) -> Self {
+        running.sort_by_key(|found| found.run.id);
+        running.truncate(Self::RUNNING_LIMIT);
+        Self { id, lease_until, running }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_found_anywhere_and_in_either_case() {
+        for (name, text, is_found) in [
+            ("nightly-Report", "report", true),
+            ("nightly-Report", "LY-R", true),
+            ("nightly", "", true),
+            ("", "a", false),
+            ("Ärger", "ärger", false),
+            ("Ärger", "RGER", true),
+        ] {
+            assert_eq!(has_text(name, text), is_found, "{name} {text}");
+        }
+    }
+
+    #[test]
+    fn jobs_without_a_next_fire_time_come_last_and_by_id() {
+        let key = |at: Option<i64>, id: &str| JobKey {
+            next_fire_time: at.map(|at| DateTime::from_timestamp_micros(at).unwrap()),
+            id: id.into(),
+        };
+        let in_order = [key(Some(1), "z"), key(Some(2), "a"), key(Some(2), "b"), key(None, "a"), key(None, "b")];
+        for pair in in_order.windows(2) {
+            assert_eq!(JobOrder::NextFireTime.compare(&pair[0], &pair[1]), Ordering::Less, "{pair:?}");
+        }
+        assert_eq!(JobOrder::Id.compare(&in_order[0], &in_order[1]), Ordering::Greater);
+    }
+}

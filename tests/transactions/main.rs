@@ -147,6 +147,28 @@ on_stores! {
     killed::leaves_nothing => a_process_that_is_killed_before_its_commit_leaves_nothing;
 }
 
+/// As in the handlers of a web server, whose futures go from thread to thread.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_calls_are_for_tasks_that_move_between_threads() {
+    use apscheduler::stores::clients::sqlx::{Connection, SqliteConnection};
+
+    let place = Place::new("sqlite");
+    let service = Service::new(&place).await;
+    let (scheduler, url) = (service.scheduler.clone(), place.parts()[1].to_owned());
+    let handler = tokio::spawn(async move {
+        let mut connection = SqliteConnection::connect(&url).await.unwrap();
+        let mut tx = connection.begin().await.unwrap();
+        scheduler.add_job_in(&mut tx, hourly(1)).await.unwrap();
+        scheduler.run_job_now_in(&mut tx, "hourly-1").await.unwrap();
+        scheduler.add_jobs_in(&mut *tx, vec![hourly(2), hourly(3)]).await;
+        scheduler.remove_job_in(&mut tx, "hourly-2").await.unwrap();
+        scheduler.prepare(reminder(4)).await.unwrap();
+        tx.commit().await.unwrap();
+    });
+    handler.await.unwrap();
+    assert!(service.has("hourly-1").await && !service.has("hourly-2").await && service.has("hourly-3").await);
+}
+
 /// What a process does that is killed; nothing in a run of the tests.
 #[test]
 #[ignore = "it is what another test runs in a process of its own"]

@@ -1,12 +1,14 @@
 //! Nodes that meet, and what they let each other know.
 
-use std::thread;
+use std::{sync::Arc, thread};
 
 use scheduler_core::{
     Verdict,
-    store::{Clock, Hint, Inserted, RecordOutcome, RunChange},
+    store::{Clock, Hint, Inserted, RecordOutcome, RunChange, StoreCall},
 };
+use scheduler_stores::Transaction;
 use scheduler_testkit::store::{Bench, block_on, moved};
+use sqlx::Connection as _;
 
 use crate::{
     dialect::WAITING,
@@ -70,6 +72,27 @@ fn a_change_tells_what_it_is() {
         assert_eq!(bench.a().end(&started, Verdict::Cancelled).await, RecordOutcome::Done);
         a.remove(bench.at(), &[job.id]).await.unwrap();
         assert_eq!(next().await, Some(Hint::Resync));
+    });
+}
+
+#[test]
+fn a_change_in_a_transaction_of_an_application_is_told_by_its_commit() {
+    block_on(async {
+        let database = Database::new(Clock::Caller);
+        let bench = Bench::new(database.clone().setup().await);
+        let [a, b] = [bench.a().store, bench.b().store];
+        let seen = b.changed(0).await.unwrap().seen;
+        let job = bench.job("report", bench.at());
+        let mut connection = connection().await;
+        let mut transaction = connection.begin().await.unwrap();
+
+        let call = StoreCall::Insert(bench.at(), Arc::new(vec![job.clone()]));
+        a.perform_in(transaction.connection(), call).await.unwrap();
+        let mut changed = b.changed(seen);
+        assert!(futures_lite::future::poll_once(&mut changed).await.is_none(), "it is told before the commit");
+        transaction.commit().await.unwrap();
+
+        assert_eq!(changed.await.unwrap().hint, Some(Hint::Due(job.due.unwrap())));
     });
 }
 

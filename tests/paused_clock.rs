@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use apscheduler::{
-    ErrorKind, EventMask, JobSpec, JobStore, Scheduler, ShutdownMode, TokioRuntime, Verdict,
+    Builder, ErrorKind, EventMask, JobSpec, JobStore, Scheduler, ShutdownMode, TokioRuntime, Verdict,
     store::Clock,
-    stores::{MemoryStore, PostgresOptions, PostgresStore},
+    stores::{MemoryStore, PostgresOptions, PostgresStore, SqliteStore},
     trigger::Interval,
 };
 use chrono::{DateTime, Utc};
@@ -23,41 +23,59 @@ async fn postgres(clock: Clock) -> PostgresStore {
     options.connect(&server::url("postgres")).await.unwrap()
 }
 
-/// A day of an hourly job, whose task takes a minute of the test's time.
-async fn a_day_of_hours_is_over_at_once(store: impl JobStore) {
-    let scheduler = Scheduler::builder(TokioRuntime::paused_at(midnight()))
-        .store("default", store)
+/// Six hours of an hourly job, whose task takes a minute of the test's time.
+async fn six_hours_are_over_at_once(store: impl JobStore) {
+    six_hours_with(|builder| builder.store("default", store)).await;
+}
+
+async fn six_hours_with(with_store: impl FnOnce(Builder) -> Builder) {
+    let scheduler = with_store(Scheduler::builder(TokioRuntime::paused_at(midnight())))
         .task("sync", || tokio::time::sleep(Duration::from_secs(60)))
         .build()
         .unwrap();
     let troubles = EventMask::STORE_FAILED | EventMask::RUN_LOST | EventMask::RUN_TAKEN_AWAY;
     let mut troubles = scheduler.events(troubles);
+    // A store that is opened at the start is there then.
+    scheduler.start_paused().await.unwrap();
     scheduler.add_job(JobSpec::new("sync", Interval::hours(1)).id("hourly")).await.unwrap();
-    scheduler.start().await.unwrap();
+    scheduler.resume().await.unwrap();
 
-    tokio::time::sleep(24 * HOUR + Duration::from_secs(90)).await;
+    tokio::time::sleep(6 * HOUR + Duration::from_secs(90)).await;
 
     scheduler.pause().await.unwrap();
     let job = scheduler.job("hourly").await.unwrap().unwrap();
-    assert_eq!(job.totals.of(Verdict::Ok), 24);
+    assert_eq!(job.totals.of(Verdict::Ok), 6);
     scheduler.shutdown(ShutdownMode::Wait).await.unwrap();
     assert!(troubles.next().await.is_none(), "its lease has held all the time");
 }
 
 #[tokio::test(start_paused = true)]
 async fn jobs_in_memory_share_the_time_of_the_test() {
-    a_day_of_hours_is_over_at_once(MemoryStore::new()).await;
+    six_hours_are_over_at_once(MemoryStore::new()).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn jobs_in_sqlite_share_the_time_of_the_test() {
     let place = Place::new("sqlite");
-    a_day_of_hours_is_over_at_once(place.open().await).await;
+    six_hours_are_over_at_once(place.open().await).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_in_a_store_that_is_opened_at_the_start_share_it() {
+    let place = Place::new("sqlite");
+    let url = place.parts()[1].to_owned();
+    six_hours_with(move |builder| {
+        builder.open_store("default", move || {
+            let url = url.clone();
+            async move { SqliteStore::connect(&url).await }
+        })
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn jobs_in_postgres_share_it_if_their_store_goes_by_the_clock_of_its_caller() {
-    a_day_of_hours_is_over_at_once(postgres(Clock::Caller).await).await;
+    six_hours_are_over_at_once(postgres(Clock::Caller).await).await;
 }
 
 #[tokio::test(start_paused = true)]

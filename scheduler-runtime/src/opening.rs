@@ -92,10 +92,12 @@ impl Scheduler {
         let begun = self.runtime().now().monotonic;
         let mut pause = FIRST_PAUSE;
         loop {
+            let held = self.runtime().hold_time();
             let error = match (opening.open)().await {
                 Ok(store) => return Ok(store),
                 Err(error) => error,
             };
+            drop(held);
             let waited = self.runtime().now().monotonic.saturating_sub(begun);
             let left = patience.saturating_sub(waited);
             if error.kind() != StoreErrorKind::Unavailable || left.is_zero() {

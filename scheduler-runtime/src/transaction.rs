@@ -208,7 +208,9 @@ impl Scheduler {
             match effect {
                 Effect::Reply(CALL, result) => return result,
                 Effect::Store(op, _, call) => {
+                    let held = self.runtime().hold_time();
                     let mut result = calls.perform(store, call).await;
+                    drop(held);
                     if let Ok(reply) = &mut result {
                         self.registry().resolve_reply(reply);
                     }

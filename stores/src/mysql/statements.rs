@@ -116,6 +116,7 @@ const TEXTS: Statements<&str> = Statements {
     free_heads: "SELECT STRAIGHT_JOIN {head} FROM {list} JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = j.c0 \
         FOR UPDATE SKIP LOCKED",
     jobs_by_uid: "SELECT STRAIGHT_JOIN {job} FROM {list} JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = j.c0 FOR UPDATE",
+    shown: "SELECT STRAIGHT_JOIN {job} FROM {list} JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = j.c0",
     open_runs: "SELECT STRAIGHT_JOIN {run} FROM {list} JOIN {p}runs AS r FORCE INDEX (open) \
         ON r.uid = j.c0 AND r.is_open = 1",
     runs_by_key: "SELECT STRAIGHT_JOIN {run} FROM {numbered_rows} JOIN {p}runs AS r FORCE INDEX (PRIMARY) \

@@ -49,6 +49,7 @@ const TEXTS: Statements<&str> = Statements {
     heads: "SELECT {head} FROM {p}jobs WHERE uid = ANY({list}) ORDER BY uid FOR UPDATE",
     free_heads: "SELECT {head} FROM {p}jobs WHERE uid = ANY({list}) ORDER BY uid FOR UPDATE SKIP LOCKED",
     jobs_by_uid: "SELECT {job} FROM {p}jobs WHERE uid = ANY({list}) ORDER BY uid FOR UPDATE",
+    shown: "SELECT {job} FROM {p}jobs WHERE uid = ANY({list}) ORDER BY uid",
     open_runs: "SELECT {run} FROM {p}runs AS r WHERE uid = ANY({list}) AND state <> 'ended'",
     runs_by_key: "WITH {rows} SELECT {run} FROM j JOIN {p}runs AS r \
         ON r.uid = j.value->>0 AND r.seq = (j.value->>1)::bigint",

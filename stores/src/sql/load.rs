@@ -46,7 +46,8 @@ impl<Tx: Transaction> SqlSession<'_, Tx> {
         let sql = match access {
             Access::Change => &self.sql().heads,
             Access::ChangeUnlocked => &self.sql().free_heads,
-            Access::Show | Access::Redefine => &self.sql().jobs_by_uid,
+            Access::Show => &self.sql().shown,
+            Access::Redefine => &self.sql().jobs_by_uid,
         };
         let rows = self.all(statement(sql).list(uids.iter().map(String::as_str))).await?;
         self.with_open_runs(rows.iter().map(|row| LoadedJob::from_row(row, VERSION, access)).collect()).await

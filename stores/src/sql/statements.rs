@@ -62,6 +62,8 @@ statements! {
     free_heads,
     /// Jobs, locked in the order of their uids. 1 uids.
     jobs_by_uid,
+    /// Jobs that are only shown, which are not locked. 1 uids.
+    shown,
     /// The runs of jobs that have not ended. 1 uids.
     open_runs,
     /// Runs. 1 `[[uid, seq]]`.

@@ -36,6 +36,7 @@ const TEXTS: Statements<&str> = Statements {
     // One writer at a time: there is nothing to wait for.
     free_heads: "SELECT {head} FROM {p}jobs WHERE uid IN (SELECT value FROM json_each(?1))",
     jobs_by_uid: "SELECT {job} FROM {p}jobs WHERE uid IN (SELECT value FROM json_each(?1))",
+    shown: "SELECT {job} FROM {p}jobs WHERE uid IN (SELECT value FROM json_each(?1))",
     open_runs: "SELECT {run} FROM json_each(?1) AS j CROSS JOIN {p}runs AS r INDEXED BY {p}runs_open \
         WHERE r.uid = j.value AND r.state <> 'ended'",
     runs_by_key: "SELECT {run} FROM json_each(?1) AS j CROSS JOIN {p}runs AS r \

@@ -62,6 +62,26 @@ fn a_call_that_stops_in_the_middle_holds_nobody_up_for_long() {
     });
 }
 
+/// What is only shown waits for no lock and takes none.
+#[test]
+fn nodes_are_shown_while_someone_keeps_their_rows_locked() {
+    block_on(async {
+        let database = Database::new(Clock::Server);
+        let bench = Bench::new(database.clone().setup().await);
+        for id in ["free", "locked"] {
+            bench.due_job(id).await;
+            bench.a().start(id).await;
+        }
+        let other = lock(&database).await;
+
+        let nodes = bench.store().nodes().await.unwrap();
+
+        let running: BTreeSet<&str> = nodes[0].running.iter().map(|found| found.job.as_str()).collect();
+        assert_eq!(running, BTreeSet::from(["free", "locked"]));
+        other.close().await.unwrap();
+    });
+}
+
 #[test]
 fn a_takeover_waits_for_nobody() {
     block_on(async {

@@ -19,7 +19,7 @@
 //!     curl $URL/readyz
 //!
 //! A trigger is written as it is displayed: `every 10s`, `crontab 0 9 * * mon-fri in Europe/Berlin`, `date 2027-01-01T00:00:00Z`.
-//! Without one, the job runs at once. `/healthz` and `/readyz` are for the probes of whoever watches the service. SIGTERM or Ctrl-C ends it in good order: requests are answered first, and then running
+//! Without one, the job runs at once. `/healthz` and `/readyz` are for the probes of the platform that runs the service. SIGTERM or Ctrl-C ends it in good order: requests are answered first, and then running
 //! tasks end.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
@@ -299,7 +299,7 @@ fn unprocessable(error: &impl ToString) -> Refusal {
     Refusal(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
 }
 
-/// A future that ends when somebody wants the service to. It listens from this call on.
+/// A future that ends when the service is told to end. It listens from this call on.
 #[cfg(unix)]
 fn end() -> io::Result<impl Future<Output = ()> + Send + 'static> {
     use tokio::signal::unix::{SignalKind, signal};

@@ -1,4 +1,4 @@
-//! A program that is nothing but its scheduler: `start` does not return until somebody shuts it down.
+//! A program that is nothing but its scheduler: `start` does not return until it is shut down.
 //!
 //!     cargo run --example blocking
 //!

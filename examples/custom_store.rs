@@ -87,7 +87,7 @@ impl JournalStore {
             File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
         file.read_to_string(&mut text).map_err(failed)?;
         let memory = MemoryStore::new();
-        // What follows the last line break was being written when the process ended, and nobody was told of it.
+        // What follows the last line break was being written when the process ended, and no caller was told of it.
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         for line in text[..whole].lines() {
             let call = serde_json::from_str(line).map_err(|error| {

@@ -93,7 +93,7 @@ fn schedules(world: &Rc<RefCell<World>>) -> Result<Pumped, Failure> {
     Ok(scheduler)
 }
 
-/// Somebody on another thread, who has a handle.
+/// Another thread, which has a handle.
 fn player(scheduler: Scheduler) -> thread::JoinHandle<Result<(), Error>> {
     thread::spawn(move || {
         draw_and_wait(Duration::from_millis(600));

@@ -7,7 +7,7 @@
 //!
 //! | level | what |
 //! |---|---|
-//! | error | what is lost or broken until somebody acts: failed, timed out and lost runs, quarantined jobs |
+//! | error | what is lost or broken until an operator acts: failed, timed out and lost runs, quarantined jobs |
 //! | warn | what did not go as planned and may pass: failing stores, repeated runs, missed and skipped fire times, declined jobs, clocks that were set |
 //! | info | the life of the scheduler, and what explains a gap: recoveries, coalesced and cancelled fire times |
 //! | debug | each job and each run |

@@ -6,7 +6,7 @@ use std::{process::Command, time::Duration};
 use apscheduler::{EventKind, EventMask, RunContext, Scheduler, ShutdownMode, TokioRuntime};
 use serde::Deserialize;
 
-use test_support::place::Place;
+use test_support::test_store::TestStore;
 
 #[derive(Deserialize)]
 struct Report {
@@ -14,8 +14,8 @@ struct Report {
 }
 
 /// A scheduler on the store runs the job that the program adds, wakes up for it by itself, and knows its arguments.
-async fn runs_what_python_adds(place: &Place) {
-    let [_, url, prefix] = place.parts();
+async fn runs_what_python_adds(test_store: &TestStore) {
+    let [_, url, prefix] = test_store.parts();
     let prefix = if prefix.is_empty() { "scheduler_" } else { prefix };
     let (told, mut reports) = tokio::sync::mpsc::unbounded_channel();
     let report = move |context: RunContext, report: Report| {
@@ -23,7 +23,7 @@ async fn runs_what_python_adds(place: &Place) {
         async {}
     };
     let scheduler = Scheduler::builder(TokioRuntime::current())
-        .store("default", place.open().await)
+        .store("default", test_store.open().await)
         .task("report", report)
         .build()
         .unwrap();
@@ -85,7 +85,7 @@ macro_rules! on_store {
             mod $store {
                 #[tokio::test(flavor = "multi_thread")]
                 async fn a_job_that_python_adds_with_plain_sql_is_run() {
-                    crate::runs_what_python_adds(&test_support::place::Place::new(stringify!($store))).await;
+                    crate::runs_what_python_adds(&test_support::test_store::TestStore::new(stringify!($store))).await;
                 }
             }
         )*

@@ -16,7 +16,7 @@ use std::{
 use apscheduler::{Conflict, JobSpec, Scheduler, ShutdownMode, TokioRuntime, trigger::Interval};
 use futures_util::future::join_all;
 
-use test_support::place::{Books, Place};
+use test_support::test_store::{Contents, TestStore};
 
 const NODES: usize = 2;
 const PERIOD: Duration = Duration::from_millis(100);
@@ -57,13 +57,13 @@ fn a_job_that_nodes_change_all_the_time_runs(store: &str) {
 
 /// Two nodes replace a job until both have done so often enough and it has run often enough.
 fn a_job_that_is_replaced_all_the_time_runs(store: &str, arguments: fn(usize) -> usize) {
-    let place = Place::new(store);
+    let test_store = TestStore::new(store);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let runs = Arc::new(AtomicUsize::new(0));
         let mut nodes = Vec::new();
         for _ in 0..NODES {
-            nodes.push(node(&place, &runs).await);
+            nodes.push(node(&test_store, &runs).await);
         }
         let changes = [const { Cell::new(0) }; NODES];
         let enough = || runs.load(Ordering::Relaxed) >= RUNS && changes.iter().all(|of| of.get() >= CHANGES);
@@ -81,17 +81,17 @@ fn a_job_that_is_replaced_all_the_time_runs(store: &str, arguments: fn(usize) ->
             tokio::time::timeout(DEADLINE, node.shutdown(ShutdownMode::Wait)).await.unwrap().unwrap();
         }
     });
-    let books = Books::read(&place);
-    books.assert_tiles("contested", PERIOD);
+    let contents = Contents::read(&test_store);
+    contents.assert_tiles("contested", PERIOD);
 }
 
-async fn node(place: &Place, runs: &Arc<AtomicUsize>) -> Scheduler {
+async fn node(test_store: &TestStore, runs: &Arc<AtomicUsize>) -> Scheduler {
     let runs = Arc::clone(runs);
     let note = move |_: usize| {
         runs.fetch_add(1, Ordering::Relaxed);
         async {}
     };
-    let builder = Scheduler::builder(TokioRuntime::current()).store("default", place.open().await);
+    let builder = Scheduler::builder(TokioRuntime::current()).store("default", test_store.open().await);
     let node = builder.task("note", note).build().unwrap();
     node.start().await.unwrap();
     node

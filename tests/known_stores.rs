@@ -6,7 +6,7 @@ use apscheduler::{
     stores::{STORES, StoreNews},
 };
 
-use test_support::place::{self, Place};
+use test_support::test_store::{self, TestStore};
 
 macro_rules! on_stores {
     ($($store:ident)*) => {
@@ -21,7 +21,7 @@ macro_rules! on_stores {
 
         #[test]
         fn each_store_is_tested() {
-            place::assert_lists(&[$(stringify!($store)),*], |_| true);
+            test_store::assert_lists(&[$(stringify!($store)),*], |_| true);
         }
     };
 }
@@ -29,9 +29,9 @@ macro_rules! on_stores {
 on_stores! { etcd memory mongodb mysql postgres redis rethinkdb sqlite zookeeper }
 
 fn it_behaves_as_the_table_of_stores_says(name: &str) {
-    let known = place::known(name);
+    let known = test_store::known(name);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let limits = runtime.block_on(Place::new(name).open()).limits();
+    let limits = runtime.block_on(TestStore::new(name).open()).limits();
 
     assert_eq!((limits.clock, limits.durability), (known.clock, known.durability));
     let news = match limits.wakes {

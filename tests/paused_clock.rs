@@ -10,7 +10,7 @@ use apscheduler::{
     trigger::Interval,
 };
 use chrono::{DateTime, Utc};
-use test_support::{place::Place, server};
+use test_support::{server, test_store::TestStore};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -56,14 +56,14 @@ async fn jobs_in_memory_share_the_time_of_the_test() {
 
 #[tokio::test(start_paused = true)]
 async fn jobs_in_sqlite_share_the_time_of_the_test() {
-    let place = Place::new("sqlite");
-    six_hours_are_over_at_once(place.open().await).await;
+    let test_store = TestStore::new("sqlite");
+    six_hours_are_over_at_once(test_store.open().await).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn jobs_in_a_store_that_is_opened_at_the_start_share_it() {
-    let place = Place::new("sqlite");
-    let url = place.parts()[1].to_owned();
+    let test_store = TestStore::new("sqlite");
+    let url = test_store.parts()[1].to_owned();
     six_hours_with(move |builder| {
         builder.open_store("default", move || {
             let url = url.clone();

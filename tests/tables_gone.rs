@@ -10,7 +10,7 @@ use apscheduler::{
     trigger::{First, Interval},
 };
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection, PgConnection, SqliteConnection};
-use test_support::place::{Books, Place};
+use test_support::test_store::{Contents, TestStore};
 use tokio::sync::watch;
 
 /// How long the test waits for something before it fails.
@@ -34,11 +34,11 @@ macro_rules! on_stores {
 on_stores! { mysql postgres sqlite }
 
 fn tables_that_come_back_are_used_again_and_nothing_is_lost(store: &str) {
-    let place = Place::new(store);
+    let test_store = TestStore::new(store);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let release = watch::Sender::new(false);
-        let node = node(&place, &release).await;
+        let node = node(&test_store, &release).await;
         let mut runs = node.events(EventMask::RUN_EXECUTED);
         let mut begun = node.events(EventMask::RUN_SUBMITTED);
         let mut troubles =
@@ -52,12 +52,12 @@ fn tables_that_come_back_are_used_again_and_nothing_is_lost(store: &str) {
         while !is_long(&*next(&mut begun, "the long run begins").await) {}
         more_runs(&mut runs, 5).await;
 
-        rename(&place, "", "gone_").await;
+        rename(&test_store, "", "gone_").await;
         let event = next(&mut troubles, "the store fails").await;
         assert!(matches!(&event.kind, EventKind::StoreFailed { retry_in: Some(_), .. }), "{event:?}");
         let link = node.health().await.stores[0].link.clone();
         assert!(matches!(link, StoreLink::Unusable { .. }), "it is known to be no outage: {link:?}");
-        rename(&place, "gone_", "").await;
+        rename(&test_store, "gone_", "").await;
 
         loop {
             let event = next(&mut troubles, "the store recovers").await;
@@ -77,25 +77,25 @@ fn tables_that_come_back_are_used_again_and_nothing_is_lost(store: &str) {
             assert!(!matches!(event.unwrap().kind, EventKind::RunTakenAway(_)));
         }
     });
-    let books = Books::read(&place);
-    books.assert_tiles("clock", PERIOD);
-    let (job, runs) = books.of("long");
+    let contents = Contents::read(&test_store);
+    contents.assert_tiles("clock", PERIOD);
+    let (job, runs) = contents.of("long");
     assert_eq!((job.totals.of(Verdict::Ok), runs.len(), runs[&1].takeovers, runs[&1].attempt), (1, 1, 0, 1));
 }
 
-async fn node(place: &Place, release: &watch::Sender<bool>) -> Scheduler {
+async fn node(test_store: &TestStore, release: &watch::Sender<bool>) -> Scheduler {
     let released = release.subscribe();
     let hold = move || {
         let mut released = released.clone();
         async move { released.wait_for(|is_released| *is_released).await.map(drop).map_err(|error| error.to_string()) }
     };
-    let builder = Scheduler::builder(TokioRuntime::current()).store("default", place.open().await);
+    let builder = Scheduler::builder(TokioRuntime::current()).store("default", test_store.open().await);
     builder.task("tick", || async {}).task("hold", hold).build().unwrap()
 }
 
-/// Renames all tables of the place at once, from and to these prefixes before its own.
-async fn rename(place: &Place, from: &str, to: &str) {
-    let [store, url, prefix] = place.parts();
+/// Renames all tables of the test at once, from and to these prefixes before its own.
+async fn rename(test_store: &TestStore, from: &str, to: &str) {
+    let [store, url, prefix] = test_store.parts();
     let prefix = if store == "sqlite" { "scheduler_" } else { prefix };
     let names = ["jobs", "runs", "nodes", "meta"]
         .map(|table| (format!("{from}{prefix}{table}"), format!("{to}{prefix}{table}")));

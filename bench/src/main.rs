@@ -6,6 +6,7 @@
 //! scheduler-bench cron-parse --set all|common [--peer ours|limit] [--n 300]
 //! scheduler-bench store --store memory|sqlite|postgres|mysql|redis|mongodb|etcd|zookeeper|rethinkdb [--n 10000] [--nodes 1]
 //!                 [--url URL] [--spread SECONDS] [--lead SECONDS] [--idle JOBS] [--sync full|normal] [--dir /tmp]
+//! scheduler-bench cost  --store .. [--n 20000] [--nodes 1] [--tick 1000] [--idle JOBS] [--far 1000000] [--url URL] ..
 //! scheduler-bench executor --executor spawn|blocking|thread-pool|process-pool|commands|inline|local [--n 1000000]
 //! scheduler-bench overload [--n 100000] [--seconds 15] [--busy 2] [--threads 2] [--local 1]
 //! ```
@@ -15,6 +16,7 @@
 //! Without `--peer` the yardstick (`limit`) runs first, then ours.
 #![allow(clippy::print_stdout, reason = "a program's output")]
 
+mod cost;
 mod cron;
 mod executor;
 mod limit;
@@ -47,10 +49,11 @@ fn main() -> ExitCode {
             Ok(())
         }
         "store" => store::run(&flags),
+        "cost" => cost::run(&flags),
         "executor" => executor::run(&flags),
         "overload" => overload::run(&flags),
         _ => {
-            println!("scheduler-bench cron-next|cron-parse|store|executor|overload [--flag value]..");
+            println!("scheduler-bench cron-next|cron-parse|store|cost|executor|overload [--flag value]..");
             return ExitCode::from(2);
         }
     };

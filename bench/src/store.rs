@@ -6,7 +6,7 @@
 
 use crate::report::{Flags, Line, cpu_seconds, quantile};
 use apscheduler::{
-    Builder, Event, EventKind, EventMask, JobSpec, RunContext, Scheduler, ShutdownMode, TokioRuntime,
+    Builder, Event, EventKind, EventMask, JobSpec, JobStore, RunContext, Scheduler, ShutdownMode, TokioRuntime,
     config::StoreConfig,
     stores::{KnownStore, STORES, StorePlace, Synchronous},
     trigger::Interval,
@@ -24,8 +24,7 @@ const GIVE_UP: Duration = Duration::from_secs(60);
 
 /// What one measurement does.
 struct Work {
-    store: String,
-    url: Option<String>,
+    address: StoreAddress,
     /// How many jobs.
     n: usize,
     /// How many schedulers share the store.
@@ -36,24 +35,16 @@ struct Work {
     lead: usize,
     /// How many more jobs lie in the store and are not due.
     idle: usize,
-    /// Where a file goes.
-    dir: String,
-    /// When SQLite's transactions count as written: `full` or `normal`.
-    sync: String,
 }
 
 pub(crate) fn run(flags: &Flags) -> Result<(), Box<dyn Error>> {
-    let text = |name: &str| Some(flags.text(name, "")).filter(|text| !text.is_empty()).map(ToOwned::to_owned);
     let work = Work {
-        store: flags.text("store", "sqlite").to_owned(),
-        url: text("url"),
+        address: StoreAddress::new(flags)?,
         n: flags.number("n", 10_000),
         nodes: flags.number("nodes", 1).max(1),
         spread: flags.number("spread", 0),
         lead: flags.number("lead", 0),
         idle: flags.number("idle", 0),
-        dir: flags.text("dir", "/tmp").to_owned(),
-        sync: flags.text("sync", "full").to_owned(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(work.measure())
@@ -62,7 +53,7 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Box<dyn Error>> {
 impl Work {
     #[expect(clippy::disallowed_methods, reason = "it is what is measured")]
     async fn measure(&self) -> Result<(), Box<dyn Error>> {
-        let place = Place::new(self)?;
+        let address = &self.address;
         let late: Arc<Mutex<Vec<f64>>> = Arc::default();
         let began_at: Arc<OnceLock<DateTime<Utc>>> = Arc::default();
         let (ended, mut ends) = mpsc::unbounded_channel();
@@ -82,7 +73,7 @@ impl Work {
                 }
             };
             let builder = Scheduler::builder(TokioRuntime::current()).task("tick", task);
-            nodes.push(place.join(builder).await?.listener(EventMask::ALL, tell).build()?);
+            nodes.push(address.join(builder).await?.listener(EventMask::ALL, tell).build()?);
         }
 
         self.add(&nodes[0], "idle", self.idle, |_| Utc::now() + TimeDelta::days(365)).await?;
@@ -107,12 +98,12 @@ impl Work {
         }
         let mut late = std::mem::take(&mut *late.lock().expect("nothing panics while it holds the list"));
         Line::new("store", "ours")
-            .text("store", &self.store)
+            .text("store", address.known.name)
             .int("n", self.n)
             .int("nodes", self.nodes)
             .int("idle", self.idle)
             .int("spread_s", self.spread)
-            .text("sync", &self.sync)
+            .text("sync", address.sync_name())
             .int("runs", late.len())
             .num("adds_per_s", self.n as f64 / added.as_secs_f64())
             .num("fires_per_s", self.n as f64 / took.as_secs_f64())
@@ -145,47 +136,49 @@ impl Work {
 }
 
 /// Where the jobs of one measurement are, and nothing else.
-struct Place {
+pub(crate) struct StoreAddress {
     known: &'static KnownStore,
     url: String,
     prefix: String,
+    /// When SQLite's transactions count as written.
     sync: Synchronous,
     /// Of a file; it goes with this.
     _folder: Option<tempfile::TempDir>,
 }
 
-impl Place {
-    fn new(work: &Work) -> Result<Self, Box<dyn Error>> {
+impl StoreAddress {
+    /// Of the store `--store`: at `--url`, or where its variable says; a file is in `--dir`.
+    pub(crate) fn new(flags: &Flags) -> Result<Self, Box<dyn Error>> {
         let prefix = format!("bench{}_{}_", std::process::id(), Utc::now().timestamp_millis());
-        let sync = match work.sync.as_str() {
+        let sync = match flags.text("sync", "full") {
             "full" => Synchronous::Full,
             "normal" => Synchronous::Normal,
             other => return Err(format!("--sync {other}: it is `full` or `normal`").into()),
         };
-        let known = STORES.iter().find(|known| known.name == work.store);
+        let store = flags.text("store", "sqlite");
         let names = || STORES.iter().map(|known| known.name).collect::<Vec<_>>().join(", ");
-        let known = known.ok_or_else(|| format!("--store {}: there are {}", work.store, names()))?;
-        let (url, folder) = match (&work.url, known.place) {
-            (Some(url), _) => (url.clone(), None),
-            (None, StorePlace::Process) => (String::new(), None),
-            (None, StorePlace::File) => {
-                let folder = tempfile::TempDir::new_in(&work.dir)?;
+        let known = STORES.iter().find(|known| known.name == store);
+        let known = known.ok_or_else(|| format!("--store {store}: there are {}", names()))?;
+        let (url, folder) = match (flags.text("url", ""), known.place) {
+            ("", StorePlace::Process) => (String::new(), None),
+            ("", StorePlace::File) => {
+                let folder = tempfile::TempDir::new_in(flags.text("dir", "/tmp"))?;
                 (format!("sqlite://{}/jobs.db", folder.path().display()), Some(folder))
             }
-            (None, _) => {
-                let store = known.name;
+            ("", _) => {
                 let variable = format!("SCHEDULER_TEST_{}", store.to_uppercase());
                 let url = std::env::var(&variable);
                 (url.map_err(|_| format!("--store {store} needs --url, or {variable}"))?, None)
             }
+            (url, _) => (url.to_owned(), None),
         };
         Ok(Self { known, url, prefix, sync, _folder: folder })
     }
 
-    /// Gives a scheduler a store of its own on the same jobs.
-    async fn join(&self, builder: Builder) -> Result<Builder, Box<dyn Error>> {
+    /// A store of its own on the same jobs; none for memory, which each scheduler has.
+    pub(crate) async fn open(&self) -> Result<Option<Arc<dyn JobStore>>, Box<dyn Error>> {
         if self.known.place == StorePlace::Process {
-            return Ok(builder);
+            return Ok(None);
         }
         let mut config = StoreConfig::new(self.url.parse()?);
         // The names of ZooKeeper are paths.
@@ -194,6 +187,18 @@ impl Place {
         if self.known.place == StorePlace::File {
             config.synchronous = Some(self.sync);
         }
-        Ok(builder.store("default", config.connect().await?))
+        Ok(Some(config.connect().await?))
+    }
+
+    /// Gives a scheduler a store of its own on the same jobs.
+    async fn join(&self, builder: Builder) -> Result<Builder, Box<dyn Error>> {
+        Ok(match self.open().await? {
+            Some(store) => builder.store("default", store),
+            None => builder,
+        })
+    }
+
+    fn sync_name(&self) -> &'static str {
+        if self.sync == Synchronous::Full { "full" } else { "normal" }
     }
 }

@@ -103,7 +103,7 @@ pub enum EventKind {
     },
     /// A job was modified, replaced, rescheduled, paused or resumed.
     JobModified(JobRef),
-    /// A job cannot be read, or its trigger fails; it is skipped until somebody repairs or removes it.
+    /// A job cannot be read, or its trigger fails; it is skipped until it is repaired or removed.
     JobQuarantined {
         /// The store.
         store: StoreName,
@@ -253,7 +253,7 @@ pub enum WhoseClock {
 /// Why a job was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removal {
-    /// Somebody asked for it.
+    /// A user asked for it.
     Requested,
     /// The job has no further fire time, and its last run has ended.
     Finished,

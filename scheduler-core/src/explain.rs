@@ -74,7 +74,7 @@ pub struct Together {
     pub count: Option<u64>,
 }
 
-/// What became, or becomes, of a time at which somebody expects a job to run. Durations are seconds when serialised.
+/// What became, or becomes, of a time at which a job was expected to run. Durations are seconds when serialised.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -167,7 +167,7 @@ pub enum Answer {
         /// The first fire time after.
         after: Option<DateTime<Utc>>,
     },
-    /// It fires next when its run has ended: when that is, nobody knows.
+    /// It fires next when its run has ended: when that is, cannot be known.
     AfterRun,
     /// The trigger names it, but the job was not to fire then: it was added, resumed or rescheduled only afterwards.
     NotThen,
@@ -310,7 +310,7 @@ impl Question<'_> {
             return Ok(self.of_unsettled(fire_time));
         }
         if fire_time > self.now {
-            // Somebody has moved the next fire time on.
+            // An update has moved the next fire time on.
             return self.of_unnamed();
         }
         let oldest = self.runs.iter().min_by_key(|run| run.id.seq);
@@ -325,7 +325,7 @@ impl Question<'_> {
         Ok(Answer::NotThen)
     }
 
-    /// What becomes of a fire time that nobody has decided about.
+    /// What becomes of a fire time that has no verdict yet.
     fn of_unsettled(&self, fire_time: DateTime<Utc>) -> Answer {
         if let Some(answer) = self.standstill() {
             return answer;

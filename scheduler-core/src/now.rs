@@ -23,7 +23,7 @@ pub struct Now {
 }
 
 impl Now {
-    /// What the clocks say after some time, if nobody sets them; at the end of the calendar the wall clock stands still.
+    /// What the clocks say after some time, if they are not set; at the end of the calendar the wall clock stands still.
     ///
     /// ```
     /// use std::time::Duration;

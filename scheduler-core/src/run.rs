@@ -126,7 +126,7 @@ pub enum Wait {
     Orphan,
     /// Any node, since its own gave it back without starting it.
     Released,
-    /// A claim and a free slot, since somebody asked for it. It starts in a paused job, too; once it has started, or a node has
+    /// A claim and a free slot, since a user asked for it. It starts in a paused job, too; once it has started, or a node has
     /// given it back, it waits as any other run does.
     Requested,
 }

@@ -196,11 +196,13 @@ impl JobSpec {
     }
 
     /// The trigger, to be changed, if the job does not run at once.
+    #[doc(hidden)]
     pub fn trigger_mut(&mut self) -> Option<&mut Trigger> {
         self.trigger.as_mut()
     }
 
     /// What the task is to be called with, or why that cannot be written as JSON.
+    #[doc(hidden)]
     pub fn arguments(&self) -> Result<&Value, &str> {
         self.args.as_ref().map_err(String::as_str)
     }
@@ -213,6 +215,7 @@ impl JobSpec {
     }
 
     /// Takes the task of a closure out, to be registered under the name that the job is given in exchange.
+    #[doc(hidden)]
     pub fn take_closure(&mut self, number: u64) -> Option<Task> {
         let task = self.closure.take()?.renamed(format!("{CLOSURE}{number}"));
         self.task = task.name().clone();

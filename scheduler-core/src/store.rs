@@ -5,7 +5,7 @@
 //! - **Atomic per job.** A job's row and its open runs change together or not at all. A batch is a list of such
 //!   steps, each with its own outcome, and a store may join them into one transaction.
 //! - **Idempotent.** The identical call repeated has no second effect and gets the same answer, since after
-//!   [`StoreErrorKind::Unavailable`] nobody knows whether the first one was applied.
+//!   [`StoreErrorKind::Unavailable`] it is unknown whether the first one was applied.
 //! - **Reading never writes**, and never deletes.
 //! - **Its clock decides** what is due and which leases hold, if it has one ([`Clock::Server`]); otherwise the `at` of
 //!   the call does. Every reply says by which time it was decided.

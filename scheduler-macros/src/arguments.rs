@@ -59,7 +59,7 @@ impl Arguments {
         }
     }
 
-    /// Refuses what nobody has taken.
+    /// Refuses the arguments that no option has taken.
     pub(crate) fn end(self, known: &str) -> Result<()> {
         match self.0.first() {
             Some(Argument { name, .. }) => {

@@ -216,7 +216,7 @@ impl Blocking {
         self.background.scheduler.failure()
     }
 
-    /// As [`start`](Self::start), without running jobs until somebody resumes it.
+    /// As [`start`](Self::start), without running jobs until it is resumed.
     ///
     /// # Errors
     ///

@@ -18,7 +18,7 @@ use scheduler_stores::MemoryStore;
 use crate::{
     Background, Blocking, Local, Pumped, Scheduler,
     driver::{Attachment, Driver, Message, metrics},
-    health::Pulse,
+    health::Heartbeat,
     listen::Listeners,
     opening::{Opening, Openings},
     registry::Registry,
@@ -453,7 +453,7 @@ impl Builder {
         let registry = Arc::new(self.registry);
         let node = config.node.clone();
         metrics::describe();
-        let pulse = Arc::new(Pulse::new(self.runtime.now()));
+        let heartbeat = Arc::new(Heartbeat::new(self.runtime.now()));
         let (sender, commands) = async_channel::bounded(COMMANDS);
         let (holds, held) = async_channel::bounded(1); // nothing goes through it
         let mut driver = Driver::new(
@@ -462,7 +462,7 @@ impl Builder {
             Arc::clone(&registry),
             Arc::clone(&self.listeners),
             (commands, held),
-            Arc::clone(&pulse),
+            Arc::clone(&heartbeat),
         );
         let tell = |driver: &mut Driver, command, attachment| {
             // Names are unique by now, so that there is no answer to wait for.
@@ -477,7 +477,7 @@ impl Builder {
             tell(&mut driver, Command::AddStore(name, store.limits()), Attachment::Store(store));
         }
         let states = registry.states();
-        let scheduler = Scheduler::new(node, (sender, holds), self.runtime, registry, self.listeners, pulse);
+        let scheduler = Scheduler::new(node, (sender, holds), self.runtime, registry, self.listeners, heartbeat);
         driver.states = with_own(states, &scheduler)?;
         Ok((scheduler, driver))
     }

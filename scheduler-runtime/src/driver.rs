@@ -44,7 +44,7 @@ use self::{
     runs::{AttemptId, Report, Runs, context_of},
 };
 use crate::{
-    health::Pulse,
+    health::Heartbeat,
     let_go::let_go,
     listen::{Listeners, is_told_of, log_panic},
     own_run::OwnRun,
@@ -125,7 +125,7 @@ pub(crate) struct Driver {
     last_call: u64,
     /// When it was last told that the loop had been held up.
     held_up_at: Option<Duration>,
-    pulse: Arc<Pulse>,
+    heartbeat: Arc<Heartbeat>,
 }
 
 impl Driver {
@@ -135,7 +135,7 @@ impl Driver {
         registry: Arc<Registry>,
         listeners: Arc<Listeners>,
         (commands, held): (Receiver<Message>, Receiver<Infallible>),
-        pulse: Arc<Pulse>,
+        heartbeat: Arc<Heartbeat>,
     ) -> Self {
         let (completed, completions) = mpsc::unbounded();
         let pool = Arc::clone(&runtime);
@@ -160,7 +160,7 @@ impl Driver {
             blocking: Arc::new(move |work| pool.spawn_blocking(work)),
             last_call: 0,
             held_up_at: None,
-            pulse,
+            heartbeat,
         }
     }
 
@@ -169,7 +169,7 @@ impl Driver {
         self.parts.push(part);
     }
 
-    /// Runs until the engine has shut down, or was never started and nobody is left to start it. A panic of the loop itself
+    /// Runs until the engine has shut down, or was never started and the last handle that could start it is gone. A panic of the loop itself
     /// is told as its end.
     pub(crate) async fn run(mut self) {
         if let Err(panic) = panics::contain(Box::pin(self.run_to_end())).await {
@@ -188,7 +188,7 @@ impl Driver {
                 self.take_in_commands();
             }
             if self.engine.is_ended() || !self.wait().await {
-                break self.pulse.end();
+                break self.heartbeat.end();
             }
         }
     }
@@ -196,7 +196,7 @@ impl Driver {
     /// Tells of the end of a loop that has panicked: its engine may be in any state, and is not asked for anything any more. What
     /// runs cannot renew its lease and is told to stop, since others will take it over.
     fn fail(&mut self, panic: String) {
-        self.pulse.fail(&panic);
+        self.heartbeat.fail(&panic);
         self.runs.cancel_all();
         // The clock of the runtime may be what has panicked.
         let now = panics::catch(|| self.runtime.now()).unwrap_or_else(|_| SystemClock::now());
@@ -457,7 +457,7 @@ impl Driver {
         self.tell_engine(Command::RemoveTasks(vec![task]));
     }
 
-    /// Gives the engine a command whose reply nobody waits for.
+    /// Gives the engine a command whose reply is dropped.
     fn tell_engine(&mut self, command: Command) {
         self.last_call += 1;
         self.engine.handle(self.runtime.now(), Input::Command(CallId(self.last_call), command));
@@ -491,7 +491,7 @@ impl Driver {
     }
 }
 
-/// However the loop ends, by itself or with its runtime, nobody is left waiting and nothing is kept that leads back to it.
+/// However the loop ends, by itself or with its runtime, each waiting call is answered, and nothing is kept that leads back to it.
 impl Drop for Driver {
     fn drop(&mut self) {
         self.commands.close();

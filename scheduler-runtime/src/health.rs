@@ -121,14 +121,14 @@ impl Scheduler {
     ///
     /// It costs one round of the loop, and no call of a store. See [`Health`] for probes.
     pub async fn health(&self) -> Health {
-        let quiet_for = self.pulse().quiet_for(self.runtime().now());
+        let quiet_for = self.heartbeat().quiet_for(self.runtime().now());
         let answer = pin!(self.call::<engine::Health>(Command::Health));
         let event_loop = match select(answer, self.runtime().sleep(PATIENCE)).await {
             Either::Left((Ok(engine::Health { node, state, stores, .. }), _)) => {
                 let event_loop = LoopState::Answers;
                 return Health { event_loop, quiet_for, state: Some(state), node: Some(node), stores, failure: None };
             }
-            Either::Left((Err(error), _)) if error.kind() == ErrorKind::ShutDown && self.pulse().has_ended() => {
+            Either::Left((Err(error), _)) if error.kind() == ErrorKind::ShutDown && self.heartbeat().has_ended() => {
                 LoopState::Ended
             }
             Either::Left((Err(error), _)) if matches!(error.kind(), ErrorKind::ShutDown | ErrorKind::Panicked) => {
@@ -136,14 +136,14 @@ impl Scheduler {
             }
             Either::Left(_) | Either::Right(_) => LoopState::Stuck,
         };
-        let failure = self.pulse().failure().map(str::to_owned);
+        let failure = self.heartbeat().failure().map(str::to_owned);
         Health { failure, ..Health::without_answer(event_loop, quiet_for) }
     }
 }
 
 /// What the loop shows of itself without being asked.
 #[derive(Debug, Default)]
-pub(crate) struct Pulse {
+pub(crate) struct Heartbeat {
     /// When it last had nothing left to do, in microseconds of the monotonic clock.
     idle_at: AtomicU64,
     has_ended: AtomicBool,
@@ -151,11 +151,11 @@ pub(crate) struct Pulse {
     failure: OnceLock<String>,
 }
 
-impl Pulse {
+impl Heartbeat {
     pub(crate) fn new(now: Now) -> Self {
-        let pulse = Self::default();
-        pulse.beat(now);
-        pulse
+        let heartbeat = Self::default();
+        heartbeat.beat(now);
+        heartbeat
     }
 
     /// The loop has done what there was to do.

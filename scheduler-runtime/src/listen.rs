@@ -91,7 +91,7 @@ impl Listeners {
 
     fn insert(&self, mask: EventMask, call: Call) -> ListenerId {
         let id = ListenerId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1);
-        // After the end nobody is told anything, and dropping a subscriber ends its stream.
+        // After the end no event is sent, and dropping a subscriber ends its stream.
         if let Some(listeners) = self.lock().as_mut() {
             Arc::make_mut(listeners).push(Listener { id, mask, call });
         }
@@ -173,7 +173,7 @@ impl Subscriber {
 
     /// Sends an item if the stream has room for it. The room is taken as it fills, not before.
     fn has_room_for(&self, item: Item) -> bool {
-        // Nobody but the loop sends, so that nothing comes in between.
+        // Only the loop sends, so that nothing comes in between.
         let has_room = self.sender.len() < self.capacity;
         if has_room {
             // A reader that has gone misses nothing.
@@ -244,7 +244,7 @@ impl Stream for EventStream {
         match self.receiver.as_mut().poll_next(cx) {
             Poll::Ready(Some(item)) => Poll::Ready(Some(item)),
             Poll::Ready(None) => Poll::Ready(self.take_missed().map(Err)),
-            // The stream is filled only by whoever wakes this reader, so that nothing is missed after this look.
+            // Each event that is put into the stream wakes this reader, so that nothing is missed after this look.
             Poll::Pending => self.take_missed().map_or(Poll::Pending, |missed| Poll::Ready(Some(Err(missed)))),
         }
     }

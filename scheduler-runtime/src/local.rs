@@ -25,7 +25,7 @@ use crate::{
     runtime::Runtime,
 };
 
-/// How often the loop and the tasks take turns before whoever else runs on this thread gets one.
+/// How often the loop and the tasks take turns before other futures of this thread get one.
 const ROUNDS: usize = 32;
 
 /// A scheduler that lives on one thread: its loop and any number of cooperating tasks, which need not be `Send` and may

@@ -170,7 +170,7 @@ impl LocalSet {
         Box::pin(async move {
             let attempt = panics::contain(Box::pin(attempt(call, &states, dispatch).instrument(span)));
             let ended = attempt.await.unwrap_or_else(Outcome::Panicked);
-            // Nobody waits for it if the executor's future was dropped.
+            // If the executor's future was dropped, the result has no receiver.
             drop(outcome.send(ended));
         })
     }

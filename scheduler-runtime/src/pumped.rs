@@ -75,7 +75,7 @@ const ARRIVALS: usize = 1_000;
 ///
 /// # What its runtime is for
 ///
-/// Threads for blocking tasks, and the patience of those who call from other threads while nobody pumps. No future is spawned
+/// Threads for blocking tasks, and how long calls from other threads wait for a pump. No future is spawned
 /// on it, and its clock does not say what is due. A [`ThreadPool`] and other executors with threads of their own do as
 /// anywhere.
 ///

@@ -17,7 +17,7 @@ use crate::{
     background::block_on,
     builder::check_time,
     driver::{Attachment, Message, gone},
-    health::Pulse,
+    health::Heartbeat,
     listen::{Listeners, STREAM_EVENTS, is_told_of, listen, log_panic},
     own_run,
     registry::Registry,
@@ -75,7 +75,7 @@ struct Shared {
     runtime: Arc<dyn Runtime>,
     registry: Arc<Registry>,
     listeners: Arc<Listeners>,
-    pulse: Arc<Pulse>,
+    heartbeat: Arc<Heartbeat>,
     /// A scheduler that has not been started goes when all of these have gone. None in the handles of tasks.
     _holds: Option<Sender<Infallible>>,
 }
@@ -97,9 +97,9 @@ impl Scheduler {
         runtime: Arc<dyn Runtime>,
         registry: Arc<Registry>,
         listeners: Arc<Listeners>,
-        pulse: Arc<Pulse>,
+        heartbeat: Arc<Heartbeat>,
     ) -> Self {
-        let shared = Shared { node, commands, runtime, registry, listeners, pulse, _holds: Some(holds) };
+        let shared = Shared { node, commands, runtime, registry, listeners, heartbeat, _holds: Some(holds) };
         Self { shared: Arc::new(shared), scope: None }
     }
 
@@ -186,7 +186,7 @@ impl Scheduler {
     /// What is asked of a scheduler that has shut down is done already.
     fn unless_ended(&self, shut_down: Result<(), Error>) -> Result<(), Error> {
         match shut_down {
-            Err(error) if error.kind() == ErrorKind::ShutDown && self.pulse().has_ended() => Ok(()),
+            Err(error) if error.kind() == ErrorKind::ShutDown && self.heartbeat().has_ended() => Ok(()),
             result => result,
         }
     }
@@ -418,8 +418,8 @@ impl Scheduler {
         &*self.shared.runtime
     }
 
-    pub(crate) fn pulse(&self) -> &Pulse {
-        &self.shared.pulse
+    pub(crate) fn heartbeat(&self) -> &Heartbeat {
+        &self.shared.heartbeat
     }
 
     /// A handle that is confined to no store.
@@ -467,7 +467,7 @@ impl Scheduler {
 
     /// The panic by which the loop has ended, if it has.
     pub(crate) fn failure(&self) -> Result<(), Error> {
-        match self.pulse().failure() {
+        match self.heartbeat().failure() {
             None => Ok(()),
             Some(panic) => {
                 let message = format!(

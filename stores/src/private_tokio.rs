@@ -19,7 +19,7 @@ pub(crate) struct PrivateTokio {
 static SHARED: Mutex<Weak<Runtime>> = Mutex::new(Weak::new());
 
 impl PrivateTokio {
-    /// The threads, started if nobody else has.
+    /// The threads, started by the first call.
     pub(crate) fn start() -> Result<Self, StoreError> {
         let mut shared = SHARED.lock().expect("nothing panics while it holds the threads");
         if let Some(runtime) = shared.upgrade() {

@@ -2,13 +2,18 @@
 //!
 //! | module | feature | what it holds |
 //! |---|---|---|
+//! | `every_runtime` | `every-runtime` | one store in every runtime, one after the other and at once |
+//! | [`relay`] | | a relay to a server, which can cut connections and fall silent |
 //! | [`server`] | | where the servers of the tests are |
-//! | `place` | `place` | a place for jobs in each store, and what it holds at the end |
+//! | `test_store` | `test-store` | a store of each kind with nothing of other tests in it, and what it contains at the end |
 //! | `triggers` | `triggers` | fire times worked out another way, replayed cases, values drawn from bytes |
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[cfg(feature = "place")]
-pub mod place;
+#[cfg(feature = "every-runtime")]
+pub mod every_runtime;
+pub mod relay;
 pub mod server;
+#[cfg(feature = "test-store")]
+pub mod test_store;
 #[cfg(feature = "triggers")]
 pub mod triggers;

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use crate::{
     log::{Line, Log},
-    place::Place,
+    test_store::TestStore,
 };
 
 /// What a child does.
@@ -42,8 +42,8 @@ impl Part {
 pub(crate) struct Child(process::Child);
 
 impl Child {
-    pub(crate) fn start(part: Part, place: &Place, log: &Path, lease: Duration) -> Self {
-        let [store, url, prefix] = place.parts();
+    pub(crate) fn start(part: Part, test_store: &TestStore, log: &Path, lease: Duration) -> Self {
+        let [store, url, prefix] = test_store.parts();
         let child = Command::new(env::current_exe().unwrap())
             .args(["--exact", "child", "--ignored", "--nocapture", "--test-threads=1"])
             .env("CRASH_PART", format!("{part:?}"))
@@ -105,17 +105,17 @@ pub(crate) fn run() {
     let Ok(part) = env::var("CRASH_PART") else { return };
     let part = Part::ALL.into_iter().find(|known| format!("{known:?}") == part).unwrap();
     let variable = |name| env::var(name).unwrap();
-    let place = Place::at(&variable("CRASH_STORE"), &variable("CRASH_URL"), &variable("CRASH_PREFIX"));
+    let test_store = TestStore::at(&variable("CRASH_STORE"), &variable("CRASH_URL"), &variable("CRASH_PREFIX"));
     let log = Log::new(Path::new(&variable("CRASH_LOG")));
     let lease = Duration::from_millis(variable("CRASH_LEASE_MS").parse().unwrap());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(play(part, &place, log, lease));
+    runtime.block_on(play(part, &test_store, log, lease));
 }
 
-async fn play(part: Part, place: &Place, log: Log, lease: Duration) {
+async fn play(part: Part, test_store: &TestStore, log: Log, lease: Duration) {
     let log = Arc::new(log);
     let mut input = Input::listen();
-    let scheduler = builder(place, lease, &log, &input).await.build().unwrap();
+    let scheduler = builder(test_store, lease, &log, &input).await.build().unwrap();
     let mut events = scheduler.events(EventMask::JOB_REMOVED | EventMask::RUN_EXECUTED);
     let begun = Utc::now();
     if part != Part::Finish {
@@ -176,7 +176,7 @@ fn is_lasting(job: &JobId) -> bool {
     !job.as_str().starts_with("once-")
 }
 
-async fn builder(place: &Place, lease: Duration, log: &Arc<Log>, input: &Input) -> Builder {
+async fn builder(test_store: &TestStore, lease: Duration, log: &Arc<Log>, input: &Input) -> Builder {
     let line = |what: &str, context: &RunContext| Line {
         what: what.to_owned(),
         pid: process::id(),
@@ -217,7 +217,7 @@ async fn builder(place: &Place, lease: Duration, log: &Arc<Log>, input: &Input) 
         });
     };
     Scheduler::builder(TokioRuntime::current())
-        .store("default", place.open().await)
+        .store("default", test_store.open().await)
         .lease(lease)
         .task("note", note)
         .task("hold", hold)

@@ -9,7 +9,7 @@ mod log;
 mod scenarios;
 mod stage;
 
-use test_support::place;
+use test_support::test_store;
 
 /// What a child does when it is asked to; nothing in a run of the tests.
 #[test]
@@ -34,7 +34,7 @@ macro_rules! on_stores {
 
         #[test]
         fn each_store_is_tested() {
-            crate::place::assert_lists(&[$(stringify!($store)),*], |store| {
+            crate::test_store::assert_lists(&[$(stringify!($store)),*], |store| {
                 use apscheduler::stores::StorePlace::{File, Server};
                 matches!(store.place, File | Server)
             });

@@ -11,8 +11,8 @@ use rustix::process::Signal;
 use crate::{
     child::{Child, LASTING, Part},
     log::Line,
-    place::Books,
     stage::{Random, Stage, wait_a_random_while},
+    test_store::Contents,
 };
 
 /// Short, so that takeovers happen all the time; long enough for a node that is not stopped to keep it.
@@ -48,23 +48,23 @@ fn crash(stage: &Stage, nodes: usize, crashes: usize) {
     drop(children);
     stage.start(Part::Finish, LEASE).wait();
 
-    let (books, lines) = (stage.books(), stage.log.read());
-    assert_eq!(books.ids(), LASTING.map(|(id, _)| id), "the one-shots are gone, the others are there");
-    assert_each_fire_time_has_one_verdict(&books);
+    let (contents, lines) = (stage.contents(), stage.log.read());
+    assert_eq!(contents.ids(), LASTING.map(|(id, _)| id), "the one-shots are gone, the others are there");
+    assert_each_fire_time_has_one_verdict(&contents);
     assert_no_run_is_doubled(&lines);
-    assert_runs_have_rows(&books, &lines);
-    assert_nothing_is_lost(&books, &lines);
+    assert_runs_have_rows(&contents, &lines);
+    assert_nothing_is_lost(&contents, &lines);
 
     // The crashes were such that there was something to lose.
     assert!(lines.iter().any(|line| line.what == "added"), "no one-shot was added");
     assert!(lines.iter().any(|line| line.attempt > 1), "nothing was taken over");
-    let fire_times: u64 = LASTING.iter().map(|(id, _)| books.of(id).0.totals.sum()).sum();
+    let fire_times: u64 = LASTING.iter().map(|(id, _)| contents.of(id).0.totals.sum()).sum();
     assert!(fire_times > 1_000, "{fire_times} fire times are few");
 }
 
-fn assert_each_fire_time_has_one_verdict(books: &Books) {
+fn assert_each_fire_time_has_one_verdict(contents: &Contents) {
     for (id, period) in LASTING {
-        books.assert_tiles(id, period);
+        contents.assert_tiles(id, period);
     }
 }
 
@@ -87,8 +87,8 @@ fn assert_no_run_is_doubled(lines: &[Line]) {
 }
 
 /// Each run that was started has its row, with the same fire time.
-fn assert_runs_have_rows(books: &Books, lines: &[Line]) {
-    let all: BTreeMap<_, _> = LASTING.iter().map(|(id, _)| (*id, books.of(id).1)).collect();
+fn assert_runs_have_rows(contents: &Contents, lines: &[Line]) {
+    let all: BTreeMap<_, _> = LASTING.iter().map(|(id, _)| (*id, contents.of(id).1)).collect();
     for line in starts(lines).filter(|line| all.contains_key(&*line.job)) {
         let run = all[&*line.job].get(&line.seq).unwrap_or_else(|| panic!("{line:?} has no row"));
         assert_eq!(run.fire_time.timestamp_micros(), line.fire_time, "{line:?}");
@@ -96,13 +96,13 @@ fn assert_runs_have_rows(books: &Books, lines: &[Line]) {
 }
 
 /// Each one-shot whose adding was confirmed has run, and so has each fire time of the job that gives none up.
-fn assert_nothing_is_lost(books: &Books, lines: &[Line]) {
+fn assert_nothing_is_lost(contents: &Contents, lines: &[Line]) {
     let started: BTreeSet<_> = starts(lines).map(|line| &*line.job).collect();
     for line in lines.iter().filter(|line| line.what == "added") {
         assert!(started.contains(&*line.job), "{line:?} never ran");
     }
     let ran: BTreeSet<_> = starts(lines).filter(|line| line.job == "every-one").map(|line| line.seq).collect();
-    for (seq, run) in books.of("every-one").1 {
+    for (seq, run) in contents.of("every-one").1 {
         if run.is_open() {
             continue;
         }
@@ -128,10 +128,10 @@ pub(crate) fn two_processes_never_run_a_fire_time_twice(stage: &Stage) {
         assert_eq!(line.attempt, 1, "{line:?}");
         assert!(fire_times.insert((&line.job, line.fire_time)), "{line:?} was run twice");
     }
-    let books = stage.books();
-    assert_each_fire_time_has_one_verdict(&books);
+    let contents = stage.contents();
+    assert_each_fire_time_has_one_verdict(&contents);
     for (id, _) in LASTING {
-        let ran = books.of(id).1.values().filter(|run| run.verdict() == Some(Verdict::Ok)).count();
+        let ran = contents.of(id).1.values().filter(|run| run.verdict() == Some(Verdict::Ok)).count();
         assert_eq!(ran, starts(&lines).filter(|line| line.job == id).count(), "job {id}");
     }
 }
@@ -152,16 +152,16 @@ pub(crate) fn a_process_that_was_stopped_past_its_lease_cannot_record_what_was_t
     stopped.signal(Signal::CONT);
     let told = |lines: &[Line], what: &str, pid| lines.iter().any(|line| line.what == what && line.pid == pid);
     stage.log.wait_for("the first process learns of it", |lines| told(lines, "taken-away", stopped.id()));
-    let books = stage.books();
-    let [run] = &books.jobs[0].1[..] else { panic!("{books:?}") };
+    let contents = stage.contents();
+    let [run] = &contents.jobs[0].1[..] else { panic!("{contents:?}") };
     assert_eq!((run.state, run.attempt), (RunState::Running, 2));
     other.release();
     stage.log.wait_for("the other process ends the run", |lines| told(lines, "executed", other.id()));
     stopped.release_and_end();
     other.release_and_end();
 
-    let (books, lines) = (stage.books(), stage.log.read());
-    let [run] = &books.jobs[0].1[..] else { panic!("{books:?}") };
+    let (contents, lines) = (stage.contents(), stage.log.read());
+    let [run] = &contents.jobs[0].1[..] else { panic!("{contents:?}") };
     assert_eq!((run.verdict(), run.attempt, run.takeovers), (Some(Verdict::Ok), 2, 1));
     assert_no_run_is_doubled(&lines);
 }

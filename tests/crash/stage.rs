@@ -11,11 +11,11 @@ use tempfile::TempDir;
 use crate::{
     child::{Child, Part},
     log::Log,
-    place::{Books, Place},
+    test_store::{Contents, TestStore},
 };
 
 pub(crate) struct Stage {
-    place: Place,
+    test_store: TestStore,
     folder: TempDir,
     pub(crate) log: Log,
 }
@@ -24,23 +24,23 @@ impl Stage {
     pub(crate) fn new(store: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let log = Log::new(&folder.path().join("log"));
-        Self { place: Place::new(store), folder, log }
+        Self { test_store: TestStore::new(store), folder, log }
     }
 
     pub(crate) fn start(&self, part: Part, lease: Duration) -> Child {
-        Child::start(part, &self.place, &self.log_file(), lease)
+        Child::start(part, &self.test_store, &self.log_file(), lease)
     }
 
     /// What the store says when no process writes to it.
-    pub(crate) fn books(&self) -> Books {
+    pub(crate) fn contents(&self) -> Contents {
         self.check_file();
-        Books::read(&self.place)
+        Contents::read(&self.test_store)
     }
 
     /// Does something while no process holds a lock on what all of them share: one that is stopped with it would lock
     /// out the others, for as long as it is stopped.
     pub(crate) fn while_nobody_writes(&self, act: impl FnOnce()) {
-        let ["sqlite", url, _] = self.place.parts() else { return act() };
+        let ["sqlite", url, _] = self.test_store.parts() else { return act() };
         block_on(async {
             let mut connection = sqlx::SqliteConnection::connect(url).await.unwrap();
             let transaction = connection.begin_with("BEGIN IMMEDIATE").await.unwrap();
@@ -51,7 +51,7 @@ impl Stage {
 
     /// A file is sound in the eyes of its database.
     fn check_file(&self) {
-        let ["sqlite", url, _] = self.place.parts() else { return };
+        let ["sqlite", url, _] = self.test_store.parts() else { return };
         block_on(async {
             let mut connection = sqlx::SqliteConnection::connect(url).await.unwrap();
             let told: String = sqlx::query_scalar("PRAGMA integrity_check").fetch_one(&mut connection).await.unwrap();

@@ -6,7 +6,7 @@
 mod scenarios;
 mod stage;
 
-use test_support::place;
+use test_support::test_store;
 
 /// A module for each runtime, in it one for each store, in it a test for each scenario.
 macro_rules! matrix {
@@ -62,7 +62,7 @@ macro_rules! on_stores {
 
         #[test]
         fn each_store_is_tested() {
-            crate::place::assert_lists(&[$(stringify!($store)),*], |_| true);
+            crate::test_store::assert_lists(&[$(stringify!($store)),*], |_| true);
         }
     };
 }

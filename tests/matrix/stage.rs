@@ -1,4 +1,4 @@
-//! One runtime with one place for jobs.
+//! One runtime with one store.
 
 use std::{
     fmt,
@@ -11,28 +11,28 @@ use std::{
 use apscheduler::{Builder, Event, EventStream, Runtime, Scheduler};
 use futures_util::future::{AbortHandle, Either, abortable, select};
 
-use crate::place::Place;
+use crate::test_store::TestStore;
 
 /// How long a test waits for something before it fails: far longer than a loaded machine needs.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Stage {
     pub(crate) runtime: Arc<dyn Runtime>,
-    place: Place,
+    test_store: TestStore,
 }
 
 impl Stage {
     pub(crate) fn new(runtime: Arc<dyn Runtime>, store: &str) -> Self {
-        Self { runtime, place: Place::new(store) }
+        Self { runtime, test_store: TestStore::new(store) }
     }
 
-    /// A scheduler on the place, with a task that does nothing.
+    /// A scheduler on the store, with a task that does nothing.
     pub(crate) async fn builder(&self) -> Builder {
         self.builder_on(Arc::clone(&self.runtime)).await
     }
 
     pub(crate) async fn builder_on(&self, runtime: Arc<dyn Runtime>) -> Builder {
-        Scheduler::builder_on(runtime).task("tick", || async {}).store("default", self.place.open().await)
+        Scheduler::builder_on(runtime).task("tick", || async {}).store("default", self.test_store.open().await)
     }
 
     pub(crate) fn run<T>(&self, test: impl Future<Output = T>) -> T {

@@ -9,7 +9,7 @@ mod scenarios;
 mod server;
 mod stage;
 
-use test_support::place;
+use test_support::test_store;
 
 macro_rules! on_stores {
     ($($store:ident)*) => {
@@ -26,7 +26,7 @@ macro_rules! on_stores {
 
         #[test]
         fn each_store_is_tested() {
-            crate::place::assert_lists(&[$(stringify!($store)),*], |store| {
+            crate::test_store::assert_lists(&[$(stringify!($store)),*], |store| {
                 store.place == apscheduler::stores::StorePlace::Server
             });
         }

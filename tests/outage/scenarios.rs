@@ -86,8 +86,8 @@ pub(crate) fn an_outage_longer_than_the_lease_takes_nobodys_runs(stage: &Stage) 
             stage.within("a shutdown", node.shutdown(ShutdownMode::Wait)).await.unwrap();
         }
     });
-    let books = stage.books();
-    let (job, runs) = books.of("long");
+    let contents = stage.contents();
+    let (job, runs) = contents.of("long");
     assert_eq!((job.totals.of(Verdict::Ok), runs.len(), runs[&1].takeovers), (1, 1, 0));
     assert_all_is_accounted_for(stage);
 }
@@ -102,7 +102,7 @@ pub(crate) fn a_server_that_is_away_at_the_start_is_waited_for(stage: &Stage) {
         stage.server.kill();
 
         let begun = now();
-        let refused = stage.place.try_open().await.unwrap_err();
+        let refused = stage.test_store.try_open().await.unwrap_err();
         assert_eq!(refused.kind(), apscheduler::store::StoreErrorKind::Unavailable, "{refused}");
         assert!(begun.elapsed() < PATIENCE, "it was refused after {:?} only", begun.elapsed());
         stage.within("a start", node.start()).await.unwrap();
@@ -143,9 +143,9 @@ pub(crate) fn a_server_that_hangs_is_noticed_and_doubles_nothing(stage: &Stage) 
 
 /// Each fire time has one verdict, each attempt was started once, and each fire time of the job that gives none up has run.
 fn assert_all_is_accounted_for(stage: &Stage) {
-    let books = stage.books();
+    let contents = stage.contents();
     for (id, period) in JOBS {
-        books.assert_tiles(id, period);
+        contents.assert_tiles(id, period);
     }
     let starts = stage.starts();
     let attempts: BTreeSet<_> = starts.iter().collect();
@@ -154,7 +154,7 @@ fn assert_all_is_accounted_for(stage: &Stage) {
     for (run, _) in &starts {
         *counts.entry(*run).or_default() += 1;
     }
-    for run in books.of("every-one").1.values().filter(|run| !run.is_open()) {
+    for run in contents.of("every-one").1.values().filter(|run| !run.is_open()) {
         assert_eq!((run.verdict(), run.first), (Some(Verdict::Ok), None), "{run:?}");
         assert_eq!(counts.get(&run.id), Some(&(run.takeovers + 1)), "{run:?}");
     }

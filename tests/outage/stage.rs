@@ -14,8 +14,8 @@ use futures_util::future::select_all;
 use tokio::{runtime::Runtime, sync::watch};
 
 use crate::{
-    place::{Books, Place},
     server::Server,
+    test_store::{Contents, TestStore},
 };
 
 /// How long a test waits for something before it fails: longer than any store waits for an answer.
@@ -27,7 +27,7 @@ pub(crate) const JOBS: [(&str, Duration); 2] =
 
 pub(crate) struct Stage {
     pub(crate) server: Server,
-    pub(crate) place: Place,
+    pub(crate) test_store: TestStore,
     /// Each start of an attempt, on any node.
     starts: Arc<Mutex<Vec<(RunId, u32)>>>,
     /// Whether the task `hold` may end.
@@ -38,9 +38,9 @@ pub(crate) struct Stage {
 impl Stage {
     pub(crate) fn new(store: &str) -> Self {
         let server = Server::start(store);
-        let place = Place::at(store, &server.url(), "outage_");
+        let test_store = TestStore::at(store, &server.url(), "outage_");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        Self { server, place, starts: Arc::default(), released: watch::Sender::new(false), runtime }
+        Self { server, test_store, starts: Arc::default(), released: watch::Sender::new(false), runtime }
     }
 
     pub(crate) fn run<T>(&self, test: impl Future<Output = T>) -> T {
@@ -65,7 +65,7 @@ impl Stage {
             let mut released = released.clone();
             async move { released.wait_for(|is_released| *is_released).await.map(drop).map_err(|error| error.to_string()) }
         };
-        let builder = Scheduler::builder(TokioRuntime::current()).store("default", self.place.open().await);
+        let builder = Scheduler::builder(TokioRuntime::current()).store("default", self.test_store.open().await);
         builder.lease(lease).task("note", note).task("hold", hold)
     }
 
@@ -126,8 +126,8 @@ impl Stage {
         result.unwrap_or_else(|_| panic!("it did not happen within {DEADLINE:?}: {what}"))
     }
 
-    pub(crate) fn books(&self) -> Books {
-        Books::read(&self.place)
+    pub(crate) fn contents(&self) -> Contents {
+        Contents::read(&self.test_store)
     }
 }
 

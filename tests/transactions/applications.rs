@@ -18,7 +18,7 @@ use apscheduler::stores::{
     },
 };
 use futures_util::TryStreamExt;
-use test_support::place::Place;
+use test_support::test_store::TestStore;
 
 /// An application on the database in which a store keeps its jobs.
 pub(crate) trait Application: Send + Sync + Sized + 'static {
@@ -26,7 +26,7 @@ pub(crate) trait Application: Send + Sync + Sized + 'static {
     type Tx: Transaction + 'static;
 
     /// Connects as an application does, with nothing set for the sake of jobs.
-    async fn connect(place: &Place) -> Self;
+    async fn connect(test_store: &TestStore) -> Self;
 
     async fn begin(&self) -> Self::Tx;
 
@@ -51,8 +51,8 @@ macro_rules! on_sqlx {
         impl Application for $application {
             type Tx = sqlx::Transaction<'static, $database>;
 
-            async fn connect(place: &Place) -> Self {
-                let [_, $url, prefix] = place.parts();
+            async fn connect(test_store: &TestStore) -> Self {
+                let [_, $url, prefix] = test_store.parts();
                 let (pool, table) = ($connect, format!("{prefix}orders"));
                 let create = format!("CREATE TABLE IF NOT EXISTS {table} (number INTEGER PRIMARY KEY)");
                 sqlx::raw_sql(AssertSqlSafe(create)).execute(&pool).await.unwrap();
@@ -121,8 +121,8 @@ pub(crate) struct OnMongoDb {
 impl Application for OnMongoDb {
     type Tx = ClientSession;
 
-    async fn connect(place: &Place) -> Self {
-        let [_, url, prefix] = place.parts();
+    async fn connect(test_store: &TestStore) -> Self {
+        let [_, url, prefix] = test_store.parts();
         let client = Client::with_uri_str(url).await.unwrap();
         let database = client.default_database().unwrap_or_else(|| client.database("apscheduler"));
         let orders = database.collection(&format!("{prefix}orders"));

@@ -6,13 +6,13 @@ use apscheduler::{
     trigger::{Cron, Date},
 };
 use chrono::Utc;
-use test_support::place::Place;
+use test_support::test_store::TestStore;
 
 use crate::{Service, applications::Application, hourly, reminder};
 
-pub(crate) async fn are_those_of_add_job<A: Application>(place: &Place) {
-    let service = Service::new(place).await;
-    let application = A::connect(place).await;
+pub(crate) async fn are_those_of_add_job<A: Application>(test_store: &TestStore) {
+    let service = Service::new(test_store).await;
+    let application = A::connect(test_store).await;
     service.scheduler.add_job(hourly(1)).await.unwrap();
     let closure = || task("closure", || async {});
     let wrong: [(ErrorKind, &dyn Fn() -> JobSpec); 7] = [
@@ -44,9 +44,9 @@ pub(crate) async fn are_those_of_add_job<A: Application>(place: &Place) {
     A::rollback(tx).await;
 }
 
-pub(crate) async fn of_the_transaction<A: Application>(place: &Place) {
-    let service = Service::new(place).await;
-    let application = A::connect(place).await;
+pub(crate) async fn of_the_transaction<A: Application>(test_store: &TestStore) {
+    let service = Service::new(test_store).await;
+    let application = A::connect(test_store).await;
     let mut tx = application.begin().await;
     let refused = service.scheduler.add_job_in(&mut tx, reminder(1).store("scratch")).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Store);
@@ -54,8 +54,8 @@ pub(crate) async fn of_the_transaction<A: Application>(place: &Place) {
     assert!(message.starts_with("store `scratch`: ") && message.contains("in no transaction"), "{message}");
 
     // The transaction is of another database than the job's.
-    if place.parts()[0] != "sqlite" {
-        let another = Service::new(&Place::new("sqlite")).await;
+    if test_store.parts()[0] != "sqlite" {
+        let another = Service::new(&TestStore::new("sqlite")).await;
         let refused = another.scheduler.add_job_in(&mut tx, reminder(1)).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Store);
         assert!(refused.to_string().contains("the transaction is of another database"), "{refused}");
@@ -69,16 +69,16 @@ pub(crate) async fn of_the_transaction<A: Application>(place: &Place) {
 }
 
 mod without_a_transaction {
-    use super::{Place, Service, hourly};
+    use super::{Service, TestStore, hourly};
     use crate::applications::{Application, OnMongoDb, OnMySql, OnPostgres, OnSqlite};
 
     macro_rules! on_sqlx {
         ($($store:ident: $application:ident;)*) => {$(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $store() {
-                let place = Place::new(stringify!($store));
-                let service = Service::new(&place).await;
-                let application = $application::connect(&place).await;
+                let test_store = TestStore::new(stringify!($store));
+                let service = Service::new(&test_store).await;
+                let application = $application::connect(&test_store).await;
                 let mut connection = application.pool.acquire().await.unwrap();
                 let refused = service.scheduler.add_job_in(&mut *connection, hourly(1)).await.unwrap_err();
                 assert!(refused.to_string().contains("no transaction is open on the connection"), "{refused}");
@@ -91,9 +91,9 @@ mod without_a_transaction {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn mongodb() {
-        let place = Place::new("mongodb");
-        let service = Service::new(&place).await;
-        let mut session = OnMongoDb::connect(&place).await.begin().await;
+        let test_store = TestStore::new("mongodb");
+        let service = Service::new(&test_store).await;
+        let mut session = OnMongoDb::connect(&test_store).await.begin().await;
         session.abort_transaction().await.unwrap();
         let refused = service.scheduler.add_job_in(&mut session, hourly(1)).await.unwrap_err();
         assert!(refused.to_string().contains("no transaction is open on the session"), "{refused}");

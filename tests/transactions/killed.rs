@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use test_support::place::Place;
+use test_support::test_store::TestStore;
 
 use crate::{
     Service,
@@ -16,10 +16,10 @@ use crate::{
 
 const ADDED: &str = "the job is added";
 
-pub(crate) async fn leaves_nothing<A: Application>(place: &Place) {
-    let service = Service::new(place).await;
-    let application = A::connect(place).await;
-    let [store, url, prefix] = place.parts();
+pub(crate) async fn leaves_nothing<A: Application>(test_store: &TestStore) {
+    let service = Service::new(test_store).await;
+    let application = A::connect(test_store).await;
+    let [store, url, prefix] = test_store.parts();
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["--exact", "child", "--ignored", "--nocapture", "--test-threads=1"])
         .envs([("TRANSACTION_STORE", store), ("TRANSACTION_URL", url), ("TRANSACTION_PREFIX", prefix)])
@@ -44,22 +44,23 @@ pub(crate) async fn leaves_nothing<A: Application>(place: &Place) {
 
 pub(crate) fn child() {
     let Ok(store) = env::var("TRANSACTION_STORE") else { return };
-    let place = Place::at(&store, &env::var("TRANSACTION_URL").unwrap(), &env::var("TRANSACTION_PREFIX").unwrap());
+    let test_store =
+        TestStore::at(&store, &env::var("TRANSACTION_URL").unwrap(), &env::var("TRANSACTION_PREFIX").unwrap());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         match store.as_str() {
-            "sqlite" => adds_and_waits::<OnSqlite>(&place).await,
-            "postgres" => adds_and_waits::<OnPostgres>(&place).await,
-            "mysql" => adds_and_waits::<OnMySql>(&place).await,
-            "mongodb" => adds_and_waits::<OnMongoDb>(&place).await,
+            "sqlite" => adds_and_waits::<OnSqlite>(&test_store).await,
+            "postgres" => adds_and_waits::<OnPostgres>(&test_store).await,
+            "mysql" => adds_and_waits::<OnMySql>(&test_store).await,
+            "mongodb" => adds_and_waits::<OnMongoDb>(&test_store).await,
             other => panic!("store {other}"),
         }
     });
 }
 
-async fn adds_and_waits<A: Application>(place: &Place) {
-    let service = Service::new(place).await;
-    let application = A::connect(place).await;
+async fn adds_and_waits<A: Application>(test_store: &TestStore) {
+    let service = Service::new(test_store).await;
+    let application = A::connect(test_store).await;
     let mut tx = application.begin().await;
     application.order(&mut tx, 1).await;
     service.scheduler.add_job_in(&mut tx, hourly(1)).await.unwrap();

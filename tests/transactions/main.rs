@@ -18,7 +18,7 @@ use apscheduler::{
     EventKind, EventMask, EventStream, JobSpec, JobStore, RunContext, Scheduler, ShutdownMode, TokioRuntime,
     trigger::Interval,
 };
-use test_support::place::Place;
+use test_support::test_store::TestStore;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// A service with a scheduler, whose task tells for which job it was called, and with which order.
@@ -30,8 +30,8 @@ pub(crate) struct Service {
 
 impl Service {
     /// A service whose scheduler has not been started.
-    pub(crate) async fn new(place: &Place) -> Self {
-        Self::on(place.open().await)
+    pub(crate) async fn new(test_store: &TestStore) -> Self {
+        Self::on(test_store.open().await)
     }
 
     pub(crate) fn on(store: impl JobStore) -> Self {
@@ -51,8 +51,8 @@ impl Service {
         Self { scheduler, events, reminded }
     }
 
-    pub(crate) async fn started(place: &Place) -> Self {
-        let service = Self::new(place).await;
+    pub(crate) async fn started(test_store: &TestStore) -> Self {
+        let service = Self::new(test_store).await;
         service.scheduler.start().await.unwrap();
         service
     }
@@ -107,28 +107,28 @@ pub(crate) async fn until(mut holds: impl AsyncFnMut() -> bool) {
 macro_rules! on_stores {
     ($($module:ident::$scenario:ident => $name:ident;)*) => {$(
         mod $name {
-            use test_support::place::Place;
+            use test_support::test_store::TestStore;
 
             use crate::applications::{OnMongoDb, OnMySql, OnPostgres, OnSqlite};
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn sqlite() {
-                crate::$module::$scenario::<OnSqlite>(&Place::new("sqlite")).await;
+                crate::$module::$scenario::<OnSqlite>(&TestStore::new("sqlite")).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn postgres() {
-                crate::$module::$scenario::<OnPostgres>(&Place::new("postgres")).await;
+                crate::$module::$scenario::<OnPostgres>(&TestStore::new("postgres")).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn mysql() {
-                crate::$module::$scenario::<OnMySql>(&Place::new("mysql")).await;
+                crate::$module::$scenario::<OnMySql>(&TestStore::new("mysql")).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn mongodb() {
-                crate::$module::$scenario::<OnMongoDb>(&Place::new("mongodb")).await;
+                crate::$module::$scenario::<OnMongoDb>(&TestStore::new("mongodb")).await;
             }
         }
     )*};
@@ -152,9 +152,9 @@ on_stores! {
 async fn the_calls_are_for_tasks_that_move_between_threads() {
     use apscheduler::stores::clients::sqlx::{Connection, SqliteConnection};
 
-    let place = Place::new("sqlite");
-    let service = Service::new(&place).await;
-    let (scheduler, url) = (service.scheduler.clone(), place.parts()[1].to_owned());
+    let test_store = TestStore::new("sqlite");
+    let service = Service::new(&test_store).await;
+    let (scheduler, url) = (service.scheduler.clone(), test_store.parts()[1].to_owned());
     let handler = tokio::spawn(async move {
         let mut connection = SqliteConnection::connect(&url).await.unwrap();
         let mut tx = connection.begin().await.unwrap();

@@ -5,7 +5,7 @@ use apscheduler::{
     store::{SqlStatement, SqlValue},
     stores::clients::sqlx::{self, AssertSqlSafe},
 };
-use test_support::place::Place;
+use test_support::test_store::TestStore;
 
 use crate::{
     Service,
@@ -33,9 +33,9 @@ macro_rules! on_sqlx {
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn a_prepared_job_is_there_and_runs_when_another_client_commits_it() {
-                let place = Place::new(stringify!($store));
-                let mut service = Service::started(&place).await;
-                let application = $application::connect(&place).await;
+                let test_store = TestStore::new(stringify!($store));
+                let mut service = Service::started(&test_store).await;
+                let application = $application::connect(&test_store).await;
 
                 let mut tx = application.begin().await;
                 run(&mut tx, service.scheduler.prepare(reminder(1)).await.unwrap().statements).await;

@@ -3,13 +3,13 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use apscheduler::{Conflict, JobSpec, RunState, Wait};
-use test_support::place::Place;
+use test_support::test_store::TestStore;
 
 use crate::{Service, applications::Application, hourly, reminder, until};
 
-pub(crate) async fn commits_and_rolls_back<A: Application>(place: &Place) {
-    let mut service = Service::started(place).await;
-    let application = A::connect(place).await;
+pub(crate) async fn commits_and_rolls_back<A: Application>(test_store: &TestStore) {
+    let mut service = Service::started(test_store).await;
+    let application = A::connect(test_store).await;
 
     let mut tx = application.begin().await;
     application.order(&mut tx, 1).await;
@@ -32,9 +32,9 @@ pub(crate) async fn commits_and_rolls_back<A: Application>(place: &Place) {
     assert_eq!(service.end().await, Vec::<String>::new(), "it is not told of jobs whose commit it does not hear of");
 }
 
-pub(crate) async fn adds_many<A: Application>(place: &Place) {
-    let mut service = Service::started(place).await;
-    let application = A::connect(place).await;
+pub(crate) async fn adds_many<A: Application>(test_store: &TestStore) {
+    let mut service = Service::started(test_store).await;
+    let application = A::connect(test_store).await;
 
     let mut tx = application.begin().await;
     let specs = (1..=20).map(reminder).chain([JobSpec::now("unknown"), reminder(7)]).collect();
@@ -51,9 +51,9 @@ pub(crate) async fn adds_many<A: Application>(place: &Place) {
     service.end().await;
 }
 
-pub(crate) async fn removes<A: Application>(place: &Place) {
-    let service = Service::new(place).await;
-    let application = A::connect(place).await;
+pub(crate) async fn removes<A: Application>(test_store: &TestStore) {
+    let service = Service::new(test_store).await;
+    let application = A::connect(test_store).await;
     service.scheduler.add_job(hourly(1)).await.unwrap();
 
     let mut tx = application.begin().await;
@@ -73,9 +73,9 @@ pub(crate) async fn removes<A: Application>(place: &Place) {
     assert!(!service.has("hourly-1").await);
 }
 
-pub(crate) async fn runs_now<A: Application>(place: &Place) {
-    let mut service = Service::new(place).await;
-    let application = A::connect(place).await;
+pub(crate) async fn runs_now<A: Application>(test_store: &TestStore) {
+    let mut service = Service::new(test_store).await;
+    let application = A::connect(test_store).await;
     let job = service.scheduler.add_job(hourly(1)).await.unwrap();
 
     let mut tx = application.begin().await;
@@ -100,9 +100,9 @@ pub(crate) async fn runs_now<A: Application>(place: &Place) {
     service.end().await;
 }
 
-pub(crate) async fn replaces_and_keeps<A: Application>(place: &Place) {
-    let service = Service::new(place).await;
-    let application = A::connect(place).await;
+pub(crate) async fn replaces_and_keeps<A: Application>(test_store: &TestStore) {
+    let service = Service::new(test_store).await;
+    let application = A::connect(test_store).await;
     let old = service.scheduler.add_job(hourly(1)).await.unwrap();
     let arguments = async || service.scheduler.job("hourly-1").await.unwrap().unwrap().body.args.clone();
 
@@ -128,11 +128,11 @@ pub(crate) async fn replaces_and_keeps<A: Application>(place: &Place) {
 }
 
 /// With each database's own isolation level. An SQLite file has one writer at a time, the others wait.
-pub(crate) async fn adds_from_many_transactions_at_once<A: Application>(place: &Place) {
+pub(crate) async fn adds_from_many_transactions_at_once<A: Application>(test_store: &TestStore) {
     const APPLICATIONS: u32 = 6;
     const EACH: u32 = 15;
-    let service = Service::new(place).await;
-    let application = Arc::new(A::connect(place).await);
+    let service = Service::new(test_store).await;
+    let application = Arc::new(A::connect(test_store).await);
     std::thread::scope(|scope| {
         for number in 0..APPLICATIONS {
             let (application, scheduler) = (Arc::clone(&application), service.scheduler.clone());
@@ -158,9 +158,9 @@ pub(crate) async fn adds_from_many_transactions_at_once<A: Application>(place: &
 }
 
 /// The node that runs the job is not the one that was asked to add it.
-pub(crate) async fn is_not_told_before<A: Application>(place: &Place) {
-    let (web, mut worker) = (Service::new(place).await, Service::started(place).await);
-    let application = A::connect(place).await;
+pub(crate) async fn is_not_told_before<A: Application>(test_store: &TestStore) {
+    let (web, mut worker) = (Service::new(test_store).await, Service::started(test_store).await);
+    let application = A::connect(test_store).await;
     for order in 1..=3 {
         let mut tx = application.begin().await;
         web.scheduler.add_job_in(&mut tx, reminder(order)).await.unwrap();

@@ -38,22 +38,22 @@ pub(crate) fn run(arguments: &[&str]) -> Result<bool, String> {
     }
     let names = if chosen.is_empty() { servers() } else { chosen.to_vec() };
     let workspace = Workspace::read()?;
-    let place = Place::lasting(&workspace);
+    let location = Location::lasting(&workspace);
     match *verb {
         "install" => print!("{}", install(&workspace, &names)?),
         "start" => {
             install(&workspace, &names)?;
-            for (name, url) in place.start(&names)? {
+            for (name, url) in location.start(&names)? {
                 println!("export {}='{url}'", variable(&name));
             }
         }
         "stop" => {
-            names.iter().try_for_each(|name| place.stop(name))?;
+            names.iter().try_for_each(|name| location.stop(name))?;
             // Other servers may still be in it.
-            let _ = fs::remove_dir(&place.folder);
+            let _ = fs::remove_dir(&location.folder);
         }
-        "kill" => names.iter().try_for_each(|name| place.kill(name))?,
-        "list" => names.iter().for_each(|name| println!("{name:<10} {}", place.state(name))),
+        "kill" => names.iter().try_for_each(|name| location.kill(name))?,
+        "list" => names.iter().for_each(|name| println!("{name:<10} {}", location.state(name))),
         verb => return Err(misuse(&format!("unknown verb `{verb}`"))),
     }
     Ok(true)
@@ -84,11 +84,11 @@ impl Servers {
         println!("servers for {}: installing what is missing, then starting", names.join(", "));
         let installed = install(workspace, names)?;
         print!("{installed}");
-        let place = Place::passing(workspace);
-        fs::create_dir_all(&place.folder).map_err(|error| format!("{}: {error}", place.folder.display()))?;
+        let location = Location::passing(workspace);
+        fs::create_dir_all(&location.folder).map_err(|error| format!("{}: {error}", location.folder.display()))?;
         // Before any server, so that none is left if this process is killed while they start.
-        let mut servers = Self { urls: Vec::new(), guard: place.guard()? };
-        servers.urls = place.start(names)?;
+        let mut servers = Self { urls: Vec::new(), guard: location.guard()? };
+        servers.urls = location.start(names)?;
         Ok(servers)
     }
 
@@ -112,12 +112,12 @@ fn variable(store: &str) -> String {
 
 /// A folder with a folder for each server.
 #[derive(Debug)]
-struct Place {
+struct Location {
     root: PathBuf,
     folder: PathBuf,
 }
 
-impl Place {
+impl Location {
     /// One that is found again by the next call, as long as it is for the same workspace.
     fn lasting(workspace: &Workspace) -> Self {
         let mut hasher = DefaultHasher::new();
@@ -239,12 +239,12 @@ mod tests {
     #[test]
     fn the_guard_removes_the_folder_when_its_holder_lets_go() {
         let folder = env::temp_dir().join(format!("apscheduler-guard-{:016x}", random()));
-        let place = Place { root: here(), folder };
-        fs::create_dir_all(place.folder.join("redis")).unwrap();
-        let servers = Servers { urls: Vec::new(), guard: place.guard().unwrap() };
-        assert!(place.folder.exists());
+        let location = Location { root: here(), folder };
+        fs::create_dir_all(location.folder.join("redis")).unwrap();
+        let servers = Servers { urls: Vec::new(), guard: location.guard().unwrap() };
+        assert!(location.folder.exists());
         drop(servers);
-        assert!(!place.folder.exists());
+        assert!(!location.folder.exists());
     }
 
     #[test]

@@ -108,7 +108,7 @@ pub enum Mode {
 /// | | [`Wait`](Self::Wait) | [`Now`](Self::Now) |
 /// |---|---|---|
 /// | an async task | runs to its end | is dropped at its next `await`; the run ends as cancelled |
-/// | a blocking task | runs to its end | its token is cancelled, the run is told as cancelled, and nobody waits for it: its **thread goes on** until the function returns, or until the process ends, which cuts it off wherever it is; what comes of it is told to nobody |
+/// | a blocking task | runs to its end | its token is cancelled, the run is told as cancelled, and the scheduler does not wait for it: its **thread goes on** until the function returns, or until the process ends, which cuts it off wherever it is; its outcome is dropped |
 /// | a task in a worker process, a program | runs to its end | is asked to stop, and killed with the pool or after its grace |
 /// | with a timeout | it strikes also now | |
 ///

@@ -31,7 +31,7 @@ impl Engine {
             let lost = state.runs.active.iter().filter(|(_, active)| active.since < sent && active.stop == Stop::No);
             let lost: Vec<RunId> = lost.map(|(run, _)| *run).collect();
             if !lost.is_empty() {
-                // Somebody may have taken them over, whose lease is to be watched.
+                // Another node may have taken them over, whose lease is to be watched.
                 state.claims.note_change();
             }
             for run in lost {

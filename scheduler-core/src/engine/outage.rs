@@ -134,7 +134,7 @@ impl Engine {
         let was_failing = state.link.failures > 0;
         let was_down = state.link.state != LinkState::Up;
         state.link.failures = 0;
-        state.link.trouble = None;
+        state.link.outage = None;
         state.link.state = LinkState::Up;
         state.link.unbroken_since = state.link.unbroken_since.or(Some(now.monotonic));
         if was_down {

@@ -15,7 +15,7 @@ use std::{cmp::Reverse, collections::BTreeSet, num::NonZeroUsize};
 
 use chrono::{DateTime, Utc};
 
-use super::{Effect, Engine, Start, store_state::Place};
+use super::{Effect, Engine, Start, store_state::QueueKey};
 use crate::{EventKind, ExecutorName, Now, RunId};
 
 /// An executor, as far as the engine knows it.
@@ -40,10 +40,10 @@ impl Engine {
             return;
         };
         self.last_arrival = self.last_arrival.saturating_add(1);
-        let place = Place { priority: Reverse(priority), due, arrival: self.last_arrival };
-        active.waiting = Some(place);
+        let key = QueueKey { priority: Reverse(priority), due, arrival: self.last_arrival };
+        active.waiting = Some(key);
         let run = active.run.clone();
-        state.runs.queues.push(place, start);
+        state.runs.queues.push(key, start);
         self.notify(now, EventKind::RunQueued(run));
     }
 
@@ -85,8 +85,8 @@ impl Engine {
     /// The first of those that wait for an executor, in whichever store.
     fn next_waiting(&mut self, executor: &ExecutorName) -> Option<Start> {
         let places = self.stores.iter_mut().filter_map(|state| Some((state.runs.queues.first(executor)?, state)));
-        let (place, state) = places.min_by_key(|(place, _)| *place)?;
-        state.runs.queues.remove(place)
+        let (key, state) = places.min_by_key(|(key, _)| *key)?;
+        state.runs.queues.remove(key)
     }
 
     /// An attempt has ended, whatever it counts for.

@@ -32,8 +32,8 @@ pub(super) use self::{
     active_run::{ActiveRun, Stop, failure_of},
     claims::{ConflictRetries, Settling},
     clock::step,
-    link::{FIRST_PAUSE, LONGEST_PAUSE, LinkState, Outstanding, Trouble, pause_after, third_of},
-    queues::Place,
+    link::{FIRST_PAUSE, LONGEST_PAUSE, LinkState, Outage, Outstanding, pause_after, third_of},
+    queues::QueueKey,
     removal::Drain,
 };
 use self::{

@@ -41,7 +41,7 @@ fn waiting_runs_say_what_for() {
         (Wait::Retry, "09:00:10: its attempt 2 failed, and the next one starts at 09:00:40: disk full"),
         (Wait::Orphan, "09:00:10: its node died while it ran, and it waits for another node"),
         (Wait::Released, "09:00:10: its node gave it back without starting it, and it waits for another node"),
-        (Wait::Requested, "09:00:10: somebody asked for it, and it waits until fewer runs are running"),
+        (Wait::Requested, "09:00:10: a user asked for it, and it waits until fewer runs are running"),
     ] {
         let waiting = run(9, 10.0, RunState::Waiting(wait));
         let waiting = Run { attempt: 2, due: at(40.0), error: Some("disk full".into()), ..waiting };

@@ -62,7 +62,7 @@ impl Explanation {
                 f.write_str("its node gave it back without starting it, and it waits for another node")
             }
             Answer::Waiting { wait: Wait::Requested, .. } => {
-                f.write_str("somebody asked for it, and it waits until fewer runs are running")
+                f.write_str("a user asked for it, and it waits until fewer runs are running")
             }
             Answer::Missed { late, grace } => {
                 f.write_str("it was missed")?;

@@ -317,7 +317,7 @@ fn cancel_previous_stops_each_running_run_once_and_only_the_newest_waits() {
     // One that would start only now gives way at once.
     check(with_run(cancel(20.0), 1, 10.0, QUEUED), 20.0, "#1 cancelled, #2 +20s starts, next +30s");
     check(with_run(cancel(20.0), 1, 10.0, QUEUED), 15.0, "#1 starts, attempt 1, next +20s");
-    // A free slot cancels nobody.
+    // With a free slot no run is cancelled.
     let mut free = with_run(cancel(20.0), 1, 10.0, RUNNING);
     free.job.body.options.max_instances = instances(2);
     check(free, 20.0, "#2 +20s starts, next +30s");

@@ -33,7 +33,7 @@ pub struct Update {
     /// When a claim shall look next.
     pub due: Option<DateTime<Utc>>,
     /// The runs that the change adds, numbered from the job's `last_seq` + 1: ended ones, for fire times that it gives up, and
-    /// waiting ones, which somebody has asked for.
+    /// waiting ones, which a user has asked for.
     pub runs: Vec<Run>,
     /// What becomes of it while a node has claimed the job.
     #[serde(default)]

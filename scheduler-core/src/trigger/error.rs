@@ -40,7 +40,7 @@ pub enum TriggerErrorKind {
     Combination,
     /// A search gave up at its bound.
     SearchLimit,
-    /// A custom trigger whose implementation nobody registered.
+    /// A custom trigger whose implementation is not registered.
     Unresolved,
     /// A custom trigger's implementation returned an error.
     Custom,

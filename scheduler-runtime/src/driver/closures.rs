@@ -24,7 +24,7 @@ impl Closures {
         self.asked.insert(call, (store, names));
     }
 
-    /// Keeps the closures of the jobs that were added; gives those that nobody needs.
+    /// Keeps the closures of the jobs that were added; gives those that no job needs any more.
     pub(super) fn on_reply(&mut self, call: CallId, result: &Result<Reply, Error>) -> Vec<TaskName> {
         let Some((store, names)) = self.asked.remove(&call) else {
             return Vec::new();

@@ -23,7 +23,7 @@ impl Driver {
     /// Waits for something to happen and tells the engine. False if nothing can happen any more.
     pub(super) async fn wait(&mut self) -> bool {
         let now = self.runtime.now();
-        self.pulse.beat(now);
+        self.heartbeat.beat(now);
         metrics::on_idle(&self.engine, self.commands.len());
         let wake = self.engine.next_wake(now);
         let may_be_left = self.engine.state() == SchedulerState::Stopped;
@@ -32,7 +32,7 @@ impl Driver {
         }
         let after = wake.map_or(LONGEST_SLEEP, |wake| wake.after.min(LONGEST_SLEEP));
         if after.is_zero() {
-            // Whoever brings the answers that are waited for may be waiting behind this task.
+            // The task that brings the answers which the loop waits for may be queued behind this one.
             yield_now().await;
         }
         let first = {

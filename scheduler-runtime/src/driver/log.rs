@@ -2,7 +2,7 @@
 //!
 //! | level | what |
 //! |---|---|
-//! | error | what is lost or broken until somebody acts: failed, timed out and lost runs, quarantined jobs, stores given up |
+//! | error | what is lost or broken until an operator acts: failed, timed out and lost runs, quarantined jobs, stores given up |
 //! | warn | what did not go as planned and may go away: failing stores, repeated runs, missed and skipped fire times, declined jobs, runs that go on after their timeout, a loop that is held up, clocks that were set |
 //! | info | the life of the scheduler, and what explains a gap: recoveries, takeovers, coalesced and cancelled fire times |
 //! | debug | each job and each run |

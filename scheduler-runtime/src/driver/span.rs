@@ -14,7 +14,7 @@ use tracing::{Span, field::Empty, span::Entered};
 
 use crate::runtime::Runtime;
 
-/// Opens the span of an attempt. Where nobody wants it, this costs a comparison.
+/// Opens the span of an attempt. Without a subscriber that wants it, this costs a comparison.
 pub(super) fn of(start: &Start, lateness: impl FnOnce() -> Duration) -> Span {
     let span = tracing::info_span!(
         target: "apscheduler",
@@ -91,7 +91,7 @@ fn enter(span: &Span) -> Option<Entered<'_>> {
 /// Writes the end of an attempt into its span.
 pub(super) struct End {
     span: Span,
-    /// None if nobody wants the span.
+    /// None if no subscriber wants the span.
     begun: Option<(Arc<dyn Runtime>, Duration)>,
 }
 

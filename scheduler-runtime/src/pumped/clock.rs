@@ -47,7 +47,7 @@ impl Agenda {
 impl PumpedClock {
     pub(super) fn new(host: Arc<dyn Runtime>, signal: Arc<Signal>) -> Self {
         let agenda = Agenda {
-            // Nobody asks before the first pump, which sets it.
+            // The loop reads the clock only within a pump, and the first pump sets it.
             now: Now { utc: DateTime::<Utc>::UNIX_EPOCH, monotonic: Duration::ZERO },
             pumping: None,
             sleepers: BTreeMap::new(),

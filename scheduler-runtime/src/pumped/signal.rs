@@ -41,7 +41,7 @@ impl Signal {
             if std::mem::take(&mut state.is_armed) { state.callback.clone() } else { None }
         };
         let Some(callback) = callback else { return };
-        // Whoever raises it, a store's client as well as a task, has no part in what the host does.
+        // A panic of the host's callback must not reach the thread that raises the signal, which may be a store's client.
         if let Err(panic) = panics::catch(|| callback()) {
             tracing::error!(target: "apscheduler", panic, "the callback of `Pumped::on_wake` panicked");
         }

@@ -20,7 +20,7 @@ pub enum Mutant {
     DropRecord,
     /// A settle is confirmed before it is written.
     TellBeforeCommit,
-    /// The end of a run counts, whoever reports it.
+    /// The end of a run counts, also if a node reports it that does not run it.
     IgnoreFence,
     /// Life signs are dropped.
     ForgetLifeSigns,

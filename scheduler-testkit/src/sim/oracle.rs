@@ -364,7 +364,7 @@ impl Oracle {
     }
 
     fn job(&mut self, uid: Uid) -> Result<&mut Job, Broken> {
-        self.jobs.get_mut(&uid).ok_or_else(|| format!("the store knows a job {uid} that nobody added"))
+        self.jobs.get_mut(&uid).ok_or_else(|| format!("the store knows a job {uid} that was not added"))
     }
 }
 

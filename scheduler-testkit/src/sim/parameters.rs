@@ -40,7 +40,7 @@ pub struct Parameters {
     pub run_limit: usize,
     /// The most runs that a node's executor takes at once; none if any number.
     pub slots: Option<NonZeroUsize>,
-    pub(super) mishaps: i64,
+    pub(super) faults: i64,
     pub(super) commands: i64,
     pub(super) jobs: i64,
     pub(super) is_job_defaults: bool,
@@ -67,7 +67,7 @@ impl Parameters {
             claim_limit: chance.pick(&[1, 2, 1_000]),
             run_limit: chance.pick(&[1, 5, 100_000]),
             slots: NonZeroUsize::new(chance.pick(&[0, 0, 1, 3])),
-            mishaps: chance.pick(&[0, 3, 10]),
+            faults: chance.pick(&[0, 3, 10]),
             commands: chance.pick(&[0, 0, 5, 30, 300]),
             jobs: chance.between(1, 10),
             is_job_defaults: chance.permille(300),

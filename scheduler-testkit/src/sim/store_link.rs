@@ -19,7 +19,7 @@ use super::{
 
 /// What becomes of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fortune {
+pub(super) struct Latencies {
     /// How long the call takes to the store; none if it never arrives.
     pub(super) there: Option<i64>,
     /// How long the answer takes; none if it never arrives.
@@ -28,7 +28,7 @@ pub(super) struct Fortune {
     pub(super) again: Option<i64>,
 }
 
-impl Fortune {
+impl Latencies {
     pub(super) fn draw(chance: &mut Chance, parameters: &Parameters, is_calm: bool) -> Self {
         let latency = parameters.latency.as_micros() as i64;
         let way = |chance: &mut Chance| {
@@ -36,20 +36,20 @@ impl Fortune {
             if !is_calm && chance.permille(10) { usual + chance.between(0, 20 * latency + SECOND) } else { usual }
         };
         let (there, back) = (way(chance), way(chance));
-        let mut fortune = Self { there: Some(there), back: Some(back), again: None };
+        let mut latencies = Self { there: Some(there), back: Some(back), again: None };
         if is_calm || !chance.permille(parameters.troubled_calls) {
-            return fortune;
+            return latencies;
         }
         let timeout = parameters.timeout.as_micros() as i64;
         match chance.between(0, 5) {
-            0 => fortune.there = None,
-            1 | 2 => fortune.back = None,
+            0 => latencies.there = None,
+            1 | 2 => latencies.back = None,
             // It is performed long after its caller has given it up.
-            3 => (fortune.there, fortune.back) = (Some(timeout + chance.between(0, 20 * SECOND)), None),
-            4 => fortune.back = Some(chance.between(0, timeout)),
-            _ => fortune.again = Some(chance.between(0, 20 * SECOND)),
+            3 => (latencies.there, latencies.back) = (Some(timeout + chance.between(0, 20 * SECOND)), None),
+            4 => latencies.back = Some(chance.between(0, timeout)),
+            _ => latencies.again = Some(chance.between(0, 20 * SECOND)),
         }
-        fortune
+        latencies
     }
 }
 

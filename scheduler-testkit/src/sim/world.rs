@@ -1,6 +1,6 @@
-//! What happens, and when: the nodes, the network, the users and the mishaps.
+//! What happens, and when: the nodes, the network, the users and the faults.
 
-mod mishap;
+mod fault;
 mod performing;
 mod user;
 
@@ -23,7 +23,7 @@ use super::{
     node::{Arrival, Attempt, Node, outcome},
     oracle::{Broken, Oracle},
     parameters::Parameters,
-    store_link::{Fortune, unavailable},
+    store_link::{Latencies, unavailable},
     time::{MS, SECOND, utc},
 };
 
@@ -56,7 +56,7 @@ pub(super) struct World {
     oracle: Oracle,
     /// Jobs that are being added, by slot and call.
     adding: BTreeMap<(usize, CallId), JobSpec>,
-    /// The jobs that somebody has been told are in the store.
+    /// The jobs of which a caller has been told that they are in the store.
     ids: BTreeSet<JobId>,
     /// When the store comes back; none if it is there.
     away_until: Option<i64>,
@@ -77,11 +77,11 @@ pub(super) struct World {
 enum Happening {
     Begin { slot: usize },
     Wake { slot: usize, generation: u64, number: u64 },
-    Arrives { slot: usize, generation: u64, op: OpId, call: StoreCall, fortune: Fortune, sent: i64 },
+    Arrives { slot: usize, generation: u64, op: OpId, call: StoreCall, latencies: Latencies, sent: i64 },
     Answered { slot: usize, generation: u64, op: OpId, result: Box<Result<StoreReply, StoreError>>, sent: i64 },
     TaskEnds { slot: usize, generation: u64, run: RunId, attempt: u64, kind: i64 },
     Finished { slot: usize, generation: u64, run: RunId, outcome: Outcome },
-    Mishap,
+    Fault,
     User,
     StoreIsBack,
     Thaws { slot: usize, generation: u64 },
@@ -142,7 +142,7 @@ impl World {
             let at = self.chance.between(SECOND, 10 * SECOND);
             self.schedule(at, Happening::AddJob { spec });
         }
-        self.schedule(SECOND, Happening::Mishap);
+        self.schedule(SECOND, Happening::Fault);
         self.schedule(SECOND, Happening::User);
         self.schedule(self.parameters.chaos_ends(), Happening::Calm);
 
@@ -214,8 +214,8 @@ impl World {
                 }
                 Ok(())
             }
-            Happening::Arrives { slot, generation, op, call, fortune, sent } => {
-                self.arrives(slot, generation, op, call, fortune, sent)
+            Happening::Arrives { slot, generation, op, call, latencies, sent } => {
+                self.arrives(slot, generation, op, call, latencies, sent)
             }
             Happening::Answered { slot, generation, op, result, sent } => {
                 self.answered(slot, generation, op, *result, sent)
@@ -227,7 +227,7 @@ impl World {
                 Some(_) => self.tell(slot, Input::Finished(run, outcome)),
                 None => Ok(()),
             },
-            Happening::Mishap => self.mishap(),
+            Happening::Fault => self.inject_fault(),
             Happening::User => self.user(),
             Happening::StoreIsBack => {
                 self.away_until = None;
@@ -460,23 +460,23 @@ impl World {
 
     fn sends(&mut self, slot: usize, op: OpId, call: StoreCall) {
         self.calls += 1;
-        let fortune = Fortune::draw(&mut self.chance, &self.parameters, self.is_calm);
+        let latencies = Latencies::draw(&mut self.chance, &self.parameters, self.is_calm);
         let (generation, sent) = (self.generations[slot], self.now);
         let timeout = self.parameters.timeout.as_micros() as i64;
         let is_slow = |way: Option<i64>| way.is_none_or(|way| way > self.parameters.lease_micros() / 8);
         if let Some(node) = &mut self.nodes[slot] {
             node.open.insert(op);
-            if is_slow(fortune.there) || is_slow(fortune.back) {
+            if is_slow(latencies.there) || is_slow(latencies.back) {
                 node.troubled_at = node.troubled_at.max(sent + timeout);
                 node.is_blameless = false;
             }
         }
-        if let Some(there) = fortune.there {
-            let arrives = Happening::Arrives { slot, generation, op, call: call.clone(), fortune, sent };
+        if let Some(there) = latencies.there {
+            let arrives = Happening::Arrives { slot, generation, op, call: call.clone(), latencies, sent };
             self.schedule(self.now + there, arrives);
         }
         // A question for changes is kept open for as long as it takes.
-        let is_patient = matches!(call, StoreCall::Changed(_)) && fortune.there.is_some() && fortune.back.is_some();
+        let is_patient = matches!(call, StoreCall::Changed(_)) && latencies.there.is_some() && latencies.back.is_some();
         if !is_patient {
             let result = Box::new(Err(unavailable("no answer in time")));
             self.schedule(self.now + timeout, Happening::Answered { slot, generation, op, result, sent });

@@ -126,7 +126,7 @@ pub async fn a_life_sign_covers_every_run_of_its_node(bench: &Bench) {
     assert_eq!(bench.b().adopt().await.jobs.len(), JOBS);
 }
 
-/// A claim tells when the lease of another node ends that covers runs, so that somebody looks in time.
+/// A claim tells when the lease of another node ends that covers runs, so that another node looks in time.
 pub async fn the_next_due_covers_the_leases_of_others(bench: &Bench) {
     bench.due_job("report").await;
     bench.a().start("report").await;

@@ -38,7 +38,7 @@ async fn queued(bench: &Bench, id: &str) -> (Started, RunId) {
     (started, run)
 }
 
-/// Whoever asks, the node that runs the run learns of it with its next report or life sign, until the run has ended.
+/// The node that runs the run learns of a request from any node with its next report or life sign, until the run has ended.
 pub async fn a_running_run_is_asked_to_stop(bench: &Bench) {
     bench.due_job("report").await;
     bench.due_job("other").await;
@@ -142,7 +142,7 @@ pub async fn a_request_to_stop_repeated_does_nothing(bench: &Bench) {
     assert!(matches!(bench.a().settle_one(&moved(&claimed)).await, SettleOutcome::Applied { .. }));
 }
 
-/// A run that has ended is left alone, and whoever asks learns that it has.
+/// A run that has ended is left alone, and the caller learns that it has.
 pub async fn a_run_that_has_ended_is_left_alone(bench: &Bench) {
     bench.due_job("report").await;
     let started = bench.a().start("report").await;
@@ -202,7 +202,7 @@ pub async fn a_run_that_was_to_stop_is_not_retried(bench: &Bench) {
     assert!(bench.b().claim_one("report").await.waiting[0].cancel_requested);
 }
 
-/// A node dies before it has learned that a run is to stop: whoever takes the run over does.
+/// A node dies before it has learned that a run is to stop: the node that takes the run over does.
 pub async fn an_orphan_is_still_to_stop(bench: &Bench) {
     bench.due_job("report").await;
     let started = bench.a().start("report").await;
@@ -213,7 +213,7 @@ pub async fn an_orphan_is_still_to_stop(bench: &Bench) {
     assert_eq!((run.id, run.state, run.cancel_requested), (started.run, RunState::Waiting(Wait::Orphan), true));
 }
 
-/// A running run that is asked to stop is no reason to refuse what was claimed, or what somebody is about to change.
+/// A running run that is asked to stop is no reason to refuse what was claimed, or what a caller is about to change.
 pub async fn asking_a_running_run_to_stop_is_in_nobodys_way(bench: &Bench) {
     bench.due_job("report").await;
     let now = Some(bench.now().await);

@@ -44,7 +44,7 @@ pub async fn each_node_learns_of_changes(bench: &Bench) {
     }
 }
 
-/// A change that came while nobody listened, or while the call was dropped, is not lost.
+/// A change that came while no call listened, or while the call was dropped, is not lost.
 pub async fn no_change_is_lost(bench: &Bench) {
     if bench.store().limits().wakes == Wakes::Never {
         return;

@@ -141,7 +141,7 @@ pub async fn a_lapsed_claim_is_taken_when_adopting(bench: &Bench) {
     assert_eq!(bench.a().settle_one(&moved(&lapsed)).await, SettleOutcome::Taken);
 }
 
-/// A claim whose time has passed is settled all the same if nobody has taken it.
+/// A claim whose time has passed is settled all the same if no other node has taken it.
 pub async fn a_lapsed_claim_that_nobody_took_is_settled(bench: &Bench) {
     bench.due_job("report").await;
     let lapsed = bench.a().claim_one("report").await;

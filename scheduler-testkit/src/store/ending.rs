@@ -96,7 +96,7 @@ pub async fn with_another_fire_time_it_goes_on(bench: &Bench) {
     assert_eq!((stored.uid, stored.next_fire_time, stored.due), (job.uid, tomorrow, tomorrow));
 }
 
-/// One that is paused stays when its last run ends: whoever resumes it sees what is left to do.
+/// One that is paused stays when its last run ends: after a resume it is seen what is left to do.
 pub async fn a_paused_one_stays(bench: &Bench) {
     let (job, started) = ending(bench, "one-shot").await;
     let pause = update_of(&bench.stored("one-shot").await).with_state(JobState::Paused);
@@ -123,7 +123,7 @@ pub async fn it_can_be_removed(bench: &Bench) {
     assert_eq!(bench.a().record(&[started.entry(ended(Verdict::Ok))]).await.deleted, [(job.uid, job.id)]);
 }
 
-/// A run that somebody asks for keeps it, and it goes with that one.
+/// A run that a user asks for keeps it, and it goes with that one.
 pub async fn a_run_that_is_asked_for_keeps_it(bench: &Bench) {
     let (job, started) = ending(bench, "one-shot").await;
     let seen = bench.stored("one-shot").await;

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::Bench;
 
-/// A job is found by its id as it was given, each field of it, to the microsecond and with fields nobody knows.
+/// A job is found by its id as it was given, each field of it, to the microsecond and with fields that this version does not know.
 pub async fn an_inserted_job_is_found_as_it_was_given(bench: &Bench) {
     let mut job = bench.job("report", DateTime::from_timestamp_micros(4_102_444_800_000_001).unwrap());
     job.body.extra.insert("colour".to_owned(), json!(["red", { "shade": 3 }]));

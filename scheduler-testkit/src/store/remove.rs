@@ -26,7 +26,7 @@ pub async fn a_removed_job_is_gone_with_its_runs(bench: &Bench) {
     assert_eq!(bench.a().claim().await.jobs, []);
 }
 
-/// Whoever is not there is reported as gone, job by job.
+/// A job that is not there is reported as gone, job by job.
 pub async fn a_removal_is_judged_job_by_job(bench: &Bench) {
     let one = bench.due_job("one").await;
     let two = bench.due_job("two").await;

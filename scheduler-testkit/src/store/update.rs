@@ -34,7 +34,7 @@ pub async fn an_update_writes_what_it_carries(bench: &Bench) {
     assert_eq!(bench.b().claim().await.jobs, []);
 }
 
-/// An update without a definition leaves the one in the store as it is, with the fields that nobody knows.
+/// An update without a definition leaves the one in the store as it is, with the fields that this version does not know.
 pub async fn an_update_without_a_definition_leaves_it_alone(bench: &Bench) {
     let mut job = bench.job("report", bench.at());
     job.body.extra.insert("colour".to_owned(), json!("red"));
@@ -134,7 +134,7 @@ pub async fn an_update_may_move_the_next_fire_time_back(bench: &Bench) {
     assert_eq!(bench.stored("report").await.next_fire_time, sooner);
 }
 
-/// A run that ended after the last claim was not seen by whoever decided the update: the job is due now.
+/// A run that ended after the last claim was not seen by the caller that decided the update: the job is due now.
 pub async fn an_update_after_an_unseen_end_is_due_now(bench: &Bench) {
     bench.due_job("report").await;
     let started = bench.a().start_and("report", |to| to.blocked = true).await;
@@ -145,7 +145,7 @@ pub async fn an_update_after_an_unseen_end_is_due_now(bench: &Bench) {
     assert_eq!(bench.b().claim_one("report").await.running_count, 0);
 }
 
-/// Whoever changes a job all the time does not put it off for as long as that lasts: it stays due since the first change that
+/// A job that is changed all the time is not put off for as long as that lasts: it stays due since the first change that
 /// came after an unseen end.
 pub async fn updates_after_an_unseen_end_do_not_put_the_job_off(bench: &Bench) {
     bench.due_job("report").await;
@@ -174,7 +174,7 @@ pub async fn the_verdicts_of_an_update_are_kept(bench: &Bench) {
     assert!(run.ended.is_some());
 }
 
-/// A run that somebody asks for waits, and the next claim shows it, whenever the job fires next.
+/// A run that a user asks for waits, and the next claim shows it, whenever the job fires next.
 pub async fn an_update_adds_a_run_that_was_asked_for(bench: &Bench) {
     let now = bench.now().await;
     let job = bench.job("report", now + TimeDelta::hours(1));
@@ -193,7 +193,7 @@ pub async fn an_update_adds_a_run_that_was_asked_for(bench: &Bench) {
     assert_eq!(bench.runs(job.uid).await[0].state, RunState::Running);
 }
 
-/// Somebody whose clock is fast asks for a run: it is due by the clock of the store.
+/// A caller whose clock is fast asks for a run: it is due by the clock of the store.
 pub async fn a_run_that_was_asked_for_is_due_at_once(bench: &Bench) {
     let now = bench.now().await;
     let job = bench.job("report", now + TimeDelta::hours(3));
@@ -204,7 +204,7 @@ pub async fn a_run_that_was_asked_for_is_due_at_once(bench: &Bench) {
     assert_eq!((claimed.waiting[0].fire_time, claimed.waiting[0].due <= claimed.job.due.unwrap()), (fast, true));
 }
 
-/// A job is paused before the claim that would show the run that somebody asked for: the job stays due for it.
+/// A job is paused before the claim that would show the run that a user asked for: the job stays due for it.
 pub async fn a_run_that_was_asked_for_keeps_its_job_due(bench: &Bench) {
     let now = bench.now().await;
     let job = bench.job("report", now + TimeDelta::hours(1));

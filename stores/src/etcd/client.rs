@@ -106,7 +106,7 @@ impl std::fmt::Debug for Token {
 
 impl Cluster {
     /// Asks the current server, and others if it has certainly not got the request. Where a connection ends before the
-    /// answer, nobody knows that; then the request is repeated once, which has no second effect: conditions keep each write
+    /// answer, that is unknown; then the request is repeated once, which has no second effect: conditions keep each write
     /// from being done twice, and who calls takes the first one for a race that another node has won.
     async fn call<Q, A>(&self, path: &'static str, request: Q) -> Result<A, StoreError>
     where

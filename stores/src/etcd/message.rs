@@ -1,6 +1,6 @@
 //! The messages of etcd's interface that the store sends, as far as it uses them.
 //!
-//! They are written by hand after etcd's `rpc.proto`, `kv.proto` and `auth.proto`, so that nobody needs a compiler for
+//! They are written by hand after etcd's `rpc.proto`, `kv.proto` and `auth.proto`, so that a build needs no compiler for
 //! protobuf. A field that is not here is left at its default by the server, and skipped when it is read.
 
 use prost::bytes::Bytes;

@@ -115,7 +115,7 @@ impl Watch {
         Ok(answer.ok_or_else(|| Status::unavailable("the watch has ended"))?)
     }
 
-    /// Ends the watch, and reads what the server has said of it by then. The HTTP/2 client counts small frames that nobody
+    /// Ends the watch, and reads what the server has said of it by then. The HTTP/2 client counts small frames that no stream
     /// reads, for as long as the connection lasts, and ends that when there are too many.
     async fn cancel(mut self, watch_id: i64) {
         let cancel = WatchRequest { create_request: None, cancel_request: Some(WatchCancelRequest { watch_id }) };

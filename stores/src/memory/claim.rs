@@ -90,7 +90,7 @@ impl Table {
         selection
     }
 
-    /// The due jobs that nobody holds and this node cannot run, if it asks.
+    /// The due jobs that no node holds and this node cannot run, if it asks.
     fn declined(&self, claim: &Claim, now: DateTime<Utc>) -> Vec<Declined> {
         if claim.declined == Report::Nothing {
             return Vec::new();

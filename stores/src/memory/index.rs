@@ -287,7 +287,7 @@ fn remove_from<T: Ord>(sets: &mut BTreeMap<NodeId, BTreeSet<T>>, node: &NodeId, 
     }
 }
 
-/// Uids are random; the folded product is for those that somebody has numbered, in whichever of their bits.
+/// Uids are random; the folded product is for those that are numbered, in whichever of their bits.
 fn hash(uid: Uid) -> u64 {
     let [high, low] = [(uid.0 >> 64) as u64, uid.0 as u64];
     let product = u128::from(high ^ 0x9E37_79B9_7F4A_7C15) * u128::from(low ^ 0xD1B5_4A32_D192_ED03);

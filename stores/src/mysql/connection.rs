@@ -27,7 +27,7 @@ use crate::{
 
 /// What holds for each connection, whatever the server's defaults are: values that do not fit are errors, each statement
 /// sees what is committed, may write, and is a transaction of its own outside of one, a transaction ends with its `COMMIT`,
-/// all rows are found, none twice in a unique index, and nobody waits for long. A transaction about which the server hears
+/// all rows are found, none twice in a unique index, and no call waits for long. A transaction about which the server hears
 /// nothing, since its process is stopped or its machine gone, ends before those that wait for its rows give up. MySQL
 /// (`!80000`) has no time for that but the one after which any connection ends, and MariaDB alone (`M!`) has one for
 /// statements.

@@ -41,7 +41,7 @@ fn judge(error: &sqlx::Error) -> (StoreErrorKind, &'static str) {
     };
     match number {
         1213 | 1020 => (Unavailable, "the call met another one again and again; it will be repeated"),
-        1205 => (Unavailable, "somebody keeps a row locked; the call will be repeated"),
+        1205 => (Unavailable, "another transaction keeps a row locked; the call will be repeated"),
         1317 | 1969 | 3024 => (Unavailable, "a statement took too long; the call will be repeated"),
         1040 | 1203 | 1226 => (Unavailable, "it has no connection left; allow it more, or the stores fewer"),
         1021 | 1114 => (Unavailable, "its disk is full; free some space"),

@@ -52,8 +52,8 @@ use crate::{
 ///
 /// # Nodes
 ///
-/// Each call is one transaction. A claim takes the due jobs that nobody else is at (`FOR UPDATE SKIP LOCKED`) and waits
-/// for nobody. Due times and leases go by the server's clock. The server cannot notify anybody: a node learns of what the
+/// Each call is one transaction. A claim takes the due jobs that no other transaction has locked (`FOR UPDATE SKIP LOCKED`) and waits
+/// for none. Due times and leases go by the server's clock. The server cannot notify nodes: a node learns of what the
 /// others change when it looks at a counter, by default each second ([`MySqlOptions::poll`]).
 ///
 /// # Failures

@@ -16,7 +16,7 @@ const SCHEMA_VERSION: i64 = 1;
 /// `CREATE`, so that each step can be taken again after it broke off.
 ///
 /// Texts compare by bytes, as in every store. A job's id is free again once its job is over, which an index cannot say;
-/// so `live_id` is the id of a live job, and an index of NULLs keeps nobody out. It is in bytes, since texts that
+/// so `live_id` is the id of a live job, and NULLs do not clash in a unique index. It is in bytes, since texts that
 /// differ in spaces at their ends are equal to an index. `is_open` and `running_on` keep the indexes of runs small in
 /// the same way.
 const MIGRATIONS: [&[&str]; SCHEMA_VERSION as usize] = [&[
@@ -164,7 +164,7 @@ async fn allow_blank_ids(
     .await
     .map_err(|error| failures.of(error))?;
     for check in checks {
-        // Whoever keeps the table busy is not waited for; the next start tries again.
+        // A transaction that keeps the table busy is not waited for; the next start tries again.
         let drop = format!("SET SESSION lock_wait_timeout = 2; ALTER TABLE {table} DROP CONSTRAINT `{check}`");
         match sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *connection).await {
             Ok(_) => {}

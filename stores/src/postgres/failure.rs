@@ -32,7 +32,7 @@ fn judge(error: &sqlx::Error) -> (StoreErrorKind, &'static str) {
         "25006" => (ReadOnly, "it takes no writes; connect to the primary server"),
         "42501" => (ReadOnly, "the user lacks a privilege; grant it, or let an owner create the tables"),
         "40001" | "40P01" => (Unavailable, "the call met another one again and again; it will be repeated"),
-        "55P03" => (Unavailable, "somebody keeps a row locked; the call will be repeated"),
+        "55P03" => (Unavailable, "another transaction keeps a row locked; the call will be repeated"),
         "57014" => (Unavailable, "a statement took too long; the call will be repeated"),
         "53300" => (Unavailable, "it has no connection left; allow it more, or the stores fewer"),
         "53100" => (Unavailable, "its disk is full; free some space"),

@@ -49,8 +49,8 @@ use crate::{
 ///
 /// # Nodes
 ///
-/// Each call is one transaction. A claim takes the due jobs that nobody else is at (`FOR UPDATE SKIP LOCKED`) and waits
-/// for nobody. Due times and leases go by the server's clock. A node learns of what the others change by `NOTIFY`, over
+/// Each call is one transaction. A claim takes the due jobs that no other transaction has locked (`FOR UPDATE SKIP LOCKED`) and waits
+/// for none. Due times and leases go by the server's clock. A node learns of what the others change by `NOTIFY`, over
 /// a connection of its own that a thread keeps open.
 ///
 /// # Failures

@@ -50,7 +50,7 @@ struct State {
     /// What is known once it listens; none before.
     changes: Option<Changes>,
     /// Why it does not listen at the moment.
-    trouble: Option<StoreError>,
+    failure: Option<StoreError>,
 }
 
 impl Watcher {
@@ -118,15 +118,15 @@ impl Shared {
 
 impl State {
     fn answer(&self, seen: u64) -> Option<Result<Changed, StoreError>> {
-        if let Some(trouble) = &self.trouble {
-            return Some(Err(trouble.clone()));
+        if let Some(failure) = &self.failure {
+            return Some(Err(failure.clone()));
         }
         self.changes.as_ref()?.since(seen).map(Ok)
     }
 
-    /// It listens now. What was told in between, nobody knows.
+    /// It listens now. What was told in between is unknown.
     fn is_listening(&mut self) {
-        self.trouble = None;
+        self.failure = None;
         match &mut self.changes {
             Some(changes) => changes.note(Hint::Resync),
             None => self.changes = Some(Changes::default()),
@@ -158,9 +158,9 @@ impl Ear {
                     pause = PAUSES[0];
                     self.shared.note(State::is_listening);
                     let error = self.hear(listener).await;
-                    self.shared.note(|state| state.trouble = Some(error));
+                    self.shared.note(|state| state.failure = Some(error));
                 }
-                Err(error) => self.shared.note(|state| state.trouble = Some(error)),
+                Err(error) => self.shared.note(|state| state.failure = Some(error)),
             }
             Timer::after(pause).await;
             pause = longest.min(pause * 2);

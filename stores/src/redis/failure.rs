@@ -70,14 +70,14 @@ fn judge(error: &RedisError) -> (StoreErrorKind, &'static str) {
     match error.code() {
         // Some messages of the server begin with no code of their own.
         Some("ERR") if error.detail().is_some_and(|text| text.contains("max number of clients")) => {
-            (Unavailable, "it has no connection left; raise `maxclients`, or close what nobody uses")
+            (Unavailable, "it has no connection left; raise `maxclients`, or close connections that are not used")
         }
         Some("NOSCRIPT") => (Unavailable, "it forgets its scripts at once; the call will be repeated"),
         Some("READONLY") => (ReadOnly, "it is a replica and read-only; connect to its master"),
         Some("OOM") => (Unavailable, "its memory is full; raise `maxmemory` or free some"),
         Some("MISCONF") => (Unavailable, "it cannot write to its disk and therefore takes nothing; free some space"),
         Some("LOADING") => (Unavailable, "it is loading its data; the call will be repeated"),
-        Some("BUSY") => (Unavailable, "a script of somebody keeps it busy; the call will be repeated"),
+        Some("BUSY") => (Unavailable, "a script of another client keeps it busy; the call will be repeated"),
         Some("NOREPLICAS") => (Unavailable, "it has fewer replicas than `min-replicas-to-write`"),
         Some("CLUSTERDOWN" | "MASTERDOWN" | "TRYAGAIN") => {
             (Unavailable, "its cluster is not whole; the call will be repeated")

@@ -57,7 +57,7 @@ use crate::kit::KitStore;
 /// forgotten never runs. A replica that takes over has the same gap, since replication does not wait. `maxmemory-policy`
 /// has to be `noeviction`, the default: the others delete jobs. A server that evicts, or keeps nothing on a disk, is told of
 /// when the scheduler takes the store, in the log and as a [`StoreWarning`](scheduler_core::EventKind::StoreWarning); one that
-/// lets nobody ask (`INFO`) is not. If the memory is full, calls are `Unavailable` and no job
+/// does not allow `INFO` is not. If the memory is full, calls are `Unavailable` and no job
 /// is half-written.
 ///
 /// # Keys

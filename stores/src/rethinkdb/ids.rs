@@ -8,7 +8,7 @@
 //! 2. The row of the id is written, if there is none or it names a job that is not there or not live. This decides.
 //! 3. The document comes out of hiding.
 //!
-//! Whoever meets a hidden document that the row of its id names takes the third step for it. Of one that no row names,
+//! A call that meets a hidden document that the row of its id names takes the third step for it. Of one that no row names,
 //! the insert was given up; it is deleted by the next one that connects, ten minutes later.
 
 mod plan;

@@ -132,7 +132,7 @@ async fn migrate(client: &Client, tables: &Tables, indexes: Indexes) -> Result<(
         make(client, tables.jobs().index_list(), name, create).await?;
     }
     client.rows(tables.jobs().index_wait(())).await?;
-    // Whoever is first writes them. The schema comes last, since it says that all is there.
+    // The first node writes them. The schema comes last, since it says that all is there.
     for row in [json!({ "id": CHANGES, "value": 1 }), json!({ "id": SCHEMA, "value": SCHEMA_VERSION })] {
         client.value(tables.meta().insert(row)).await?;
     }
@@ -143,7 +143,7 @@ type Indexes = [(&'static str, Command, bool); 7];
 
 /// What the jobs are found by, and whether under several values. A null is in no index.
 fn indexes() -> Indexes {
-    // In the order of the jobs: whoever takes over a node's runs takes the same ones first in each store.
+    // In the order of the jobs: a node that takes over another's runs takes the same ones first in each store.
     let place = func!(|run| array([run.clone().g("owner").default(""), run.g(UID).default("")]));
     let places = |job: Command, is_wanted: Command| {
         job.g("runs").default(json!([])).filter(is_wanted).map(place.clone()).set_union(json!([]))

@@ -13,7 +13,7 @@ use super::{
     schema::Tables,
 };
 
-/// For how long a feed may be silent before it is made anew: nobody says that a connection is dead.
+/// For how long a feed may be silent before it is made anew: a dead connection is not reported.
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// A feed on a session of its own, which is made again when it breaks.

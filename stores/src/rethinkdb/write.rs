@@ -159,7 +159,7 @@ impl Database {
         Ok(())
     }
 
-    /// Writes a number that has not been there before, so that nobody takes it for one that he has seen.
+    /// Writes a number that has not been there before, so that no node takes it for one that it has seen.
     pub(super) async fn note_change(&self) -> Result<(), StoreError> {
         let change = self.tables.changes().update(json!({ "value": random() }));
         let reply = self.client.value(change).await?;

@@ -2,7 +2,7 @@
 //!
 //! A connection belongs to the reactor of the runtime in which it is opened, and dies with it. So these are opened on a
 //! thread outside of any runtime, where the driver takes the reactor of `async-io`, which lives as long as the process
-//! and wakes whoever waits.
+//! and wakes the calls that wait for it.
 
 use std::{
     fmt, mem,

@@ -1,6 +1,6 @@
 //! The connections of a store: each lent for one call, and opened anew when it cannot be trusted any more.
 //!
-//! A connection is given back only by a call that has succeeded. After an error nobody knows its state: SQLite undoes a
+//! A connection is given back only by a call that has succeeded. After an error its state is unknown: SQLite undoes a
 //! transaction by itself when the disk is full or fails, or memory is short, which its driver does not notice. The next
 //! call opens another one.
 //!
@@ -94,7 +94,7 @@ impl Connections {
             let mut slots = connections.all().await;
             connections.fill(&mut slots, Opening::First).await?;
         }
-        // Whoever removes the file does not get an empty one instead.
+        // A file that was removed is not replaced by an empty one.
         connections.driver = connections.driver.create_if_missing(false);
         Ok(connections)
     }
@@ -136,7 +136,7 @@ impl Connections {
         }
     }
 
-    /// Writes the log into the file as far as nobody reads it, and closes the connections, so that the file alone has
+    /// Writes the log into the file as far as no reader needs it, and closes the connections, so that the file alone has
     /// everything, also if other programs have it open. The next call opens it again.
     pub(super) async fn close(&self) {
         let mut slots = self.all().await;
@@ -184,7 +184,7 @@ impl Connections {
         Ok(connection)
     }
 
-    /// Opens all of them, if nobody else has in the meantime.
+    /// Opens all of them, if no other call has in the meantime.
     async fn open_again(&self) -> Result<(), StoreError> {
         let mut slots = self.all().await;
         if let State::Closed(former) = &*self.state() {

@@ -165,7 +165,7 @@ fn inode(path: &Path) -> Option<Inode> {
     fs::metadata(path).ok().map(|_| (0, 0))
 }
 
-/// The file gets its name when nobody has it open: closing it, the process would lose the locks that SQLite may have on it
+/// The file gets its name when no connection has it open: closing it, the process would lose the locks that SQLite may have on it
 /// by then through another connection.
 #[cfg(unix)]
 fn create_private(path: &Path) -> io::Result<()> {

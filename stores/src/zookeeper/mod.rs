@@ -47,7 +47,7 @@ use scheduler_core::forward_job_store;
 ///
 /// # Clock
 ///
-/// ZooKeeper tells nobody the time without a write, so that the clocks of the schedulers decide what is due and which
+/// ZooKeeper does not tell the time without a write, so that the clocks of the schedulers decide what is due and which
 /// leases hold. Keep them in step, as with NTP. A scheduler whose clock is fast fires early by as much, and takes over from
 /// others too early if it is fast by more than two thirds of a lease.
 ///
@@ -101,7 +101,7 @@ use scheduler_core::forward_job_store;
 /// ```
 ///
 /// A job that cannot be read is never deleted: it is listed as it is, and set to `state` `quarantined` with a `reason` when
-/// it would be due. Whoever changes a job's `due`, `task`, `v`, `owner` or runs moves the nodes that it is found by along;
+/// it would be due. A program that changes a job's `due`, `task`, `v`, `owner` or runs moves the nodes that it is found by along;
 /// an entry that is not as its job is put right when a claim meets it.
 #[derive(Clone)]
 #[doc(alias = "ZooKeeperJobStore")]

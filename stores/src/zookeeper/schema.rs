@@ -21,7 +21,7 @@ pub(super) async fn prepare(shared: &Shared, client: &Client) -> Result<(), Stor
     for folder in folders(names) {
         create(shared, client, &folder, "").await?;
     }
-    // The last one, so that whoever sees it sees them all.
+    // The last one, so that a client that sees it sees them all.
     create(shared, client, &names.schema(), &VERSION.to_string()).await?;
     is_current(shared, client).await.map(drop)
 }
@@ -61,7 +61,7 @@ async fn is_current(shared: &Shared, client: &Client) -> Result<bool, StoreError
 
 async fn create(shared: &Shared, client: &Client, path: &str, data: &str) -> Result<(), StoreError> {
     let fail = |error| shared.failures.of(error);
-    // Whoever may not create it may still use the one that is there.
+    // A client that may not create it may still use the one that is there.
     if client.check_stat(path).await.map_err(fail)?.is_some() {
         return Ok(());
     }

@@ -3,7 +3,7 @@
 use scheduler_stores::MemoryStore;
 use scheduler_testkit::store::{agree, block_on};
 
-use crate::place::Place;
+use crate::test_store::TestStore;
 
 /// How many seeds, which an environment variable raises for a long search.
 fn seeds(usual: u64) -> std::ops::Range<u64> {
@@ -14,7 +14,7 @@ fn seeds(usual: u64) -> std::ops::Range<u64> {
 fn the_same_calls_get_the_same_answers_as_from_the_memory_store() {
     block_on(async {
         for seed in seeds(10) {
-            agree(&MemoryStore::new(), &Place::new().open().await, seed, 300).await;
+            agree(&MemoryStore::new(), &TestStore::new().open().await, seed, 300).await;
         }
     });
 }

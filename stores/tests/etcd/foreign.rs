@@ -11,8 +11,8 @@ use scheduler_testkit::store::{Bench, StoreUnderTest, block_on, moved};
 use serde_json::json;
 
 use crate::{
-    place::{Place, etcdctl},
     server,
+    test_store::{TestStore, etcdctl},
 };
 
 async fn listed(store: &dyn JobStore) -> Vec<Listed> {
@@ -22,10 +22,10 @@ async fn listed(store: &dyn JobStore) -> Vec<Listed> {
 #[test]
 fn a_job_that_another_program_adds_as_documented_wakes_the_nodes_and_runs() {
     block_on(async {
-        let place = Place::new();
-        let bench = Bench::new(place.setup().await);
+        let test_store = TestStore::new();
+        let bench = Bench::new(test_store.setup().await);
         let seen = bench.store().changed(0).await.unwrap().seen;
-        let p = &place.prefix;
+        let p = &test_store.prefix;
         let due = bench.at().timestamp_micros();
         let trigger = serde_json::to_value(&bench.job("any", bench.at()).body.trigger).unwrap();
         let body = json!({ "v": 1, "task": "task", "colour": "red", "trigger": trigger });
@@ -50,7 +50,7 @@ put {p}meta:changes ""
         let claimed = bench.a().claim_one("report").await;
         assert_eq!(claimed.job.body.extra["colour"], "red");
         bench.a().settle_one(&moved(&claimed)).await;
-        assert_eq!(place.names("due:"), [""; 0]);
+        assert_eq!(test_store.names("due:"), [""; 0]);
         assert!(etcdctl(&["txn"], &lines).contains("FAILURE"), "the id is taken");
     });
 }
@@ -58,26 +58,26 @@ put {p}meta:changes ""
 #[test]
 fn a_job_leaves_nothing_behind() {
     block_on(async {
-        let place = Place::new();
-        let bench = Bench::new(place.setup().await);
+        let test_store = TestStore::new();
+        let bench = Bench::new(test_store.setup().await);
         bench.due_job("report").await;
         for _ in 0..3 {
             let started = bench.a().start_and("report", |to| to.due = Some(bench.at())).await;
             bench.a().end(&started, Verdict::Ok).await;
         }
         let kinds: BTreeSet<String> =
-            place.names("").iter().map(|name| name[..name.find(':').unwrap()].into()).collect();
+            test_store.names("").iter().map(|name| name[..name.find(':').unwrap()].into()).collect();
         assert_eq!(kinds, ["due", "id", "job", "meta", "node", "run"].map(String::from).into());
         bench.store().remove(bench.at(), &["report".into()]).await.unwrap();
         bench.a().release().await;
-        assert_eq!(place.names(""), ["meta:changes", "meta:schema"]);
+        assert_eq!(test_store.names(""), ["meta:changes", "meta:schema"]);
     });
 }
 
 #[test]
 fn nodes_with_any_name_hold_what_they_hold() {
     block_on(async {
-        let bench = Bench::new(Place::new().setup().await);
+        let bench = Bench::new(TestStore::new().setup().await);
         let nodes = ["a", "a:", "a:b", "a/b", "a%3A", "ä \"'\n", "running:a"].map(|name| bench.node(name));
         for node in &nodes {
             bench.due_job(node.id.as_str()).await;
@@ -96,11 +96,11 @@ fn nodes_with_any_name_hold_what_they_hold() {
 #[test]
 fn what_is_no_job_at_all_is_listed_quarantined_and_removed_by_its_id() {
     block_on(async {
-        let place = Place::new();
-        let bench = Bench::new(place.setup().await);
+        let test_store = TestStore::new();
+        let bench = Bench::new(test_store.setup().await);
         for (id, garbage) in [("empty", ""), ("list", "[1, 2]"), ("text", "hello"), ("object", "{}")] {
             bench.due_job(id).await;
-            place.put(&place.job_key(&id.into()), garbage);
+            test_store.put(&test_store.job_key(&id.into()), garbage);
         }
         bench.due_job("sound").await;
 
@@ -130,10 +130,10 @@ fn raw_id(entry: &Listed) -> Option<JobId> {
 #[test]
 fn entries_that_name_no_job_are_harmless() {
     block_on(async {
-        let place = Place::new();
-        let bench = Bench::new(place.setup().await);
+        let test_store = TestStore::new();
+        let bench = Bench::new(test_store.setup().await);
         let before = bench.at().timestamp_micros() - 1;
-        place.put("id:report", "00000000000000000000000000000bad");
+        test_store.put("id:report", "00000000000000000000000000000bad");
         for name in [
             format!("due:{before:020}:00000000000000000000000000000bad"),
             format!("due:{before:020}"),
@@ -147,7 +147,7 @@ fn entries_that_name_no_job_are_harmless() {
             "job:x".to_owned(),
             "node:x".to_owned(),
         ] {
-            place.put(&name, "nonsense");
+            test_store.put(&name, "nonsense");
         }
         assert_eq!(listed(bench.store()).await, []);
         assert_eq!(bench.find("report").await, None);
@@ -168,12 +168,12 @@ fn entries_that_name_no_job_are_harmless() {
 #[test]
 fn changes_are_heard_without_the_key_that_tells_of_them() {
     block_on(async {
-        let place = Place::new();
-        let bench = Bench::new(place.setup().await);
+        let test_store = TestStore::new();
+        let bench = Bench::new(test_store.setup().await);
         let seen = bench.store().changed(0).await.unwrap().seen;
-        etcdctl(&["del", "--", &place.key("meta:changes")], "");
+        etcdctl(&["del", "--", &test_store.key("meta:changes")], "");
         let seen = bench.store().changed(seen).await.unwrap().seen;
-        let other = place.open().await;
+        let other = test_store.open().await;
         let mut waiting = Box::pin(other.changed(seen));
         for _ in 0..20 {
             assert!(futures_lite::future::poll_once(&mut waiting).await.is_none(), "nothing has changed");
@@ -187,7 +187,7 @@ fn changes_are_heard_without_the_key_that_tells_of_them() {
 #[test]
 fn jobs_that_nobody_here_knows_do_not_stand_in_the_way() {
     block_on(async {
-        let bench = Bench::new(Place::new().setup().await);
+        let bench = Bench::new(TestStore::new().setup().await);
         let strange: Vec<_> = (0..1_200)
             .map(|n| {
                 let mut job = bench.job(&format!("strange-{n}"), bench.at() - chrono::TimeDelta::hours(1));
@@ -210,8 +210,8 @@ fn jobs_that_nobody_here_knows_do_not_stand_in_the_way() {
 #[test]
 fn prefixes_do_not_meet() {
     block_on(async {
-        let place = Place::new();
-        let names = ["", "job", "id", "node", "job/", "d"].map(|more| place.key(more));
+        let test_store = TestStore::new();
+        let names = ["", "job", "id", "node", "job/", "d"].map(|more| test_store.key(more));
         let mut benches = Vec::new();
         for name in &names {
             let store = EtcdOptions::new().key_prefix(name).unwrap().connect(&server::url("etcd")).await.unwrap();

@@ -6,14 +6,12 @@ mod connection;
 mod foreign;
 mod login;
 mod own_server;
-mod place;
-#[path = "../server/relay.rs"]
-mod relay;
 mod streams;
+mod test_store;
 
-use test_support::server;
+use test_support::{relay, server};
 
 /// The store holds what the port promises, without any runtime.
 mod conformance {
-    scheduler_testkit::store_conformance!(crate::place::setup());
+    scheduler_testkit::store_conformance!(crate::test_store::setup());
 }

@@ -8,7 +8,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::place::etcdctl_at;
+use crate::test_store::etcdctl_at;
 
 /// How often a test looks for what happens soon: many seconds, since the server takes a millisecond or more to answer.
 pub(crate) const LOOKS: usize = 5_000;

@@ -10,9 +10,9 @@ use scheduler_testkit::store::{Bench, StoreUnderTest, block_on};
 
 use crate::{
     own_server::{LOOKS, OwnServer},
-    place::Place,
     relay::Relay,
     server,
+    test_store::TestStore,
 };
 
 async fn open(address: &str) -> EtcdStore {
@@ -69,8 +69,8 @@ const ENHANCE_YOUR_CALM: u8 = 11;
 #[test]
 fn a_call_whose_connection_ends_without_an_answer_goes_through_on_another() {
     block_on(async {
-        let (place, relay) = (Place::new(), Relay::start(server::url("etcd").trim_start_matches("etcd://")));
-        let options = EtcdOptions::new().key_prefix(&place.prefix).unwrap();
+        let (test_store, relay) = (TestStore::new(), Relay::start(server::url("etcd").trim_start_matches("etcd://")));
+        let options = EtcdOptions::new().key_prefix(&test_store.prefix).unwrap();
         let store = options.connect(&format!("etcd://{}", relay.address)).await.unwrap();
         let bench = Bench::new(StoreUnderTest::new(store.clone(), store));
         let farewells = [("cut", Vec::new()), ("left", go_away(NO_ERROR)), ("sent", go_away(ENHANCE_YOUR_CALM))];

@@ -5,10 +5,8 @@ mod agreement;
 mod collections;
 mod conformance;
 mod documents;
-#[path = "../every_runtime/mod.rs"]
-mod every_runtime;
 mod outages;
 mod plans;
 mod runtimes;
 
-use test_support::server;
+use test_support::{every_runtime, server};

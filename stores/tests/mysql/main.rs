@@ -2,8 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod dialect;
-#[path = "../every_runtime/mod.rs"]
-mod every_runtime;
 mod hostile;
 mod outages;
 mod schema;
@@ -11,4 +9,4 @@ mod sharing;
 #[path = "../sql_servers/mod.rs"]
 mod sql_servers;
 
-use test_support::server;
+use test_support::{every_runtime, server};

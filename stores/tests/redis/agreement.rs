@@ -14,7 +14,7 @@ use scheduler_core::{
 use scheduler_stores::{MemoryStore, RedisStore};
 use scheduler_testkit::store::{agree, block_on};
 
-use crate::place::Place;
+use crate::test_store::TestStore;
 
 /// How many seeds, which an environment variable raises for a long search.
 fn seeds(usual: u64) -> std::ops::Range<u64> {
@@ -25,7 +25,7 @@ fn seeds(usual: u64) -> std::ops::Range<u64> {
 fn the_same_calls_get_the_same_answers_as_from_the_memory_store() {
     block_on(async {
         for seed in seeds(10) {
-            agree(&MemoryStore::new(), &Place::new().open_on_callers_clock().await, seed, 300).await;
+            agree(&MemoryStore::new(), &TestStore::new().open_on_callers_clock().await, seed, 300).await;
         }
     });
 }
@@ -34,10 +34,10 @@ fn the_same_calls_get_the_same_answers_as_from_the_memory_store() {
 fn several_handles_answer_as_one() {
     block_on(async {
         for seed in seeds(3) {
-            let place = Place::new();
+            let test_store = TestStore::new();
             let mut handles = Vec::new();
             for _ in 0..3 {
-                handles.push(place.open_on_callers_clock().await);
+                handles.push(test_store.open_on_callers_clock().await);
             }
             agree(&MemoryStore::new(), &InTurn { handles, next: AtomicUsize::new(0) }, 1_000 + seed, 300).await;
         }

@@ -1,21 +1,21 @@
 //! The promises of the port, by the server's clock and by the callers'.
 
-use crate::place::{Place, wait};
+use crate::test_store::{TestStore, wait};
 
-scheduler_testkit::store_conformance!(async { Place::new().setup().await.advance(wait) });
+scheduler_testkit::store_conformance!(async { TestStore::new().setup().await.advance(wait) });
 
 mod on_callers_clock {
     use scheduler_testkit::store::StoreUnderTest;
 
-    use crate::place::Place;
+    use crate::test_store::TestStore;
 
     async fn setup() -> StoreUnderTest {
-        let place = Place::new();
-        let (a, b) = (place.open_on_callers_clock().await, place.open_on_callers_clock().await);
-        let reopened = place.clone();
-        place.with(a, b).reopen(move || {
-            let place = reopened.clone();
-            async move { place.open_on_callers_clock().await }
+        let test_store = TestStore::new();
+        let (a, b) = (test_store.open_on_callers_clock().await, test_store.open_on_callers_clock().await);
+        let reopened = test_store.clone();
+        test_store.with(a, b).reopen(move || {
+            let test_store = reopened.clone();
+            async move { test_store.open_on_callers_clock().await }
         })
     }
 

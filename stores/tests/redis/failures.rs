@@ -9,10 +9,10 @@ use scheduler_core::{
 use scheduler_stores::RedisStore;
 use scheduler_testkit::store::{Bench, StoreUnderTest, block_on};
 
-use crate::place::Place;
+use crate::test_store::TestStore;
 
-async fn bench(place: &Place, url: &str) -> Bench {
-    let (a, b) = (place.options().connect(url).await.unwrap(), place.options().connect(url).await.unwrap());
+async fn bench(test_store: &TestStore, url: &str) -> Bench {
+    let (a, b) = (test_store.options().connect(url).await.unwrap(), test_store.options().connect(url).await.unwrap());
     Bench::new(StoreUnderTest::new(a, b))
 }
 
@@ -49,10 +49,10 @@ fn a_url_that_is_none_says_so_without_its_password() {
 #[test]
 fn a_newer_schema_is_refused_with_both_versions() {
     block_on(async {
-        let place = Place::new();
-        let running = place.open().await;
-        place.run::<()>(&["HSET", "@meta", "schema", "7"]);
-        let error = place.options().connect(&place.url).await.unwrap_err();
+        let test_store = TestStore::new();
+        let running = test_store.open().await;
+        test_store.run::<()>(&["HSET", "@meta", "schema", "7"]);
+        let error = test_store.options().connect(&test_store.url).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Incompatible);
         let message = error.to_string();
         assert!(message.contains("newer schema") && message.contains("7 2"), "{message}");
@@ -65,23 +65,23 @@ fn a_newer_schema_is_refused_with_both_versions() {
 #[test]
 fn keys_of_another_program_are_left_alone() {
     block_on(async {
-        let place = Place::new();
-        place.run::<()>(&["SET", "@ids", "mine"]);
-        let bench = bench(&place, &place.url).await;
+        let test_store = TestStore::new();
+        test_store.run::<()>(&["SET", "@ids", "mine"]);
+        let bench = bench(&test_store, &test_store.url).await;
         let error = bench.store().insert(bench.at(), &[bench.job("report", bench.at())]).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Incompatible);
         assert!(error.to_string().contains("key prefix"), "{error}");
-        assert_eq!(place.names(), ["ids", "meta"]);
+        assert_eq!(test_store.names(), ["ids", "meta"]);
     });
 }
 
 #[test]
 fn a_server_that_has_forgotten_the_script_is_told_it_again() {
     block_on(async {
-        let place = Place::new();
-        let bench = bench(&place, &place.url).await;
+        let test_store = TestStore::new();
+        let bench = bench(&test_store, &test_store.url).await;
         for id in ["one", "two"] {
-            place.run::<()>(&["SCRIPT", "FLUSH"]);
+            test_store.run::<()>(&["SCRIPT", "FLUSH"]);
             bench.due_job(id).await;
         }
         assert_eq!(bench.a().claim().await.jobs.len(), 2);
@@ -91,31 +91,31 @@ fn a_server_that_has_forgotten_the_script_is_told_it_again() {
 #[test]
 fn a_server_that_has_been_emptied_is_used_as_a_new_one() {
     block_on(async {
-        let place = Place::new();
-        let bench = bench(&place, &place.url).await;
+        let test_store = TestStore::new();
+        let bench = bench(&test_store, &test_store.url).await;
         bench.due_job("report").await;
         let started = bench.a().start("report").await;
-        for (key, _) in place.dump() {
-            place.run::<()>(&["DEL", &key]);
+        for (key, _) in test_store.dump() {
+            test_store.run::<()>(&["DEL", &key]);
         }
         let reply = bench.a().record(&[started.entry(scheduler_core::store::RunReport::Release)]).await;
         assert_eq!(reply.outcomes, [scheduler_core::store::RecordOutcome::Gone]);
         assert_eq!(bench.a().claim().await.jobs, []);
         bench.due_job("report").await;
         assert_eq!(bench.b().claim().await.jobs.len(), 1);
-        assert_eq!(place.run::<String>(&["HGET", "@meta", "schema"]), "2");
+        assert_eq!(test_store.run::<String>(&["HGET", "@meta", "schema"]), "2");
     });
 }
 
 #[test]
 fn a_connection_that_breaks_is_made_anew_and_the_gap_is_told() {
     block_on(async {
-        let place = Place::new();
-        let user = place.user(&["+@all"]);
-        let bench = bench(&place, &user.url).await;
+        let test_store = TestStore::new();
+        let user = test_store.user(&["+@all"]);
+        let bench = bench(&test_store, &user.url).await;
         let seen = bench.store().changed(0).await.unwrap().seen;
 
-        place.run::<()>(&["CLIENT", "KILL", "USER", &user.name]);
+        test_store.run::<()>(&["CLIENT", "KILL", "USER", &user.name]);
 
         // The call that meets the break fails, unless it is seen before; the next one does not.
         let _ = bench.store().job(&"report".into()).await;
@@ -132,13 +132,13 @@ fn a_connection_that_breaks_is_made_anew_and_the_gap_is_told() {
 #[test]
 fn a_user_without_rights_says_so() {
     block_on(async {
-        let place = Place::new();
-        let user = place.user(&["+@all", "-evalsha"]);
-        let error = place.options().connect(&user.url).await.unwrap_err();
+        let test_store = TestStore::new();
+        let user = test_store.user(&["+@all", "-evalsha"]);
+        let error = test_store.options().connect(&user.url).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Unavailable);
         assert!(error.to_string().contains("this user may not"), "{error}");
         let wrong = user.url.replace(":word@", ":secret@");
-        let error = place.options().connect(&wrong).await.unwrap_err();
+        let error = test_store.options().connect(&wrong).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Unavailable);
         let message = error.to_string();
         assert!(message.contains("name and password") && !message.contains("secret"), "{message}");

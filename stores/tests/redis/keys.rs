@@ -12,31 +12,33 @@ use scheduler_core::{
 use scheduler_stores::{RedisOptions, RedisStore};
 use scheduler_testkit::store::{Bench, StoreUnderTest, block_on, moved, nth_run};
 
-use crate::place::Place;
+use crate::test_store::TestStore;
 
-async fn bench(place: &Place) -> Bench {
-    Bench::new(place.clone().with(place.open_on_callers_clock().await, place.open_on_callers_clock().await))
+async fn bench(test_store: &TestStore) -> Bench {
+    Bench::new(
+        test_store.clone().with(test_store.open_on_callers_clock().await, test_store.open_on_callers_clock().await),
+    )
 }
 
 #[test]
 fn a_job_of_another_program_is_claimed_and_heard_of() {
     block_on(async {
-        let place = Place::new();
-        let bench = bench(&place).await;
+        let test_store = TestStore::new();
+        let bench = bench(&test_store).await;
         let seen = bench.store().changed(0).await.unwrap().seen;
         let trigger = serde_json::to_string(&bench.job("any", bench.at()).body.trigger).unwrap();
         let body = format!(r#"{{"v": 1, "task": "task", "colour": "red", "trigger": {trigger}}}"#);
         let (uid, due) = ("9f8e7d6c5b4a39281706f5e4d3c2b1a0", bench.at().timestamp_micros().to_string());
         let mut pipeline = redis::pipe();
         pipeline.atomic();
-        let job = place.key(&format!("job:{uid}"));
+        let job = test_store.key(&format!("job:{uid}"));
         pipeline.cmd("HSET").arg(job).arg(&["id", "nightly", "task", "task", "v", "1", "body", &body]);
         pipeline.arg(&["next_fire_time", &due, "due", &due]);
-        pipeline.cmd("ZADD").arg(place.key("ids")).arg(0).arg(format!("nightly\0{uid}"));
-        pipeline.cmd("ZADD").arg(place.key("due:1:task")).arg(&due).arg(uid);
-        pipeline.cmd("ZADD").arg(place.key("due")).arg("LT").arg(&due).arg("1:task");
-        pipeline.cmd("PUBLISH").arg(place.key("changes")).arg(format!("due {due}"));
-        pipeline.query::<()>(&mut place.connection()).unwrap();
+        pipeline.cmd("ZADD").arg(test_store.key("ids")).arg(0).arg(format!("nightly\0{uid}"));
+        pipeline.cmd("ZADD").arg(test_store.key("due:1:task")).arg(&due).arg(uid);
+        pipeline.cmd("ZADD").arg(test_store.key("due")).arg("LT").arg(&due).arg("1:task");
+        pipeline.cmd("PUBLISH").arg(test_store.key("changes")).arg(format!("due {due}"));
+        pipeline.query::<()>(&mut test_store.connection()).unwrap();
 
         let change = bench.store().changed(seen).await.unwrap();
         assert_eq!(change.hint, Some(Hint::Due(bench.at())));
@@ -68,16 +70,16 @@ fn fields_that_cannot_be_read_are_quarantined_and_stay_as_they_are() {
             ("body", "null"),
             ("blocked", "nan"),
         ] {
-            let place = Place::new();
-            let bench = bench(&place).await;
+            let test_store = TestStore::new();
+            let bench = bench(&test_store).await;
             let broken = bench.due_job("broken").await;
             bench.due_job("sound").await;
-            place.run::<()>(&["HSET", &format!("@job:{}", broken.uid), field, value]);
+            test_store.run::<()>(&["HSET", &format!("@job:{}", broken.uid), field, value]);
             if field == "v" {
                 // As by a program that keeps the index in step.
-                place.run::<()>(&["ZREM", "@due:1:task", &broken.uid.to_string()]);
-                place.run::<()>(&["ZADD", "@due:one:task", "1", &broken.uid.to_string()]);
-                place.run::<()>(&["ZADD", "@due", "1", "one:task"]);
+                test_store.run::<()>(&["ZREM", "@due:1:task", &broken.uid.to_string()]);
+                test_store.run::<()>(&["ZADD", "@due:one:task", "1", &broken.uid.to_string()]);
+                test_store.run::<()>(&["ZADD", "@due", "1", "one:task"]);
             }
 
             let claimed = bench.a().claim().await;
@@ -85,9 +87,9 @@ fn fields_that_cannot_be_read_are_quarantined_and_stay_as_they_are() {
             assert_eq!(claimed.jobs.len(), 1, "{field}: {claimed:?}");
             let [raw] = &claimed.quarantined[..] else { panic!("{field}: {claimed:?}") };
             assert_eq!(raw.id.as_str(), "broken");
-            let state: [String; 2] = place.run(&["HMGET", &format!("@job:{}", broken.uid), "state", "reason"]);
+            let state: [String; 2] = test_store.run(&["HMGET", &format!("@job:{}", broken.uid), "state", "reason"]);
             assert_eq!(state, ["quarantined".to_owned(), raw.reason.clone()], "{field}");
-            let kept: Option<String> = place.run(&["HGET", &format!("@job:{}", broken.uid), field]);
+            let kept: Option<String> = test_store.run(&["HGET", &format!("@job:{}", broken.uid), field]);
             assert!(matches!(field, "due" | "claim_until") || kept.as_deref() == Some(value), "{field}: {kept:?}");
             let again = bench.b().claim().await;
             assert_eq!((again.quarantined, again.more), (vec![], false), "{field}");
@@ -101,11 +103,11 @@ fn fields_that_cannot_be_read_are_quarantined_and_stay_as_they_are() {
 fn a_job_with_a_run_that_cannot_be_read_is_quarantined() {
     block_on(async {
         for run in ["{", "7", r#"{"seq":1,"state":"flying"}"#, r#"{"seq":"one","state":"running"}"#, ""] {
-            let place = Place::new();
-            let bench = bench(&place).await;
+            let test_store = TestStore::new();
+            let bench = bench(&test_store).await;
             let job = bench.due_job("report").await;
-            place.run::<()>(&["HSET", &format!("@open:{}", job.uid), "1", run]);
-            place.run::<()>(&["HSET", &format!("@job:{}", job.uid), "last_seq", "1"]);
+            test_store.run::<()>(&["HSET", &format!("@open:{}", job.uid), "1", run]);
+            test_store.run::<()>(&["HSET", &format!("@job:{}", job.uid), "last_seq", "1"]);
             let claimed = bench.a().claim().await;
             assert_eq!((claimed.jobs.len(), claimed.quarantined.len()), (0, 1), "{run}");
             assert_eq!(bench.runs(job.uid).await, [], "{run}");
@@ -117,19 +119,19 @@ fn a_job_with_a_run_that_cannot_be_read_is_quarantined() {
 #[test]
 fn entries_that_do_not_agree_with_their_jobs_are_put_right() {
     block_on(async {
-        let place = Place::new();
-        let bench = bench(&place).await;
+        let test_store = TestStore::new();
+        let bench = bench(&test_store).await;
         let job = bench.due_job("report").await;
         let (uid, due) = (job.uid.to_string(), bench.at().timestamp_micros().to_string());
         // Of no job, of another kind, of another time, and of a claim that nobody has.
-        place.run::<()>(&["ZADD", "@due:1:task", "1", "no such job"]);
-        place.run::<()>(&["ZADD", "@due", "1", "1:task"]);
-        place.run::<()>(&["ZREM", "@due:1:task", &uid]);
-        place.run::<()>(&["ZADD", "@due:1:other", "5", &uid]);
-        place.run::<()>(&["ZADD", "@due", "5", "1:other"]);
-        place.run::<()>(&["ZADD", "@claims:node-a", "5", &format!("{uid}\n1:task")]);
-        place.run::<()>(&["SADD", "@claimers", "node-a"]);
-        place.run::<()>(&["ZADD", "@running:node-a", "0", &format!("{uid}:0000000000000009")]);
+        test_store.run::<()>(&["ZADD", "@due:1:task", "1", "no such job"]);
+        test_store.run::<()>(&["ZADD", "@due", "1", "1:task"]);
+        test_store.run::<()>(&["ZREM", "@due:1:task", &uid]);
+        test_store.run::<()>(&["ZADD", "@due:1:other", "5", &uid]);
+        test_store.run::<()>(&["ZADD", "@due", "5", "1:other"]);
+        test_store.run::<()>(&["ZADD", "@claims:node-a", "5", &format!("{uid}\n1:task")]);
+        test_store.run::<()>(&["SADD", "@claimers", "node-a"]);
+        test_store.run::<()>(&["ZADD", "@running:node-a", "0", &format!("{uid}:0000000000000009")]);
         let tasks = ["task".into(), "other".into()];
         let both = bench.a().claim_call().with_tasks(std::sync::Arc::new(tasks.into()));
 
@@ -137,23 +139,23 @@ fn entries_that_do_not_agree_with_their_jobs_are_put_right() {
 
         bench.a().life_sign().await;
         bench.store().release(bench.at(), &"node-a".into()).await.unwrap();
-        let index: Vec<(String, String)> = place.run(&["ZRANGE", "@due:1:task", "0", "-1", "WITHSCORES"]);
+        let index: Vec<(String, String)> = test_store.run(&["ZRANGE", "@due:1:task", "0", "-1", "WITHSCORES"]);
         assert_eq!(index, [(uid, due.clone())]);
-        let kinds: Vec<(String, String)> = place.run(&["ZRANGE", "@due", "0", "-1", "WITHSCORES"]);
+        let kinds: Vec<(String, String)> = test_store.run(&["ZRANGE", "@due", "0", "-1", "WITHSCORES"]);
         assert_eq!(kinds, [("1:task".to_owned(), due)]);
         bench.store().remove(bench.at(), &["report".into()]).await.unwrap();
-        assert_eq!(place.names(), ["meta"]);
+        assert_eq!(test_store.names(), ["meta"]);
     });
 }
 
 #[test]
 fn an_id_without_its_job_is_listed_and_gives_way() {
     block_on(async {
-        let place = Place::new();
-        let bench = bench(&place).await;
+        let test_store = TestStore::new();
+        let bench = bench(&test_store).await;
         for id in ["one", "two"] {
             let job = bench.due_job(id).await;
-            place.run::<()>(&["DEL", &format!("@job:{}", job.uid)]);
+            test_store.run::<()>(&["DEL", &format!("@job:{}", job.uid)]);
         }
         let listed = bench.store().jobs(&JobQuery { after: None, limit: 9 }).await.unwrap();
         assert!(matches!(&listed[..], [Listed::Raw(one), Listed::Raw(_)] if one.id == "one"), "{listed:?}");
@@ -168,8 +170,8 @@ fn an_id_without_its_job_is_listed_and_gives_way() {
 #[test]
 fn nothing_is_left_of_jobs_that_are_over() {
     block_on(async {
-        let place = Place::new();
-        let bench = bench(&place).await;
+        let test_store = TestStore::new();
+        let bench = bench(&test_store).await;
         bench.due_job("ended").await;
         let ended = bench.a().start_and("ended", |to| to.state = JobState::Ending).await;
         bench.a().end(&ended, Verdict::Ok).await;
@@ -196,30 +198,30 @@ fn nothing_is_left_of_jobs_that_are_over() {
             bench.store().release(bench.at(), &node.into()).await.unwrap();
         }
         bench.store().remove_all(bench.at()).await.unwrap();
-        assert_eq!(place.names(), ["meta"]);
+        assert_eq!(test_store.names(), ["meta"]);
     });
 }
 
 #[test]
 fn an_idle_claim_writes_nothing() {
     block_on(async {
-        let place = Place::new();
-        let bench = bench(&place).await;
+        let test_store = TestStore::new();
+        let bench = bench(&test_store).await;
         bench.add(&bench.job("report", bench.at() + TimeDelta::hours(1))).await;
-        let before = place.dump();
+        let before = test_store.dump();
         for _ in 0..3 {
             bench.a().adopt().await;
             bench.b().send(&bench.b().claim_call().with_declined(Report::Declined)).await;
         }
-        assert_eq!(place.dump(), before);
+        assert_eq!(test_store.dump(), before);
     });
 }
 
 #[test]
 fn jobs_of_other_tasks_are_not_walked_through() {
     block_on(async {
-        let place = Place::new();
-        let bench = bench(&place).await;
+        let test_store = TestStore::new();
+        let bench = bench(&test_store).await;
         let idle = fastest_claim(&bench).await;
         for part in 0..25 {
             let jobs = (0..200).map(|n| {
@@ -248,11 +250,13 @@ async fn fastest_claim(bench: &Bench) -> Duration {
 #[test]
 fn all_keys_begin_with_the_prefix() {
     block_on(async {
-        let place = Place::new();
+        let test_store = TestStore::new();
         // The server lets this user nowhere else.
-        let user = place.user(&["+@all"]);
-        let (a, b) =
-            (place.options().connect(&user.url).await.unwrap(), place.options().connect(&user.url).await.unwrap());
+        let user = test_store.user(&["+@all"]);
+        let (a, b) = (
+            test_store.options().connect(&user.url).await.unwrap(),
+            test_store.options().connect(&user.url).await.unwrap(),
+        );
         let bench = Bench::new(StoreUnderTest::new(a, b));
         let seen = bench.store().changed(0).await.unwrap().seen;
         for id in ["one", "two", "three"] {
@@ -273,8 +277,8 @@ fn all_keys_begin_with_the_prefix() {
 #[test]
 fn schedulers_with_other_prefixes_share_a_server_without_meeting() {
     block_on(async {
-        let (place, other) = (Place::new(), Place::new());
-        let (bench, store) = (bench(&place).await, other.open().await);
+        let (test_store, other) = (TestStore::new(), TestStore::new());
+        let (bench, store) = (bench(&test_store).await, other.open().await);
         bench.due_job("report").await;
         assert_eq!(store.jobs(&JobQuery { after: None, limit: 9 }).await.unwrap(), []);
         for prefix in ["", "a b", "a{b}", "ä", "a*", &"x".repeat(65)] {
@@ -287,11 +291,11 @@ fn schedulers_with_other_prefixes_share_a_server_without_meeting() {
 #[test]
 fn a_client_of_the_application_can_be_used() {
     block_on(async {
-        let place = Place::new();
-        let client = redis::Client::open(&*place.url).unwrap();
-        let store = place.options().from_client(&client).await.unwrap();
+        let test_store = TestStore::new();
+        let client = redis::Client::open(&*test_store.url).unwrap();
+        let store = test_store.options().from_client(&client).await.unwrap();
         let debug = format!("{store:?}");
-        assert!(debug.contains("127.0.0.1") && debug.contains(&place.prefix), "{debug}");
+        assert!(debug.contains("127.0.0.1") && debug.contains(&test_store.prefix), "{debug}");
         let bench = Bench::new(StoreUnderTest::new(store.clone(), store));
         bench.due_job("report").await;
         assert_eq!(bench.b().claim().await.jobs.len(), 1);
@@ -302,8 +306,8 @@ fn a_client_of_the_application_can_be_used() {
 #[test]
 fn big_jobs_go_in_and_come_out_in_parts() {
     block_on(async {
-        let place = Place::new();
-        let bench = bench(&place).await;
+        let test_store = TestStore::new();
+        let bench = bench(&test_store).await;
         let mut jobs: Vec<_> = (0..24).map(|n| bench.job(&format!("job-{n:02}"), bench.at())).collect();
         for job in &mut jobs {
             job.body.args = serde_json::json!("x".repeat(900_000));
@@ -324,12 +328,13 @@ fn big_jobs_go_in_and_come_out_in_parts() {
 #[test]
 fn a_definition_beyond_what_is_read_is_put_aside_and_not_transferred() {
     block_on(async {
-        let place = Place::new();
-        let bench = bench(&place).await;
+        let test_store = TestStore::new();
+        let bench = bench(&test_store).await;
         let large = bench.due_job("large").await;
         bench.due_job("small").await;
-        place.run::<()>(&["HSET", &format!("@job:{}", large.uid), "body", &"x".repeat(40 << 20)]);
-        let sent = || place.run::<redis::InfoDict>(&["INFO", "clients"]).get::<u64>("client_recent_max_output_buffer");
+        test_store.run::<()>(&["HSET", &format!("@job:{}", large.uid), "body", &"x".repeat(40 << 20)]);
+        let sent =
+            || test_store.run::<redis::InfoDict>(&["INFO", "clients"]).get::<u64>("client_recent_max_output_buffer");
         let claimed = bench.a().claim().await;
         let [raw] = &claimed.quarantined[..] else { panic!("{claimed:?}") };
         assert!(raw.reason.contains("16777216 bytes"), "{}", raw.reason);
@@ -343,8 +348,8 @@ fn a_definition_beyond_what_is_read_is_put_aside_and_not_transferred() {
 #[test]
 fn a_claim_takes_a_batch_and_says_that_there_is_more() {
     block_on(async {
-        let place = Place::new();
-        let bench = bench(&place).await;
+        let test_store = TestStore::new();
+        let bench = bench(&test_store).await;
         let batch = bench.store().limits().batch;
         let jobs: Vec<_> = (0..batch + 50).map(|n| bench.job(&format!("job-{n:03}"), bench.at())).collect();
         bench.store().insert(bench.at(), &jobs).await.unwrap();
@@ -359,8 +364,8 @@ fn a_claim_takes_a_batch_and_says_that_there_is_more() {
 #[test]
 fn times_that_are_centuries_ahead_are_kept_exactly() {
     block_on(async {
-        let place = Place::new();
-        let bench = bench(&place).await;
+        let test_store = TestStore::new();
+        let bench = bench(&test_store).await;
         let far = chrono::DateTime::from_timestamp_micros(253_402_300_799_123_457).unwrap();
         let job = bench.job("report", far);
         bench.add(&job).await;
@@ -381,14 +386,14 @@ fn times_that_are_centuries_ahead_are_kept_exactly() {
 #[test]
 fn keys_of_the_first_schema_are_brought_up_to_date() {
     block_on(async {
-        let place = Place::new();
+        let test_store = TestStore::new();
         for line in include_str!("schema-1.jsonl").lines() {
             let mut words: Vec<String> = serde_json::from_str(line).unwrap();
             words[1] = format!("@{}", words[1]);
-            place.run::<()>(&words.iter().map(String::as_str).collect::<Vec<_>>());
+            test_store.run::<()>(&words.iter().map(String::as_str).collect::<Vec<_>>());
         }
-        let bench = bench(&place).await;
-        assert_eq!(place.run::<String>(&["HGET", "@meta", "schema"]), "2");
+        let bench = bench(&test_store).await;
+        assert_eq!(test_store.run::<String>(&["HGET", "@meta", "schema"]), "2");
         let listed = bench.store().jobs(&JobQuery { after: None, limit: 9 }).await.unwrap();
         let ids: Vec<&str> = listed.iter().map(|it| it.id().as_str()).collect();
         assert_eq!(ids, ["broken", "claimed", "ended", "later", "running", "stopping"]);
@@ -409,7 +414,7 @@ fn keys_of_the_first_schema_are_brought_up_to_date() {
         assert_eq!(ids, ["claimed", "ended", "removed", "running"]);
         let running = taken.jobs.iter().find(|it| it.job.id == "running").unwrap();
         assert_eq!(running.waiting[0].state, RunState::Waiting(Wait::Orphan));
-        assert_eq!(place.run::<Vec<String>>(&["HKEYS", "@nodes"]), ["node-c"]);
+        assert_eq!(test_store.run::<Vec<String>>(&["HKEYS", "@nodes"]), ["node-c"]);
         bench.store().release(bench.at(), &"node-c".into()).await.unwrap();
         bench.store().remove_all(bench.at()).await.unwrap();
     });

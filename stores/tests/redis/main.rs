@@ -5,7 +5,7 @@ mod agreement;
 mod conformance;
 mod failures;
 mod keys;
-mod place;
 mod runtimes;
+mod test_store;
 
 use test_support::server;

@@ -2,11 +2,11 @@
 
 use scheduler_testkit::store::{Bench, StoreUnderTest, block_on};
 
-use crate::place::Place;
+use crate::test_store::TestStore;
 
 #[test]
 fn one_store_serves_tokio_smol_and_threads() {
-    let store = block_on(Place::new().open());
+    let store = block_on(TestStore::new().open());
     let bench = Bench::new(StoreUnderTest::new(store.clone(), store));
     // No driver of time or network is on there.
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(bench.due_job("from tokio"));
@@ -18,7 +18,7 @@ fn one_store_serves_tokio_smol_and_threads() {
 #[test]
 fn a_store_outlives_the_runtime_in_which_it_was_made() {
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let store = tokio.block_on(Place::new().open());
+    let store = tokio.block_on(TestStore::new().open());
     let bench = Bench::new(StoreUnderTest::new(store.clone(), store));
     tokio.block_on(async { bench.store().changed(0).await.unwrap() });
     drop(tokio);
@@ -34,7 +34,7 @@ fn a_store_outlives_the_runtime_in_which_it_was_made() {
 fn a_store_may_be_dropped_inside_of_tokio() {
     let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
     tokio.block_on(async {
-        let store = Place::new().open().await;
+        let store = TestStore::new().open().await;
         let call = store.clone();
         drop(futures_lite::future::poll_once(scheduler_core::JobStore::changed(&call, 0)).await);
     });

@@ -3,15 +3,11 @@
 
 mod agreement;
 mod conformance;
-#[path = "../every_runtime/mod.rs"]
-mod every_runtime;
 mod hostile;
 mod ids;
 mod outages;
-#[path = "../server/relay.rs"]
-mod relay;
 mod runtimes;
 mod schema;
 mod tables;
 
-use test_support::server;
+use test_support::{every_runtime, relay, server};

@@ -29,7 +29,7 @@ fn a_transaction_that_someone_leaves_open_holds_up_its_own_row_only() {
         assert!(claimed.next_due.is_some_and(|due| due <= claimed.now), "it must not sleep past what it skipped");
         let error = bench.store().remove(bench.at(), &["locked".into()]).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Unavailable);
-        assert!(error.to_string().contains("somebody keeps a row locked"), "{error}");
+        assert!(error.to_string().contains("another transaction keeps a row locked"), "{error}");
 
         run(&mut other, "ROLLBACK").await;
         other.close().await.unwrap();

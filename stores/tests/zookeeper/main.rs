@@ -4,8 +4,8 @@
 mod agreement;
 mod conformance;
 mod foreign;
-mod place;
 mod runtimes;
+mod test_store;
 mod tree;
 
 use test_support::server;

@@ -9,7 +9,7 @@ use crate::{
     NodeId, Now, StoreName,
     engine::{
         Engine, InFlight, SchedulerState,
-        store_state::{Stop, StoreState, Trouble},
+        store_state::{Outage, Stop, StoreState},
     },
     now::earlier,
 };
@@ -120,7 +120,7 @@ impl Engine {
     }
 
     fn link_of(&self, state: &StoreState, now: Now) -> StoreLink {
-        if let Some(Trouble { since, error, is_incompatible }) = state.link.trouble.clone() {
+        if let Some(Outage { since, error, is_incompatible }) = state.link.outage.clone() {
             return match is_incompatible {
                 true => StoreLink::Unusable { since, error },
                 false => StoreLink::Down { since, error },

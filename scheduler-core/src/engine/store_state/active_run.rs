@@ -5,7 +5,7 @@ use std::{hash::Hasher, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use siphasher::sip::SipHasher13;
 
-use super::queues::Place;
+use super::queues::QueueKey;
 use crate::{Delivery, Failures, Now, Outcome, Retry, Run, RunId, RunRef, Verdict, store::RunReport};
 
 /// A run that this node executes, or is going to when its executor has room.
@@ -18,7 +18,7 @@ pub(in crate::engine) struct ActiveRun {
     /// When its executor was given it.
     pub(in crate::engine) started: Duration,
     /// Where it waits for its executor, if it does.
-    pub(in crate::engine) waiting: Option<Place>,
+    pub(in crate::engine) waiting: Option<QueueKey>,
     pub(in crate::engine) delivery: Delivery,
     pub(in crate::engine) timeout: Option<Duration>,
     /// When it has to stop.
@@ -69,7 +69,7 @@ impl ActiveRun {
         const LOST: &str = "its node lost its lease";
         let is_lost = self.stop == Stop::Lost && *outcome == Outcome::Cancelled;
         match self.delivery {
-            // Nobody asked for its end: should no other node have taken it over yet, it is left to be run again.
+            // Its end was not asked for: should no other node have taken it over yet, it is left to be run again.
             Delivery::AtLeastOnce if is_lost => {
                 return RunReport::Retry { due: store_now, error: Some(LOST.to_owned()) };
             }

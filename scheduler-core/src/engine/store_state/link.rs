@@ -38,7 +38,7 @@ pub(in crate::engine) struct Link {
     /// Failures in a row; above 0 while up, the link is on trial.
     pub(in crate::engine) failures: u32,
     /// Since when the store has been failing, and the latest error.
-    pub(in crate::engine) trouble: Option<Trouble>,
+    pub(in crate::engine) outage: Option<Outage>,
     pub(in crate::engine) outstanding: Outstanding,
     /// Turns that failed and are repeated, without their claims, and when each was sent first.
     pub(in crate::engine) to_repeat: Vec<(Turn, Duration)>,
@@ -52,7 +52,7 @@ pub(in crate::engine) enum LinkState {
 
 /// What is the matter with a store that fails.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::engine) struct Trouble {
+pub(in crate::engine) struct Outage {
     pub(in crate::engine) since: DateTime<Utc>,
     pub(in crate::engine) error: String,
     /// Whether the store is not what it should be.
@@ -77,7 +77,7 @@ impl Link {
             reached: None,
             last_answer: None,
             failures: 0,
-            trouble: None,
+            outage: None,
             outstanding: Outstanding::default(),
             to_repeat: Vec::new(),
         }
@@ -85,13 +85,13 @@ impl Link {
 
     /// Whether the store has said that it is not what it should be, and nothing else since.
     pub(in crate::engine) fn is_incompatible(&self) -> bool {
-        self.trouble.as_ref().is_some_and(|trouble| trouble.is_incompatible)
+        self.outage.as_ref().is_some_and(|outage| outage.is_incompatible)
     }
 
     pub(in crate::engine) fn note_trouble(&mut self, now: Now, error: &StoreError) {
-        let since = self.trouble.take().map_or(now.utc, |trouble| trouble.since);
+        let since = self.outage.take().map_or(now.utc, |outage| outage.since);
         let is_incompatible = error.kind() == StoreErrorKind::Incompatible;
-        self.trouble = Some(Trouble { since, error: error.to_string(), is_incompatible });
+        self.outage = Some(Outage { since, error: error.to_string(), is_incompatible });
     }
 
     /// Begins a pause and says how long it is.

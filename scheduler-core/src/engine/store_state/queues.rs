@@ -8,7 +8,7 @@ use crate::{ExecutorName, RunId, engine::effect::Start};
 
 /// Where a run stands among those that wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::engine) struct Place {
+pub(in crate::engine) struct QueueKey {
     pub(in crate::engine) priority: Reverse<i32>,
     pub(in crate::engine) due: DateTime<Utc>,
     pub(in crate::engine) arrival: u64,
@@ -16,7 +16,7 @@ pub(in crate::engine) struct Place {
 
 /// The runs of one store that wait, each for its executor.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(in crate::engine) struct Queues(BTreeMap<ExecutorName, BTreeMap<Place, Box<Start>>>);
+pub(in crate::engine) struct Queues(BTreeMap<ExecutorName, BTreeMap<QueueKey, Box<Start>>>);
 
 impl Queues {
     pub(in crate::engine) fn len(&self) -> usize {
@@ -27,16 +27,16 @@ impl Queues {
         self.0.is_empty()
     }
 
-    pub(in crate::engine) fn first(&self, executor: &ExecutorName) -> Option<Place> {
-        self.0.get(executor)?.first_key_value().map(|(place, _)| *place)
+    pub(in crate::engine) fn first(&self, executor: &ExecutorName) -> Option<QueueKey> {
+        self.0.get(executor)?.first_key_value().map(|(key, _)| *key)
     }
 
-    pub(in crate::engine) fn push(&mut self, place: Place, start: Start) {
-        self.0.entry(start.executor.clone()).or_default().insert(place, Box::new(start));
+    pub(in crate::engine) fn push(&mut self, key: QueueKey, start: Start) {
+        self.0.entry(start.executor.clone()).or_default().insert(key, Box::new(start));
     }
 
-    pub(in crate::engine) fn remove(&mut self, place: Place) -> Option<Start> {
-        let start = self.0.values_mut().find_map(|queue| queue.remove(&place))?;
+    pub(in crate::engine) fn remove(&mut self, key: QueueKey) -> Option<Start> {
+        let start = self.0.values_mut().find_map(|queue| queue.remove(&key))?;
         self.0.retain(|_, queue| !queue.is_empty());
         Some(*start)
     }

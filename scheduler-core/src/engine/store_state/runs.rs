@@ -95,8 +95,8 @@ impl Runs {
 
     fn cancel_waiting(&mut self, id: RunId) -> Option<Entry> {
         let run = self.active.get_mut(&id)?;
-        if let Some(place) = run.waiting.take() {
-            self.queues.remove(place);
+        if let Some(key) = run.waiting.take() {
+            self.queues.remove(key);
         }
         run.ended = Some((Outcome::Cancelled, Duration::ZERO));
         let report = RunReport::End { verdict: Verdict::Cancelled, error: None, duration: Duration::ZERO };
@@ -112,8 +112,8 @@ impl Runs {
     /// Leaves a run that has not started to whichever node takes it.
     pub(in crate::engine) fn give_back(&mut self, id: RunId) -> Option<Entry> {
         let run = self.active.remove(&id)?;
-        if let Some(place) = run.waiting {
-            self.queues.remove(place);
+        if let Some(key) = run.waiting {
+            self.queues.remove(key);
         }
         Some(Entry { run: id, fence: run.fence, report: RunReport::Release })
     }

@@ -37,7 +37,7 @@ impl Trigger {
 /// The interval, if an `@every` stands there.
 pub(in crate::trigger) fn every(mut source: Source<'_>) -> Result<Option<Interval>, TriggerError> {
     const WORD: &str = "@every";
-    // A wrong zone is told only if it is an interval: else whoever reads the expression does.
+    // A wrong zone is told only if it is an interval: else the parser of the expression tells it.
     let zone = source.zone_in_front(Dialect::Crontab);
     let expression = match &zone {
         Ok(_) => source.expression(),

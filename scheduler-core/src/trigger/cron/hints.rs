@@ -1,4 +1,4 @@
-//! What somebody probably meant: most mistakes are another dialect's spelling.
+//! What the author of an expression probably meant: most mistakes are another dialect's spelling.
 
 use super::Dialect;
 use super::parse::Field;

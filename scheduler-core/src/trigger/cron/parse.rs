@@ -35,7 +35,7 @@ pub(super) const SUNDAY_FIRST: &[&str] =
 pub(super) const MONDAY_FIRST: &[&str] =
     &["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 
-/// What somebody wrote, and where in it the expression stands: columns count from the beginning of all of it.
+/// What the user wrote, and where in it the expression stands: columns count from the beginning of all of it.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::trigger) struct Source<'a> {
     pub(in crate::trigger) text: &'a str,

@@ -92,7 +92,7 @@ async fn is_handed_over(runtime: &dyn Runtime, span: Duration) -> bool {
     end.await.expect("the task that has the sleep is woken")
 }
 
-/// A dropped sleep keeps nothing and nobody: of a hundred thousand sleeps of up to a day, a hundredth
+/// A dropped sleep keeps nothing: of a hundred thousand sleeps of up to a day, a hundredth
 /// at most is still to be cleared up after the last is dropped.
 pub fn dropped_sleeps_are_forgotten(runtime: Arc<dyn Runtime>) {
     const SLEEPS: usize = 100_000;

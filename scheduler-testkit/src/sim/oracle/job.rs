@@ -294,7 +294,7 @@ impl Job {
             return Err(format!("run {uid}-{seq} ends as {verdict} and was never started"));
         }
         if verdict == Verdict::Cancelled && !is_asked {
-            return Err(format!("run {uid}-{seq} ends as cancelled, and nobody asked for that"));
+            return Err(format!("run {uid}-{seq} ends as cancelled, and that was not asked for"));
         }
         if matches!(verdict, Verdict::Error | Verdict::Timeout) && !is_asked && run.retries + 1 < run.most_attempts {
             return Err(format!("run {uid}-{seq} ends as {verdict} though it may be repeated: {run:?}"));

@@ -10,7 +10,7 @@ use crate::sim::{
     Mutant, calls,
     node::Arrival,
     oracle::{Adopted, Broken},
-    store_link::{Fortune, answer_instead, by_the_stores_clock, mutate_call, mutate_reply, perform, unavailable},
+    store_link::{Latencies, answer_instead, by_the_stores_clock, mutate_call, mutate_reply, perform, unavailable},
     time::utc,
 };
 
@@ -22,17 +22,17 @@ impl World {
         generation: u64,
         op: OpId,
         call: StoreCall,
-        fortune: Fortune,
+        latencies: Latencies,
         sent: i64,
     ) -> Result<(), Broken> {
         if let Some(until) = self.away_until.filter(|_| self.is_hanging) {
             let until = until.min(self.parameters.chaos_ends());
-            self.schedule(until, Happening::Arrives { slot, generation, op, call, fortune, sent });
+            self.schedule(until, Happening::Arrives { slot, generation, op, call, latencies, sent });
             return Ok(());
         }
         if self.away_until.is_some() {
             let result = Err(unavailable("the store is away"));
-            self.answer(slot, generation, op, result, fortune, sent);
+            self.answer(slot, generation, op, result, latencies, sent);
             return Ok(());
         }
         if let StoreCall::Changed(seen) = call
@@ -44,7 +44,7 @@ impl World {
             }
             return Ok(());
         }
-        self.performs(slot, generation, op, call, fortune, sent)?;
+        self.performs(slot, generation, op, call, latencies, sent)?;
         self.tell_watchers();
         Ok(())
     }
@@ -55,11 +55,11 @@ impl World {
         generation: u64,
         op: OpId,
         call: StoreCall,
-        fortune: Fortune,
+        latencies: Latencies,
         sent: i64,
     ) -> Result<(), Broken> {
         if let Some(reply) = answer_instead(self.mutant, self.calls, self.now, &call) {
-            self.answer(slot, generation, op, Ok(reply), fortune, sent);
+            self.answer(slot, generation, op, Ok(reply), latencies, sent);
             return Ok(());
         }
         let sent_at = calls::time_of(&call);
@@ -78,7 +78,7 @@ impl World {
             self.check_adoptions(&call, &adopted)?;
             mutate_reply(self.mutant, reply);
         }
-        self.answer(slot, generation, op, result, fortune, sent);
+        self.answer(slot, generation, op, result, latencies, sent);
         Ok(())
     }
 
@@ -89,14 +89,14 @@ impl World {
         generation: u64,
         op: OpId,
         result: Result<StoreReply, StoreError>,
-        fortune: Fortune,
+        latencies: Latencies,
         sent: i64,
     ) {
-        let Some(back) = fortune.back else {
+        let Some(back) = latencies.back else {
             return;
         };
         let answered = |result| Happening::Answered { slot, generation, op, result: Box::new(result), sent };
-        if let Some(again) = fortune.again {
+        if let Some(again) = latencies.again {
             self.schedule(self.now + back + again, answered(result.clone()));
         }
         self.schedule(self.now + back, answered(result));
@@ -146,8 +146,8 @@ impl World {
         if let Some(node) = &mut self.nodes[slot] {
             node.watching = None;
         }
-        let fortune = Fortune::draw(&mut self.chance, &self.parameters, true);
-        self.answer(slot, generation, op, result, fortune, self.now);
+        let latencies = Latencies::draw(&mut self.chance, &self.parameters, true);
+        self.answer(slot, generation, op, result, latencies, self.now);
     }
 
     /// Runs are taken over only from nodes that were in trouble, and not right after an outage that none could help.

@@ -1,5 +1,4 @@
 //! One store in every runtime.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{thread, time::Duration};
 
@@ -8,7 +7,7 @@ use scheduler_testkit::store::{Bench, StoreUnderTest, block_on};
 use tokio::runtime::{Builder, Runtime};
 
 /// Opens a store on a runtime that has no timer and no reactor of its own, and uses it on others, which end in between.
-pub(crate) fn one_after_the_other<S: JobStore + Clone>(open: impl Future<Output = S>, rounds: usize) {
+pub fn one_after_the_other<S: JobStore + Clone>(open: impl Future<Output = S>, rounds: usize) {
     let bench = bench(bare().block_on(open));
     for n in 0..rounds {
         bare().block_on(add_and_hear(&bench, &format!("from tokio {n}")));
@@ -25,7 +24,7 @@ pub(crate) fn one_after_the_other<S: JobStore + Clone>(open: impl Future<Output 
 }
 
 /// Adds so many jobs from each of so many runtimes of each kind.
-pub(crate) fn at_once(store: impl JobStore + Clone, runtimes: usize, jobs: usize) {
+pub fn at_once(store: impl JobStore + Clone, runtimes: usize, jobs: usize) {
     let bench = &bench(store);
     thread::scope(|scope| {
         for n in 0..runtimes {

@@ -5,21 +5,21 @@ use std::{collections::BTreeMap, time::Duration};
 use apscheduler::{Job, Run, RunState, Scheduler, TokioRuntime, Totals};
 use chrono::TimeDelta;
 
-use super::Place;
+use super::TestStore;
 
 /// Jobs with their whole history, read through the library.
 #[derive(Debug)]
-pub struct Books {
+pub struct Contents {
     /// Ordered by id.
     pub jobs: Vec<(Job, Vec<Run>)>,
 }
 
-impl Books {
+impl Contents {
     /// Reads all that is there; every row can be read.
-    pub fn read(place: &Place) -> Self {
+    pub fn read(test_store: &TestStore) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
-            let store = place.open().await;
+            let store = test_store.open().await;
             let reader = Scheduler::builder(TokioRuntime::current()).store("default", store).build().unwrap();
             assert_eq!(reader.unreadable_jobs().await.unwrap(), []);
             let mut jobs = Vec::new();

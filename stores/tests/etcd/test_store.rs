@@ -9,13 +9,13 @@ use serde_json::{Map, Value, json};
 
 use crate::server;
 
-/// A place for jobs in the server's keys.
+/// The keys of one test.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
+pub(crate) struct TestStore {
     pub prefix: String,
 }
 
-impl Place {
+impl TestStore {
     pub(crate) fn new() -> Self {
         Self { prefix: server::prefix() }
     }
@@ -28,7 +28,7 @@ impl Place {
         StoreUnderTest::new(self.open().await, self.open().await)
     }
 
-    /// A key of the place.
+    /// A key by its name without the prefix.
     pub(crate) fn key(&self, rest: &str) -> String {
         format!("{}{rest}", self.prefix)
     }
@@ -80,15 +80,15 @@ impl Place {
     }
 }
 
-/// A fresh place with two stores on it.
+/// Keys of a new test, with two stores on them.
 pub(crate) async fn setup() -> StoreUnderTest {
-    let place = Place::new();
-    let (reopened, damaged) = (place.clone(), place.clone());
-    let store = place.setup().await;
+    let test_store = TestStore::new();
+    let (reopened, damaged) = (test_store.clone(), test_store.clone());
+    let store = test_store.setup().await;
     store
         .reopen(move || {
-            let place = reopened.clone();
-            async move { place.open().await }
+            let test_store = reopened.clone();
+            async move { test_store.open().await }
         })
         .damage(move |id, damage| {
             damaged.damage(&id, damage);

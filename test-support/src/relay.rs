@@ -1,5 +1,4 @@
 //! A relay to a server, which can cut its connections or stop passing anything on.
-#![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::{
     io::{Read, Write},
@@ -10,9 +9,11 @@ use std::{
     },
 };
 
+/// A relay to a server; its threads go on until the process ends.
 #[derive(Debug)]
-pub(crate) struct Relay {
-    pub(crate) address: SocketAddr,
+pub struct Relay {
+    /// Where clients connect.
+    pub address: SocketAddr,
     connections: Arc<Mutex<Vec<TcpStream>>>,
     is_silent: Arc<AtomicBool>,
     farewell: Farewell,
@@ -23,7 +24,7 @@ type Farewell = Arc<Mutex<Option<Vec<u8>>>>;
 
 impl Relay {
     /// A relay to the server at this host and port.
-    pub(crate) fn start(server: impl Into<String>) -> Self {
+    pub fn start(server: impl Into<String>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let relay = Self {
             address: listener.local_addr().unwrap(),
@@ -48,7 +49,7 @@ impl Relay {
     }
 
     /// Ends all connections, as a server does that stops, and says how many there were.
-    pub(crate) fn cut(&self) -> usize {
+    pub fn cut(&self) -> usize {
         let cut = std::mem::take(&mut *self.connections.lock().unwrap());
         for connection in &cut {
             drop(connection.shutdown(Shutdown::Both));
@@ -58,17 +59,17 @@ impl Relay {
 
     /// Gives a client this instead of the next that the server says, and ends the connection: the server has done what
     /// was asked, and the answer is lost.
-    pub(crate) fn end_at_next_answer(&self, farewell: &[u8]) {
+    pub fn end_at_next_answer(&self, farewell: &[u8]) {
         *self.farewell.lock().unwrap() = Some(farewell.to_vec());
     }
 
     /// Whether a connection has been ended so, or none was to be.
-    pub(crate) fn has_ended_one(&self) -> bool {
+    pub fn has_ended_one(&self) -> bool {
         self.farewell.lock().unwrap().is_none()
     }
 
     /// Passes nothing on from now on, as a network does that has gone.
-    pub(crate) fn fall_silent(&self) {
+    pub fn fall_silent(&self) {
         self.is_silent.store(true, Ordering::Relaxed);
     }
 }

@@ -14,12 +14,12 @@ use crate::sim::{
 
 impl World {
     /// Now and then something goes wrong.
-    pub(super) fn mishap(&mut self) -> Result<(), Broken> {
+    pub(super) fn inject_fault(&mut self) -> Result<(), Broken> {
         if self.is_calm {
             return Ok(());
         }
-        self.schedule(self.now + SECOND, Happening::Mishap);
-        if !self.chance.permille(self.parameters.mishaps * 10) {
+        self.schedule(self.now + SECOND, Happening::Fault);
+        if !self.chance.permille(self.parameters.faults * 10) {
             return Ok(());
         }
         let Some(slot) = self.any_slot() else {
@@ -116,7 +116,7 @@ impl World {
         }
     }
 
-    /// Somebody sets a node's wall clock. Where it is the clock of the store, too, it is left alone.
+    /// A node's wall clock is set. Where it is the clock of the store, too, it is left alone.
     fn step_clock(&mut self, slot: usize) {
         if self.parameters.clock == Clock::Server
             && let Some(node) = &mut self.nodes[slot]

@@ -1,4 +1,4 @@
-//! Where the jobs of a test are: a store by its name, with a place in it that no other test has.
+//! Where the jobs of a test are: a store by its name, with tables or keys that no other test has.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,15 +10,15 @@ use apscheduler::{
 };
 use tempfile::TempDir;
 
-mod books;
+mod contents;
 
-pub use books::Books;
+pub use contents::Contents;
 
 use crate::server;
 
-/// A place for jobs, for any number of nodes.
+/// Tables or keys of one test in a store, for any number of nodes.
 #[derive(Debug)]
-pub struct Place {
+pub struct TestStore {
     store: String,
     url: String,
     prefix: String,
@@ -26,8 +26,8 @@ pub struct Place {
     _folder: Option<TempDir>,
 }
 
-impl Place {
-    /// An empty place in this store. Those with a server have theirs started by `cargo xtask test`.
+impl TestStore {
+    /// Empty ones in this store. Those with a server have theirs started by `cargo xtask test`.
     pub fn new(store: &str) -> Self {
         match known(store).place {
             StorePlace::Process => Self::at(store, "", ""),
@@ -40,13 +40,13 @@ impl Place {
         }
     }
 
-    /// A place that another process has made.
+    /// Those that another process has made.
     pub fn at(store: &str, url: &str, prefix: &str) -> Self {
         let (store, url, prefix) = (store.to_owned(), url.to_owned(), prefix.to_owned());
         Self { store, url, prefix, memory: MemoryStore::new(), _folder: None }
     }
 
-    /// The name of the store, the URL and the prefix, from which another process makes the same place.
+    /// The name of the store, the URL and the prefix, with which another process opens the same.
     pub fn parts(&self) -> [&str; 3] {
         [&self.store, &self.url, &self.prefix]
     }

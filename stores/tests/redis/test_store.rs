@@ -10,12 +10,12 @@ use scheduler_testkit::store::{Damage, StoreUnderTest};
 use crate::server;
 
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
+pub(crate) struct TestStore {
     pub(crate) url: String,
     pub(crate) prefix: String,
 }
 
-impl Place {
+impl TestStore {
     pub(crate) fn new() -> Self {
         Self { url: server::url("redis"), prefix: server::prefix() }
     }
@@ -69,7 +69,7 @@ impl Place {
         words.extend(rights);
         self.run::<()>(&words);
         let url = self.url.replace("://", &format!("://{name}:word@"));
-        User { place: self.clone(), name, url }
+        User { test_store: self.clone(), name, url }
     }
 
     /// The names of all keys of the prefix, without it.
@@ -122,8 +122,8 @@ impl Place {
         let (reopened, damaged) = (self.clone(), self);
         StoreUnderTest::new(a, b)
             .reopen(move || {
-                let place = reopened.clone();
-                async move { place.open().await }
+                let test_store = reopened.clone();
+                async move { test_store.open().await }
             })
             .damage(move |id, damage| {
                 damaged.damage(&id, damage);
@@ -134,14 +134,14 @@ impl Place {
 
 #[derive(Debug)]
 pub(crate) struct User {
-    place: Place,
+    test_store: TestStore,
     pub(crate) name: String,
     pub(crate) url: String,
 }
 
 impl Drop for User {
     fn drop(&mut self) {
-        self.place.run::<()>(&["ACL", "DELUSER", &self.name]);
+        self.test_store.run::<()>(&["ACL", "DELUSER", &self.name]);
     }
 }
 

@@ -123,6 +123,12 @@ pub trait Session: Send + Sync {
     /// A backend whose [`archive`](Self::archive) is none writes all of it: the ended runs, the pruning and the deletion, too.
     async fn write(&self, jobs: &[&LoadedJob], now: DateTime<Utc>) -> Result<Vec<bool>, StoreError>;
 
+    /// The version that a job has after its record of this version was [written](Self::write), if that is certain. The kit then
+    /// need not load the jobs that the node holds before it changes them again. None by default; a transaction is not asked.
+    fn version_after(&self, _version: u64) -> Option<u64> {
+        None
+    }
+
     /// The due jobs that the claim can take, with [`Access::Redefine`], in the order of (`due`, key): not quarantined, for
     /// the claim ([`is_for`](super::rules::is_for)) and free for it ([`Head::is_free`](super::rules::Head::is_free)). In a
     /// transaction those that another one has locked are left out.
@@ -170,8 +176,15 @@ pub trait Session: Send + Sync {
     /// All nodes that hold something; none is locked.
     async fn nodes(&self) -> Result<Nodes, StoreError>;
 
-    /// One node. A transaction keeps its row locked.
+    /// One node. It is not locked.
     async fn node(&self, id: &NodeId) -> Result<Option<Node>, StoreError>;
+
+    /// The node that makes the call. A transaction waits for others that have it locked, and keeps it locked until the end: the
+    /// kit asks as late as it can, since calls of one node would come one after the other otherwise. As
+    /// [`node`](Self::node) by default.
+    async fn lock_own_node(&self, id: &NodeId) -> Result<Option<Node>, StoreError> {
+        self.node(id).await
+    }
 
     /// A node as it is now, to be taken over; none if it is in use right now. As it was read by default: a backend without
     /// transactions finds out when it writes.

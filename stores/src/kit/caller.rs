@@ -18,12 +18,15 @@ use super::{
 
 /// The node that makes a call.
 ///
-/// Its row is written before any job that it holds something of, so that what it holds is found when it dies.
+/// Its row is written before any job that it holds something of, so that what it holds is found when it dies. In a transaction the
+/// row comes last, since it is locked from then on, and calls of one node that are about different jobs need not wait for each other.
 pub(super) struct Caller<'a> {
     call: Call<'a>,
     owner: &'a NodeId,
     /// As the database had it last.
     node: Option<Node>,
+    /// Whether the row can be changed as it is known: a transaction has to lock it before.
+    is_locked: bool,
     /// Whether the row has shown during this call that another node had taken the lease.
     was_taken_over: bool,
     /// The number of the claim that the next write of the row is to name.
@@ -35,9 +38,23 @@ pub(super) struct Caller<'a> {
 pub(super) struct Overtaken;
 
 impl<'a> Caller<'a> {
+    /// The node as it was read, which is not locked. In a transaction it need not be read at all: what depends on it
+    /// [locks](Self::lock) it.
     pub(super) fn new(call: Call<'a>, owner: &'a NodeId, node: Option<Node>) -> Self {
         let was_taken_over = node.as_ref().is_some_and(is_taken_over);
-        Self { call, owner, node, was_taken_over, claim: None }
+        Self { call, owner, node, is_locked: !call.session.is_transaction(), was_taken_over, claim: None }
+    }
+
+    /// Locks the row until the end of the transaction.
+    pub(super) async fn lock(&mut self) -> Result<(), StoreError> {
+        if !self.is_locked {
+            let was_known = self.node.is_some();
+            self.load().await?;
+            // A node that has taken this one over has deleted its row since it was read.
+            self.was_taken_over |= was_known && self.node.is_none();
+            self.is_locked = true;
+        }
+        Ok(())
     }
 
     pub(super) fn call(&self) -> Call<'a> {
@@ -71,6 +88,12 @@ impl<'a> Caller<'a> {
         jobs: &[&LoadedJob],
     ) -> Result<Option<Vec<bool>>, StoreError> {
         let (Call { session, now, .. }, until) = (self.call, lease_end(self.call.now, lease));
+        if !self.is_locked {
+            self.call.archive(jobs).await?;
+            let written = session.write(jobs, now).await?;
+            self.renew(lease).await?;
+            return Ok(Some(written));
+        }
         for _ in 0..ROUNDS {
             let known = self.node.clone().unwrap_or_else(|| Node::unknown(self.owner));
             let Some(node) = renewed(&known, until, self.claim) else { return Ok(None) };
@@ -108,6 +131,7 @@ impl<'a> Caller<'a> {
 
     /// Whether the node's runs are still its own; if they are, its lease is renewed.
     pub(super) async fn hold(&mut self, lease: Duration) -> Result<Hold, StoreError> {
+        self.lock().await?;
         if self.was_taken_over || self.node.is_none() && !self.holds(HoldKind::Run).await? {
             return Ok(Hold::Lost);
         }
@@ -123,12 +147,14 @@ impl<'a> Caller<'a> {
         self.call.session.holds(self.owner, hold).await
     }
 
-    /// Deletes the node, which holds nothing any more.
-    pub(super) async fn leave(&mut self) -> Result<(), StoreError> {
+    /// Deletes the node, which holds nothing any more, and says whether it was there.
+    pub(super) async fn leave(&mut self) -> Result<bool, StoreError> {
+        self.lock().await?;
+        let is_there = self.node.is_some();
         for _ in 0..ROUNDS {
-            let Some(node) = self.node.take() else { return Ok(()) };
+            let Some(node) = self.node.take() else { return Ok(is_there) };
             if self.call.session.remove_node(&node).await? {
-                return Ok(());
+                return Ok(true);
             }
             self.load().await?;
         }
@@ -137,6 +163,7 @@ impl<'a> Caller<'a> {
 
     /// Writes what a change makes of the node, unless that is nothing new. None if the change refuses.
     async fn write(&mut self, change: impl Fn(&Node) -> Option<Node> + Send) -> Result<Option<()>, StoreError> {
+        self.lock().await?;
         for _ in 0..ROUNDS {
             let known = self.node.clone().unwrap_or_else(|| Node::unknown(self.owner));
             let Some(node) = change(&known) else { return Ok(None) };
@@ -153,7 +180,7 @@ impl<'a> Caller<'a> {
     }
 
     async fn load(&mut self) -> Result<(), StoreError> {
-        self.node = self.call.session.node(self.owner).await?;
+        self.node = self.call.session.lock_own_node(self.owner).await?;
         self.was_taken_over |= self.node.as_ref().is_some_and(is_taken_over);
         Ok(())
     }

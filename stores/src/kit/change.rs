@@ -1,7 +1,8 @@
 //! How a call changes jobs that others change at the same time.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
     time::Duration,
 };
 
@@ -16,6 +17,7 @@ use super::{
     backend::{Access, Archive, Session},
     caller::Caller,
     job::LoadedJob,
+    recent::Recent,
     rules::Runs,
 };
 
@@ -27,6 +29,8 @@ pub(super) const ROUNDS: usize = 32;
 pub(super) struct Call<'a> {
     pub(super) session: &'a dyn Session,
     pub(super) place: &'a str,
+    /// None if jobs are always loaded before they are changed.
+    pub(super) recent: Option<&'a Recent>,
     /// The time by which everything in it is decided.
     pub(super) now: DateTime<Utc>,
 }
@@ -34,8 +38,8 @@ pub(super) struct Call<'a> {
 /// What a call is to change.
 #[derive(Debug)]
 pub(super) struct Batch {
-    /// The jobs, also those that are not there.
-    keys: BTreeSet<String>,
+    /// The jobs in their order, also those that are not there.
+    keys: Vec<Arc<str>>,
     /// Those that are.
     jobs: Vec<LoadedJob>,
     /// Runs that the rules look at, whether they are open or not.
@@ -61,12 +65,38 @@ impl Batch {
         access: Access,
     ) -> Result<Self, StoreError> {
         let jobs = if keys.is_empty() { Vec::new() } else { session.by_key(&keys, access).await? };
+        let keys = keys.into_iter().map(Arc::from).collect();
         Ok(Self { keys, jobs, runs: BTreeSet::new(), access })
+    }
+
+    /// As [`load`](Self::load), but those that the node holds as it has written them last.
+    pub(super) async fn remember(
+        session: &dyn Session,
+        recent: Option<&Recent>,
+        mut keys: BTreeSet<String>,
+    ) -> Result<Self, StoreError> {
+        let all = keys.iter().map(|key| Arc::from(key.as_str())).collect();
+        let remembered = recent.map(|recent| recent.take(&mut keys)).unwrap_or_default();
+        let mut batch = Self::load(session, keys, Access::Change).await?;
+        batch.jobs.extend(remembered);
+        Ok(Self { keys: all, ..batch })
+    }
+
+    /// Loads the jobs that were remembered.
+    pub(super) async fn load_remembered(mut self, session: &dyn Session) -> Result<Self, StoreError> {
+        let (remembered, loaded): (Vec<_>, Vec<_>) = self.jobs.into_iter().partition(LoadedJob::is_remembered);
+        self.jobs = loaded;
+        if !remembered.is_empty() {
+            let keys = remembered.iter().map(|job| job.key().to_owned()).collect();
+            self.jobs.extend(session.by_key(&keys, self.access).await?);
+        }
+        Ok(self)
     }
 
     /// Jobs that have been found in another way.
     pub(super) fn of(jobs: Vec<LoadedJob>, access: Access) -> Self {
-        let keys = jobs.iter().map(|job| job.key().to_owned()).collect();
+        let mut keys: Vec<_> = jobs.iter().map(LoadedJob::shared_key).collect();
+        keys.sort_unstable();
         Self { keys, jobs, runs: BTreeSet::new(), access }
     }
 
@@ -89,16 +119,17 @@ impl<'a> Call<'a> {
         let Batch { mut keys, mut jobs, runs, access } = batch;
         for _ in 0..ROUNDS {
             jobs = self.open(jobs, &runs).await?;
-            let mut open: BTreeMap<String, &mut LoadedJob> =
-                jobs.iter_mut().map(|job| (job.key().to_owned(), job)).collect();
+            jobs.sort_unstable_by(|a, b| a.key().cmp(b.key()));
+            let mut rest = jobs.iter_mut().peekable();
             for key in &keys {
-                step(key, open.get_mut(key).map(|job| &mut **job));
+                step(key, rest.next_if(|job| job.key() == &**key));
             }
-            keys = self.write(jobs, &mut cover).await?;
-            if keys.is_empty() {
+            let lost = self.write(jobs, &mut cover).await?;
+            if lost.is_empty() {
                 return Ok(());
             }
-            jobs = self.session.by_key(&keys, access).await?;
+            jobs = self.session.by_key(&lost, access).await?;
+            keys = lost.into_iter().map(Arc::from).collect();
         }
         Err(self.contended(&format!("{} jobs", keys.len())))
     }
@@ -115,14 +146,13 @@ impl<'a> Call<'a> {
         if runs.is_empty() {
             return Ok(open);
         }
-        let mut jobs: BTreeMap<String, &mut LoadedJob> =
-            open.iter_mut().map(|job| (job.key().to_owned(), job)).collect();
-        let is_missing =
-            |(uid, seq): &&(Uid, u64)| jobs.get(&uid.to_string()).is_some_and(|job| job.runs().run(*seq).is_none());
+        let mut jobs: HashMap<Uid, &mut LoadedJob> =
+            open.iter_mut().filter_map(|job| Some((job.uid()?, job))).collect();
+        let is_missing = |(uid, seq): &&(Uid, u64)| jobs.get(uid).is_some_and(|job| job.runs().run(*seq).is_none());
         let missing: BTreeSet<(Uid, u64)> = runs.iter().filter(is_missing).copied().collect();
         if !missing.is_empty() {
             for run in self.session.ended(&missing).await? {
-                if let Some(job) = jobs.get_mut(&run.id.uid.to_string()) {
+                if let Some(job) = jobs.get_mut(&run.id.uid) {
                     job.add_ended(run);
                 }
             }
@@ -137,19 +167,27 @@ impl<'a> Call<'a> {
         mut jobs: Vec<LoadedJob>,
         cover: &mut Option<Cover<'_, 'a>>,
     ) -> Result<BTreeSet<String>, StoreError> {
+        // What was decided from a remembered job is confirmed by its write, or by loading it.
+        let unconfirmed = jobs.iter().filter(|job| job.is_remembered() && !job.is_changed());
+        let unconfirmed: BTreeSet<String> = unconfirmed.map(|job| job.key().to_owned()).collect();
         jobs.retain(LoadedJob::is_changed);
         if jobs.is_empty() {
-            return Ok(BTreeSet::new());
+            return Ok(unconfirmed);
         }
-        let written = self.write_covered(&jobs.iter().collect::<Vec<_>>(), cover).await?;
-        let (written, lost): (Vec<_>, Vec<_>) = jobs.into_iter().zip(written).partition(|(_, is_written)| *is_written);
-        let written: Vec<LoadedJob> = written.into_iter().map(|(job, _)| job).collect();
-        let lost: Vec<LoadedJob> = lost.into_iter().map(|(job, _)| job).collect();
+        let Some(written) = self.write_covered(&jobs.iter().collect::<Vec<_>>(), cover).await? else {
+            return Ok(unconfirmed);
+        };
+        let mut is_written = written.into_iter();
+        let (written, lost): (Vec<LoadedJob>, Vec<LoadedJob>) =
+            jobs.into_iter().partition(|_| is_written.next().unwrap_or(false));
         if let Some(archive) = self.session.archive() {
             try_join(prune(archive, &written), self.delete_marked(&written)).await?;
             self.unarchive(archive, &lost).await?;
         }
-        Ok(lost.into_iter().map(|job| job.key().to_owned()).collect())
+        if let (Some(recent), Some(Cover { caller, .. })) = (self.recent, cover) {
+            recent.keep(written, caller.owner(), self.now, |version| self.session.version_after(version));
+        }
+        Ok(lost.into_iter().map(|job| job.key().to_owned()).chain(unconfirmed).collect())
     }
 
     /// Deletes what this call has archived of jobs that another one has deleted in the meantime, with their archives.
@@ -165,21 +203,20 @@ impl<'a> Call<'a> {
         if gone.is_empty() { Ok(()) } else { archive.prune(&gone).await }
     }
 
-    /// Before a node holds something, its lease covers it.
+    /// Before a node holds something, its lease covers it. None if that was for a claim which is overtaken: what it would take is
+    /// not its own any more, nothing is written, and the verb asks the caller.
     async fn write_covered(
         self,
         jobs: &[&LoadedJob],
         cover: &mut Option<Cover<'_, 'a>>,
-    ) -> Result<Vec<bool>, StoreError> {
+    ) -> Result<Option<Vec<bool>>, StoreError> {
         match cover {
             Some(Cover { caller, lease }) if jobs.iter().any(|job| job.is_held_by(caller.owner())) => {
-                let written = caller.renew_and_write(*lease, jobs).await?;
-                // What an overtaken claim would take is not its own any more; the verb asks the caller.
-                Ok(written.unwrap_or_else(|| vec![true; jobs.len()]))
+                caller.renew_and_write(*lease, jobs).await
             }
             _ => {
                 self.archive(jobs).await?;
-                self.session.write(jobs, self.now).await
+                self.session.write(jobs, self.now).await.map(Some)
             }
         }
     }

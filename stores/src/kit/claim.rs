@@ -1,6 +1,6 @@
 //! The verb `claim`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use futures_util::future::{try_join, try_join3};
@@ -40,6 +40,7 @@ pub(super) async fn claim(
             None => KnownNodes::load(session).await,
         }
     };
+    caller.lock().await?;
     if caller.is_overtaken(claim.seq) {
         return nothing(caller.call(), &load.await?, claim).await;
     }
@@ -101,24 +102,23 @@ async fn nothing(call: Call<'_>, nodes: &KnownNodes, claim: &Claim) -> Result<Cl
 /// Claims due jobs, in their order.
 async fn take(caller: &mut Caller<'_>, claim: &Claim, jobs: Vec<LoadedJob>) -> Result<Vec<Outcome>, StoreError> {
     let call = caller.call();
-    let order: Vec<String> = jobs.iter().map(|job| job.key().to_owned()).collect();
-    let mut outcomes: BTreeMap<String, Outcome> = BTreeMap::new();
-    let mut fences: HashMap<String, u64> = HashMap::new();
+    let places: HashMap<Arc<str>, usize> = jobs.iter().enumerate().map(|(at, job)| (job.shared_key(), at)).collect();
+    let mut outcomes: Vec<Option<Outcome>> = jobs.iter().map(|_| None).collect();
+    let fences: Vec<u64> = jobs.iter().map(|job| job.head().fence).collect();
     let step = &mut |key: &str, job: Option<&mut LoadedJob>| {
-        let take = |job: &mut LoadedJob| {
-            let fence = *fences.entry(key.to_owned()).or_insert_with(|| job.head().fence);
-            take_job(job, fence, claim, call.now)
-        };
-        outcomes.insert(key.to_owned(), job.map_or(Outcome::Left, take));
+        let at = places.get(key).copied().unwrap_or(usize::MAX);
+        if let (Some(outcome), Some(fence)) = (outcomes.get_mut(at), fences.get(at)) {
+            *outcome = Some(job.map_or(Outcome::Left, |job| take_job(job, *fence, claim, call.now)));
+        }
     };
     let cover = Cover { caller, lease: claim.lease };
     call.change(Batch::of(jobs, Access::Redefine), Some(cover), step).await?;
-    Ok(order.iter().filter_map(|key| outcomes.remove(key)).collect())
+    Ok(outcomes.into_iter().flatten().collect())
 }
 
 /// `fence` is that of the first look; the job's differs if another call has changed the job since.
 fn take_job(job: &mut LoadedJob, fence: u64, claim: &Claim, now: DateTime<Utc>) -> Outcome {
-    let row = match job.readable() {
+    let row = match job.take_readable() {
         Some(Ok(row)) => row,
         Some(Err(_)) if job.is_quarantined() => return Outcome::Left,
         Some(Err(raw)) => {

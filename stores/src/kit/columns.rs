@@ -124,7 +124,7 @@ pub fn decode_head(row: &impl Columns) -> StoredHead {
     let id = reader.text("id").unwrap_or_default();
     let task = reader.text("task").unwrap_or_default();
     let uid = match uid_text.parse::<Uid>() {
-        Ok(uid) if uid.to_string() == uid_text => Ok(uid),
+        Ok(uid) if !uid_text.bytes().any(|byte| byte.is_ascii_uppercase()) => Ok(uid),
         // Jobs are looked for by the text, so that this one could be claimed and never settled.
         Ok(_) => Err(format!("the uid {uid_text:?} has capital letters; write it in small ones")),
         Err(error) => Err(error.to_string()),

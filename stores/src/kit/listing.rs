@@ -14,12 +14,12 @@ use super::{
 
 pub(super) async fn job(session: &dyn Session, id: &JobId) -> Result<Option<Listed>, StoreError> {
     let jobs = session.by_live_id(&BTreeSet::from([id.clone()]), Access::Show).await?;
-    Ok(jobs.first().and_then(listed))
+    Ok(jobs.into_iter().next().and_then(listed))
 }
 
 pub(super) async fn jobs(session: &dyn Session, page: &JobQuery) -> Result<Vec<Listed>, StoreError> {
     let jobs = session.list(page.after.as_ref(), page.limit, Access::Show).await?;
-    Ok(jobs.iter().filter_map(listed).collect())
+    Ok(jobs.into_iter().filter_map(listed).collect())
 }
 
 /// A run moves from the record of its job into the archive and never back, so that it is found if the record is read first.
@@ -57,6 +57,6 @@ pub(super) async fn nodes(session: &dyn Session) -> Result<Vec<NodeRow>, StoreEr
 }
 
 /// A job as a listing shows it.
-pub(super) fn listed(job: &LoadedJob) -> Option<Listed> {
-    job.job().map(|job| job.map_or_else(Listed::Raw, Listed::Job))
+pub(super) fn listed(mut job: LoadedJob) -> Option<Listed> {
+    job.take_row().map(|job| job.map_or_else(Listed::Raw, Listed::Job))
 }

@@ -40,8 +40,10 @@ mod faulty;
 mod job;
 mod listing;
 mod moves;
+mod recent;
 mod reports;
 pub mod rules;
+mod runs;
 mod store;
 mod takeover;
 #[cfg(test)]

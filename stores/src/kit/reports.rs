@@ -1,6 +1,6 @@
 //! What a record reports of runs, job by job.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use scheduler_core::{
@@ -16,16 +16,18 @@ pub(super) const STOPPING_JOBS: usize = 1_000;
 /// The reports of a record, and what became of them.
 #[derive(Debug)]
 pub(super) struct Reports<'a> {
-    entries: BTreeMap<String, Vec<(usize, &'a Entry)>>,
+    /// With their places in the record, by job.
+    entries: Vec<(usize, &'a Entry)>,
     owner: &'a NodeId,
     now: DateTime<Utc>,
-    taken: BTreeMap<String, OfJob>,
+    /// By the place of the entry.
+    outcomes: Vec<RecordOutcome>,
+    taken: HashMap<Uid, OfJob>,
 }
 
 /// What became of the reports about one job.
 #[derive(Debug, Default)]
 struct OfJob {
-    outcomes: Vec<(usize, RecordOutcome)>,
     deleted: Option<(Uid, JobId)>,
     next_due: Option<DateTime<Utc>>,
     /// The runs that are asked to stop, as the job is now.
@@ -34,46 +36,45 @@ struct OfJob {
 
 impl<'a> Reports<'a> {
     pub(super) fn new(record: Option<&'a Record>, owner: &'a NodeId, now: DateTime<Utc>) -> Self {
-        let mut entries: BTreeMap<String, Vec<(usize, &Entry)>> = BTreeMap::new();
-        for (at, entry) in record.into_iter().flat_map(|record| &record.entries).enumerate() {
-            entries.entry(entry.run.uid.to_string()).or_default().push((at, entry));
-        }
-        Self { entries, owner, now, taken: BTreeMap::new() }
+        let mut entries: Vec<(usize, &Entry)> =
+            record.into_iter().flat_map(|record| &record.entries).enumerate().collect();
+        entries.sort_by_key(|(_, entry)| entry.run.uid);
+        let outcomes = vec![RecordOutcome::Gone; entries.len()];
+        Self { entries, owner, now, outcomes, taken: HashMap::new() }
     }
 
     /// Takes the reports about a job, which may be gone. What it does last for a job holds.
-    pub(super) fn take(&mut self, key: &str, job: Option<&mut LoadedJob>) {
-        let Some(entries) = self.entries.get(key) else { return };
-        let mut of_job = OfJob::default();
-        let gone = |(at, _): &(usize, &Entry)| (*at, RecordOutcome::Gone);
-        match job {
-            None => of_job.outcomes = entries.iter().map(gone).collect(),
-            Some(job) => {
-                for (at, entry) in entries {
-                    let outcome = of_job.take(job, entry, self.owner, self.now);
-                    of_job.outcomes.push((*at, outcome));
-                }
-                of_job.stopping = job.stopping(self.owner).collect();
+    pub(super) fn take(&mut self, uid: Uid, mut job: Option<&mut LoadedJob>) {
+        let begin = self.entries.partition_point(|(_, entry)| entry.run.uid < uid);
+        let of_uid = self.entries.iter().skip(begin).take_while(|(_, entry)| entry.run.uid == uid);
+        let (mut of_job, mut is_any) = (OfJob::default(), false);
+        for (at, entry) in of_uid {
+            is_any = true;
+            let outcome = match &mut job {
+                Some(job) => of_job.take(job, entry, self.owner, self.now),
+                None => RecordOutcome::Gone,
+            };
+            if let Some(of_entry) = self.outcomes.get_mut(*at) {
+                *of_entry = outcome;
             }
         }
-        self.taken.insert(key.to_owned(), of_job);
+        if is_any {
+            of_job.stopping = job.map(|job| job.stopping(self.owner).collect()).unwrap_or_default();
+            self.taken.insert(uid, of_job);
+        }
     }
 
     /// The reply. `stopping` are the node's runs that are asked to stop, as they were before.
     pub(super) fn recorded(self, record: &Record, hold: Hold, stopping: Vec<RunId>) -> Recorded {
-        let mut outcomes: Vec<(usize, RecordOutcome)> =
-            self.taken.values().flat_map(|job| job.outcomes.iter().copied()).collect();
-        outcomes.sort_unstable_by_key(|(at, _)| *at);
-        let elsewhere = stopping.into_iter().filter(|run| !self.taken.contains_key(&run.uid.to_string()));
+        let elsewhere = stopping.into_iter().filter(|run| !self.taken.contains_key(&run.uid));
         let mut cancel: Vec<RunId> =
             self.taken.values().flat_map(|job| job.stopping.iter().copied()).chain(elsewhere).collect();
         cancel.sort_unstable();
         let next_due = self.taken.values().filter_map(|job| job.next_due).min();
-        let mut deleted: BTreeMap<Uid, JobId> = self.taken.into_values().filter_map(|job| job.deleted).collect();
+        let mut deleted: HashMap<Uid, JobId> = self.taken.into_values().filter_map(|job| job.deleted).collect();
         // In the order of the entries that deleted them.
         let deleted = record.entries.iter().filter_map(|entry| deleted.remove_entry(&entry.run.uid)).collect();
-        let outcomes = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
-        Recorded::new(self.now, outcomes, hold).with_cancel(cancel).with_deleted(deleted).with_next_due(next_due)
+        Recorded::new(self.now, self.outcomes, hold).with_cancel(cancel).with_deleted(deleted).with_next_due(next_due)
     }
 }
 

@@ -15,10 +15,11 @@ use scheduler_core::{
 };
 
 use super::{
-    backend::{Access, Backend, NewJob, Session},
+    backend::{Backend, NewJob, Session},
     caller::Caller,
     change::{Batch, Call},
     claim, listing,
+    recent::Recent,
     reports::STOPPING_JOBS,
     takeover::KnownNodes,
     verbs,
@@ -32,6 +33,7 @@ const ATTEMPTS: usize = 5;
 pub struct KitStore {
     backend: Arc<dyn Backend>,
     place: Arc<str>,
+    recent: Arc<Recent>,
 }
 
 /// The verbs of a turn that the same node asks for.
@@ -47,7 +49,7 @@ impl KitStore {
     /// Makes a job store of a backend.
     pub fn new(backend: impl Backend) -> Self {
         let place = backend.place().into();
-        Self { backend: Arc::new(backend), place }
+        Self { backend: Arc::new(backend), place, recent: Arc::default() }
     }
 
     /// Performs a verb in a session, and once more from the start if the session has met another one.
@@ -72,6 +74,11 @@ impl KitStore {
         }
     }
 
+    /// What is remembered: nothing in a transaction, which locks what it loads.
+    fn recent(&self, session: &dyn Session) -> Option<&Recent> {
+        (!session.is_transaction()).then_some(&*self.recent)
+    }
+
     async fn perform_part(&self, session: &dyn Session, part: Part<'_>) -> Result<TurnReply, StoreError> {
         let mut reply = TurnReply::default();
         let Part { owner, at, record, settle, claim } = part;
@@ -83,16 +90,23 @@ impl KitStore {
                 None => Ok(Vec::new()),
             }
         };
-        let batch = Batch::load(session, keys, Access::Change);
-        let (now, node, batch, stopping) = try_join4(session.now(at), session.node(owner), batch, stopping).await?;
-        let mut caller = Caller::new(Call { session, place, now }, owner, node);
+        let recent = self.recent(session);
+        let batch = Batch::remember(session, recent, keys);
+        // A transaction locks the node later, and needs to know before only whether it is there.
+        let is_read = !session.is_transaction() || record.is_some() && settle.is_some();
+        let node = async { if is_read { session.node(owner).await } else { Ok(None) } };
+        let (now, node, batch, stopping) = try_join4(session.now(at), node, batch, stopping).await?;
+        // Without a lease, others have taken what the node held.
+        let is_covered = node.as_ref().and_then(|node| node.lease_until).is_some_and(|until| until > now);
+        let batch = if is_covered { batch } else { batch.load_remembered(session).await? };
+        let mut caller = Caller::new(Call { session, place, recent, now }, owner, node);
         if caller.is_known() || record.is_none() || settle.is_none() {
             (reply.record, reply.settle) =
                 verbs::record_and_settle(&mut caller, batch, record, settle, stopping).await?;
         } else {
             // Whether an unknown node has lost its runs shows after the record, and before the settle makes it known.
             reply.record = verbs::record_and_settle(&mut caller, batch, record, None, stopping).await?.0;
-            let batch = Batch::load(session, verbs::keys(None, settle), Access::Change).await?;
+            let batch = Batch::remember(session, recent, verbs::keys(None, settle)).await?;
             reply.settle = verbs::record_and_settle(&mut caller, batch, None, settle, Vec::new()).await?.1;
         }
         if let Some(claim) = claim {
@@ -163,9 +177,10 @@ impl KitStore {
     }
 
     async fn perform_claim(&self, session: &dyn Session, claim: &Claim) -> Result<Claimed, StoreError> {
-        let (now, node, nodes) =
-            try_join3(session.now(claim.at), session.node(&claim.owner), KnownNodes::load(session)).await?;
-        let mut caller = Caller::new(Call { session, place: &self.place, now }, &claim.owner, node);
+        let node = async { if session.is_transaction() { Ok(None) } else { session.node(&claim.owner).await } };
+        let (now, node, nodes) = try_join3(session.now(claim.at), node, KnownNodes::load(session)).await?;
+        let mut caller =
+            Caller::new(Call { session, place: &self.place, recent: self.recent(session), now }, &claim.owner, node);
         claim::claim(&mut caller, Some(nodes), claim).await
     }
 }
@@ -240,10 +255,19 @@ impl JobStore for KitStore {
         self.perform(|session| {
             Box::pin(async move {
                 let (now, node) = try_join(session.now(at), session.node(owner)).await?;
-                verbs::release(&mut Caller::new(Call { session, place: &self.place, now }, owner, node), page).await
+                verbs::release(
+                    &mut Caller::new(
+                        Call { session, place: &self.place, recent: self.recent(session), now },
+                        owner,
+                        node,
+                    ),
+                    page,
+                )
+                .await
             })
         })
         .await?;
+        self.recent.forget();
         self.backend.after_release().await;
         Ok(())
     }

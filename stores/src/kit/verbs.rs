@@ -46,7 +46,7 @@ pub(super) async fn insert(
         }
         let there = session.by_live_id(&left.iter().map(|item| jobs[*item].id.clone()).collect(), Access::Show).await?;
         let there: HashMap<JobId, Listed> =
-            there.iter().filter_map(listed).map(|entry| (entry.id().clone(), entry)).collect();
+            there.into_iter().filter_map(listed).map(|entry| (entry.id().clone(), entry)).collect();
         let mut free = Vec::new();
         for item in left {
             match there.get(&jobs[item].id) {
@@ -97,7 +97,7 @@ pub(super) async fn update(
     let step = &mut |_: &str, job: Option<&mut LoadedJob>| {
         reply = job.map_or(Ok((Updated::Gone, None)), |job| update_job(job, update, payload, now));
     };
-    Call { session, place, now }.change(batch, None, step).await?;
+    Call { session, place, recent: None, now }.change(batch, None, step).await?;
     let (value, hint) = reply?;
     if let Some(hint) = hint {
         session.announce(&[hint]).await?;
@@ -111,7 +111,7 @@ fn update_job(
     payload: usize,
     now: DateTime<Utc>,
 ) -> Result<(Updated, Option<Hint>), StoreError> {
-    let Some(Ok(job)) = loaded.job().filter(|_| loaded.head().state.is_live()) else {
+    let Some(Ok(job)) = loaded.take_row().filter(|_| loaded.head().state.is_live()) else {
         return Ok((Updated::Gone, None));
     };
     let text = update.body.as_ref().map(|body| body_text(body, loaded.id(), payload)).transpose()?;
@@ -146,7 +146,7 @@ pub(super) async fn cancel(
         let loaded = loaded.filter(|loaded| loaded.id() == job);
         reply = loaded.map_or((Cancelled::Gone, None), |job| job.apply(|head, runs| head.cancel(runs, run.seq, now)));
     };
-    Call { session, place, now }.change(batch, None, step).await?;
+    Call { session, place, recent: None, now }.change(batch, None, step).await?;
     let (value, hint) = reply;
     if value == Cancelled::Asked {
         // Also for an earlier sending, which may have died before it announced it.
@@ -169,7 +169,7 @@ pub(super) async fn remove(
         }
     };
     let (now, jobs) = try_join(session.now(at), jobs).await?;
-    let mut removed = remove_jobs(Call { session, place, now }, jobs).await?;
+    let mut removed = remove_jobs(Call { session, place, recent: None, now }, jobs).await?;
     if !removed.is_empty() {
         session.announce(&[Hint::Resync]).await?;
     }
@@ -192,7 +192,7 @@ pub(super) async fn remove_all(
             break;
         }
         after = jobs.iter().map(|job| job.id().clone()).max();
-        removed.extend(remove_jobs(Call { session, place, now }, jobs).await?.into_values());
+        removed.extend(remove_jobs(Call { session, place, recent: None, now }, jobs).await?.into_values());
     }
     if !removed.is_empty() {
         session.announce(&[Hint::Resync]).await?;
@@ -223,6 +223,10 @@ pub(super) fn keys(record: Option<&Record>, settle: Option<&Settle>) -> BTreeSet
     reported.chain(moved).map(|uid: Uid| uid.to_string()).collect()
 }
 
+fn uid_of(key: &str, job: Option<&LoadedJob>) -> Option<Uid> {
+    job.map_or_else(|| key.parse().ok(), LoadedJob::uid)
+}
+
 /// Takes the reports of a record, then the moves of a settle, and writes each job once.
 ///
 /// `stopping` are the runs of the caller that are asked to stop.
@@ -239,8 +243,10 @@ pub(super) async fn record_and_settle(
     let mut reports = Reports::new(record, owner, call.now);
     let mut moves = Moves::new(settle, owner, call.now);
     let step = &mut |key: &str, mut job: Option<&mut LoadedJob>| {
-        reports.take(key, job.as_deref_mut());
-        moves.apply(key, job);
+        if let Some(uid) = uid_of(key, job.as_deref()) {
+            reports.take(uid, job.as_deref_mut());
+            moves.apply(uid, job);
+        }
     };
     let cover = settle.map(|settle| Cover { caller: &mut *caller, lease: settle.lease });
     call.change(batch, cover, step).await?;
@@ -250,6 +256,7 @@ pub(super) async fn record_and_settle(
         reply.0 = Some(reports.recorded(record, hold, stopping));
     }
     if let Some(settle) = settle {
+        caller.lock().await?;
         if caller.is_known() || caller.holds(HoldKind::Run).await? {
             caller.renew(settle.lease).await?;
         }
@@ -264,7 +271,7 @@ pub(super) async fn record_and_settle(
 
 pub(super) async fn release(caller: &mut Caller<'_>, page: usize) -> Result<(), StoreError> {
     let (Call { session, now, .. }, owner) = (caller.call(), caller.owner());
-    let mut is_any = caller.is_known();
+    let mut is_any = false;
     for hold in [HoldKind::Claim, HoldKind::Run] {
         loop {
             let jobs = session.held_by(owner, hold, page, Access::Change).await?;
@@ -289,7 +296,7 @@ pub(super) async fn release(caller: &mut Caller<'_>, page: usize) -> Result<(), 
             }
         }
     }
-    caller.leave().await?;
+    is_any |= caller.leave().await?;
     if is_any {
         session.announce(&[Hint::Resync]).await?;
     }

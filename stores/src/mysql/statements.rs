@@ -153,7 +153,8 @@ const TEXTS: Statements<&str> = Statements {
 
     nodes: "SELECT id, lease_until, last_claim_seq, CAST(EXISTS \
         (SELECT 1 FROM {p}runs AS r FORCE INDEX (running) WHERE r.running_on = n.id) AS SIGNED) FROM {p}nodes AS n",
-    node: "SELECT lease_until, last_claim_seq FROM {p}nodes WHERE id = ?1 FOR UPDATE",
+    node: "SELECT lease_until, last_claim_seq FROM {p}nodes WHERE id = ?1",
+    own_node: "SELECT lease_until, last_claim_seq FROM {p}nodes WHERE id = ?1 FOR UPDATE",
     free_node: "SELECT lease_until, last_claim_seq FROM {p}nodes WHERE id = ?1 FOR UPDATE SKIP LOCKED",
     // `INSERT IGNORE` would ignore more.
     insert_node: "INSERT INTO {p}nodes (id, lease_until, last_claim_seq) VALUES (?1, ?2, ?3) \

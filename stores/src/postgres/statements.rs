@@ -1,6 +1,6 @@
 //! The statements as PostgreSQL takes them. None scans a table; a test asks PostgreSQL for its plan of each.
 //!
-//! Whoever holds a job's row may change the job and its runs; so rows are locked first, and what belongs to them is
+//! A transaction that has locked a job's row may change the job and its runs; so rows are locked first, and what belongs to them is
 //! read by the next statement, which sees what the last holder wrote.
 
 use scheduler_core::store::Clock;
@@ -78,7 +78,8 @@ const TEXTS: Statements<&str> = Statements {
 
     nodes: "SELECT id, lease_until, last_claim_seq, coalesce((SELECT 1::bigint FROM {p}runs AS r \
         WHERE r.owner = n.id AND r.state = 'running' LIMIT 1), 0) FROM {p}nodes AS n",
-    node: "SELECT lease_until, last_claim_seq FROM {p}nodes WHERE id = $1 FOR UPDATE",
+    node: "SELECT lease_until, last_claim_seq FROM {p}nodes WHERE id = $1",
+    own_node: "SELECT lease_until, last_claim_seq FROM {p}nodes WHERE id = $1 FOR UPDATE",
     free_node: "SELECT lease_until, last_claim_seq FROM {p}nodes WHERE id = $1 FOR UPDATE SKIP LOCKED",
     insert_node: "INSERT INTO {p}nodes (id, lease_until, last_claim_seq) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
     write_node: "UPDATE {p}nodes SET lease_until = $2, last_claim_seq = $3 WHERE id = $1",

@@ -25,7 +25,7 @@ use super::{
     names::{Index, run_of_member},
     options::RedisOptions,
     reply::{fixed, items, number, optional, pairs, scored, text, texts, time},
-    row::{Row, read_node, read_run},
+    row::{ABSENT, Row, read_node, read_run},
     script::Lua,
     watch::Watch,
     write::{self, NodeWrite, Outcome, Write},
@@ -217,6 +217,10 @@ impl Session for &Keyspace {
         let writes: Vec<Write> = jobs.iter().map(|job| Write::of(&self.link.names, job)).collect();
         let outcomes = self.perform(None, &writes).await?.unwrap_or_default();
         Ok(outcomes.into_iter().map(|outcome| outcome == Outcome::Written).collect())
+    }
+
+    fn version_after(&self, version: u64) -> Option<u64> {
+        (version != ABSENT).then(|| version.saturating_add(1))
     }
 
     async fn due(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<LoadedJob>, StoreError> {

@@ -147,8 +147,7 @@ impl Columns for Row {
     fn bytes(&self, at: usize) -> Result<Option<Vec<u8>>, Unreadable> {
         if at == 2 {
             // Calls name a job by its uid in lower case, so that under another name it could be claimed and never settled.
-            let is_plain = self.uid.parse::<Uid>().is_ok_and(|uid| uid.to_string() == self.uid);
-            let is_other = !is_plain && self.uid.parse::<Uid>().is_ok();
+            let is_other = self.uid.bytes().any(|byte| byte.is_ascii_uppercase()) && self.uid.parse::<Uid>().is_ok();
             return Ok(Some(if is_other { format!("{} in capitals", self.uid) } else { self.uid.clone() }.into()));
         }
         if let (3, Some(id)) = (at, &self.id) {

@@ -93,8 +93,8 @@ pub(super) enum Outcome {
     IdIsTaken,
 }
 
-/// What a job is found by, with the scores.
-type Entries = BTreeMap<(Index, String), i64>;
+/// What a job is found by, with the scores: a few, each once.
+type Entries = Vec<((Index, String), i64)>;
 
 impl Write {
     fn new(uid: &str, version: u64) -> Self {
@@ -111,14 +111,12 @@ impl Write {
         let new_kind = job.redefined().map(|(body, _)| kind_of(body));
         if let Some(reason) = job.quarantine() {
             // What cannot be read is found by what is written, in the place of which this cannot tell.
-            before.entry((Index::Due(kind.to_owned()), uid.to_owned())).or_default();
+            let due = (Index::Due(kind.to_owned()), uid.to_owned());
+            if before.iter().all(|(at, _)| *at != due) {
+                before.push((due, 0));
+            }
             if new.state.is_live() {
-                after.extend(
-                    before
-                        .iter()
-                        .filter(|((index, _), _)| *index == Index::Ids)
-                        .map(|(at, score)| (at.clone(), *score)),
-                );
+                after.extend(before.iter().filter(|((index, _), _)| *index == Index::Ids).cloned());
                 write.set(names, job.version(), &[("state", Some("quarantined".into()))]);
             }
             let cleared = ["due", "owner", "claim_until"].map(|name| (name, None));
@@ -157,7 +155,9 @@ impl Write {
         let mut after = entries_of(&uid, &kind_of(&new.row.body), &new.row.id, &head);
         // At once, so that the next job of the same call finds its id taken.
         let id = (Index::Ids, id_member(&new.row.id, &uid));
-        if after.remove(&id).is_some() {
+        let found = after.len();
+        after.retain(|(at, _)| *at != id);
+        if after.len() < found {
             write.command(["ZADD", &names.key("ids"), "0", &id.1]);
         }
         write.index(Entries::new(), after);
@@ -169,7 +169,7 @@ impl Write {
     pub(super) fn mend(at: (Index, String), uid: &str, version: u64, job: Option<&LoadedJob>) -> Self {
         let mut write = Self::new(uid, version);
         let after = job.map(|job| entries_of(name_of(job).0, name_of(job).1, job.id(), job.head())).unwrap_or_default();
-        write.index(Entries::from([(at, i64::MIN)]), after);
+        write.index(vec![(at, i64::MIN)], after);
         write
     }
 
@@ -213,15 +213,14 @@ impl Write {
 
     /// Brings what the job is found by from one state into another.
     fn index(&mut self, before: Entries, after: Entries) {
-        for ((index, member), _) in before.iter().filter(|(at, _)| !after.contains_key(*at)) {
-            self.entries.push(Entry { index: index.clone(), member: member.clone(), score: None });
-        }
-        for ((index, member), score) in after {
-            let at = (index, member);
-            if before.get(&at) != Some(&score) {
+        let mut gone = before;
+        for (at, score) in after {
+            let old = gone.iter().position(|(known, _)| *known == at).map(|old| gone.swap_remove(old).1);
+            if old != Some(score) {
                 self.entries.push(Entry { index: at.0, member: at.1, score: Some(score) });
             }
         }
+        self.entries.extend(gone.into_iter().map(|((index, member), _)| Entry { index, member, score: None }));
     }
 }
 
@@ -329,16 +328,16 @@ pub(super) fn kind_of(body: &JobBody) -> String {
 fn entries_of(uid: &str, kind: &str, id: &JobId, head: &Head) -> Entries {
     let mut entries = Entries::new();
     if head.state.is_live() {
-        entries.insert((Index::Ids, id_member(id, uid)), 0);
+        entries.push(((Index::Ids, id_member(id, uid)), 0));
     }
     let is_quarantined = matches!(head.state, JobState::Quarantined(_));
     match (&head.claim, head.due) {
         (Some(claim), _) => {
             let at = (Index::Claims(claim.owner.clone()), claim_member(uid, kind));
-            entries.insert(at, claim.until.timestamp_micros());
+            entries.push((at, claim.until.timestamp_micros()));
         }
         (None, Some(due)) if !is_quarantined => {
-            entries.insert((Index::Due(kind.to_owned()), uid.to_owned()), due.timestamp_micros());
+            entries.push(((Index::Due(kind.to_owned()), uid.to_owned()), due.timestamp_micros()));
         }
         _ => {}
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use scheduler_core::{
-    NodeId,
+    NodeId, Uid,
     store::{StoreError, StoreErrorKind},
 };
 
@@ -75,14 +75,22 @@ impl<Tx: Transaction> SqlSession<'_, Tx> {
 
     pub(super) async fn with_open_runs(&self, mut jobs: Vec<LoadedJob>) -> Result<Vec<LoadedJob>, StoreError> {
         let ran = jobs.iter().enumerate().filter(|(_, job)| job.head().last_seq > 0);
-        let places: HashMap<String, usize> = ran.map(|(at, job)| (job.key().to_owned(), at)).collect();
+        let places: HashMap<Option<Uid>, usize> = ran.map(|(at, job)| (job.uid(), at)).collect();
         if places.is_empty() {
             return Ok(jobs);
         }
-        let open_runs = statement(&self.sql().open_runs).list(places.keys().map(String::as_str));
-        for row in &self.all(open_runs).await? {
-            if let Some(job) = places.get(&self.text(row, 0, "uid")?).and_then(|at| jobs.get_mut(*at)) {
-                job.add_run(decode_run(row));
+        let keys = jobs.iter().filter(|job| job.head().last_seq > 0).map(LoadedJob::key);
+        for row in &self.all(statement(&self.sql().open_runs).list(keys)).await? {
+            let run = decode_run(row);
+            let at = match &run {
+                Ok(run) => places.get(&Some(run.id.uid)).copied(),
+                Err(_) => {
+                    let key = self.text(row, 0, "uid")?;
+                    jobs.iter().position(|job| job.key() == key)
+                }
+            };
+            if let Some(job) = at.and_then(|at| jobs.get_mut(at)) {
+                job.add_run(run);
             }
         }
         Ok(jobs)

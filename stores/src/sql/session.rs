@@ -186,6 +186,10 @@ impl<Tx: Transaction> Session for SqlSession<'_, Tx> {
         self.one_node(&self.sql().node, id).await
     }
 
+    async fn lock_own_node(&self, id: &NodeId) -> Result<Option<Node>, StoreError> {
+        self.one_node(&self.sql().own_node, id).await
+    }
+
     async fn lock_node(&self, node: &Node) -> Result<Option<Node>, StoreError> {
         self.one_node(&self.sql().free_node, &node.id).await
     }

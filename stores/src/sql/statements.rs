@@ -98,8 +98,10 @@ statements! {
 
     /// All nodes: their ids, leases and last claims, and 1 for those that run something, else 0.
     nodes,
-    /// A node's lease and its last claim, locked. 1 id.
+    /// A node's lease and its last claim, not locked. 1 id.
     node,
+    /// The same, locked. 1 id.
+    own_node,
     /// The same unless another transaction has it locked. 1 id.
     free_node,
     /// Adds a node unless it is there. 1 id, 2 lease, 3 number of its last claim.

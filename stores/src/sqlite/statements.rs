@@ -72,6 +72,7 @@ const TEXTS: Statements<&str> = Statements {
     nodes: "SELECT id, lease_until, last_claim_seq, \
         EXISTS (SELECT 1 FROM {p}runs AS r WHERE r.owner = n.id AND r.state = 'running') FROM {p}nodes AS n",
     node: "SELECT lease_until, last_claim_seq FROM {p}nodes WHERE id = ?1",
+    own_node: "SELECT lease_until, last_claim_seq FROM {p}nodes WHERE id = ?1",
     free_node: "SELECT lease_until, last_claim_seq FROM {p}nodes WHERE id = ?1",
     insert_node: "INSERT INTO {p}nodes (id, lease_until, last_claim_seq) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
     write_node: "UPDATE {p}nodes SET lease_until = ?2, last_claim_seq = ?3 WHERE id = ?1",

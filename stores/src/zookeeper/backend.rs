@@ -103,6 +103,10 @@ impl Session for &Shared {
         call.bound(call.replace(&replacements)).await
     }
 
+    fn version_after(&self, version: u64) -> Option<u64> {
+        Some(version_from(version_of(version).wrapping_add(1)))
+    }
+
     async fn due(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<LoadedJob>, StoreError> {
         let call = self.begin().await?;
         Ok(LoadedJob::all(call.bound(call.due(claim, now, limit)).await?))

@@ -8,6 +8,7 @@ mod features;
 mod matrix;
 mod nextest;
 mod oracle;
+mod pasted;
 mod process;
 mod purity;
 mod services;

@@ -10,6 +10,7 @@ use crate::{
     features::{self, Combinations},
     misuse,
     nextest::{self, EVERYTHING},
+    pasted,
     process::{cargo, run as run_program, run_and_read, succeeds},
     purity,
     services::Servers,
@@ -33,6 +34,7 @@ const STEPS: &[(&str, Step)] = &[
     ("features", |setting| features::check(&setting.workspace, Combinations::Each)),
     ("purity", |_| Ok(Tally::one(purity::check().map(|sizes| println!("{sizes}"))))),
     ("examples", examples),
+    ("first programs", |setting| pasted::check(&setting.workspace)),
     ("documentation", |_| Ok(Tally::one(documentation()))),
 ];
 

@@ -73,6 +73,8 @@ use scheduler_core::forward_job_store;
 /// A request has at most 1.5 MiB, so a definition at most 512 KiB ([`EtcdOptions::payload_limit`]); the job's open runs
 /// have to fit, too, which is room for a thousand that are queued.
 ///
+/// Searches other than by id look at one job after the other: the keys have no index for them.
+///
 /// # Keys
 ///
 /// Other programs may read them, and add jobs. The names begin with [`EtcdOptions::key_prefix`], by default

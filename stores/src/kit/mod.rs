@@ -9,6 +9,11 @@
 //!           → take over lapsed nodes → find due jobs → write node, jobs → when to claim next
 //! ```
 //!
+//! A transaction locks the jobs that it loads, and the row of its node last, so that calls of one node about different jobs go on
+//! side by side. Without transactions a write of a job has a condition: that the record is as it was read. What a node has claimed
+//! or runs is then remembered as it was written last, and changed from there; only a job of which that write fails is loaded
+//! ([`Session::version_after`]).
+//!
 //! What a process does last before it dies, others can go on from:
 //!
 //! - The row of a node, with its lease, is written before any job that the node holds, so that what it holds is found when it

@@ -28,6 +28,8 @@ impl<R> Guest<R> {
         Self { prefix, sql, failures: failures.of_application(), room, rows: PhantomData }
     }
 
+    /// What the names of the tables begin with; MySQL notes changes in a table of its own.
+    #[cfg(feature = "mysql")]
     pub(crate) fn prefix(&self) -> &str {
         &self.prefix
     }

@@ -58,6 +58,8 @@ use scheduler_core::forward_job_store;
 /// listing the ids of all jobs, some 40 bytes for each. Up to some ten thousand jobs this costs little. The replies have
 /// no limit here, but other clients refuse those of more than a mebibyte, which the folder `jobs` has with 29,000 jobs.
 ///
+/// Searches other than by id look at one job after the other: there is no index for them.
+///
 /// # Nodes
 ///
 /// Other programs may read them, and add jobs. They are below [`ZooKeeperOptions::root`]. Documents are JSON objects, times

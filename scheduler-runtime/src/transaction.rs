@@ -54,12 +54,11 @@ impl Scheduler {
     /// before the commit.
     ///
     /// ```no_run
-    /// # async fn example(scheduler: scheduler_runtime::Scheduler) -> Result<(), Box<dyn std::error::Error>> {
+    /// # use scheduler_stores::clients::sqlx::PgPool;
+    /// # async fn example(scheduler: scheduler_runtime::Scheduler, pool: PgPool) -> Result<(), Box<dyn std::error::Error>> {
     /// use chrono::{TimeDelta, Utc};
     /// use scheduler_core::{JobSpec, trigger::Date};
-    /// use scheduler_stores::clients::sqlx::PgPool;
     ///
-    /// # let pool: PgPool = unimplemented!();
     /// let in_an_hour = Date::at(Utc::now() + TimeDelta::hours(1));
     /// let mut transaction = pool.begin().await?;
     /// // What the application writes, and then

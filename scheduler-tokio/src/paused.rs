@@ -75,7 +75,8 @@ fn real() -> std::time::Instant {
 fn signed(one: std::time::Instant, other: std::time::Instant) -> TimeDelta {
     let later = one.saturating_duration_since(other);
     let earlier = other.saturating_duration_since(one);
-    TimeDelta::from_std(later).unwrap_or_default() - TimeDelta::from_std(earlier).unwrap_or_default()
+    let delta = |duration| TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX);
+    delta(later) - delta(earlier)
 }
 
 /// What keeps a paused clock where it is: tokio does not move it while one of its blocking threads is at work. One thread for all.

@@ -1,6 +1,6 @@
 //! State of tasks in workers, each of which makes its own.
 
-use std::{fs, path::Path, process::id};
+use std::{fs, io::Write as _, path::Path, process::id};
 
 use scheduler_core::{Outcome, State, Task};
 use scheduler_executors::{blocking, process, process::ProcessPool, task};
@@ -36,8 +36,8 @@ fn serves_with_state() {
 
 /// Leaves a line in the file for each process that loads them.
 fn load(file: &Path) -> Fonts {
-    let loaded = fs::read_to_string(file).unwrap_or_default();
-    fs::write(file, format!("{loaded}{}\n", id())).unwrap();
+    let mut lines = fs::OpenOptions::new().create(true).append(true).open(file).unwrap();
+    writeln!(lines, "{}", id()).unwrap();
     Fonts(vec!["serif".to_owned(), "sans".to_owned()])
 }
 

@@ -62,6 +62,31 @@ fn a_call_that_stops_in_the_middle_holds_nobody_up_for_long() {
     });
 }
 
+/// Calls of one node about different jobs go on side by side: the row of the node is locked last.
+#[test]
+fn a_record_that_waits_for_its_job_holds_up_no_other_record_of_its_node() {
+    block_on(async {
+        let database = Database::new(Clock::Server);
+        let bench = Bench::new(database.clone().setup().await);
+        let node = bench.a();
+        bench.due_job("free").await;
+        let free = node.start("free").await;
+        bench.due_job("locked").await;
+        let locked = node.start("locked").await;
+        let mut other = lock(&database).await;
+
+        let mut waiting = Box::pin(node.end(&locked, Verdict::Ok));
+        while database.number(WAITING).await == 0 {
+            assert!(futures_lite::future::poll_once(&mut waiting).await.is_none(), "it waits for the row");
+        }
+
+        assert!(node.end(&free, Verdict::Ok).await.is_written());
+        run(&mut other, "ROLLBACK").await;
+        other.close().await.unwrap();
+        assert!(waiting.await.is_written());
+    });
+}
+
 /// What is only shown waits for no lock and takes none.
 #[test]
 fn nodes_are_shown_while_someone_keeps_their_rows_locked() {

@@ -7,7 +7,7 @@
 //!
 //! Whether such a call counts is decided by the application's commit, of which no engine hears. So it is none of this one's:
 //! an engine of its own answers it, which knows the same tasks, executors, defaults and clock, and whose store calls go into the
-//! transaction. What it would tell of them is told to nobody.
+//! transaction. Its events go to no listener.
 
 use std::sync::Arc;
 

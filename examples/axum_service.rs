@@ -20,7 +20,7 @@
 //!
 //! A trigger is written as it is displayed: `every 10s`, `crontab 0 9 * * mon-fri in Europe/Berlin`, `date 2027-01-01T00:00:00Z`.
 //! Without one, the job runs at once. `/healthz` and `/readyz` are for the probes of the platform that runs the service. SIGTERM or Ctrl-C ends it in good order: requests are answered first, and then running
-//! tasks end.
+//! tasks have 20 s to end.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::{
@@ -101,7 +101,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     axum::serve(listener, routes(scheduler.clone(), reminded)).with_graceful_shutdown(end).await?;
 
     println!("no more requests; running tasks end");
-    scheduler.shutdown(ShutdownMode::Wait).await?;
+    // A platform such as Kubernetes kills what is not gone after 30 s. What has not ended before is given back to the store.
+    scheduler.shutdown(ShutdownMode::within(Duration::from_secs(20))).await?;
     println!("ended");
     Ok(())
 }

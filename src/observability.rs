@@ -43,6 +43,7 @@
 //! | `apscheduler_runs_ended_total` | counter | store, task, verdict | fire times that ended, those given up included |
 //! | `apscheduler_runs_retried_total` | counter | store, task | attempts that failed and are repeated |
 //! | `apscheduler_runs_taken_away_total` | counter | store, task | runs of this node that were left to others, or taken over by them |
+//! | `apscheduler_runs_given_back_total` | counter | store, task | runs that the shutdown of this node cut off and gave back |
 //! | `apscheduler_runs_taken_over_total` | counter | store, task | runs that this node has taken over from nodes that died |
 //! | `apscheduler_runs_overran_total` | counter | store, task | runs that went on 10 s after their timeout, since they do not heed their token |
 //! | `apscheduler_loop_held_up_seconds` | histogram | | for how long a listener or an inline task held the loop up, if more than a second |

@@ -197,6 +197,9 @@ pub enum EventKind {
     },
     /// A run of this node is no longer its own: another node took it over after this one's lease had passed.
     RunTakenAway(RunRef),
+    /// A run was cut off since the scheduler shuts down, and waits in the store: another node runs it at once, or this one when it is
+    /// started again. Told of those that had started and are to run at least once; what had not started is given back without a word.
+    RunGivenBack(RunRef),
     /// A store call failed; it is repeated.
     StoreFailed {
         /// The store.
@@ -291,6 +294,7 @@ impl EventKind {
             Self::RunMissed(_) => EventMask::RUN_MISSED,
             Self::RunSkipped(_) => EventMask::RUN_SKIPPED,
             Self::RunTakenAway(_) => EventMask::RUN_TAKEN_AWAY,
+            Self::RunGivenBack(_) => EventMask::RUN_GIVEN_BACK,
             Self::RunTakenOver(_) => EventMask::RUN_TAKEN_OVER,
             Self::RunOverran { .. } => EventMask::RUN_OVERRAN,
             Self::LoopHeldUp { .. } => EventMask::LOOP_HELD_UP,
@@ -317,6 +321,7 @@ impl EventKind {
             | Self::RunMissed(run)
             | Self::RunSkipped(run)
             | Self::RunTakenAway(run)
+            | Self::RunGivenBack(run)
             | Self::RunTakenOver(run)
             | Self::RunOverran { run, .. } => Some(run),
             _ => None,
@@ -386,6 +391,7 @@ masks! {
     28 RUN_RETRIED, "An attempt of a run failed, and the run is repeated.";
     29 CLOCK_STEPPED, "A clock was set.";
     30 FIRE_TIME_CORRECTED, "A job's next fire time was not what its trigger gives.";
+    39 RUN_GIVEN_BACK, "A run was cut off by the shutdown, and waits for another node.";
     36 RUN_TAKEN_OVER, "This node takes over a run whose node has died.";
     37 RUN_OVERRAN, "A run goes on after its timeout.";
     38 LOOP_HELD_UP, "A listener or an inline task held the scheduler's loop up.";

@@ -169,14 +169,16 @@ pub enum Overlap {
     CancelPrevious,
 }
 
-/// What becomes of a run whose node dies.
+/// What becomes of a run whose node dies, or shuts down before it has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Delivery {
     /// Another node takes it over when the lease of its node has passed: same fire time, next attempt.
-    /// After three takeovers it ends as [`Verdict::Lost`](crate::Verdict::Lost).
+    /// After three takeovers it ends as [`Verdict::Lost`](crate::Verdict::Lost). A node that shuts down gives it back, and another
+    /// node runs it at once.
     AtLeastOnce,
-    /// The run ends as [`Verdict::Lost`](crate::Verdict::Lost) and is not run again.
+    /// The run ends as [`Verdict::Lost`](crate::Verdict::Lost) and is not run again; if its node shuts down, as
+    /// [`Verdict::Cancelled`](crate::Verdict::Cancelled).
     AtMostOnce,
 }
 

@@ -124,7 +124,7 @@ pub enum Wait {
     Retry,
     /// A node that takes it over, since its own has died.
     Orphan,
-    /// Any node, since its own gave it back without starting it.
+    /// Any node, since its own gave it back: without starting it, or cut off when it shut down.
     Released,
     /// A claim and a free slot, since a user asked for it. It starts in a paused job, too; once it has started, or a node has
     /// given it back, it waits as any other run does.

@@ -186,7 +186,7 @@ pub struct RunContext {
     /// The fire time for which it runs, which is not the time at which it starts.
     #[doc(alias = "scheduled_run_time")]
     pub fire_time: DateTime<Utc>,
-    /// The attempt; 1 for the first.
+    /// The attempt; 1 for the first. One that a shutdown has cut off, and that was given back, is begun anew with the same number.
     pub attempt: u32,
     /// The fencing number of the claim.
     pub fence: u64,

@@ -155,10 +155,11 @@ impl Scheduler {
         self.done(Command::Resume).await
     }
 
-    /// Ends the scheduler, as the mode says: after its running runs, or cancelling them. What has not started is given back.
-    /// Jobs stay in their stores. Does nothing if it has shut down. Goes on if the call is dropped.
+    /// Ends the scheduler, as the mode says: after its running runs, after a time at most, or at once. What has not started is given
+    /// back, and so is what is cut off and is to run at least once. Jobs stay in their stores. Does nothing if it has shut down. Goes
+    /// on if the call is dropped; another call may hurry it.
     ///
-    /// A task of this scheduler that calls it with [`ShutdownMode::Wait`] would wait for its own end: that is an error, and
+    /// A task of this scheduler that calls it with [`ShutdownMode::Wait`] or [`ShutdownMode::Within`] would wait for its own end: that is an error, and
     /// nothing happens. It calls [`begin_shutdown`](Self::begin_shutdown), or spawns this without waiting for that.
     ///
     /// A store that does not answer is waited for one lease at most; what was held there is free when the lease ends.
@@ -400,7 +401,7 @@ impl Scheduler {
     /// Refuses to let a task of this scheduler wait for its own end.
     pub(crate) fn refuse_own_shutdown(&self, mode: ShutdownMode) -> Result<(), Error> {
         match mode {
-            ShutdownMode::Wait => own_run::refuse_to_wait(&self.shared.node, None),
+            ShutdownMode::Wait | ShutdownMode::Within(_) => own_run::refuse_to_wait(&self.shared.node, None),
             ShutdownMode::Now => Ok(()),
         }
     }

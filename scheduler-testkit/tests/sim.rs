@@ -25,14 +25,18 @@ fn no_fault_breaks_a_promise() {
         simulate(seed, Mutant::Sound, Trace::Lines).unwrap_or_else(|violation| panic!("{violation}"));
         return;
     }
-    let (mut runs, mut takeovers, mut retries, mut timeouts) = (0, 0, 0, 0);
+    let (mut runs, mut takeovers, mut retries, mut timeouts, mut given_back) = (0, 0, 0, 0, 0);
     for seed in 0..variable("SIM_SEEDS").unwrap_or(SEEDS) {
         let report = simulate(seed, Mutant::Sound, Trace::Off).unwrap_or_else(|violation| panic!("{violation}"));
         (runs, takeovers) = (runs + report.runs, takeovers + report.takeovers);
         (retries, timeouts) = (retries + report.retries, timeouts + report.timeouts);
+        given_back += report.given_back;
     }
-    let is_simulation = runs > 0 && takeovers > 0 && retries > 0 && timeouts > 0;
-    assert!(is_simulation, "{runs} runs, {takeovers} takeovers, {retries} retries, {timeouts} timeouts: that is none");
+    let counts = [runs as u64, takeovers, retries, timeouts, given_back];
+    assert!(
+        counts.iter().all(|count| *count > 0),
+        "{runs} runs, {takeovers} takeovers, {retries} retries, {timeouts} timeouts, {given_back} given back: that is no simulation"
+    );
 }
 
 #[test]

@@ -101,7 +101,7 @@ impl Engine {
             Command::Shutdown(mode) => self.shut_down(now, call, mode),
             Command::AddStore(store, limits) => self.add_store(now, call, store, limits),
             Command::InTransaction(store) => self.stand_in(now, call, &store),
-            Command::RemoveStore(store) => self.remove_store(now, call, &store),
+            Command::RemoveStore(store) => self.remove_store(call, &store),
             Command::Stores => {
                 let stores = self.stores.iter().map(|state| state.name.clone()).collect();
                 self.reply(call, Ok(Reply::Stores(stores)));

@@ -103,22 +103,62 @@ pub enum Mode {
 
 /// How a scheduler ends.
 ///
-/// Either way it takes no further jobs, and gives back at once what has not started. What becomes of the runs that are running:
+/// Each way it takes no further jobs, and gives back at once what has not started. What becomes of the runs that are running:
 ///
-/// | | [`Wait`](Self::Wait) | [`Now`](Self::Now) |
-/// |---|---|---|
-/// | an async task | runs to its end | is dropped at its next `await`; the run ends as cancelled |
-/// | a blocking task | runs to its end | its token is cancelled, the run is told as cancelled, and the scheduler does not wait for it: its **thread goes on** until the function returns, or until the process ends, which cuts it off wherever it is; its outcome is dropped |
-/// | a task in a worker process, a program | runs to its end | is asked to stop, and killed with the pool or after its grace |
-/// | with a timeout | it strikes also now | |
+/// | | [`Wait`](Self::Wait) | [`Within`](Self::Within), when the time is nearly over | [`Now`](Self::Now) |
+/// |---|---|---|---|
+/// | an async task | runs to its end | is dropped at its next `await` | the same |
+/// | a blocking task | runs to its end | its token is cancelled; it has until the end of the time to look at that, and is then not waited for | its token is cancelled, and it is not waited for |
+/// | a task in a worker process, a program | runs to its end | is asked to stop, and killed with the pool or after its grace | the same |
+/// | with a timeout | it strikes also now | it strikes also now | |
 ///
-/// A blocking task that must not be cut off looks at its token, or its program ends with [`Wait`](Self::Wait).
+/// A run that is cut off so is **given back** if its job asks for [`Delivery::AtLeastOnce`](crate::Delivery::AtLeastOnce): it waits in
+/// the store, another node runs it at once, or this one when it is started again, and
+/// [`EventKind::RunGivenBack`](crate::EventKind::RunGivenBack) tells of it. That uses up no retry and no takeover: the attempt begins
+/// anew, with its number. A run under [`Delivery::AtMostOnce`](crate::Delivery::AtMostOnce) ends as cancelled, and so does one that
+/// was asked to stop before, or whose job has been removed. A task that was told to stop and returns a value all the same has ended
+/// with that; if it returns an error or panics, that counts as being cut off under `AtLeastOnce`, and else as it always does.
+///
+/// The **thread** of a blocking task that does not look at its token goes on until the function returns, or until the process ends,
+/// which cuts it off wherever it is. Its outcome is dropped, and if its run was given back, another node may run it meanwhile: end the
+/// process soon after the scheduler.
+///
+/// A further call may hurry an earlier one: `Within` ends a `Wait`, the earlier end of two `Within` counts, and `Now` ends both. None
+/// gives more time than an earlier one.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use scheduler_core::engine::ShutdownMode;
+///
+/// // Under a platform that kills the process 30 s after it has asked it to end.
+/// assert_eq!(ShutdownMode::within(Duration::from_secs(25)), ShutdownMode::Within(Duration::from_secs(25)));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShutdownMode {
-    /// The scheduler ends when its running runs have ended.
+    /// The scheduler ends when its running runs have ended, however long that takes.
     Wait,
-    /// The scheduler ends at once: the running runs are cancelled and not waited for.
+    /// The scheduler ends when its running runs have ended, or when this time is over. For its last fifth, but 5 s at most, those
+    /// that still run are told to stop; what has not ended then is cut off, and given back or cancelled.
+    ///
+    /// Reporting to the stores comes on top: milliseconds, or one lease at most with a store that does not answer.
+    Within(Duration),
+    /// The scheduler ends at once: the running runs are told to stop, and given back or cancelled without being waited for.
     Now,
+}
+
+impl ShutdownMode {
+    /// [`Within`](Self::Within) this time.
+    pub const fn within(time: Duration) -> Self {
+        Self::Within(time)
+    }
+
+    /// How long those that still run at the end of [`Within`](Self::Within) have to look at their tokens: a part of the time.
+    pub(super) fn grace(time: Duration) -> Duration {
+        const PART: u32 = 5;
+        const LONGEST: Duration = Duration::from_secs(5);
+        (time / PART).min(LONGEST)
+    }
 }
 
 /// A change of one job.

@@ -54,8 +54,8 @@ impl Engine {
                 active.stop = why;
                 self.effects.push_back(Effect::Cancel(run));
             }
-            // It has been told already; now it is not to be repeated either.
-            (Stop::TimedOut, Stop::Asked) => active.stop = Stop::Asked,
+            // It has been told already; now it is not to be repeated either, nor given back.
+            (Stop::TimedOut | Stop::ShutDown, Stop::Asked) => active.stop = Stop::Asked,
             _ => {}
         }
     }

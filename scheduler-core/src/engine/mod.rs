@@ -208,7 +208,8 @@ impl Engine {
     pub fn next_wake(&self, now: Now) -> Option<Wake> {
         let of_stores = self.stores.iter().filter_map(|state| self.next_wake_of(state, now));
         let of_removals = self.stores.iter().filter_map(|state| state.removal.next_wake(now));
-        of_stores.chain(of_removals).min_by_key(|wake| (wake.after, wake.reason))
+        let of_ending = self.ending.as_ref().and_then(|ending| ending.next_wake(now));
+        of_stores.chain(of_removals).chain(of_ending).min_by_key(|wake| (wake.after, wake.reason))
     }
 
     /// Whether the engine has shut down: nothing will follow.
@@ -280,6 +281,7 @@ impl Engine {
     fn advance(&mut self, now: Now) {
         self.notify_clock_steps(now);
         self.expire(now);
+        self.lose_patience(now);
         self.start_waiting(now);
         for index in 0..self.stores.len() {
             self.stores[index].claims.note_conflict_retries(now);

@@ -107,7 +107,8 @@ impl Engine {
                     (RunReport::Retry { due, .. }, Some((_, error))) => {
                         EventKind::RunRetried { run: active.run, error, duration, due: *due }
                     }
-                    (RunReport::Retry { .. } | RunReport::Release, _) => EventKind::RunTakenAway(active.run),
+                    (RunReport::Release, _) => EventKind::RunGivenBack(active.run),
+                    (RunReport::Retry { .. }, None) => EventKind::RunTakenAway(active.run),
                 },
                 _ => EventKind::RunTakenAway(active.run),
             };

@@ -1,4 +1,4 @@
-//! Ending: nothing new is taken, what runs ends or is cancelled, what has not started is given back.
+//! Ending: nothing new is taken, what runs ends or is cut off, what has not started or is cut off is given back.
 //!
 //! ```text
 //! shutdown (wait)
@@ -10,14 +10,29 @@
 //!   → notify executed … scheduler shut down · reply done
 //! ```
 //!
-//! Giving up a single store goes the same way.
+//! With a time within which it is to end:
+//!
+//! ```text
+//! shutdown (within 25 s)
+//! wake (shutdown), after 20 s
+//!   → cancel run 7
+//! wake (shutdown), after 25 s
+//!   → store turn: record run 7: given back
+//!   ← done
+//!   → notify given back
+//!   → store release
+//! ```
+//!
+//! Giving up a single store goes as without a time.
+
+use std::time::Duration;
 
 use super::{
-    CallId, Engine, InFlight, OpId, Reply, SchedulerState, ShutdownMode, StoreCall,
-    store_state::{Drain, Stop},
+    CallId, Engine, InFlight, OpId, Reply, SchedulerState, ShutdownMode, StoreCall, Wake, WakeReason,
+    store_state::{Drain, Stop, StoreState},
 };
 use crate::{
-    Error, ErrorKind, EventKind, Now, Outcome, RunId, StoreName,
+    Error, ErrorKind, EventKind, Now, Outcome, StoreName,
     store::{StoreError, StoreErrorKind},
 };
 
@@ -25,35 +40,78 @@ use crate::{
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Ending {
     /// The stores are being given up; these calls wait for it.
-    Draining { calls: Vec<CallId> },
+    Draining { calls: Vec<CallId>, patience: Patience },
     /// The engine has shut down.
     Over,
 }
 
-impl Engine {
-    pub(super) fn shut_down(&mut self, now: Now, call: CallId, mode: ShutdownMode) {
-        match &mut self.ending {
-            Some(Ending::Over) => return self.reply(call, Ok(Reply::Done)),
-            Some(Ending::Draining { calls }) => calls.push(call),
-            None => self.ending = Some(Ending::Draining { calls: vec![call] }),
-        }
-        self.state = SchedulerState::ShutDown;
-        for index in 0..self.stores.len() {
-            self.begin_drain(now, index, mode);
-        }
+/// How long runs are waited for; none for ever.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Patience {
+    /// When they are told to stop, unless they have been.
+    stop_at: Option<Duration>,
+    /// When they are cut off.
+    cut_off_at: Option<Duration>,
+}
+
+impl Patience {
+    fn of(mode: ShutdownMode, now: Now) -> Self {
+        let time = match mode {
+            ShutdownMode::Wait => return Self::default(),
+            ShutdownMode::Within(time) => time,
+            ShutdownMode::Now => Duration::ZERO,
+        };
+        let cut_off_at = now.monotonic.saturating_add(time);
+        Self { stop_at: Some(cut_off_at.saturating_sub(ShutdownMode::grace(time))), cut_off_at: Some(cut_off_at) }
     }
 
-    fn begin_drain(&mut self, now: Now, index: usize, mode: ShutdownMode) {
-        let state = &mut self.stores[index];
-        if state.removal.drain == Drain::No {
-            state.removal.drain = Drain::Draining { until: None };
+    /// The lesser of both.
+    fn and(self, other: Self) -> Self {
+        let earlier = |a: Option<Duration>, b: Option<Duration>| a.into_iter().chain(b).min();
+        Self { stop_at: earlier(self.stop_at, other.stop_at), cut_off_at: earlier(self.cut_off_at, other.cut_off_at) }
+    }
+}
+
+impl Ending {
+    /// When what still runs is to be told to stop, or to be cut off.
+    pub(super) fn next_wake(&self, now: Now) -> Option<Wake> {
+        let Self::Draining { patience: Patience { stop_at, cut_off_at }, .. } = self else { return None };
+        let next = (*stop_at).or(*cut_off_at)?;
+        Some(Wake { after: next.saturating_sub(now.monotonic), reason: WakeReason::Shutdown })
+    }
+}
+
+impl Engine {
+    pub(super) fn shut_down(&mut self, now: Now, call: CallId, mode: ShutdownMode) {
+        let hurried = Patience::of(mode, now);
+        match &mut self.ending {
+            Some(Ending::Over) => return self.reply(call, Ok(Reply::Done)),
+            Some(Ending::Draining { calls, patience }) => {
+                calls.push(call);
+                *patience = patience.and(hurried);
+            }
+            None => self.ending = Some(Ending::Draining { calls: vec![call], patience: hurried }),
         }
-        state.give_back_waiting();
-        if mode == ShutdownMode::Now {
-            let store = state.name.clone();
-            let running: Vec<RunId> = state.runs.running().collect();
-            for run in running {
-                self.cancel_if_active(&store, run, Stop::Asked);
+        self.state = SchedulerState::ShutDown;
+        self.stores.iter_mut().for_each(StoreState::begin_drain);
+    }
+
+    /// Tells runs to stop that are not waited for any longer, and cuts them off some time later.
+    pub(super) fn lose_patience(&mut self, now: Now) {
+        let Some(Ending::Draining { patience, .. }) = &mut self.ending else {
+            return;
+        };
+        let is_stopping = patience.stop_at.take_if(|at| *at <= now.monotonic).is_some();
+        let is_cut_off = patience.cut_off_at.take_if(|at| *at <= now.monotonic).is_some();
+        if !is_stopping && !is_cut_off {
+            return;
+        }
+        let running = self.stores.iter().flat_map(|state| state.runs.running().map(|run| (state.name.clone(), run)));
+        for (store, run) in running.collect::<Vec<_>>() {
+            if is_stopping {
+                self.cancel_if_active(&store, run, Stop::ShutDown);
+            }
+            if is_cut_off {
                 self.end(now, run, Outcome::Cancelled);
             }
         }
@@ -68,7 +126,7 @@ impl Engine {
         let is_drained = self.stores.iter().all(|state| state.removal.drain == Drain::Done);
         if is_drained && matches!(self.ending, Some(Ending::Draining { .. })) {
             self.notify(now, EventKind::SchedulerShutdown);
-            if let Some(Ending::Draining { calls }) = self.ending.replace(Ending::Over) {
+            if let Some(Ending::Draining { calls, .. }) = self.ending.replace(Ending::Over) {
                 for call in calls {
                     self.reply(call, Ok(Reply::Done));
                 }
@@ -154,7 +212,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn remove_store(&mut self, now: Now, call: CallId, store: &StoreName) {
+    pub(super) fn remove_store(&mut self, call: CallId, store: &StoreName) {
         let Some(index) = self.stores.iter().position(|state| state.name == *store) else {
             return self.reply(call, Err(self.unknown_store(store)));
         };
@@ -163,6 +221,6 @@ impl Engine {
             return self.reply(call, Err(Error::new(ErrorKind::Config, message)));
         }
         self.stores[index].removal.call = Some(call);
-        self.begin_drain(now, index, ShutdownMode::Wait);
+        self.stores[index].begin_drain();
     }
 }

@@ -162,6 +162,14 @@ impl StoreState {
         self.reports.unsent.extend(entry);
     }
 
+    /// Begins to give the store up: no further job is taken, and what has not started is left to other nodes.
+    pub(super) fn begin_drain(&mut self) {
+        if self.removal.drain == Drain::No {
+            self.removal.drain = Drain::Draining { until: None };
+        }
+        self.give_back_waiting();
+    }
+
     /// Leaves all runs that have not started to other nodes.
     pub(super) fn give_back_waiting(&mut self) {
         let given_back = self.runs.give_back_waiting();

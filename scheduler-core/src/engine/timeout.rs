@@ -40,7 +40,7 @@ impl Engine {
                         let duration = now.monotonic.saturating_sub(active.started);
                         overran.push(EventKind::RunOverran { run: active.run.clone(), duration });
                     }
-                    Stop::Asked | Stop::Lost => {}
+                    Stop::Asked | Stop::Lost | Stop::ShutDown => {}
                 }
             }
         }

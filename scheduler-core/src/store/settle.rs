@@ -209,7 +209,7 @@ pub enum RunReport {
         /// Why the attempt failed.
         error: Option<String>,
     },
-    /// The run was not started after all and goes back to waiting, with its attempt.
+    /// The run was not started after all, or cut off since its node shuts down, and goes back to waiting, with its attempt.
     Release,
 }
 

@@ -111,6 +111,10 @@ pub(super) fn log(event: &Event) {
             let RunRef { job, run, task, attempt, fire_time, .. } = run;
             log!(warn, seq, store = %job.store, job = %job.id, %run, %task, %fire_time, attempt, "run left to other nodes");
         }
+        EventKind::RunGivenBack(run) => {
+            let RunRef { job, run, task, attempt, fire_time, .. } = run;
+            log!(info, seq, store = %job.store, job = %job.id, %run, %task, %fire_time, attempt, "run cut off by the shutdown and given back; another node, or the next start, runs it");
+        }
         EventKind::RunMissed(run) => {
             let RunRef { job, task, .. } = run;
             log!(warn, seq, store = %job.store, job = %job.id, %task, fire_times = %FireTimes(run), "fire times missed");

@@ -23,6 +23,7 @@ const ENDED: &str = "apscheduler_runs_ended_total";
 const RETRIED: &str = "apscheduler_runs_retried_total";
 const TAKEN_AWAY: &str = "apscheduler_runs_taken_away_total";
 const TAKEN_OVER: &str = "apscheduler_runs_taken_over_total";
+const GIVEN_BACK: &str = "apscheduler_runs_given_back_total";
 const OVERRAN: &str = "apscheduler_runs_overran_total";
 const HELD_UP: &str = "apscheduler_loop_held_up_seconds";
 const RUNNING: &str = "apscheduler_runs_running";
@@ -42,7 +43,7 @@ enum Kind {
 }
 
 /// Each metric, its kind, its unit and what it says.
-const DESCRIPTIONS: [(&str, Kind, Unit, &str); 17] = [
+const DESCRIPTIONS: [(&str, Kind, Unit, &str); 18] = [
     (DUE, Kind::Counter, Unit::Count, "fire times that became due and were settled by this node"),
     (CLAIMED, Kind::Counter, Unit::Count, "jobs that were due and were claimed by this node"),
     (STARTED, Kind::Counter, Unit::Count, "attempts of runs that were handed to an executor"),
@@ -50,6 +51,7 @@ const DESCRIPTIONS: [(&str, Kind, Unit, &str); 17] = [
     (RETRIED, Kind::Counter, Unit::Count, "attempts that failed and are repeated"),
     (TAKEN_AWAY, Kind::Counter, Unit::Count, "runs of this node that were left to others or taken over by them"),
     (TAKEN_OVER, Kind::Counter, Unit::Count, "runs that this node has taken over from nodes that died"),
+    (GIVEN_BACK, Kind::Counter, Unit::Count, "runs that the shutdown of this node cut off and gave back"),
     (OVERRAN, Kind::Counter, Unit::Count, "runs that went on 10 s after their timeout"),
     (
         HELD_UP,
@@ -99,6 +101,7 @@ pub(super) fn on_event(event: &Event) {
         EventKind::RunSkipped(run) => on_end(run, Verdict::Skipped, None),
         EventKind::RunRetried { run, .. } => counter!(RETRIED, labels_of(run)).increment(1),
         EventKind::RunTakenOver(run) => counter!(TAKEN_OVER, labels_of(run)).increment(1),
+        EventKind::RunGivenBack(run) => counter!(GIVEN_BACK, labels_of(run)).increment(1),
         EventKind::RunOverran { run, .. } => counter!(OVERRAN, labels_of(run)).increment(1),
         EventKind::RunTakenAway(run) => counter!(TAKEN_AWAY, labels_of(run)).increment(1),
         _ => {}

@@ -8,8 +8,10 @@ use std::{
 };
 
 use scheduler_core::{
-    Delivery, ErrorKind, EventKind, EventMask, JobSpec, JobStore, RunState, engine::ShutdownMode, store::RunQuery,
-    trigger::Interval,
+    Delivery, ErrorKind, EventKind, EventMask, JobSpec, JobStore, Outcome, Retry, RunState, Verdict,
+    engine::ShutdownMode,
+    store::RunQuery,
+    trigger::{First, Interval},
 };
 use scheduler_executors::{Inline, task};
 use scheduler_runtime::{Runtime, Scheduler};
@@ -19,6 +21,10 @@ use crate::{
     stage::{FaultyStore, Hand, StillRuntime},
     world::{Log, World, at, clock},
 };
+
+fn within(seconds: u64) -> ShutdownMode {
+    ShutdownMode::within(Duration::from_secs(seconds))
+}
 
 #[test]
 fn a_call_whose_loop_is_dropped_with_its_runtime_is_answered() {
@@ -238,6 +244,123 @@ fn shutting_down_now_cancels_running_runs_and_does_not_wait() {
 
     assert!(hand.is_cancelled(0));
     assert_eq!(world.told(), ["10:00:10 cancelled clock@10:00:10", "10:00:10 shut down"]);
+}
+
+#[test]
+fn a_run_that_is_cut_off_is_run_at_once_by_another_node_and_loses_no_retry() {
+    for (mode, given_back_at) in [(ShutdownMode::Now, "10:00:10"), (within(5), "10:00:15")] {
+        let jobs = MemoryStore::new();
+        let (hand, other_hand) = (Hand::default(), Hand::default());
+        let first = World::new(|builder| builder.store("default", jobs.clone()).executor("default", hand.clone()));
+        let second = first.beside(|builder| builder.store("default", jobs).executor("default", other_hand.clone()));
+        let retry = Retry::attempts(2).backoff(Duration::ZERO);
+        let spec = JobSpec::new("tick", Interval::seconds(3600).first(First::Now)).id("clock");
+        first.wait(second.scheduler.pause()).unwrap();
+        first.add(spec.delivery(Delivery::AtLeastOnce).retry(retry));
+        first.advance(10);
+        first.wait(second.scheduler.resume()).unwrap();
+        (first.told(), second.told());
+
+        first.wait(first.scheduler.shutdown(mode)).unwrap();
+
+        assert!(hand.is_cancelled(0));
+        let told = [format!("{given_back_at} given back clock@10:00:00"), format!("{given_back_at} shut down")];
+        assert_eq!(first.told(), told);
+        assert_eq!(second.told(), [format!("{given_back_at} submitted clock@10:00:00")]);
+        other_hand.end(Outcome::Error("no paper".into()));
+        second.advance(0);
+        assert_eq!(
+            second.told(),
+            [
+                format!("{given_back_at} retried clock@10:00:00 at {given_back_at}: no paper"),
+                format!("{given_back_at} submitted clock@10:00:00 #2"),
+            ]
+        );
+        let [run] = &second.wait(second.scheduler.runs("clock", 10)).unwrap()[..] else { panic!("there is one run") };
+        assert_eq!((run.state, run.attempt, run.takeovers), (RunState::Running, 2, 0));
+    }
+}
+
+#[test]
+fn a_shutdown_within_a_time_ends_as_soon_as_nothing_runs() {
+    let hand = Hand::default();
+    let world = World::new(|builder| builder.executor("default", hand.clone()));
+    world.add(JobSpec::new("tick", Interval::seconds(10)).id("clock"));
+    world.advance(10);
+    world.told();
+    let mut shutdown = pin!(world.scheduler.shutdown(within(60)));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(shutdown.as_mut().poll(&mut cx).is_pending());
+    world.advance(20);
+    hand.end(Outcome::Ok("done".into()));
+    world.advance(0);
+
+    assert_eq!(shutdown.poll(&mut cx), Poll::Ready(Ok(())));
+    assert_eq!(world.told(), ["10:00:30 executed clock@10:00:10 -> \"done\"", "10:00:30 shut down"]);
+}
+
+#[test]
+fn runs_are_told_to_stop_in_the_last_fifth_of_the_time_and_those_at_most_once_end_as_cancelled_with_it() {
+    let hand = Hand::default();
+    let world = World::new(|builder| builder.executor("default", hand.clone()));
+    world.add(JobSpec::new("tick", Interval::seconds(10)).id("clock").delivery(Delivery::AtMostOnce));
+    world.advance(10);
+    world.told();
+    let mut shutdown = pin!(world.scheduler.shutdown(within(10)));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(shutdown.as_mut().poll(&mut cx).is_pending());
+
+    world.advance(7);
+    assert!(!hand.is_cancelled(0));
+    world.advance(1);
+    assert!(hand.is_cancelled(0) && shutdown.as_mut().poll(&mut cx).is_pending());
+    world.advance(2);
+
+    assert_eq!(shutdown.poll(&mut cx), Poll::Ready(Ok(())));
+    assert_eq!(world.told(), ["10:00:20 cancelled clock@10:00:10", "10:00:20 shut down"]);
+}
+
+#[test]
+fn what_is_given_back_after_it_was_asked_to_stop_elsewhere_or_removed_ends_as_cancelled() {
+    let jobs = MemoryStore::new();
+    let hand = Hand::default();
+    let first = World::new(|builder| builder.store("default", jobs.clone()).executor("default", hand.clone()));
+    let spec = |id: &str| JobSpec::new("tick", Interval::seconds(3600).first(First::Now)).id(id);
+    for id in ["asked", "removed"] {
+        first.add(spec(id).delivery(Delivery::AtLeastOnce));
+    }
+    first.advance(1);
+    let asked = first.wait(first.scheduler.runs("asked", 1)).unwrap().remove(0).id;
+    // Another node, of which the first one has not heard yet.
+    let at = first.runtime.now().utc;
+    futures_executor::block_on(jobs.cancel(at, &"asked".into(), asked)).unwrap();
+    futures_executor::block_on(jobs.remove(at, &["removed".into()])).unwrap();
+    first.scheduler.begin_shutdown(ShutdownMode::Now).unwrap();
+    first.advance(0);
+
+    let second = first.beside(|builder| builder.store("default", jobs.clone()).executor("default", hand.clone()));
+    second.advance(1);
+
+    assert_eq!(hand.count(), 2, "neither has been started again");
+    let [run] = &second.wait(second.scheduler.runs("asked", 1)).unwrap()[..] else { panic!("there is one run") };
+    assert_eq!(run.verdict(), Some(Verdict::Cancelled));
+    assert_eq!(second.wait(second.scheduler.jobs()).unwrap().len(), 1);
+}
+
+#[test]
+fn a_task_may_not_wait_for_a_shutdown_within_a_time_either() {
+    let world = World::new(|builder| builder);
+    let own = world.scheduler.clone();
+    let shut_down = move || {
+        let own = own.clone();
+        async move { own.shutdown(within(5)).await }
+    };
+    world.wait(world.scheduler.add_task(task("shut-down", shut_down))).unwrap();
+    world.add(JobSpec::now("shut-down").id("own"));
+    world.advance(0);
+
+    let told = world.told();
+    assert!(told.iter().any(|line| line.contains("error own@10:00:00: a run of job `own` was to wait")), "{told:?}");
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn a_task_may_stop_its_scheduler_without_waiting_or_stop_it_now() {
             let own = own.clone();
             async move {
                 match mode {
-                    ShutdownMode::Wait => own.begin_shutdown(mode),
+                    ShutdownMode::Wait | ShutdownMode::Within(_) => own.begin_shutdown(mode),
                     ShutdownMode::Now => own.shutdown(mode).await,
                 }
             }

@@ -161,6 +161,7 @@ fn what(kind: &EventKind) -> String {
         EventKind::RunOverran { run, .. } => format!("overran {}", fire_time(run)),
         EventKind::LoopHeldUp { by, duration } => format!("held up for {duration:?} by {by}"),
         EventKind::RunTakenAway(run) => format!("taken away {}", fire_time(run)),
+        EventKind::RunGivenBack(run) => format!("given back {}", fire_time(run)),
         EventKind::StoreFailed { store, error, .. } => format!("store {store} failed: {error}"),
         EventKind::StoreRecovered(store) => format!("store {store} recovered"),
         EventKind::FireTimeCorrected { job, outdated: Outdated::LateByOtherZoneRules { kept, right } } => {

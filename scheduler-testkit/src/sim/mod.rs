@@ -75,6 +75,8 @@ pub struct Report {
     pub takeovers: u64,
     /// How many attempts failed and were repeated.
     pub retries: u64,
+    /// How many runs were given back by nodes that shut down, after they had started.
+    pub given_back: u64,
     /// How many runs ended since they took too long.
     pub timeouts: u64,
     /// The sum of what happened, if asked for.

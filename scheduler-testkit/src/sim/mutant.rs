@@ -46,11 +46,13 @@ pub enum Mutant {
     ForgetSlots,
     /// The end of a run reaches its engine a second late.
     EndsQueue,
+    /// What is given back ends as cancelled.
+    CancelInstead,
 }
 
 impl Mutant {
     /// Each bug, without [`Sound`](Self::Sound).
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::StartAfterLease,
         Self::StartTwice,
         Self::StartNever,
@@ -71,5 +73,6 @@ impl Mutant {
         Self::NeverCancel,
         Self::ForgetSlots,
         Self::EndsQueue,
+        Self::CancelInstead,
     ];
 }

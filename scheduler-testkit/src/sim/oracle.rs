@@ -40,7 +40,7 @@ pub(super) struct Oracle {
     started: BTreeSet<(RunId, u64)>,
     /// What claims have shown of jobs that have not been planned since, by the fence of the claim.
     shown: BTreeMap<(Uid, u64), Shown>,
-    /// Nodes that are shut down at once.
+    /// Nodes that are shut down and do not wait for ever.
     stopping: BTreeSet<NodeId>,
 }
 
@@ -155,8 +155,12 @@ impl Oracle {
             }
             let is_stopping = self.stopping.contains(&record.owner);
             let attempt = (&record.owner, entry.run, entry.fence);
-            if !is_stopping && self.executing.iter().any(|it| (&it.node, it.run, it.fence) == attempt) {
-                return Err(format!("run {} is reported by {} while it executes", entry.run, record.owner));
+            if let Some(executed) = self.executing.iter_mut().find(|it| (&it.node, it.run, it.fence) == attempt) {
+                if !is_stopping {
+                    return Err(format!("run {} is reported by {} while it executes", entry.run, record.owner));
+                }
+                // It is cut off, and does not count any more.
+                executed.is_covered = false;
             }
             let job = self.job(entry.run.uid)?;
             match &entry.report {
@@ -205,10 +209,9 @@ impl Oracle {
         *known = until.max(*known);
     }
 
-    /// A node is shut down at once: what it executes is cancelled, whether it listens or not.
-    pub(super) fn stops_at_once(&mut self, node: &NodeId) {
+    /// A node is shut down and does not wait for ever: what it executes may be cut off, whether it listens or not.
+    pub(super) fn ends_in_good_order(&mut self, node: &NodeId) {
         self.stopping.insert(node.clone());
-        self.uncover(node);
     }
 
     /// What a node executes does not count any more.
@@ -292,6 +295,11 @@ impl Oracle {
                     self.jobs.get(&run.run.uid).is_some_and(|job| job.retries(run.run.seq) > 0 || job.is_over());
                 return expect(is_so, || format!("run {} is told repeated before the store has it", run.run));
             }
+            EventKind::RunGivenBack(run) => {
+                expect(is_submitted(run), || format!("run {} is told given back before submitted", run.run))?;
+                let is_so = self.jobs.get(&run.run.uid).is_some_and(|job| job.was_given_back(run.run.seq));
+                return expect(is_so, || format!("run {} is told given back before the store has it", run.run));
+            }
             EventKind::RunCancelled(run) => (run, Verdict::Cancelled),
             EventKind::RunLost(run) => (run, Verdict::Lost),
             EventKind::RunCoalesced(run) => (run, Verdict::Coalesced),
@@ -342,6 +350,11 @@ impl Oracle {
     /// How many attempts were repeated.
     pub(super) fn retries(&self) -> u64 {
         self.jobs.values().map(Job::all_retries).sum()
+    }
+
+    /// How many runs were given back after they had started.
+    pub(super) fn given_back(&self) -> u64 {
+        self.jobs.values().map(Job::given_back_runs).sum()
     }
 
     /// How many runs timed out in the end.

@@ -107,7 +107,7 @@ pub(super) fn mutate_call(mutant: Mutant, oracle: &Oracle, mut call: StoreCall) 
                 }
             }
         }
-        Mutant::RetryForEver | Mutant::RetryNever => {
+        Mutant::RetryForEver | Mutant::RetryNever | Mutant::CancelInstead => {
             for entry in turn.record.iter_mut().flat_map(|record| &mut record.entries) {
                 mutate_report(mutant, &mut entry.report);
             }
@@ -129,6 +129,9 @@ fn mutate_report(mutant: Mutant, report: &mut RunReport) {
         }
         (Mutant::RetryNever, RunReport::Retry { error, .. }) => {
             RunReport::End { verdict: Verdict::Error, error, duration: std::time::Duration::ZERO }
+        }
+        (Mutant::CancelInstead, RunReport::Release) => {
+            RunReport::End { verdict: Verdict::Cancelled, error: None, duration: std::time::Duration::ZERO }
         }
         (_, report) => report,
     }

@@ -180,6 +180,7 @@ impl World {
             runs: self.oracle.run_count(),
             takeovers: self.takeovers,
             retries: self.oracle.retries(),
+            given_back: self.oracle.given_back(),
             timeouts: self.oracle.timeouts(),
             trace: self.sum.finish(),
         })

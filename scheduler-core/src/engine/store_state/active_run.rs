@@ -43,6 +43,8 @@ pub(in crate::engine) enum Stop {
     TimedOut,
     /// The node has lost its lease, so that others may have the run.
     Lost,
+    /// The scheduler ends and waits no longer.
+    ShutDown,
 }
 
 impl ActiveRun {
@@ -58,7 +60,7 @@ impl ActiveRun {
             // It returned a value after being told to stop, which counts.
             (Stop::TimedOut, Outcome::Ok(output)) => Outcome::Ok(output),
             (Stop::TimedOut, _) => Outcome::TimedOut(duration),
-            (Stop::No | Stop::Asked | Stop::Lost, outcome) => outcome,
+            (Stop::No | Stop::Asked | Stop::Lost | Stop::ShutDown, outcome) => outcome,
         };
         let report = self.report_of(&outcome, duration, store_now);
         self.ended = Some((outcome, duration));
@@ -68,7 +70,10 @@ impl ActiveRun {
     fn report_of(&self, outcome: &Outcome, duration: Duration, store_now: DateTime<Utc>) -> RunReport {
         const LOST: &str = "its node lost its lease";
         let is_lost = self.stop == Stop::Lost && *outcome == Outcome::Cancelled;
+        // What else came of it came of being told to stop, as likely as not.
+        let is_cut_off = self.stop == Stop::ShutDown && !matches!(outcome, Outcome::Ok(_)) && !self.is_removed;
         match self.delivery {
+            Delivery::AtLeastOnce if is_cut_off => return RunReport::Release,
             // Its end was not asked for: should no other node have taken it over yet, it is left to be run again.
             Delivery::AtLeastOnce if is_lost => {
                 return RunReport::Retry { due: store_now, error: Some(LOST.to_owned()) };

@@ -89,7 +89,7 @@ impl Runs {
     pub(in crate::engine) fn withdraw(&mut self, id: RunId, why: Stop) -> Option<Entry> {
         match why {
             Stop::Asked => self.cancel_waiting(id),
-            Stop::No | Stop::TimedOut | Stop::Lost => self.give_back(id),
+            Stop::No | Stop::TimedOut | Stop::Lost | Stop::ShutDown => self.give_back(id),
         }
     }
 

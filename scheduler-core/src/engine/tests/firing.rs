@@ -289,7 +289,7 @@ fn a_lost_race_starts_nothing_gives_back_what_may_have_started_and_looks_again_a
         script.expect(
             "→ claim
              → settle report: #1 +10s starts, next +20s
-             → record report#1 not started",
+             → record report#1 given back",
         );
         script.recorded(|recorded| recorded.outcomes = vec![RecordOutcome::Gone]);
         script.expect("");
@@ -444,7 +444,7 @@ fn a_run_whose_settle_is_confirmed_after_the_lease_is_given_back_instead_of_star
     script.expect(
         "→ claim
          → settle report: #1 +10s starts, next +100s
-         → record report#1 not started",
+         → record report#1 given back",
     );
     script.applied();
     script.expect("");
@@ -463,9 +463,9 @@ fn a_late_answer_about_an_earlier_start_does_not_end_the_run_of_today() {
     script.expect(
         "→ claim
          → settle report: #1 +10s starts, next +100s
-         → record report#1 not started
+         → record report#1 given back
          → notify store failed, again in 50ms: no route to the store
-         → record report#1 not started
+         → record report#1 given back
          → claim",
     );
     // It was applied the first time already, so that the run is claimed and starts before that is known.

@@ -207,7 +207,7 @@ fn a_run_that_waits_is_given_back_when_the_lease_is_lost() {
         script.expect(
             "→ life sign
              → cancel a#1
-             → record b#1 not started | claim",
+             → record b#1 given back | claim",
         );
         script.recorded(|recorded| recorded.outcomes = vec![RecordOutcome::Stale]);
         script.finished("a#1", Outcome::Cancelled);
@@ -235,7 +235,7 @@ fn what_waits_longer_than_the_lease_was_known_to_hold_is_given_back_and_taken_an
     script.count("");
     let reply = reply_to(&turn, super::script::at(15.02));
     script.answer(op, reply);
-    assert_eq!(script.count("b#1 not started"), 0, "that has been done already");
+    assert_eq!(script.count("b#1 given back"), 0, "that has been done already");
     let (_, turn) = script.peek_turn();
     assert!(turn.record.is_some());
     script.finished("a#1", ok());
@@ -265,12 +265,12 @@ fn a_shutdown_gives_back_what_waits() {
         if mode == ShutdownMode::Now {
             script.expect(
                 "→ cancel a#1
-                 → record b#1 not started, a#1 cancelled",
+                 → record b#1 given back, a#1 given back",
             );
             script.applied();
-            script.expect("→ notify cancelled a#1\n→ release");
+            script.expect("→ notify given back a#1\n→ release");
         } else {
-            script.expect("→ record b#1 not started");
+            script.expect("→ record b#1 given back");
             script.applied();
             script.finished("a#1", ok());
             script.applied();
@@ -289,7 +289,7 @@ fn a_store_that_is_removed_gets_back_what_waits_and_leaves_its_slots_to_others()
     script.command(Command::AddStore("other".into(), limits()));
     script.count("");
     script.command(Command::RemoveStore("default".into()));
-    assert_eq!(script.count("→ record b#1 not started"), 1);
+    assert_eq!(script.count("→ record b#1 given back"), 1);
 }
 
 #[test]
@@ -345,7 +345,7 @@ fn what_waits_for_an_executor_that_is_removed_is_given_back() {
     script.expect(
         "→ notify ExecutorRemoved(\"default\")
          → reply done
-         → record b#1 not started",
+         → record b#1 given back",
     );
     script.applied();
     script.command(Command::AddExecutor("default".into(), NonZeroUsize::new(1)));
@@ -365,7 +365,7 @@ fn what_is_settled_after_its_executor_was_removed_is_given_back() {
          → settle a: #1 +0s starts, next +1000s
          → notify ExecutorRemoved(\"default\")
          → reply done
-         → record a#1 not started",
+         → record a#1 given back",
     );
 }
 
@@ -376,7 +376,7 @@ fn what_waits_for_a_task_that_is_removed_is_given_back_instead_of_started() {
     script.finished("a#1", ok());
     script.expect(
         "→ reply done
-         → record a#1 ok, b#1 not started",
+         → record a#1 ok, b#1 given back",
     );
 }
 

@@ -567,5 +567,5 @@ fn a_settle_whose_first_sending_was_applied_and_overtaken_gives_its_run_back() {
          → notify store recovered",
     );
     script.applied();
-    script.expect("→ record report#1 not started");
+    script.expect("→ record report#1 given back");
 }

@@ -220,8 +220,8 @@ fn a_shutdown_at_once_does_not_wait_for_a_timeout() {
     script.stored(Ok(StoreReply::Release));
     script.at(3.01).expect(
         "→ cancel report#1
-         → record report#1 cancelled
-         → notify cancelled report#1
+         → record report#1 given back
+         → notify given back report#1
          → release
          → notify SchedulerShutdown
          → reply done",

@@ -62,6 +62,8 @@ struct Seen {
     retries: u32,
     /// How often it was started again as the run of a job that is run at least once.
     takeovers: u32,
+    /// How often it was given back after it had started.
+    given_back: u32,
     /// The most attempts, takeovers left out, and how long one may take, when it was settled last.
     most_attempts: u32,
     timeout: Option<Duration>,
@@ -165,6 +167,7 @@ impl Job {
                     (run.slots, run.most_attempts) = (slots, most_attempts);
                     (run.timeout, run.delivery) = (timeout, delivery);
                     run.runner = Some((owner.clone(), to.fence));
+                    run.started = None;
                     run.settled += 1;
                 }
                 RunChange::End { seq, verdict, .. } => {
@@ -226,6 +229,7 @@ impl Job {
                 started: None,
                 retries: 0,
                 takeovers: 0,
+                given_back: 0,
                 most_attempts: self.most_attempts(),
                 timeout: self.options.timeout,
                 delivery: self.options.delivery,
@@ -279,7 +283,9 @@ impl Job {
     ) -> Result<(), Broken> {
         let (uid, is_over) = (self.uid, self.is_over());
         let run = self.runs.get_mut(&seq).ok_or_else(|| format!("an unknown run {uid}-{seq} ends"))?;
-        let is_asked = run.is_asked || is_stopping || is_over;
+        // A shutdown loses no run that is to run at least once.
+        let may_be_lost = is_stopping && run.delivery == Delivery::AtMostOnce;
+        let is_asked = run.is_asked || may_be_lost || is_over;
         let by = Some((owner.clone(), fence));
         // The removal of its job has ended one that waited to be taken over, with the same verdict.
         let was_removed = is_over && run.runner.is_none() && verdict == Verdict::Cancelled;
@@ -330,7 +336,17 @@ impl Job {
             && run.runner == Some((owner.clone(), fence))
         {
             run.former = run.runner.take();
+            run.given_back += u32::from(run.started.take().is_some());
         }
+    }
+
+    pub(super) fn was_given_back(&self, seq: u64) -> bool {
+        self.runs.get(&seq).is_some_and(|run| run.given_back > 0)
+    }
+
+    /// How often runs were given back after they had started.
+    pub(super) fn given_back_runs(&self) -> u64 {
+        self.runs.values().map(|run| u64::from(run.given_back)).sum()
     }
 
     pub(super) fn released(&mut self, node: &NodeId) {
@@ -352,7 +368,7 @@ impl Job {
         if slots.is_some_and(|slots| others >= slots) {
             return Err(format!("run {id} starts while {others} runs of its job execute"));
         }
-        if run.starts > 1 + run.retries + run.takeovers {
+        if run.starts > 1 + run.retries + run.takeovers + run.given_back {
             match run.delivery {
                 // What it has been before counts, however the job may be changed.
                 Delivery::AtLeastOnce => run.takeovers += 1,

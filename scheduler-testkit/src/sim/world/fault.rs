@@ -1,5 +1,7 @@
 //! What goes wrong by itself, and the end of it.
 
+use std::time::Duration;
+
 use scheduler_core::{
     engine::{Command, Input, JobEdit, OpId, ShutdownMode},
     store::Clock,
@@ -35,8 +37,10 @@ impl World {
             3 => {
                 let node = self.nodes[slot].as_ref().expect("the slot has a node");
                 // What does not listen goes on until the process ends.
-                self.oracle.stops_at_once(&node.id.clone());
-                return self.ask(slot, Command::Shutdown(ShutdownMode::Now));
+                self.oracle.ends_in_good_order(&node.id.clone());
+                let time = Duration::from_micros(self.chance.between(0, 2 * lease) as u64);
+                let mode = self.chance.pick(&[ShutdownMode::Now, ShutdownMode::Within(time)]);
+                return self.ask(slot, Command::Shutdown(mode));
             }
             4 | 5 => {
                 let length = self.chance.between(100 * MS, 2 * lease);

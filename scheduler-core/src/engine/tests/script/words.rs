@@ -79,7 +79,7 @@ impl Script {
         let report = match &entry.report {
             RunReport::End { verdict, .. } => verdict.to_string(),
             RunReport::Retry { .. } => "retry".into(),
-            RunReport::Release => "not started".into(),
+            RunReport::Release => "given back".into(),
         };
         format!("{} {report}", self.run(entry.run))
     }
@@ -108,6 +108,7 @@ impl Script {
             EventKind::RunTakenOver(it) => run("taken over", it),
             EventKind::RunOverran { run: it, .. } => run("overran", it),
             EventKind::RunTakenAway(it) => run("taken away", it),
+            EventKind::RunGivenBack(it) => run("given back", it),
             EventKind::FireTimeCorrected { job, outdated } => {
                 let (id, kept, right) = (&job.id, seconds(outdated.kept()), seconds(outdated.right()));
                 match outdated {

@@ -145,7 +145,8 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     /// putting off a run sets the job's `last_end` and, if the job is blocked and unclaimed, makes it due now. Putting off
     /// makes the job due at the run's `due` at the latest, now if the run has been asked to stop; a retry in a removed job ends the run as error instead, which is
     /// [`Ended`](super::RecordOutcome::Ended). Prunes the job's history.
-    /// A job that is over with the last of its open runs, as [`settle`](Self::settle) says, is deleted.
+    /// A job that is over with the last of its open runs, as [`settle`](Self::settle) says, is deleted. Of a run that is given back
+    /// ([`RunReport::Release`](super::RunReport::Release)) the other nodes are told, which can have it at once.
     async fn record(&self, record: &Record) -> Result<Recorded, StoreError>;
 
     /// Gives up everything a node holds: claims, runs that are still running (they wait as

@@ -3,7 +3,7 @@
 use futures_lite::future::{poll_once, yield_now};
 use scheduler_core::{
     JobStore, Verdict,
-    store::{Changed, Hint, RunChange, Wakes},
+    store::{Changed, Hint, RunChange, RunReport, Wakes},
 };
 
 use super::{Bench, moved, node::update_of};
@@ -67,6 +67,18 @@ pub async fn runs_give_no_hints(bench: &Bench) {
     bench.b().end(&started, Verdict::Ok).await;
     let change = poll_once(bench.store().changed(seen)).await;
     assert!(change.is_none_or(|change| change.unwrap().hint.is_none()));
+}
+
+/// A run that is given back is anybody's at once: the other nodes learn of it.
+pub async fn what_is_given_back_is_told(bench: &Bench) {
+    if bench.store().limits().wakes == Wakes::Never {
+        return;
+    }
+    bench.due_job("report").await;
+    let started = bench.a().start("report").await;
+    let seen = bench.b().store.changed(0).await.unwrap().seen;
+    bench.a().report(&started, RunReport::Release).await;
+    next_hint(bench, bench.b().store, seen, "a run that was given back").await;
 }
 
 async fn learn(bench: &Bench, stores: [&dyn JobStore; 2], seen: &mut [u64; 2], what: &str) {

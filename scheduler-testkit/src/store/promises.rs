@@ -152,6 +152,7 @@ macro_rules! store_conformance {
             changed: the_first_call_is_a_resync
                 each_node_learns_of_changes
                 no_change_is_lost
+                what_is_given_back_is_told
                 runs_give_no_hints;
             durable: everything_is_there_after_reopening;
             quarantine: a_broken_row_is_quarantined

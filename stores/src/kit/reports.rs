@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use scheduler_core::{
     JobId, NodeId, RunId, Uid,
-    store::{Entry, Fate, Hold, Record, RecordOutcome, Recorded},
+    store::{Entry, Fate, Hold, Record, RecordOutcome, Recorded, RunReport},
 };
 
 use super::{job::LoadedJob, rules::earlier};
@@ -30,6 +30,8 @@ pub(super) struct Reports<'a> {
 struct OfJob {
     deleted: Option<(Uid, JobId)>,
     next_due: Option<DateTime<Utc>>,
+    /// Whether a run was given back, which other nodes can have at once.
+    is_given_back: bool,
     /// The runs that are asked to stop, as the job is now.
     stopping: Vec<RunId>,
 }
@@ -64,6 +66,11 @@ impl<'a> Reports<'a> {
         }
     }
 
+    /// When what was given back is due, if something was. Also by an earlier sending, which may have died before it announced that.
+    pub(super) fn given_back(&self) -> Option<DateTime<Utc>> {
+        self.taken.values().filter(|job| job.is_given_back).filter_map(|job| job.next_due).min()
+    }
+
     /// The reply. `stopping` are the node's runs that are asked to stop, as they were before.
     pub(super) fn recorded(self, record: &Record, hold: Hold, stopping: Vec<RunId>) -> Recorded {
         let elsewhere = stopping.into_iter().filter(|run| !self.taken.contains_key(&run.uid));
@@ -85,6 +92,7 @@ impl OfJob {
         }
         let outcome = job.apply(|head, runs| head.record(runs, entry, owner, now));
         if outcome.is_written() {
+            self.is_given_back |= entry.report == RunReport::Release;
             match job.decide_fate() {
                 Fate::Deleted => self.deleted = Some((entry.run.uid, job.id().clone())),
                 Fate::Stays => self.next_due = earlier(self.next_due, job.head().due),

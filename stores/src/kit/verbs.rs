@@ -252,6 +252,9 @@ pub(super) async fn record_and_settle(
     call.change(batch, cover, step).await?;
     let mut reply = (None, None);
     if let Some(record) = record {
+        if let Some(due) = reports.given_back() {
+            call.session.announce(&[Hint::Due(due)]).await?;
+        }
         let hold = caller.hold(record.lease).await?;
         reply.0 = Some(reports.recorded(record, hold, stopping));
     }

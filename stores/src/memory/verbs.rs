@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use scheduler_core::{
     BODY_VERSION, JobId, JobRow, NodeId, RunId, Uid, Wait,
     store::{
-        Cancelled, Fate, Hint, Hold, Inserted, Record, RecordOutcome, Recorded, Removed, RemovedAll, Settle,
+        Cancelled, Fate, Hint, Hold, Inserted, Record, RecordOutcome, Recorded, Removed, RemovedAll, RunReport, Settle,
         SettleOutcome, Settled, Stamped, StoreError, Update, Updated,
     },
 };
@@ -166,6 +166,9 @@ impl Table {
                 let outcome = head.record(runs, entry, &record.owner, now);
                 (outcome, head.fate(runs))
             });
+            if outcome.is_written() && entry.report == RunReport::Release {
+                self.changes.note(self.entry(slot).due().map_or(Hint::Resync, Hint::Due));
+            }
             match fate {
                 Fate::Deleted if outcome.is_written() => {
                     let entry = self.delete(slot);

@@ -16,7 +16,10 @@ use apscheduler::{
 };
 use chrono::{DateTime, Utc};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::sync::watch;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
 
 use crate::{
     log::{Line, Log},
@@ -32,10 +35,12 @@ pub(crate) enum Part {
     Finish,
     /// Runs one job that lasts until it is released.
     Hold,
+    /// Runs jobs, some of which last until they are released, until it is asked to end by SIGTERM.
+    Serve,
 }
 
 impl Part {
-    const ALL: [Self; 3] = [Self::Work, Self::Finish, Self::Hold];
+    const ALL: [Self; 4] = [Self::Work, Self::Finish, Self::Hold, Self::Serve];
 }
 
 /// A child, as its parent sees it; it ends with its parent.
@@ -101,6 +106,12 @@ pub(crate) const LASTING: [(&str, Duration); 3] = [
     ("latest", Duration::from_millis(5)),
 ];
 
+/// The jobs of [`Part::Serve`] whose runs last until they are released.
+pub(crate) const HELD: [&str; 3] = ["held-0", "held-1", "held-2"];
+
+/// Within how long a process ends that is asked to by SIGTERM.
+const SERVED_WITHIN: Duration = Duration::from_secs(1);
+
 pub(crate) fn run() {
     let Ok(part) = env::var("CRASH_PART") else { return };
     let part = Part::ALL.into_iter().find(|known| format!("{known:?}") == part).unwrap();
@@ -115,6 +126,7 @@ pub(crate) fn run() {
 async fn play(part: Part, test_store: &TestStore, log: Log, lease: Duration) {
     let log = Arc::new(log);
     let mut input = Input::listen();
+    let mut terminated = signal(SignalKind::terminate()).unwrap();
     let scheduler = builder(test_store, lease, &log, &input).await.build().unwrap();
     let mut events = scheduler.events(EventMask::JOB_REMOVED | EventMask::RUN_EXECUTED);
     let begun = Utc::now();
@@ -149,6 +161,12 @@ async fn play(part: Part, test_store: &TestStore, log: Log, lease: Duration) {
             }
         }
         Part::Hold => input.end().await,
+        Part::Serve => tokio::select! {
+            _ = terminated.recv() => {
+                return scheduler.shutdown(ShutdownMode::within(SERVED_WITHIN)).await.unwrap();
+            }
+            () = input.end() => {}
+        },
     }
     scheduler.shutdown(ShutdownMode::Wait).await.unwrap();
 }
@@ -203,6 +221,7 @@ async fn builder(test_store: &TestStore, lease: Duration, log: &Arc<Log>, input:
     let tell = move |event: &apscheduler::Event| {
         let (what, run) = match &event.kind {
             EventKind::RunTakenAway(run) => ("taken-away", run),
+            EventKind::RunGivenBack(run) => ("given-back", run),
             EventKind::RunExecuted { run, .. } => ("executed", run),
             _ => return,
         };
@@ -221,7 +240,7 @@ async fn builder(test_store: &TestStore, lease: Duration, log: &Arc<Log>, input:
         .lease(lease)
         .task("note", note)
         .task("hold", hold)
-        .listener(EventMask::RUN_TAKEN_AWAY | EventMask::RUN_EXECUTED, tell)
+        .listener(EventMask::RUN_TAKEN_AWAY | EventMask::RUN_GIVEN_BACK | EventMask::RUN_EXECUTED, tell)
 }
 
 async fn add_jobs(scheduler: &Scheduler, part: Part) {
@@ -230,17 +249,21 @@ async fn add_jobs(scheduler: &Scheduler, part: Part) {
         let spec = JobSpec::new("note", Interval::every(period).first(First::Now)).id(id).history(1_000_000);
         spec.on_conflict(Conflict::Keep)
     });
-    let specs = match part {
-        Part::Hold => vec![
-            // It goes on for ever so that the job is still there to be looked at.
-            JobSpec::new("hold", Interval::hours(24).first(First::Now)).id("held").on_conflict(Conflict::Keep),
-        ],
-        Part::Work | Part::Finish => vec![
+    // They go on for ever so that the jobs are still there to be looked at.
+    let held =
+        |id: &str| JobSpec::new("hold", Interval::hours(24).first(First::Now)).id(id).on_conflict(Conflict::Keep);
+    let lasting = || {
+        vec![
             at_most_once.delivery(Delivery::AtMostOnce),
             // It gives nothing up, however long its nodes were away.
             every_one.coalesce(Coalesce::All).overlap(Overlap::Queue(1_000)).max_instances(4),
             latest,
-        ],
+        ]
+    };
+    let specs = match part {
+        Part::Hold => vec![held("held")],
+        Part::Work | Part::Finish => lasting(),
+        Part::Serve => HELD.iter().map(|id| held(id)).chain(lasting()).collect(),
     };
     for added in scheduler.add_jobs(specs).await {
         added.unwrap();

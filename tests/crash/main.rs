@@ -27,6 +27,7 @@ macro_rules! on_stores {
                     after_crashes_of_two_nodes_all_is_accounted_for
                     after_crashes_of_four_nodes_all_is_accounted_for
                     two_processes_never_run_a_fire_time_twice
+                    a_process_that_is_asked_to_end_gives_its_runs_to_another_at_once
                     a_process_that_was_stopped_past_its_lease_cannot_record_what_was_taken_over
                 }
             }

@@ -9,7 +9,7 @@ use apscheduler::{RunState, Verdict};
 use rustix::process::Signal;
 
 use crate::{
-    child::{Child, LASTING, Part},
+    child::{Child, HELD, LASTING, Part},
     log::Line,
     stage::{Random, Stage, wait_a_random_while},
     test_store::Contents,
@@ -133,6 +133,55 @@ pub(crate) fn two_processes_never_run_a_fire_time_twice(stage: &Stage) {
     for (id, _) in LASTING {
         let ran = contents.of(id).1.values().filter(|run| run.verdict() == Some(Verdict::Ok)).count();
         assert_eq!(ran, starts(&lines).filter(|line| line.job == id).count(), "job {id}");
+    }
+}
+
+pub(crate) fn a_process_that_is_asked_to_end_gives_its_runs_to_another_at_once(stage: &Stage) {
+    // Longer than the test waits for anything.
+    let lease = Duration::from_secs(60);
+    let old = stage.start(Part::Serve, lease);
+    let is_held_by =
+        |lines: &[Line], pid| HELD.iter().all(|id| starts(lines).any(|line| line.job == *id && line.pid == pid));
+    stage.log.wait_for("the old process runs what it holds", |lines| is_held_by(lines, old.id()));
+    let mut new = stage.start(Part::Serve, lease);
+    stage.log.wait_for("both processes run jobs", |lines| {
+        [old.id(), new.id()].iter().all(|pid| starts(lines).filter(|line| line.pid == *pid).count() >= 20)
+    });
+
+    let old_pid = old.id();
+    old.signal(Signal::TERM);
+    old.wait();
+    stage.log.wait_for("the new process runs what the old one has given back", |lines| is_held_by(lines, new.id()));
+    let begun = starts(&stage.log.read()).count();
+    stage.log.wait_for("it carries on with the rest", |lines| starts(lines).count() >= begun + 100);
+    new.release();
+    stage.log.wait_for("it ends what it was given", |lines| {
+        HELD.iter().all(|id| lines.iter().any(|line| line.what == "executed" && line.job == *id))
+    });
+    new.release_and_end();
+
+    let (contents, lines) = (stage.contents(), stage.log.read());
+    assert_each_fire_time_has_one_verdict(&contents);
+    for id in HELD {
+        let run = contents.of(id).1.into_values().collect::<Vec<_>>();
+        let [run] = &run[..] else { panic!("job {id}: {run:?}") };
+        assert_eq!((run.verdict(), run.attempt, run.takeovers), (Some(Verdict::Ok), 1, 0));
+        assert_eq!(starts(&lines).filter(|line| line.job == id).count(), 2, "once in each process");
+        let given_back = |line: &&Line| line.what == "given-back" && line.job == id && line.pid == old_pid;
+        assert_eq!(lines.iter().filter(given_back).count(), 1, "job {id}");
+    }
+    let mut fire_times = BTreeSet::new();
+    for line in starts(&lines).filter(|line| !HELD.contains(&&*line.job)) {
+        assert!(fire_times.insert((&line.job, line.fire_time)), "{line:?} was run twice");
+    }
+    for (id, _) in LASTING {
+        let runs = contents.of(id).1;
+        let ran = runs.values().filter(|run| run.verdict() == Some(Verdict::Ok)).count();
+        assert_eq!(ran, starts(&lines).filter(|line| line.job == id).count(), "job {id}");
+        let ended = runs.values().filter_map(|run| run.verdict());
+        let others: Vec<Verdict> =
+            ended.filter(|verdict| !matches!(verdict, Verdict::Ok | Verdict::Coalesced | Verdict::Skipped)).collect();
+        assert_eq!(others, [], "job {id}");
     }
 }
 

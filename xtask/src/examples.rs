@@ -83,13 +83,13 @@ const EXAMPLES: &[(&str, &[&str], &[&str])] = &[
 
 /// Examples that are not run here, each with the reason.
 const LEFT_OUT: &[(&str, &str)] =
-    &[("axum_service", "it serves until somebody ends it: its requests and its end are in tests/axum_service.rs")];
+    &[("axum_service", "it serves until somebody ends it: its requests and its end are in its own tests")];
 
 /// What an example prints besides when its environment has this variable: the place of a server that is there.
 const WITH_SERVER: &[(&str, &str, &str)] =
     &[("swap_backends", "SCHEDULER_TEST_POSTGRES", "postgres    the service does what it promises")];
 
-/// Examples that are packages of their own, in `examples/NAME`: the library that each needs, if any, and texts that its output
+/// Examples outside of the workspace, in `examples/NAME`: the library that each needs, if any, and texts that its output
 /// has.
 const PACKAGES: &[(&str, Option<&str>, &[&str])] = &[
     (
@@ -103,8 +103,8 @@ const PACKAGES: &[(&str, Option<&str>, &[&str])] = &[
 /// An example is a story for a reader who waits for its end.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Builds and runs the examples of all packages, with these variables in their environment. One that is not in the table
-/// fails, and so does a row without one.
+/// Builds and runs the programs of the packages in `examples`, with these variables in their environment. One that is not in
+/// the table fails, and so does a row without one.
 pub(crate) fn run(workspace: &Workspace, variables: &[(String, String)]) -> Result<Tally, String> {
     let there: Vec<&str> =
         workspace.packages.iter().flat_map(|package| &package.examples).map(String::as_str).collect();
@@ -118,7 +118,9 @@ pub(crate) fn run(workspace: &Workspace, variables: &[(String, String)]) -> Resu
     for (name, reason) in LEFT_OUT {
         println!("example {name} is left out: {reason}");
     }
-    let programs = build(cargo(["build", "--examples"]).args(EVERYTHING))?;
+    let mut programs = build(cargo(["build", "--bins"]).args(EVERYTHING))?;
+    // As a newcomer builds it: with its own few crates, and without the features that the others ask for.
+    programs.extend(build(&mut cargo(["build", "--package", "quickstart"]))?);
     let folders = workspace.scratch("examples");
     // Left from the run before; missing in the first one.
     let _ = fs::remove_dir_all(&folders);
@@ -140,7 +142,7 @@ pub(crate) fn run(workspace: &Workspace, variables: &[(String, String)]) -> Resu
     Ok(tally)
 }
 
-/// Builds, tests and runs an example that is a package of its own. It shares what the workspace has built.
+/// Builds, tests and runs an example outside of the workspace. It shares what the workspace has built.
 fn run_package(workspace: &Workspace, name: &str, library: Option<&str>, texts: &[&str]) -> Result<(), String> {
     if let Some(library) = library {
         services::install_library(workspace, library)
@@ -207,9 +209,9 @@ mod tests {
     fn programs_are_found_in_cargos_messages() {
         let messages = r#"
 {"reason":"compiler-artifact","target":{"kind":["lib"],"name":"apscheduler"},"executable":null}
-{"reason":"compiler-artifact","target":{"kind":["example"],"name":"hello"},"executable":"/t/debug/examples/hello"}
+{"reason":"compiler-artifact","target":{"kind":["bin"],"name":"hello"},"executable":"/t/debug/hello"}
 {"reason":"build-finished","success":true}"#;
-        assert_eq!(programs(messages), BTreeMap::from([("hello".into(), "/t/debug/examples/hello".into())]));
+        assert_eq!(programs(messages), BTreeMap::from([("hello".into(), "/t/debug/hello".into())]));
     }
 
     #[test]

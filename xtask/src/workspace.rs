@@ -25,7 +25,7 @@ pub(crate) struct Package {
     pub(crate) features: Vec<String>,
     /// The packages of this workspace that it needs outside of tests.
     pub(crate) needs: Vec<String>,
-    /// The names of its examples.
+    /// The names of its programs, if it is in `examples`.
     pub(crate) examples: Vec<String>,
 }
 
@@ -51,7 +51,8 @@ impl Workspace {
 
 fn package(json: &Value) -> Package {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let is_example = |target: &&Value| elements(&target["kind"]).any(|kind| kind == "example");
+    let is_in_examples = json["manifest_path"].as_str().is_some_and(|path| path.contains("/examples/"));
+    let is_example = |target: &&Value| is_in_examples && elements(&target["kind"]).any(|kind| kind == "bin");
     let is_internal = |need: &&Value| !need["path"].is_null() && need["kind"].is_null();
     Package {
         name: text(&json["name"]),
@@ -81,19 +82,27 @@ mod tests {
             "workspace_root": "/w", "target_directory": "/w/target",
             "packages": [{
                 "name": "scheduler-stores",
+                "manifest_path": "/w/stores/Cargo.toml",
                 "features": {"default": [], "sqlite": ["dep:sqlx"], "redis": [], "tls": []},
                 "dependencies": [
                     {"name": "scheduler-core", "path": "/w/scheduler-core", "kind": null},
                     {"name": "scheduler-testkit", "path": "/w/scheduler-testkit", "kind": "dev"},
                     {"name": "sqlx", "kind": null}
                 ],
-                "targets": [{"kind": ["lib"], "name": "scheduler_stores"}, {"kind": ["example"], "name": "hello"}]
+                "targets": [{"kind": ["lib"], "name": "scheduler_stores"}, {"kind": ["bin"], "name": "tool"}]
+            }, {
+                "name": "examples-tokio",
+                "manifest_path": "/w/examples/tokio/Cargo.toml",
+                "targets": [{"kind": ["bin"], "name": "hello"}, {"kind": ["test"], "name": "http"}]
             }]
         }"#;
         let workspace = Workspace::parse(json).unwrap();
         assert_eq!(workspace.packages[0].features, ["redis", "sqlite", "tls"]);
         assert_eq!(workspace.packages[0].needs, ["scheduler-core"]);
-        assert_eq!(workspace.packages[0].examples, ["hello"]);
+        assert_eq!(
+            (&workspace.packages[0].examples[..], &workspace.packages[1].examples[..]),
+            (&[][..], &["hello".to_owned()][..])
+        );
         assert_eq!(workspace.scratch("examples"), Path::new("/w/target/xtask/examples"));
         assert!(Workspace::parse("{}").is_err());
     }

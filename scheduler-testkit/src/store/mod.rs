@@ -17,7 +17,7 @@
 //! with a clock of its own, or one that outlives the process, adds to it. A second argument runs the tests inside of a
 //! runtime: `store_conformance!(setup(), block_on = in_tokio)`, where `in_tokio` takes a future and drives it.
 //!
-//! `examples/custom_store.rs` of the package `apscheduler` is a store of a third party that is held to them.
+//! `examples/tokio/custom_store.rs` of the repository is a store of a third party that is held to them.
 //!
 //! The functions of the modules below are the promises; the first line of each says what it holds a store to.
 //!

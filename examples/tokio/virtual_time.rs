@@ -1,7 +1,7 @@
 //! A month of schedules, tested in milliseconds: a shop's own jobs on a runtime whose clock the test moves.
 //!
-//!     cargo run --example virtual_time
-//!     cargo test --example virtual_time
+//!     cargo run -p examples-tokio --bin virtual_time
+//!     cargo test -p examples-tokio --bin virtual_time
 //!
 //! You see the March of 2026 in Berlin go by: the night in which the clocks skip the hour from two to three, an import that
 //! takes longer than its interval, and two days in which the machine is suspended. Then each schedule is held to what the shop

@@ -1,6 +1,6 @@
 //! Work in other processes: what crashes, hangs or computes for long does no harm to the scheduler.
 //!
-//!     cargo run --example process_pool
+//!     cargo run -p examples-tokio --bin process_pool
 //!
 //! You see two workers count primes while a third job kills its worker and a fourth never ends. The one that dies is told
 //! with its signal, the one that hangs is killed when its time is up, and the counting goes on in new workers. A program

@@ -1,8 +1,8 @@
 //! A scheduler from a file, `config_file.toml`: its zone, its job defaults, its stores by URL, its executors, its jobs.
 //!
-//!     cargo run --example config_file
-//!     APSCHEDULER_STORES__DEFAULT=memory: cargo run --example config_file
-//!     APSCHEDULER_JOBS__BEAT__TRIGGER='every 0.1s' cargo run --example config_file
+//!     cargo run -p examples-tokio --bin config_file
+//!     APSCHEDULER_STORES__DEFAULT=memory: cargo run -p examples-tokio --bin config_file
+//!     APSCHEDULER_JOBS__BEAT__TRIGGER='every 0.1s' cargo run -p examples-tokio --bin config_file
 //!
 //! You see what the file and the environment say, a beat each quarter of a second on a thread of the configured pool, and
 //! what becomes of a configuration for APScheduler. After a second the program ends. The job is in `config_file.db` in the

@@ -1,8 +1,8 @@
 //! A web service with a scheduler in it: jobs are added, listed, paused, resumed, run and removed over HTTP, and runs cancelled.
 //!
-//!     cargo run --example axum_service
-//!     cargo run --example axum_service -- sqlite://service.db
-//!     LISTEN=127.0.0.1:3000 cargo run --example axum_service -- memory:
+//!     cargo run -p axum_service
+//!     cargo run -p axum_service -- sqlite://service.db
+//!     LISTEN=127.0.0.1:3000 cargo run -p axum_service -- memory:
 //!
 //! It prints its address, and then:
 //!

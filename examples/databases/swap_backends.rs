@@ -1,8 +1,8 @@
 //! One test of a service, run on memory, SQLite and PostgreSQL: where jobs are kept is a value.
 //!
-//!     cargo run --example swap_backends
-//!     DATABASE_URL=postgres://user:password@host/database cargo run --example swap_backends
-//!     cargo test --example swap_backends
+//!     cargo run -p examples-databases --bin swap_backends
+//!     DATABASE_URL=postgres://user:password@host/database cargo run -p examples-databases --bin swap_backends
+//!     cargo test -p examples-databases --bin swap_backends
 //!
 //! The service reminds people of things. Its test knows nothing of stores: it is given one, as the service is, and so holds
 //! for each of them. You see which stores passed it; without a `DATABASE_URL` it goes without PostgreSQL, and says so. On

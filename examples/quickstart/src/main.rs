@@ -1,8 +1,8 @@
 //! Three jobs in a SQLite file, which survive the program: one every two seconds, one by cron, one once.
 //!
-//!     cargo run --example quickstart
-//!     cargo run --example quickstart -- --for 5
-//!     cargo run --example quickstart -- --db /tmp/jobs.db
+//!     cargo run -p quickstart
+//!     cargo run -p quickstart -- --for 5
+//!     cargo run -p quickstart -- --db /tmp/jobs.db
 //!
 //! Ctrl-C ends it, `--for SECONDS` ends it by itself. Start it again, and you see the jobs that were restored and what was
 //! caught up: the fire times that passed in between are given up for one late run, and the one-shot is not run twice.

@@ -1,6 +1,6 @@
 //! Several stores and executors in one scheduler, and defaults for its jobs.
 //!
-//!     cargo run --example several_stores
+//!     cargo run -p examples-tokio --bin several_stores
 //!
 //! Jobs that must survive are in a SQLite file, those that need not are in memory; what blocks its thread runs on a pool,
 //! what is async on the runtime. You see each of them run, and the list of jobs store by store. The file is a temporary

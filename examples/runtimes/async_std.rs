@@ -1,6 +1,6 @@
 //! The scheduler on async-std. The runtime is a value; nothing else changes.
 //!
-//!     cargo run --example async_std
+//!     cargo run -p examples-runtimes --bin async_std
 //!
 //! You see three ticks, one each second. async-std is discontinued: new programs are better off with smol, which has
 //! the same timers and thread pool underneath.

@@ -1,7 +1,7 @@
 //! A game drives the scheduler: once in each frame, on its own thread, without ever waiting for it.
 //!
-//!     cargo run --example event_loop
-//!     cargo run --example event_loop -- --simulated
+//!     cargo run -p examples-runtimes --bin event_loop
+//!     cargo run -p examples-runtimes --bin event_loop -- --simulated
 //!
 //! You see a second and a half of play at 60 frames a second: monsters that appear by a schedule and share the world with the
 //! game loop in an `Rc`, a world that is saved on another thread meanwhile, and a player who pauses the monsters from there.

@@ -1,11 +1,8 @@
-//! The example `axum_service`, driven as its clients and its operator do: with curl and SIGTERM.
-//!
-//! Cargo builds examples along with all tests of the package, but not if it is asked for this file alone.
+//! The service, driven as its clients and its operator do: with curl and SIGTERM.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
-    env,
     io::{BufRead, BufReader},
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{self, Receiver},
@@ -30,14 +27,8 @@ struct Service {
 
 impl Service {
     fn start(store: &str) -> Self {
-        let tests = env::current_exe().unwrap();
-        let program = tests.parent().and_then(|folder| folder.parent()).unwrap().join("examples/axum_service");
-        assert!(
-            program.exists(),
-            "{} is not there: `cargo build --examples --all-features` makes it",
-            program.display()
-        );
-        let mut process = Command::new(program).arg(store).env_remove("LISTEN").stdout(Stdio::piped()).spawn().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_axum_service"));
+        let mut process = command.arg(store).env_remove("LISTEN").stdout(Stdio::piped()).spawn().unwrap();
         let output = BufReader::new(process.stdout.take().unwrap());
         let (tell, lines) = mpsc::channel();
         thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));

@@ -1,6 +1,6 @@
 //! Learning what became of each run: a listener for crashed ones, a stream for all.
 //!
-//!     cargo run --example events
+//!     cargo run -p examples-tokio --bin events
 //!
 //! A job divides 100 by a number that counts down each second and reaches zero. You see "worked" for the runs that
 //! returned, and "crashed" for the one that panicked; the job goes on after it.

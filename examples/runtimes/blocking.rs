@@ -1,6 +1,6 @@
 //! A program that is nothing but its scheduler: `start` does not return until it is shut down.
 //!
-//!     cargo run --example blocking
+//!     cargo run -p examples-runtimes --bin blocking
 //!
 //! You see a tick each second. The fifth one shuts the scheduler down, `start` returns, and the program ends.
 //! There is no async runtime in this program: the scheduler runs on plain threads.

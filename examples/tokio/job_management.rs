@@ -1,6 +1,6 @@
 //! What can be done with jobs: add, list, pause, resume, modify, reschedule, export, remove.
 //!
-//!     cargo run --example job_management
+//!     cargo run -p examples-tokio --bin job_management
 //!
 //! You see the list of jobs after each step. Nothing has to run for that: jobs can be managed before the scheduler starts.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]

@@ -1,6 +1,6 @@
 //! Thousands of cooperative tasks on one thread, as with gevent: they share an `Rc` and need no lock.
 //!
-//!     cargo run --example gevent_like
+//!     cargo run -p examples-runtimes --bin gevent_like
 //!
 //! You see ten thousand visits counted by ten thousand jobs that ran at the same time on the main thread, each waiting for
 //! the others at a barrier that only opens when all of them have arrived.

@@ -1,6 +1,6 @@
 //! The scheduler on smol. The runtime is a value; nothing else changes.
 //!
-//!     cargo run --example smol
+//!     cargo run -p examples-runtimes --bin smol
 //!
 //! You see three ticks, one each second.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]

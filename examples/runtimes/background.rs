@@ -1,6 +1,6 @@
 //! A scheduler beside a main thread that goes on with its own work.
 //!
-//!     cargo run --example background
+//!     cargo run -p examples-runtimes --bin background
 //!
 //! You see the main thread count to ten while a job of the scheduler prints a line every second. The calls of
 //! `Background` block, so that a program without async can use them from any thread.

@@ -1,6 +1,6 @@
 //! Failed runs that are repeated, and runs that take too long.
 //!
-//!     cargo run --example retry_and_timeout
+//!     cargo run -p examples-tokio --bin retry_and_timeout
 //!
 //! Three jobs run once. `flaky` fails three times and is repeated after 0.2, 0.4 and 0.8 seconds. `hopeless` may be tried
 //! twice and then ends as an error. `hanging` waits for an answer that never comes, and is stopped when its time is up. You

@@ -1,6 +1,6 @@
 //! A store of one's own: jobs in memory, and a journal in a file from which they come back.
 //!
-//! Run it twice with `cargo run --example custom_store`: the second time, the job goes on where it was.
+//! Run it twice with `cargo run -p examples-tokio --bin custom_store`: the second time, the job goes on where it was.
 //!
 //! A store that goes by the clock of its callers is a function of the calls that it is given. So this one writes down each
 //! call before it takes it, and takes them all again when it is opened. One process at a time uses the file, which only

@@ -1,6 +1,6 @@
 //! Jobs that take longer than their interval, and what `max_instances` and the overlap policy make of that.
 //!
-//!     cargo run --example long_job
+//!     cargo run -p examples-tokio --bin long_job
 //!
 //! Three jobs work for five seconds every three seconds. `one` may run once at a time: every other fire time is skipped.
 //! `two` may run twice at a time, so that its runs overlap. `queue` runs once at a time, too, and lets one fire time wait.

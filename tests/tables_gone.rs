@@ -97,7 +97,7 @@ async fn node(test_store: &TestStore, release: &watch::Sender<bool>) -> Schedule
 async fn rename(test_store: &TestStore, from: &str, to: &str) {
     let [store, url, prefix] = test_store.parts();
     let prefix = if store == "sqlite" { "scheduler_" } else { prefix };
-    let names = ["jobs", "runs", "nodes", "meta"]
+    let names = ["jobs", "runs", "nodes", "meta", "tags"]
         .map(|table| (format!("{from}{prefix}{table}"), format!("{to}{prefix}{table}")));
     let sql = match store {
         "mysql" => format!("RENAME TABLE {}", names.map(|(from, to)| format!("{from} TO {to}")).join(", ")),

@@ -1,6 +1,7 @@
 //! SQLite files: shared, read-only, damaged, newer, and in step with the memory store.
 
 mod file;
+mod samples;
 
 use std::str::FromStr;
 
@@ -33,9 +34,26 @@ fn a_newer_schema_is_refused_with_both_versions() {
         assert_eq!(error.kind(), StoreErrorKind::Incompatible);
         let message = error.to_string();
         assert!(
-            message.contains("schema 7") && message.contains("up to 1") && message.contains("jobs.db"),
+            message.contains("schema 7") && message.contains("up to 2") && message.contains("jobs.db"),
             "{message}"
         );
+    });
+}
+
+#[test]
+fn what_schema_1_has_left_is_opened_and_found() {
+    block_on(async {
+        let (by_store, by_tool) = (File::new(), File::new());
+        for file in [&by_store, &by_tool] {
+            file.write(b"");
+            file.run(&include_str!("samples/sqlite.sql").replace("{p}", "scheduler_")).await;
+        }
+        let options = || SqliteOptions::new().create_tables(false);
+        let error = options().connect(&by_tool.url()).await.unwrap_err();
+        assert!(error.to_string().contains("schema_sql_from(1)"), "{error}");
+        samples::check(&by_store.open().await).await;
+        by_tool.run(&options().schema_sql_from(1).unwrap()).await;
+        samples::check(&options().connect(&by_tool.url()).await.unwrap()).await;
     });
 }
 

@@ -20,6 +20,11 @@ pub(super) fn is_lost(error: &sqlx::Error) -> bool {
     number(error).is_none_or(|number| matches!(number, 1053 | 1158..=1161 | 1317 | 1927 | 4031))
 }
 
+/// Whether columns and indexes were not added to a table because it has them already.
+pub(super) fn is_altered(error: &sqlx::Error) -> bool {
+    matches!(number(error), Some(1060 | 1061))
+}
+
 /// Whether a change of the tables that the store can do without has failed because the user may not, because the table is
 /// busy, or because another node was faster.
 pub(super) fn may_go_without(error: &sqlx::Error) -> bool {

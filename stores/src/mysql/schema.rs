@@ -3,14 +3,14 @@
 use scheduler_core::store::{StoreError, StoreErrorKind};
 use sqlx::{AssertSqlSafe, MySqlConnection};
 
-use super::{MySqlOptions, failure::may_go_without};
+use super::{MySqlOptions, failure::{is_altered, may_go_without}};
 use crate::sql::{
     Failures,
     script::{self, check_from, created_tables, script},
 };
 
 /// The newest schema that this build knows.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 /// The steps from each schema to the next; the first one starts without tables. The server ends a transaction at each
 /// `CREATE`, so that each step can be taken again after it broke off.
@@ -18,8 +18,11 @@ const SCHEMA_VERSION: i64 = 1;
 /// Texts compare by bytes, as in every store. A job's id is free again once its job is over, which an index cannot say;
 /// so `live_id` is the id of a live job, and NULLs do not clash in a unique index. It is in bytes, since texts that
 /// differ in spaces at their ends are equal to an index. `is_open` and `running_on` keep the indexes of runs small in
-/// the same way.
-const MIGRATIONS: [&[&str]; SCHEMA_VERSION as usize] = [&[
+/// the same way. What the indexes of the second step are for is said in [`sql`](crate::sql).
+///
+/// A tag is in bytes like an id, and names are written with a length where an index takes no more.
+const MIGRATIONS: [&[&str]; SCHEMA_VERSION as usize] = [
+    &[
     "CREATE TABLE IF NOT EXISTS {p}jobs (
         uid VARCHAR(32) NOT NULL,
         id VARCHAR(191) NOT NULL,
@@ -82,6 +85,23 @@ const MIGRATIONS: [&[&str]; SCHEMA_VERSION as usize] = [&[
         PRIMARY KEY (id)
     ) {options}",
     "INSERT IGNORE INTO {p}meta (`key`, value) VALUES ('changes', 1)",
+],
+    &[
+    "ALTER TABLE {p}jobs ADD COLUMN retention BIGINT, ADD KEY by_task (task(191)), ADD KEY by_state (state),
+        ADD KEY by_next (next_fire_time, live_id)",
+    "ALTER TABLE {p}runs ADD COLUMN errors LONGTEXT, ADD COLUMN output LONGTEXT, ADD KEY fired (fire_time, uid, seq),
+        ADD KEY by_verdict (verdict, fire_time, uid, seq)",
+    "ALTER TABLE {p}nodes ADD COLUMN info LONGTEXT",
+    "CREATE TABLE IF NOT EXISTS {p}tags (
+        tag VARBINARY(200) NOT NULL,
+        uid VARCHAR(32) NOT NULL,
+        PRIMARY KEY (tag, uid),
+        KEY of_job (uid)
+    ) {options}",
+    "INSERT IGNORE INTO {p}tags (tag, uid) SELECT CAST(t.tag AS BINARY), k.uid FROM {p}jobs AS k,
+        JSON_TABLE(IF(JSON_VALID(k.body), k.body, '{}'), '$.tags[*]' COLUMNS (
+            tag LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PATH '$'
+        )) AS t WHERE OCTET_LENGTH(t.tag) <= 200",
 ]];
 
 /// What has to be there before the version can be asked for.
@@ -124,10 +144,19 @@ pub(super) async fn prepare(
     // the connection is closed, and the lock is free.
     lock(connection, prefix, failures).await?;
     let from = version(connection, prefix, failures).await?;
+    // MariaDB ends other statements that take so long as an index over many rows.
+    run(connection, statement_time(0), failures).await?;
     for statement in statements(prefix, from) {
-        run(connection, statement, failures).await?;
+        match sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *connection).await {
+            Ok(_) => {}
+            // A step that broke off is taken again.
+            Err(error) if is_altered(&error) => {}
+            Err(error) => return Err(failures.of(error)),
+        }
     }
-    run(connection, "DO RELEASE_ALL_LOCKS()".to_owned(), failures).await
+    run(connection, statement_time(10), failures).await?;
+    run(connection, "DO RELEASE_ALL_LOCKS()".to_owned(), failures).await?;
+    allow_blank_ids(connection, prefix, failures).await
 }
 
 /// Refuses tables that others create, unless they are those of this build.
@@ -173,6 +202,11 @@ async fn allow_blank_ids(
         }
     }
     Ok(())
+}
+
+/// Lets a statement of MariaDB take so many seconds; 0 is for as long as it takes.
+fn statement_time(seconds: u8) -> String {
+    format!("SET SESSION innodb_lock_wait_timeout = 5 /*M!100600 , max_statement_time = {seconds} */")
 }
 
 fn filled(step: &str, prefix: &str) -> String {

@@ -42,6 +42,7 @@ fn filled(prefix: &str, texts: Statements<&str>) -> Statements {
         .with("{head_rows}", rows(&keyed(&HEAD)))
         .with("{definition_rows}", rows(&keyed(&DEFINITION)))
         .with("{reason_rows}", rows(&["uid", "reason"]))
+        .with("{tag_rows}", rows(&["uid", "tag"]))
         .with("{numbered_rows}", rows(&["uid", "seq"]))
         .with("{run_rows}", rows(&RUN))
         .with("{updated_runs}", updated_runs.collect::<Vec<_>>().join(", "))
@@ -105,6 +106,8 @@ const TEXTS: Statements<&str> = Statements {
     insert: "INSERT INTO {p}jobs ({inserted}) SELECT {insert_values} FROM {insert_rows} \
         WHERE NOT EXISTS (SELECT 1 FROM {p}jobs AS k FORCE INDEX (live) WHERE k.live_id = CAST(j.c1 AS BINARY)) \
         ON DUPLICATE KEY UPDATE uid = {p}jobs.uid",
+    insert_tags: "INSERT INTO {p}tags (uid, tag) SELECT j.c0, CAST(j.c1 AS BINARY) FROM {tag_rows} \
+        ON DUPLICATE KEY UPDATE tag = {p}tags.tag",
     known: "SELECT STRAIGHT_JOIN uid FROM {list} JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = j.c0",
     jobs_by_id: "SELECT STRAIGHT_JOIN {job} FROM {list} JOIN {p}jobs FORCE INDEX (live) ON live_id = CAST(j.c0 AS BINARY)",
     jobs: "SELECT {job} FROM {p}jobs FORCE INDEX (live) WHERE live_id > CAST(?1 AS BINARY) ORDER BY live_id LIMIT ?2",
@@ -126,6 +129,7 @@ const TEXTS: Statements<&str> = Statements {
         SET {definition_set}",
     write_runs: "INSERT INTO {p}runs ({runs}) SELECT {run_values} FROM {run_rows} ON DUPLICATE KEY UPDATE {updated_runs}",
     delete_runs: "DELETE r FROM {list} STRAIGHT_JOIN {p}runs AS r FORCE INDEX (PRIMARY) ON r.uid = j.c0",
+    delete_tags: "DELETE g FROM {list} STRAIGHT_JOIN {p}tags AS g FORCE INDEX (of_job) ON g.uid = j.c0",
     delete_jobs: "DELETE k FROM {list} STRAIGHT_JOIN {p}jobs AS k FORCE INDEX (PRIMARY) ON k.uid = j.c0",
     prune: "DELETE d FROM (SELECT uid, seq FROM (SELECT STRAIGHT_JOIN r.uid, r.seq, j.c1 AS kept, \
             ROW_NUMBER() OVER (PARTITION BY r.uid ORDER BY r.seq DESC) AS place \

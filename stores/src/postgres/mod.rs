@@ -74,11 +74,12 @@ use crate::{
 /// | `scheduler_jobs` | a job | `uid`, 32 hexadecimal digits; `id` is unique among the rows whose `state` is neither `ending` nor `removed` |
 /// | `scheduler_runs` | a fire time of a job, or a range of given-up ones | `uid`, `seq` |
 /// | `scheduler_nodes` | a scheduler that holds a claim or a running run | `id` |
+/// | `scheduler_tags` | a tag of a job, a copy from `body` by which jobs are searched | `tag`, `uid` |
 /// | `scheduler_meta` | `schema`, the version of these tables | `key` |
 ///
 /// `body` is the definition in JSON ([`JobBody`](scheduler_core::JobBody)); `task`, `v`, `max_instances` and
 /// `history` are copies from it that statements filter by, and have to agree with it. `totals` counts verdicts, as in
-/// `{"ok":3}`. To add a job, insert `uid`, `id`, `body`, `task`, `v`, `next_fire_time` and `due`, and notify the channel
+/// `{"ok":3}`. A job is found by those of its tags that are rows of `scheduler_tags`. To add a job, insert `uid`, `id`, `body`, `task`, `v`, `next_fire_time` and `due`, and notify the channel
 /// `scheduler_changes`, in one transaction or not:
 ///
 /// ```sql
@@ -208,10 +209,11 @@ impl Backend for Database {
     }
 
     fn insertion(&self, job: &NewJob<'_>) -> Option<Vec<SqlStatement>> {
-        let insert = self.guest.insertion(job, |place| format!("${place}"));
+        let mut statements = self.guest.insertion(job, |place| format!("${place}"));
         let hint = channel::payload(&job.row.due.map_or(Hint::Resync, Hint::Due));
         let told = [channel(&self.options.prefix), hint].map(SqlValue::Text);
-        Some(vec![insert, SqlStatement::new("SELECT pg_notify($1, $2)", told.to_vec())])
+        statements.push(SqlStatement::new("SELECT pg_notify($1, $2)", told.to_vec()));
+        Some(statements)
     }
 
     async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {

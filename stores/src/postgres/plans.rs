@@ -54,7 +54,7 @@ fn no_statement_scans_a_table() {
             let text = plan.to_string();
             assert!(text.contains(&format!("{prefix}jobs_due")) && !text.contains("\"Sort\""), "{plan:#}");
         }
-        let tables = ["jobs", "runs", "nodes", "meta"].map(|table| format!("{prefix}{table}"));
+        let tables = ["jobs", "runs", "nodes", "meta", "tags"].map(|table| format!("{prefix}{table}"));
         run(&mut plain, &format!("DROP TABLE {}", tables.join(", "))).await;
     });
 }
@@ -74,7 +74,7 @@ async fn plan(connection: &mut PgConnection, name: &str, text: &str, arguments: 
 fn check(name: &str, plan: &Value, prefix: &str, session: Session, is_limited: bool) {
     let is_limited = is_limited || plan["Node Type"] == "Limit";
     let of_store = |name: &str| plan[name].as_str().and_then(|it| it.strip_prefix(prefix));
-    if let Some("jobs" | "runs") = of_store("Relation Name") {
+    if let Some("jobs" | "runs" | "tags") = of_store("Relation Name") {
         assert_ne!(plan["Node Type"], "Seq Scan", "{name}, {session:?}: {plan:#}");
     }
     if of_store("Index Name").is_some_and(|index| !index.starts_with("nodes")) {

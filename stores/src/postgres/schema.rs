@@ -10,12 +10,16 @@ use crate::sql::{
 };
 
 /// The newest schema that this build knows.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 /// The steps from each schema to the next; the first one starts without tables. Texts compare by bytes, as in every
 /// store. A tenth of a page and more is free for claims, which then touch no index. Rows come and go by the second, so
-/// that the tables are swept long before a fifth of them has died.
-const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = ["CREATE TABLE {p}jobs (
+/// that the tables are swept long before a fifth of them has died. What the indexes of the second step are for is said in
+/// [`sql`](crate::sql); a claim touches none of them.
+///
+/// A definition that is no JSON has no tags, which the server tells only by failing.
+const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
+    "CREATE TABLE {p}jobs (
         uid TEXT COLLATE \"C\" NOT NULL PRIMARY KEY,
         id TEXT COLLATE \"C\" NOT NULL CHECK (id <> ''),
         body TEXT NOT NULL,
@@ -67,7 +71,36 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = ["CREATE TABLE {p}jobs (
         id TEXT COLLATE \"C\" NOT NULL PRIMARY KEY,
         lease_until BIGINT,
         last_claim_seq BIGINT NOT NULL
-    ) WITH (fillfactor = 50);"];
+    ) WITH (fillfactor = 50);",
+    "ALTER TABLE {p}jobs ADD COLUMN retention BIGINT;
+    ALTER TABLE {p}runs ADD COLUMN errors TEXT, ADD COLUMN output TEXT;
+    ALTER TABLE {p}nodes ADD COLUMN info TEXT;
+    CREATE TABLE {p}tags (
+        tag TEXT COLLATE \"C\" NOT NULL,
+        uid TEXT COLLATE \"C\" NOT NULL,
+        PRIMARY KEY (tag, uid)
+    ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
+    CREATE INDEX {p}tags_of ON {p}tags (uid);
+    DO $fill$
+    DECLARE
+        tagged record;
+    BEGIN
+        FOR tagged IN SELECT uid, body FROM {p}jobs WHERE strpos(body, '\"tags\"') > 0 LOOP
+            BEGIN
+                INSERT INTO {p}tags (tag, uid) SELECT DISTINCT t.value #>> '{}', tagged.uid
+                    FROM jsonb_array_elements(tagged.body::jsonb -> 'tags') AS t
+                    WHERE jsonb_typeof(t.value) = 'string' AND octet_length(t.value #>> '{}') <= 200;
+            EXCEPTION WHEN data_exception THEN
+            END;
+        END LOOP;
+    END
+    $fill$;
+    CREATE INDEX {p}jobs_task ON {p}jobs (task) WHERE state NOT IN ('ending', 'removed');
+    CREATE INDEX {p}jobs_state ON {p}jobs (state) WHERE state NOT IN ('active', 'ending', 'removed');
+    CREATE INDEX {p}jobs_next ON {p}jobs (next_fire_time, id) WHERE state NOT IN ('ending', 'removed');
+    CREATE INDEX {p}runs_fired ON {p}runs (fire_time, uid, seq);
+    CREATE INDEX {p}runs_verdict ON {p}runs (verdict, fire_time, uid, seq) WHERE verdict <> 'ok';",
+];
 
 /// The statements that bring tables of a schema to the newest one; 0 if there are none.
 fn statements(options: &PostgresOptions, from: i64) -> Vec<String> {
@@ -125,6 +158,8 @@ pub(super) async fn prepare(
         run(&mut transaction, format!("CREATE SCHEMA IF NOT EXISTS {schema}"), failures).await?;
     }
     let from = version(&mut transaction, prefix, failures).await?;
+    // An index over many rows takes longer than any other statement may.
+    run(&mut transaction, "SET LOCAL statement_timeout = 0".to_owned(), failures).await?;
     for statement in statements(options, from) {
         run(&mut transaction, statement, failures).await?;
     }

@@ -39,6 +39,7 @@ pub(super) fn statements(prefix: &str, clock: Clock) -> Statements {
 const TEXTS: Statements<&str> = Statements {
     insert: "WITH {rows} INSERT INTO {p}jobs ({inserted}) SELECT {insert_values} FROM j \
         ON CONFLICT DO NOTHING RETURNING uid",
+    insert_tags: "WITH {rows} INSERT INTO {p}tags (uid, tag) SELECT j.value->>0, j.value->>1 FROM j ON CONFLICT DO NOTHING",
     known: "SELECT uid FROM {p}jobs WHERE uid = ANY({list})",
     jobs_by_id: "SELECT {job} FROM {p}jobs WHERE id = ANY({list}) AND {is_live}",
     jobs: "SELECT {job} FROM {p}jobs WHERE {is_live} AND id > $1 ORDER BY id LIMIT $2",
@@ -58,6 +59,7 @@ const TEXTS: Statements<&str> = Statements {
     write_runs: "WITH {rows} INSERT INTO {p}runs ({runs}) SELECT {run_values} FROM j \
         ON CONFLICT (uid, seq) DO UPDATE SET {excluded_runs}",
     delete_runs: "DELETE FROM {p}runs WHERE uid = ANY({list})",
+    delete_tags: "DELETE FROM {p}tags WHERE uid = ANY({list})",
     delete_jobs: "DELETE FROM {p}jobs WHERE uid = ANY({list})",
     prune: "WITH {rows} DELETE FROM {p}runs AS d USING j CROSS JOIN LATERAL (SELECT uid, seq FROM {p}runs AS r \
         WHERE r.uid = j.value->>0 AND r.state = 'ended' ORDER BY r.seq DESC OFFSET (j.value->>1)::bigint) AS old \

@@ -10,7 +10,11 @@ use scheduler_core::store::{SqlStatement, SqlValue, StoreError, StoreErrorKind};
 use serde_json::Value;
 use sqlx::Connection;
 
-use super::{Failures, Statement, Statements, Tables, rows::Rows, statements::inserted};
+use super::{
+    Failures, Statement, Statements, Tables,
+    rows::{Rows, written_tags},
+    statements::inserted,
+};
 use crate::kit::{NewJob, columns::Columns};
 
 /// Tables that are reached over a connection of the application's.
@@ -52,8 +56,8 @@ impl<R> Guest<R> {
         Ok(connection)
     }
 
-    /// The statement that adds a job, for other clients; `place` gives the name of a place by its number, from 1.
-    pub(crate) fn insertion(&self, job: &NewJob<'_>, place: impl Fn(usize) -> String) -> SqlStatement {
+    /// The statements that add a job and its tags, for other clients; `place` gives the name of a place by its number, from 1.
+    pub(crate) fn insertion(&self, job: &NewJob<'_>, place: impl Fn(usize) -> String) -> Vec<SqlStatement> {
         let mut row = Rows::default();
         row.add(|row| row.job(job));
         let rows: Vec<Vec<Value>> = serde_json::from_str(&row.finish()).expect("the row was written as JSON");
@@ -68,7 +72,18 @@ impl<R> Guest<R> {
             places.push(place(values.len()));
         }
         let (columns, places) = (columns.join(", "), places.join(", "));
-        SqlStatement::new(format!("INSERT INTO {}jobs ({columns}) VALUES ({places})", self.prefix), values)
+        let insert = format!("INSERT INTO {}jobs ({columns}) VALUES ({places})", self.prefix);
+        let mut statements = vec![SqlStatement::new(insert, values)];
+        let (mut rows, mut values) = (Vec::new(), Vec::new());
+        for tag in written_tags(&job.row.body.tags) {
+            rows.push(format!("({}, {})", place(values.len() + 1), place(values.len() + 2)));
+            values.extend([job.row.uid.to_string(), tag.to_owned()].map(SqlValue::Text));
+        }
+        if !rows.is_empty() {
+            let insert = format!("INSERT INTO {}tags (uid, tag) VALUES {}", self.prefix, rows.join(", "));
+            statements.push(SqlStatement::new(insert, values));
+        }
+        statements
     }
 }
 

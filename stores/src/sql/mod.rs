@@ -4,6 +4,22 @@
 //! in order to be changed is read under a lock, in one order for all, so that no two transactions wait for each other: the row
 //! of the calling node first, then jobs by uid. The rows of other nodes, and the jobs of a claim or a takeover, are left out
 //! while another transaction has them locked, so that no claim waits.
+//!
+//! # The indexes of searches
+//!
+//! A claim changes no column of these, so that it costs no more than before.
+//!
+//! | index | search | written by |
+//! |---|---|---|
+//! | tags by tag, and by job | jobs with a tag; those to delete | adding, redefining and deleting jobs |
+//! | jobs by task | jobs and counts of a task | as above; on PostgreSQL by each move, too |
+//! | jobs by state, but for active ones | jobs and counts by state | what pauses, resumes, keeps |
+//! | jobs by (next fire time, id) | jobs in that order | each move |
+//! | runs by (fire time, job, number) | runs of all jobs, newest first; of a task and of a node | each run |
+//! | runs by (verdict, fire time, ..), but for those that went well | runs that failed, were missed or skipped | such runs |
+//!
+//! MySQL has no partial indexes; there the last one and that of states have all rows. There is none of runs by node: a node's open runs
+//! have one for claims, and its ended ones are found on a walk along the fire times.
 
 mod failure;
 mod guest;

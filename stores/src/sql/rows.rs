@@ -3,11 +3,16 @@
 use std::fmt::{self, Write};
 
 use chrono::{DateTime, Utc};
-use scheduler_core::{JobBody, JobState, Run, RunState};
+use scheduler_core::{JobBody, JobState, Run, RunState, Tags, Uid};
 use serde_json::Value;
 
 use super::node_name;
 use crate::kit::{NewJob, columns::encode_totals, rules::Head};
+
+/// The tags that are written into the table of tags.
+pub(super) fn written_tags(tags: &Tags) -> impl Iterator<Item = &str> {
+    tags.iter().filter(|tag| tag.len() <= Tags::LENGTH_LIMIT && !tag.contains('\0'))
+}
 
 /// One JSON array of arrays.
 #[derive(Debug)]
@@ -95,6 +100,16 @@ impl Rows {
         self.integer(body.options.max_instances);
         self.integer(body.options.history);
         self.word(text);
+    }
+
+    /// A row for each tag of a job. What no job may have as a tag is left out, since a database might not take it.
+    pub(super) fn tags(&mut self, uid: &Uid, tags: &Tags) {
+        for tag in written_tags(tags) {
+            self.add(|row| {
+                row.word(&uid.to_string());
+                row.word(tag);
+            });
+        }
     }
 
     /// The columns of [`RUN`](crate::kit::columns::RUN).

@@ -11,7 +11,7 @@ use scheduler_core::{
 };
 use serde_json::json;
 
-use super::{RowOf, Sql, Statement, Statements, Tables, Transaction, node_name, statement, write::Changes};
+use super::{RowOf, Sql, Statement, Statements, Tables, Transaction, node_name, rows::Rows, statement, write::Changes};
 use crate::kit::{
     Access, HoldKind, Inserting, LoadedJob, NewJob, Node, Nodes, Session,
     columns::{Columns, decode_run},
@@ -82,7 +82,14 @@ impl<Tx: Transaction> Session for SqlSession<'_, Tx> {
             uid if known.contains(&uid) => Inserting::UidIsTaken,
             _ => Inserting::IdIsTaken,
         };
-        Ok(jobs.iter().map(outcome).collect())
+        let inserting: Vec<Inserting> = jobs.iter().map(outcome).collect();
+        let there = jobs.iter().zip(&inserting).filter(|(_, inserting)| **inserting != Inserting::IdIsTaken);
+        let mut tags = Rows::default();
+        there.for_each(|(job, _)| tags.tags(&job.row.uid, &job.row.body.tags));
+        if !tags.is_empty() {
+            self.run(statement(&self.sql().insert_tags).text(tags.finish())).await?;
+        }
+        Ok(inserting)
     }
 
     async fn by_key(&self, keys: &BTreeSet<String>, access: Access) -> Result<Vec<LoadedJob>, StoreError> {

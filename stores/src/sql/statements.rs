@@ -43,6 +43,8 @@ statements! {
     /// Adds jobs unless the uid or the live id is there. 1 jobs: `[[uid, id, head.., definition..]]`. Returns the uids of
     /// those that were added, or nothing if the database cannot.
     insert,
+    /// Adds tags of jobs, unless they are there. 1 `[[uid, tag]]`.
+    insert_tags,
     /// Which uids are there. 1 uids.
     known,
     /// Live jobs. 1 ids.
@@ -76,6 +78,8 @@ statements! {
     write_runs,
     /// Deletes the runs of jobs. 1 keys of jobs.
     delete_runs,
+    /// Deletes the tags of jobs. 1 keys of jobs.
+    delete_tags,
     /// 1 keys.
     delete_jobs,
     /// Deletes the ended runs of jobs but for the newest ones. 1 `[[uid, how many are kept]]`.
@@ -128,8 +132,8 @@ pub(crate) enum Kind {
 impl Kind {
     /// The kind of a column of a job or a run.
     pub(crate) fn of(column: &str) -> Self {
-        const TEXTS: [&str; 11] =
-            ["uid", "id", "body", "task", "state", "reason", "owner", "totals", "wait", "verdict", "error"];
+        const TEXTS: [&str; 12] =
+            ["uid", "id", "body", "task", "state", "reason", "owner", "totals", "wait", "verdict", "error", "tag"];
         if TEXTS.contains(&column) { Self::Text } else { Self::Integer }
     }
 }

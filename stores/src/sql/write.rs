@@ -13,6 +13,9 @@ pub(super) struct Changes<'a> {
     claims: Option<(&'a ClaimMark, Vec<Value>)>,
     heads: Rows,
     definitions: Rows,
+    /// The jobs whose tags are written anew, and these.
+    tagged: Vec<Value>,
+    tags: Rows,
     runs: Rows,
     /// The jobs whose history is to be pruned.
     full: Vec<Value>,
@@ -50,6 +53,10 @@ impl<'a> Changes<'a> {
                 row.value(job.row_key());
                 row.definition(body, text);
             });
+            self.tagged.push(job.row_key().clone());
+            if let Some(uid) = job.uid() {
+                self.tags.tags(&uid, &body.tags);
+            }
         }
         for run in job.changed_runs() {
             self.runs.add(|row| row.run(run));
@@ -91,8 +98,15 @@ impl<'a> Changes<'a> {
         if !self.full.is_empty() {
             tx.run(statement(&sql.prune).list(self.full)).await?;
         }
+        if !self.tagged.is_empty() {
+            tx.run(statement(&sql.delete_tags).list(self.tagged)).await?;
+        }
+        if !self.tags.is_empty() {
+            tx.run(statement(&sql.insert_tags).text(self.tags.finish())).await?;
+        }
         if !self.deleted.is_empty() {
             tx.run(statement(&sql.delete_runs).list(self.deleted.clone())).await?;
+            tx.run(statement(&sql.delete_tags).list(self.deleted.clone())).await?;
             tx.run(statement(&sql.delete_jobs).list(self.deleted)).await?;
         }
         Ok(())

@@ -82,11 +82,12 @@ use crate::{
 /// | `scheduler_jobs` | a job | `uid`, 32 hexadecimal digits; `id` is unique among the rows whose `state` is neither `ending` nor `removed` |
 /// | `scheduler_runs` | a fire time of a job, or a range of given-up ones | `uid`, `seq` |
 /// | `scheduler_nodes` | a scheduler that holds a claim or a running run | `id` |
+/// | `scheduler_tags` | a tag of a job, a copy from `body` by which jobs are searched | `tag`, `uid` |
 /// | `scheduler_meta` | `schema`, the version of these tables; `changes`, a counter of changes that schedulers look out for | `key` |
 ///
 /// `body` is the definition in JSON ([`JobBody`](scheduler_core::JobBody)); `task`, `v`, `max_instances` and
 /// `history` are copies from it that statements filter by, and have to agree with it. `totals` counts verdicts, as in
-/// `{"ok":3}`. To add a job, insert `uid`, `id`,
+/// `{"ok":3}`. A job is found by those of its tags that are rows of `scheduler_tags`. To add a job, insert `uid`, `id`,
 /// `body`, `task`, `v`, `next_fire_time` and `due`, and then count up `changes`:
 ///
 /// ```sql
@@ -240,8 +241,9 @@ impl Backend for Database {
     }
 
     fn insertion(&self, job: &NewJob<'_>) -> Option<Vec<SqlStatement>> {
-        let insert = self.guest.insertion(job, |place| format!("?{place}"));
-        Some(vec![insert, SqlStatement::new(self.count_change.clone(), Vec::new())])
+        let mut statements = self.guest.insertion(job, |place| format!("?{place}"));
+        statements.push(SqlStatement::new(self.count_change.clone(), Vec::new()));
+        Some(statements)
     }
 
     async fn changed(&self, seen: u64) -> Result<Changed, StoreError> {

@@ -10,10 +10,12 @@ use crate::sql::{
 };
 
 /// The newest schema that this build knows.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
-/// The steps from each schema to the next; the first one starts from an empty file.
-const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = ["CREATE TABLE {p}jobs (
+/// The steps from each schema to the next; the first one starts from an empty file. What the indexes of the second one are for is
+/// said in [`sql`](crate::sql).
+const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
+    "CREATE TABLE {p}jobs (
         uid TEXT NOT NULL PRIMARY KEY,
         id TEXT NOT NULL CHECK (id <> ''),
         body TEXT NOT NULL,
@@ -67,7 +69,26 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = ["CREATE TABLE {p}jobs (
         lease_until INTEGER,
         last_claim_seq INTEGER NOT NULL
     ) WITHOUT ROWID;
-    INSERT INTO {p}meta (key, value) VALUES ('changes', 1);"];
+    INSERT INTO {p}meta (key, value) VALUES ('changes', 1);",
+    "ALTER TABLE {p}jobs ADD COLUMN retention INTEGER;
+    ALTER TABLE {p}runs ADD COLUMN errors TEXT;
+    ALTER TABLE {p}runs ADD COLUMN output TEXT;
+    ALTER TABLE {p}nodes ADD COLUMN info TEXT;
+    CREATE TABLE {p}tags (
+        tag TEXT NOT NULL,
+        uid TEXT NOT NULL,
+        PRIMARY KEY (tag, uid)
+    ) WITHOUT ROWID;
+    CREATE INDEX {p}tags_of ON {p}tags (uid);
+    INSERT OR IGNORE INTO {p}tags (tag, uid) SELECT t.value, j.uid FROM {p}jobs AS j, json_each(
+        CASE WHEN json_valid(j.body) THEN CASE json_type(j.body, '$.tags') WHEN 'array' THEN j.body -> '$.tags' END END
+    ) AS t WHERE t.type = 'text' AND length(CAST(t.value AS BLOB)) <= 200;
+    CREATE INDEX {p}jobs_task ON {p}jobs (task) WHERE state NOT IN ('ending', 'removed');
+    CREATE INDEX {p}jobs_state ON {p}jobs (state) WHERE state NOT IN ('active', 'ending', 'removed');
+    CREATE INDEX {p}jobs_next ON {p}jobs (next_fire_time, id) WHERE state NOT IN ('ending', 'removed');
+    CREATE INDEX {p}runs_fired ON {p}runs (fire_time, uid, seq);
+    CREATE INDEX {p}runs_verdict ON {p}runs (verdict, fire_time, uid, seq) WHERE verdict <> 'ok';",
+];
 
 /// Whether a store opens its file for the first time, or after it has used it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,6 +22,7 @@ pub(super) fn changes(prefix: &str) -> String {
 const TEXTS: Statements<&str> = Statements {
     insert: "WITH {rows} INSERT INTO {p}jobs ({inserted}) SELECT {insert_values} FROM j \
         WHERE true ON CONFLICT DO NOTHING RETURNING uid",
+    insert_tags: "INSERT INTO {p}tags (uid, tag) SELECT value->>0, value->>1 FROM json_each(?1) WHERE true ON CONFLICT DO NOTHING",
     known: "SELECT uid FROM {p}jobs WHERE uid IN (SELECT value FROM json_each(?1))",
     jobs_by_id: "SELECT {job} FROM {p}jobs WHERE id IN (SELECT value FROM json_each(?1)) \
         AND state NOT IN ('ending', 'removed')",
@@ -45,6 +46,8 @@ const TEXTS: Statements<&str> = Statements {
     write_definitions: "WITH {rows} UPDATE {p}jobs SET {definition_set} FROM j WHERE {p}jobs.rowid = j.value->>0",
     write_runs: "WITH {rows} INSERT OR REPLACE INTO {p}runs ({runs}) SELECT {run_values} FROM j",
     delete_runs: "DELETE FROM {p}runs WHERE uid IN \
+        (SELECT uid FROM {p}jobs WHERE rowid IN (SELECT value FROM json_each(?1)))",
+    delete_tags: "DELETE FROM {p}tags WHERE uid IN \
         (SELECT uid FROM {p}jobs WHERE rowid IN (SELECT value FROM json_each(?1)))",
     delete_jobs: "DELETE FROM {p}jobs WHERE rowid IN (SELECT value FROM json_each(?1))",
     prune: "WITH {rows}, ended AS (SELECT r.uid, r.seq, j.value->>1 AS kept, \

@@ -10,6 +10,9 @@ use test_support::server;
 
 use crate::sql_servers::database;
 
+/// What schema 1 has left.
+pub(crate) const SAMPLE: &str = include_str!("../samples/postgres.sql");
+
 /// The server, in URLs and messages.
 pub(crate) const NAME: &str = "postgres";
 

@@ -5,9 +5,12 @@ use scheduler_testkit::store::{Bench, StoreUnderTest, block_on};
 
 use super::database::Database;
 use crate::{
-    dialect::{KEY, NAME, PoolOptions, Store},
+    dialect::{KEY, NAME, PoolOptions, SAMPLE, Store},
     server,
 };
+
+#[path = "../samples/mod.rs"]
+mod samples;
 
 #[test]
 fn nodes_that_start_together_wait_for_each_other() {
@@ -29,8 +32,24 @@ fn a_newer_schema_is_refused_with_both_versions() {
         let error = database.options().connect(&server::url(NAME)).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Incompatible);
         let message = error.to_string();
-        assert!(message.contains("schema 7") && message.contains("up to 1"), "{message}");
+        assert!(message.contains("schema 7") && message.contains("up to 2"), "{message}");
         assert!(message.contains(database.prefix()) && message.contains(&format!("{NAME} database")), "{message}");
+    });
+}
+
+#[test]
+fn what_schema_1_has_left_is_opened_and_found() {
+    block_on(async {
+        let (by_store, by_tool) = (Database::new(Clock::Server), Database::new(Clock::Server));
+        for database in [&by_store, &by_tool] {
+            database.run(SAMPLE).await;
+            let error = database.options().create_tables(false).connect(&server::url(NAME)).await.unwrap_err();
+            assert!(error.to_string().contains("schema_sql_from(1)"), "{error}");
+        }
+        samples::check(&by_store.open().await).await;
+        let options = || by_tool.options().create_tables(false);
+        by_tool.run(&options().schema_sql_from(1).unwrap()).await;
+        samples::check(&options().connect(&server::url(NAME)).await.unwrap()).await;
     });
 }
 

@@ -54,7 +54,7 @@ fn tables_that_are_missing_are_named_when_none_may_be_created() {
 
         let error = connect().await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Incompatible);
-        for name in ["jobs", "runs", "nodes", "meta"] {
+        for name in ["jobs", "runs", "nodes", "meta", "tags"] {
             assert!(error.to_string().contains(&table(name)), "{error}");
         }
         assert!(error.to_string().contains("Options::schema_sql`"), "{error}");

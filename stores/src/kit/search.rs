@@ -1,0 +1,385 @@
+//! Searches over a database that has indexes for them.
+//!
+//! What is few is sorted here; all else is found on a walk along the order of the answer. Either way a call looks at a bounded number
+//! of places, which are a few columns of a row, and loads those jobs and runs that can be on the page.
+
+use std::collections::{BTreeSet, HashMap};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use scheduler_core::{
+    JobId, Listed, NodeId, Run, RunId, Tags, TaskName, Uid, Verdict,
+    store::{
+        FoundRun, JobCounts, JobFilter, JobKey, JobOrder, JobPage, JobSearch, JobStateKind, RunFilter, RunKey, RunPage,
+        RunSearch, RunStateKind, StoreError,
+    },
+};
+
+use super::{
+    backend::{Access, Session},
+    listing::listed,
+};
+
+/// How many jobs or runs are few. Of more, a walk finds one in each step but in a store with millions.
+const FEW: usize = 5_000;
+
+/// How many places one step of a walk looks at.
+const STEP: usize = 1_000;
+
+/// How many places a call looks at on a walk. What has been found then is the page.
+const LOOKS: usize = 10_000;
+
+/// How many jobs are loaded at once.
+const LOADED: usize = 250;
+
+/// Finds places of jobs and runs by the indexes of a database, a page of them at a time.
+#[async_trait]
+pub trait Finder: Send + Sync {
+    /// Up to so many of the live jobs of a group, in any order. None if there is no index for it.
+    async fn group(&self, group: JobGroup<'_>, tags: &Tags, limit: usize)
+    -> Result<Option<Vec<JobPlace>>, StoreError>;
+
+    /// The next live jobs in an order, behind a place. In the order of ids their ids are not before `prefix`.
+    async fn walk(
+        &self,
+        order: JobOrder,
+        prefix: &str,
+        after: Option<&JobKey>,
+        tags: &Tags,
+        limit: usize,
+    ) -> Result<Vec<JobPlace>, StoreError>;
+
+    /// How many live jobs of a group, or of all, are in each state. None if there is no index for it.
+    async fn counts(&self, group: Option<JobGroup<'_>>) -> Result<Option<JobCounts>, StoreError>;
+
+    /// Up to so many runs of a group, in any order. None if there is no index for it.
+    async fn run_group(&self, group: RunGroup, limit: usize) -> Result<Option<Vec<RunPlace>>, StoreError>;
+
+    /// The next runs behind a place, newest first, up to the fire time `since`; only those with a verdict if one is given.
+    async fn run_walk(
+        &self,
+        verdict: Option<Verdict>,
+        after: Option<RunKey>,
+        since: Option<DateTime<Utc>>,
+        limit: usize,
+    ) -> Result<Vec<RunPlace>, StoreError>;
+
+    /// Runs by their ids, open and ended ones, in any order.
+    async fn runs(&self, ids: &BTreeSet<RunId>) -> Result<Vec<Run>, StoreError>;
+}
+
+/// Jobs that an index finds together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobGroup<'f> {
+    /// Those with a tag.
+    Tag(&'f str),
+    /// Those of a task.
+    Task(&'f TaskName),
+    /// Those in a state.
+    State(JobStateKind),
+}
+
+/// Runs that an index finds together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunGroup {
+    /// Those of a job.
+    Job(Uid),
+    /// Those that have not ended; if so asked, only the running ones.
+    Open(RunStateKind),
+}
+
+/// What a filter and an order need to know of a live job.
+#[derive(Debug, Clone)]
+pub struct JobPlace {
+    /// The key by which it is loaded.
+    pub key: String,
+    /// The id.
+    pub id: JobId,
+    /// The next fire time.
+    pub next_fire_time: Option<DateTime<Utc>>,
+    /// The task.
+    pub task: TaskName,
+    /// The state; one that is none counts as quarantined.
+    pub state: JobStateKind,
+    /// Whether it has all tags that were asked for.
+    pub has_tags: bool,
+}
+
+/// What a filter and an order need to know of a run.
+#[derive(Debug, Clone)]
+pub struct RunPlace {
+    /// The place in the order.
+    pub key: RunKey,
+    /// The state; none if it cannot be read.
+    pub state: Option<RunStateKind>,
+    /// How it ended.
+    pub verdict: Option<Verdict>,
+    /// The node.
+    pub node: Option<NodeId>,
+    /// The job and its task; none if the job is not live.
+    pub job: Option<(JobId, TaskName)>,
+}
+
+impl JobPlace {
+    fn key(&self) -> JobKey {
+        JobKey { next_fire_time: self.next_fire_time, id: self.id.clone() }
+    }
+
+    /// Whether the job may be one that the filter means.
+    fn fits(&self, filter: &JobFilter) -> bool {
+        self.has_tags
+            && filter.id_prefix.as_ref().is_none_or(|prefix| self.id.as_str().starts_with(prefix))
+            && filter.task.as_ref().is_none_or(|task| *task == self.task)
+            && filter.state.is_none_or(|state| state == self.state)
+    }
+}
+
+impl RunPlace {
+    fn fits(&self, filter: &RunFilter) -> bool {
+        self.job.as_ref().is_some_and(|(job, task)| {
+            filter.job.as_ref().is_none_or(|it| it == job) && filter.task.as_ref().is_none_or(|it| it == task)
+        }) && filter.node.as_ref().is_none_or(|it| self.node.as_ref() == Some(it))
+            && filter.state.is_none_or(|it| self.state == Some(it))
+            && filter.verdict.is_none_or(|it| self.verdict == Some(it))
+            && filter.since.is_none_or(|since| since <= self.key.fire_time)
+            && filter.until.is_none_or(|until| self.key.fire_time < until)
+    }
+}
+
+pub(super) async fn jobs(
+    session: &dyn Session,
+    finder: &dyn Finder,
+    search: &JobSearch,
+) -> Result<JobPage, StoreError> {
+    let JobSearch { filter, order, .. } = search;
+    let mut page = Jobs { session, search, found: Vec::new() };
+    if let Some(mut places) = few_jobs(finder, filter).await? {
+        let is_ahead = |place: &JobPlace| {
+            search.after.as_ref().is_none_or(|after| order.compare(&place.key(), after).is_gt()) && place.fits(filter)
+        };
+        places.retain(is_ahead);
+        places.sort_unstable_by(|a, b| order.compare(&a.key(), &b.key()));
+        page.add(&places).await?;
+        return Ok(page.finish(None));
+    }
+    let prefix = filter.id_prefix.as_deref().unwrap_or_default();
+    let (mut after, mut looks) = (search.after.clone(), 0_usize);
+    loop {
+        let mut places = finder.walk(*order, prefix, after.as_ref(), &filter.tags, STEP).await?;
+        let last = places.last().map(JobPlace::key);
+        let is_beyond = *order == JobOrder::Id && last.as_ref().is_some_and(|it| !it.id.as_str().starts_with(prefix));
+        let is_over = places.len() < STEP || is_beyond;
+        looks = looks.saturating_add(places.len());
+        places.retain(|place| place.fits(filter));
+        page.add(&places).await?;
+        if page.is_full() || is_over {
+            return Ok(page.finish(None));
+        }
+        if looks >= LOOKS {
+            return Ok(page.finish(last));
+        }
+        after = last;
+    }
+}
+
+/// All jobs of a group that the filter asks for, if these are few.
+async fn few_jobs(finder: &dyn Finder, filter: &JobFilter) -> Result<Option<Vec<JobPlace>>, StoreError> {
+    let tags = filter.tags.iter().map(JobGroup::Tag);
+    // Most jobs are active.
+    let state = filter.state.filter(|state| *state != JobStateKind::Active).map(JobGroup::State);
+    for group in tags.chain(state).chain(filter.task.as_ref().map(JobGroup::Task)) {
+        let found = finder.group(group, &filter.tags, FEW + 1).await?;
+        if let Some(places) = found.filter(|places| places.len() <= FEW) {
+            return Ok(Some(places));
+        }
+    }
+    Ok(None)
+}
+
+pub(super) async fn count(
+    session: &dyn Session,
+    finder: &dyn Finder,
+    filter: &JobFilter,
+) -> Result<JobCounts, StoreError> {
+    let mut counts = JobCounts::default();
+    let is_in_columns = filter.executor.is_none() && filter.text.is_none();
+    if let Some(group) = counted_group(filter)
+        && let Some(all) = finder.counts(group).await?
+    {
+        JobStateKind::ALL
+            .into_iter()
+            .filter(|kind| filter.state.is_none_or(|it| it == *kind))
+            .for_each(|kind| counts.add(kind, all.of(kind)));
+        return Ok(counts);
+    }
+    let search = JobSearch::new(filter.clone(), usize::MAX);
+    let (mut walked, mut after) = (few_jobs(finder, filter).await?, None);
+    let is_few = walked.is_some();
+    let prefix = filter.id_prefix.as_deref().unwrap_or_default();
+    loop {
+        let places = match walked.take() {
+            Some(places) => places,
+            None => finder.walk(JobOrder::Id, prefix, after.as_ref(), &filter.tags, STEP).await?,
+        };
+        let last = places.last().map(JobPlace::key);
+        let is_beyond = last.as_ref().is_some_and(|it| !it.id.as_str().starts_with(prefix));
+        let is_over = is_few || is_beyond || places.len() < STEP;
+        let places: Vec<JobPlace> = places.into_iter().filter(|place| place.fits(filter)).collect();
+        if is_in_columns {
+            places.iter().for_each(|place| counts.add(place.state, 1));
+        } else {
+            let mut page = Jobs { session, search: &search, found: Vec::new() };
+            page.add(&places).await?;
+            page.found.iter().filter_map(JobStateKind::of_listed).for_each(|kind| counts.add(kind, 1));
+        }
+        if is_over {
+            return Ok(counts);
+        }
+        after = last;
+    }
+}
+
+/// The group that a filter asks for and nothing else but a state; none within if that is all jobs.
+fn counted_group(filter: &JobFilter) -> Option<Option<JobGroup<'_>>> {
+    let JobFilter { id_prefix, task, tags, executor, text, .. } = filter;
+    if id_prefix.is_some() || executor.is_some() || text.is_some() {
+        return None;
+    }
+    match (task, tags.len()) {
+        (None, 0) => Some(None),
+        (Some(task), 0) => Some(Some(JobGroup::Task(task))),
+        (None, 1) => Some(tags.iter().next().map(JobGroup::Tag)),
+        _ => None,
+    }
+}
+
+/// A page of jobs as it fills.
+struct Jobs<'a> {
+    session: &'a dyn Session,
+    search: &'a JobSearch,
+    found: Vec<Listed>,
+}
+
+impl Jobs<'_> {
+    fn limit(&self) -> usize {
+        self.search.limit.max(1)
+    }
+
+    /// Whether there is one more than the page holds, so that another page follows.
+    fn is_full(&self) -> bool {
+        self.found.len() > self.limit()
+    }
+
+    /// Loads the jobs at places one after the other, and takes those that are meant.
+    async fn add(&mut self, places: &[JobPlace]) -> Result<(), StoreError> {
+        for places in places.chunks(self.limit().saturating_add(1).clamp(10, LOADED)) {
+            if self.is_full() {
+                break;
+            }
+            let keys: BTreeSet<String> = places.iter().map(|place| place.key.clone()).collect();
+            let loaded = self.session.by_key(&keys, Access::Show).await?;
+            let is_live = loaded.into_iter().filter(|job| job.head().state.is_live());
+            let mut jobs: HashMap<String, Listed> =
+                is_live.filter_map(|job| Some((job.key().to_owned(), listed(job)?))).collect();
+            let in_order = places.iter().filter_map(|place| jobs.remove(&place.key));
+            self.found.extend(in_order.filter(|job| self.search.is_ahead(job)));
+        }
+        Ok(())
+    }
+
+    /// The page; `rest` is where the next one begins if this one is not full.
+    fn finish(mut self, rest: Option<JobKey>) -> JobPage {
+        // A job may have been moved on between the look at its place and the one at itself.
+        self.found.sort_by(|a, b| self.search.order.compare(&JobKey::of(a), &JobKey::of(b)));
+        let is_full = self.is_full();
+        self.found.truncate(self.limit());
+        let next = if is_full { self.found.last().map(JobKey::of) } else { rest };
+        JobPage::new(self.found, next)
+    }
+}
+
+pub(super) async fn runs(
+    session: &dyn Session,
+    finder: &dyn Finder,
+    search: &RunSearch,
+) -> Result<RunPage, StoreError> {
+    let filter = &search.filter;
+    let mut page = Runs { finder, search, found: Vec::new() };
+    let group = match &filter.job {
+        Some(id) => {
+            let jobs = session.by_live_id(&BTreeSet::from([id.clone()]), Access::Show).await?;
+            let Some(uid) = jobs.first().and_then(|job| job.uid()) else { return Ok(page.finish(None)) };
+            Some(RunGroup::Job(uid))
+        }
+        None => filter.state.filter(|state| *state != RunStateKind::Ended).map(RunGroup::Open),
+    };
+    if let Some(group) = group
+        && let Some(mut places) = finder.run_group(group, FEW + 1).await?.filter(|places| places.len() <= FEW)
+    {
+        places.retain(|place| place.fits(filter) && search.after.is_none_or(|after| after < place.key));
+        places.sort_unstable_by_key(|place| place.key);
+        page.add(&places).await?;
+        return Ok(page.finish(None));
+    }
+    // No run has a smaller id than this one.
+    let before = filter.until.map(|until| RunKey { fire_time: until, run: RunId { uid: Uid(0), seq: 0 } });
+    let (mut after, mut looks) = (search.after.max(before), 0_usize);
+    // Most runs end well.
+    let verdict = filter.verdict.filter(|verdict| *verdict != Verdict::Ok);
+    loop {
+        let mut places = finder.run_walk(verdict, after, filter.since, STEP).await?;
+        let last = places.last().map(|place| place.key);
+        let is_over = places.len() < STEP;
+        looks = looks.saturating_add(places.len());
+        places.retain(|place| place.fits(filter));
+        page.add(&places).await?;
+        if page.is_full() || is_over {
+            return Ok(page.finish(None));
+        }
+        if looks >= LOOKS {
+            return Ok(page.finish(last));
+        }
+        after = last;
+    }
+}
+
+/// A page of runs as it fills.
+struct Runs<'a> {
+    finder: &'a dyn Finder,
+    search: &'a RunSearch,
+    found: Vec<FoundRun>,
+}
+
+impl Runs<'_> {
+    fn limit(&self) -> usize {
+        self.search.limit.max(1)
+    }
+
+    fn is_full(&self) -> bool {
+        self.found.len() > self.limit()
+    }
+
+    async fn add(&mut self, places: &[RunPlace]) -> Result<(), StoreError> {
+        for places in places.chunks(self.limit().saturating_add(1).clamp(10, LOADED)) {
+            if self.is_full() {
+                break;
+            }
+            let runs = self.finder.runs(&places.iter().map(|place| place.key.run).collect()).await?;
+            let mut runs: HashMap<RunId, Run> = runs.into_iter().map(|run| (run.id, run)).collect();
+            for place in places {
+                if let (Some(run), Some((job, task))) = (runs.remove(&place.key.run), place.job.clone()) {
+                    let found = FoundRun { job, task, run };
+                    self.found.extend(Some(found).filter(|found| self.search.is_ahead(found)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, rest: Option<RunKey>) -> RunPage {
+        let is_full = self.is_full();
+        self.found.truncate(self.limit());
+        let next = if is_full { self.found.last().map(|found| RunKey::of(&found.run)) } else { rest };
+        RunPage::new(self.found, next)
+    }
+}

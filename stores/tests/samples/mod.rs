@@ -1,0 +1,65 @@
+//! Tables as schema 1 has left them, by which an SQL store shows that it opens what an earlier version has written: `sqlite.sql`,
+//! `postgres.sql` and `mysql.sql`, in which `{p}` stands for the prefix of the tables.
+
+use scheduler_core::{
+    JobState, JobStore, Listed, RunState, Verdict,
+    store::{JobFilter, JobQuery, JobSearch, JobStateKind, RunFilter, RunQuery, RunSearch, RunStateKind},
+};
+
+/// Everything that was written is there, and is found by the searches.
+pub(crate) async fn check(store: &dyn JobStore) {
+    let listed = store.jobs(&JobQuery { after: None, limit: 99 }).await.unwrap();
+    let ids: Vec<&str> = listed.iter().map(|job| job.id().as_str()).collect();
+    let all = "broken|broken tags|claimed|ended|kept|paused|quarantined|runs|untagged|waits";
+    assert_eq!(ids.join("|"), all);
+    for job in &listed {
+        let Listed::Job(job) = job else {
+            assert!(job.id().as_str().starts_with("broken"), "{job:?}");
+            continue;
+        };
+        let wanted = match job.id.as_str() {
+            "kept" => JobState::Kept,
+            "paused" => JobState::Paused,
+            "quarantined" => JobState::Quarantined("its zone is unknown".to_owned()),
+            _ => JobState::Active,
+        };
+        assert_eq!(job.state, wanted, "{job:?}");
+        let runs = store.runs(&RunQuery { uid: job.uid, before: None, limit: 9 }).await.unwrap();
+        let states: Vec<RunState> = runs.iter().map(|run| run.state).collect();
+        match job.id.as_str() {
+            "runs" => assert_eq!(states, [RunState::Running]),
+            "ended" => {
+                assert_eq!(states, [Verdict::Error, Verdict::Skipped].map(RunState::Ended));
+                assert_eq!(runs[0].error.as_deref(), Some("no route to host"));
+            }
+            _ => assert_eq!(states, []),
+        }
+    }
+    for (filter, wanted) in [
+        (JobFilter::new().tag("tenant:42"), "paused quarantined runs waits"),
+        (JobFilter::new().tag("tenant:42").tag("billing"), "waits"),
+        (JobFilter::new().tag("billing"), "ended waits"),
+        (JobFilter::new().tag("größe \"5\" "), "kept"),
+        (JobFilter::new().tag("größe \"5\""), ""),
+        (JobFilter::new().task("mail"), "waits"),
+        (JobFilter::new().state(JobStateKind::Paused), "paused"),
+        (JobFilter::new().state(JobStateKind::Quarantined).tag("tenant:42"), "quarantined"),
+    ] {
+        let page = store.search_jobs(&JobSearch::new(filter.clone(), 99)).await.unwrap();
+        let found: Vec<&str> = page.jobs.iter().map(|job| job.id().as_str()).collect();
+        assert_eq!(found.join(" "), wanted, "{filter:?}");
+        let count = store.count_jobs(&filter).await.unwrap().total();
+        assert_eq!(count, found.len() as u64, "{filter:?}");
+    }
+    for (filter, wanted) in [
+        (RunFilter::new().state(RunStateKind::Running), "runs"),
+        (RunFilter::new().verdict(Verdict::Error), "ended"),
+        (RunFilter::new().verdict(Verdict::Skipped), "ended"),
+    ] {
+        let page = store.search_runs(&RunSearch::new(filter.clone(), 99)).await.unwrap();
+        let found: Vec<&str> = page.runs.iter().map(|found| found.job.as_str()).collect();
+        assert_eq!(found.join(" "), wanted, "{filter:?}");
+    }
+    let nodes = store.nodes().await.unwrap();
+    assert_eq!(nodes.iter().map(|node| node.id.as_str()).collect::<Vec<_>>(), ["node-a"]);
+}

@@ -9,7 +9,7 @@ use scheduler_core::{
     store::{Changed, Claim, Declined, Hint, SqlStatement, StoreError, StoreErrorKind, StoreLimits},
 };
 
-use super::job::LoadedJob;
+use super::{job::LoadedJob, search::Finder};
 
 /// A database in which jobs are kept; [`KitStore`](super::KitStore) makes a job store of it.
 ///
@@ -219,6 +219,11 @@ pub trait Session: Send + Sync {
 
     /// Where the ended runs are kept, if a write of a job does not cover them; none by default.
     fn archive(&self) -> Option<&dyn Archive> {
+        None
+    }
+
+    /// What finds jobs and runs by indexes; none by default, so that searches look at one job after the other.
+    fn finder(&self) -> Option<&dyn Finder> {
         None
     }
 

@@ -49,6 +49,7 @@ mod recent;
 mod reports;
 pub mod rules;
 mod runs;
+mod search;
 mod store;
 mod takeover;
 #[cfg(test)]
@@ -59,5 +60,6 @@ pub use self::{
     backend::{Access, Archive, Backend, HoldKind, Inserting, NewJob, Node, Nodes, Session},
     document::{Document, Index, Replace, node_fields, node_of, run_fields, run_of, text},
     job::LoadedJob,
+    search::{Finder, JobGroup, JobPlace, RunGroup, RunPlace},
     store::KitStore,
 };

@@ -36,8 +36,7 @@ const LOADED: usize = 250;
 #[async_trait]
 pub trait Finder: Send + Sync {
     /// Up to so many of the live jobs of a group, in any order. None if there is no index for it.
-    async fn group(&self, group: JobGroup<'_>, tags: &Tags, limit: usize)
-    -> Result<Option<Vec<JobPlace>>, StoreError>;
+    async fn group(&self, group: JobGroup<'_>, tags: &Tags, limit: usize) -> Result<Option<Vec<JobPlace>>, StoreError>;
 
     /// The next live jobs in an order, behind a place. In the order of ids their ids are not before `prefix`.
     async fn walk(
@@ -84,8 +83,8 @@ pub enum JobGroup<'f> {
 pub enum RunGroup {
     /// Those of a job.
     Job(Uid),
-    /// Those that have not ended; if so asked, only the running ones.
-    Open(RunStateKind),
+    /// Those that have not ended.
+    Open,
 }
 
 /// What a filter and an order need to know of a live job.
@@ -311,7 +310,7 @@ pub(super) async fn runs(
             let Some(uid) = jobs.first().and_then(|job| job.uid()) else { return Ok(page.finish(None)) };
             Some(RunGroup::Job(uid))
         }
-        None => filter.state.filter(|state| *state != RunStateKind::Ended).map(RunGroup::Open),
+        None => filter.state.filter(|state| *state != RunStateKind::Ended).map(|_| RunGroup::Open),
     };
     if let Some(group) = group
         && let Some(mut places) = finder.run_group(group, FEW + 1).await?.filter(|places| places.len() <= FEW)

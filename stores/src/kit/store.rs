@@ -8,9 +8,9 @@ use futures_util::future::{BoxFuture, try_join, try_join3, try_join4};
 use scheduler_core::{
     JobId, JobRow, JobStore, Listed, NodeId, Run, RunId,
     store::{
-        Cancelled, Changed, Claim, Claimed, Inserted, JobQuery, NodeRow, Record, Recorded, Removed, RemovedAll,
-        RunQuery, Settle, Settled, SqlStatement, Stamped, StoreCall, StoreError, StoreErrorKind, StoreLimits,
-        StoreReply, Turn, TurnReply, Update, Updated,
+        Cancelled, Changed, Claim, Claimed, Inserted, JobCounts, JobFilter, JobPage, JobQuery, JobSearch, NodeRow,
+        Record, Recorded, Removed, RemovedAll, RunPage, RunQuery, RunSearch, Settle, Settled, SqlStatement, Stamped,
+        StoreCall, StoreError, StoreErrorKind, StoreLimits, StoreReply, Turn, TurnReply, Update, Updated, scan,
     },
 };
 
@@ -21,6 +21,7 @@ use super::{
     claim, listing,
     recent::Recent,
     reports::STOPPING_JOBS,
+    search,
     takeover::KnownNodes,
     verbs,
 };
@@ -228,6 +229,30 @@ impl JobStore for KitStore {
 
     async fn runs(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
         listing::runs(&*self.backend.begin_reading().await?, query).await
+    }
+
+    async fn search_jobs(&self, search: &JobSearch) -> Result<JobPage, StoreError> {
+        let session = self.backend.begin_reading().await?;
+        match session.finder() {
+            Some(finder) => search::jobs(&*session, finder, search).await,
+            None => scan::jobs(self, search).await,
+        }
+    }
+
+    async fn count_jobs(&self, filter: &JobFilter) -> Result<JobCounts, StoreError> {
+        let session = self.backend.begin_reading().await?;
+        match session.finder() {
+            Some(finder) => search::count(&*session, finder, filter).await,
+            None => scan::count(self, filter).await,
+        }
+    }
+
+    async fn search_runs(&self, search: &RunSearch) -> Result<RunPage, StoreError> {
+        let session = self.backend.begin_reading().await?;
+        match session.finder() {
+            Some(finder) => search::runs(&*session, finder, search).await,
+            None => scan::runs(self, search).await,
+        }
     }
 
     async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {

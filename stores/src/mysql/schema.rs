@@ -3,7 +3,10 @@
 use scheduler_core::store::{StoreError, StoreErrorKind};
 use sqlx::{AssertSqlSafe, MySqlConnection};
 
-use super::{MySqlOptions, failure::{is_altered, may_go_without}};
+use super::{
+    MySqlOptions,
+    failure::{is_altered, may_go_without},
+};
 use crate::sql::{
     Failures,
     script::{self, check_from, created_tables, script},
@@ -89,8 +92,8 @@ const MIGRATIONS: [&[&str]; SCHEMA_VERSION as usize] = [
     &[
     "ALTER TABLE {p}jobs ADD COLUMN retention BIGINT, ADD KEY by_task (task(191)), ADD KEY by_state (state),
         ADD KEY by_next (next_fire_time, live_id)",
-    "ALTER TABLE {p}runs ADD COLUMN errors LONGTEXT, ADD COLUMN output LONGTEXT, ADD KEY fired (fire_time, uid, seq),
-        ADD KEY by_verdict (verdict, fire_time, uid, seq)",
+    "ALTER TABLE {p}runs ADD COLUMN errors LONGTEXT, ADD COLUMN output LONGTEXT, DROP KEY open, ADD KEY open (is_open, uid),
+        ADD KEY fired (fire_time, uid, seq), ADD KEY by_verdict (verdict, fire_time, uid, seq)",
     "ALTER TABLE {p}nodes ADD COLUMN info LONGTEXT",
     "CREATE TABLE IF NOT EXISTS {p}tags (
         tag VARBINARY(200) NOT NULL,

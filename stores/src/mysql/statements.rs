@@ -46,6 +46,16 @@ fn filled(prefix: &str, texts: Statements<&str>) -> Statements {
         .with("{numbered_rows}", rows(&["uid", "seq"]))
         .with("{run_rows}", rows(&RUN))
         .with("{updated_runs}", updated_runs.collect::<Vec<_>>().join(", "))
+        .with(
+            "{wanted}",
+            "(SELECT STRAIGHT_JOIN COUNT(*) FROM {list} JOIN {p}tags AS g FORCE INDEX (PRIMARY) \
+                ON g.tag = CAST(j.c0 AS BINARY) AND g.uid = k.uid)",
+        )
+        .with(
+            "{of_live_job}",
+            "LEFT JOIN {p}jobs AS k FORCE INDEX (PRIMARY) ON k.uid = r.uid AND k.live_id IS NOT NULL",
+        )
+        .with("{p}", prefix)
         .with("{list}", list("?1", "j", KEY))
         .with("{claimed}", list("?3", "j", KEY))
         // Texts compare with spaces added at their ends, bytes do not.
@@ -170,6 +180,39 @@ const TEXTS: Statements<&str> = Statements {
         AND EXISTS (SELECT 1 FROM {p}jobs AS k WHERE k.uid = r.uid) ORDER BY r.uid LIMIT ?2",
     stopping: "SELECT uid, seq FROM {p}runs FORCE INDEX (running) WHERE running_on = ?1 AND cancel_requested = 1 \
         ORDER BY uid, seq LIMIT ?2",
+
+    found_by_id: "SELECT {place}, {wanted} FROM {p}jobs AS k FORCE INDEX (live) WHERE k.live_id >= CAST(?2 AS BINARY) \
+        AND k.live_id <> CAST(?3 AS BINARY) ORDER BY k.live_id LIMIT ?4",
+    found_tied: "SELECT {place}, {wanted} FROM {p}jobs AS k FORCE INDEX (by_next) WHERE k.next_fire_time = ?2 \
+        AND k.live_id > CAST(?3 AS BINARY) ORDER BY k.live_id LIMIT ?4",
+    found_later: "SELECT {place}, {wanted} FROM {p}jobs AS k FORCE INDEX (by_next) WHERE k.next_fire_time > ?2 \
+        AND k.live_id IS NOT NULL ORDER BY k.next_fire_time, k.live_id LIMIT ?3",
+    found_never: "SELECT {place}, {wanted} FROM {p}jobs AS k FORCE INDEX (by_next) WHERE k.next_fire_time IS NULL \
+        AND k.live_id > CAST(?2 AS BINARY) ORDER BY k.live_id LIMIT ?3",
+    found_by_tag: "SELECT STRAIGHT_JOIN {place}, {wanted} FROM {p}tags AS h FORCE INDEX (PRIMARY) \
+        JOIN {p}jobs AS k FORCE INDEX (PRIMARY) ON k.uid = h.uid WHERE h.tag = CAST(?2 AS BINARY) \
+        AND k.live_id IS NOT NULL LIMIT ?3",
+    found_by_task: "SELECT {place}, {wanted} FROM {p}jobs AS k FORCE INDEX (by_task) WHERE k.task = ?2 \
+        AND k.live_id IS NOT NULL LIMIT ?3",
+    found_by_state: "SELECT {place}, {wanted} FROM {p}jobs AS k FORCE INDEX (by_state) WHERE k.state = ?2 \
+        AND k.live_id IS NOT NULL LIMIT ?3",
+    counts: "SELECT state, COUNT(*) FROM {p}jobs FORCE INDEX (by_state) WHERE state NOT IN ('ending', 'removed') GROUP BY state",
+    counts_by_tag: "SELECT STRAIGHT_JOIN k.state, COUNT(*) FROM {p}tags AS h FORCE INDEX (PRIMARY) \
+        JOIN {p}jobs AS k FORCE INDEX (PRIMARY) ON k.uid = h.uid WHERE h.tag = CAST(?1 AS BINARY) \
+        AND k.live_id IS NOT NULL GROUP BY k.state",
+    counts_by_task: "SELECT k.state, COUNT(*) FROM {p}jobs AS k FORCE INDEX (by_task) WHERE k.task = ?1 \
+        AND CAST(k.task AS BINARY) = CAST(?1 AS BINARY) AND k.live_id IS NOT NULL GROUP BY k.state",
+    fired_tied: "SELECT STRAIGHT_JOIN {fired} FROM {p}runs AS r FORCE INDEX (fired) {of_live_job} WHERE r.fire_time = ?1 \
+        AND r.uid <= ?2 AND (r.uid < ?2 OR r.seq < ?3) ORDER BY r.uid DESC, r.seq DESC LIMIT ?4",
+    fired: "SELECT STRAIGHT_JOIN {fired} FROM {p}runs AS r FORCE INDEX (fired) {of_live_job} WHERE r.fire_time < ?1 \
+        AND r.fire_time >= ?2 ORDER BY r.fire_time DESC, r.uid DESC, r.seq DESC LIMIT ?3",
+    judged_tied: "SELECT STRAIGHT_JOIN {fired} FROM {p}runs AS r FORCE INDEX (by_verdict) {of_live_job} WHERE r.verdict = ?1 \
+        AND r.fire_time = ?2 AND r.uid <= ?3 AND (r.uid < ?3 OR r.seq < ?4) \
+        ORDER BY r.uid DESC, r.seq DESC LIMIT ?5",
+    judged: "SELECT STRAIGHT_JOIN {fired} FROM {p}runs AS r FORCE INDEX (by_verdict) {of_live_job} WHERE r.verdict = ?1 \
+        AND r.fire_time < ?2 AND r.fire_time >= ?3 ORDER BY r.fire_time DESC, r.uid DESC, r.seq DESC LIMIT ?4",
+    fired_by_job: "SELECT STRAIGHT_JOIN {fired} FROM {p}runs AS r FORCE INDEX (PRIMARY) {of_live_job} WHERE r.uid = ?1 LIMIT ?2",
+    fired_open: "SELECT STRAIGHT_JOIN {fired} FROM {p}runs AS r FORCE INDEX (open) {of_live_job} WHERE r.is_open = 1 LIMIT ?1",
 };
 
 /// A statement whose places take the arguments in the order in which they come.

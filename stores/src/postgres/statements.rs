@@ -26,6 +26,17 @@ pub(super) fn statements(prefix: &str, clock: Clock) -> Statements {
         // An array, and not a join, so that an index is used however many there are.
         .with("{list}", "ARRAY(SELECT jsonb_array_elements_text($1::jsonb))")
         .with("{is_able}", "task = ANY(ARRAY(SELECT jsonb_array_elements_text($2::jsonb))) AND v <= $3")
+        .with(
+            "{wanted}",
+            "(SELECT count(*) FROM {p}tags AS g WHERE g.tag = ANY(ARRAY(SELECT jsonb_array_elements_text($1::jsonb))) \
+                AND g.uid = k.uid)",
+        )
+        // A row is looked up for each run, and no join made that reads all of the jobs.
+        .with(
+            "{of_live_job}",
+            "LEFT JOIN LATERAL (SELECT id, task FROM {p}jobs WHERE uid = r.uid AND {is_live} LIMIT 1) AS k ON true",
+        )
+        .with("{p}", prefix)
         .with("{is_live}", "state NOT IN ('ending', 'removed')")
         .with("{excluded_runs}", excluded.join(", "))
         .with("{seen $1}", seen("$1"))
@@ -91,4 +102,35 @@ const TEXTS: Statements<&str> = Statements {
         AND (SELECT true FROM {p}jobs AS k WHERE k.uid = r.uid) ORDER BY uid LIMIT $2",
     stopping: "SELECT uid, seq FROM {p}runs WHERE owner = $1 AND state = 'running' AND cancel_requested = 1 \
         ORDER BY uid, seq LIMIT $2",
+
+    found_by_id: "SELECT {place}, {wanted} FROM {p}jobs AS k WHERE {is_live} AND id >= $2 AND id <> $3 ORDER BY id LIMIT $4",
+    found_tied: "SELECT {place}, {wanted} FROM {p}jobs AS k WHERE {is_live} AND next_fire_time = $2 AND id > $3 \
+        ORDER BY next_fire_time, id LIMIT $4",
+    found_later: "SELECT {place}, {wanted} FROM {p}jobs AS k WHERE {is_live} AND next_fire_time > $2 \
+        ORDER BY next_fire_time, id LIMIT $3",
+    found_never: "SELECT {place}, {wanted} FROM {p}jobs AS k WHERE {is_live} AND next_fire_time IS NULL AND id > $2 \
+        ORDER BY next_fire_time, id LIMIT $3",
+    found_by_tag: "SELECT {place}, {wanted} FROM {p}tags AS h CROSS JOIN LATERAL \
+        (SELECT * FROM {p}jobs WHERE uid = h.uid AND {is_live} LIMIT 1) AS k WHERE h.tag = $2 LIMIT $3",
+    found_by_task: "SELECT {place}, {wanted} FROM {p}jobs AS k WHERE {is_live} AND task = $2 LIMIT $3",
+    found_by_state: "SELECT {place}, {wanted} FROM {p}jobs AS k WHERE state NOT IN ('active', 'ending', 'removed') \
+        AND state = $2 LIMIT $3",
+    counts: "SELECT state, count(*) FROM {p}jobs WHERE state NOT IN ('active', 'ending', 'removed') GROUP BY state \
+        UNION ALL SELECT 'live', count(*) FROM {p}jobs WHERE {is_live}",
+    counts_by_tag: "SELECT k.state, count(*) FROM {p}tags AS h CROSS JOIN LATERAL \
+        (SELECT state FROM {p}jobs WHERE uid = h.uid AND {is_live} LIMIT 1) AS k WHERE h.tag = $1 GROUP BY k.state",
+    counts_by_task: "SELECT state, count(*) FROM {p}jobs WHERE {is_live} AND task = $1 GROUP BY state",
+    fired_tied: "SELECT {fired} FROM (SELECT * FROM {p}runs WHERE fire_time = $1 AND uid <= $2 AND (uid < $2 OR seq < $3) \
+        ORDER BY fire_time DESC, uid DESC, seq DESC LIMIT $4) AS r {of_live_job} ORDER BY r.uid DESC, r.seq DESC",
+    fired: "SELECT {fired} FROM (SELECT * FROM {p}runs WHERE fire_time < $1 AND fire_time >= $2 \
+        ORDER BY fire_time DESC, uid DESC, seq DESC LIMIT $3) AS r {of_live_job} \
+        ORDER BY r.fire_time DESC, r.uid DESC, r.seq DESC",
+    judged_tied: "SELECT {fired} FROM (SELECT * FROM {p}runs WHERE verdict <> 'ok' AND verdict = $1 AND fire_time = $2 \
+        AND uid <= $3 AND (uid < $3 OR seq < $4) ORDER BY fire_time DESC, uid DESC, seq DESC LIMIT $5) AS r {of_live_job} \
+        ORDER BY r.uid DESC, r.seq DESC",
+    judged: "SELECT {fired} FROM (SELECT * FROM {p}runs WHERE verdict <> 'ok' AND verdict = $1 AND fire_time < $2 \
+        AND fire_time >= $3 ORDER BY fire_time DESC, uid DESC, seq DESC LIMIT $4) AS r {of_live_job} \
+        ORDER BY r.fire_time DESC, r.uid DESC, r.seq DESC",
+    fired_by_job: "SELECT {fired} FROM (SELECT * FROM {p}runs WHERE uid = $1 LIMIT $2) AS r {of_live_job}",
+    fired_open: "SELECT {fired} FROM (SELECT * FROM {p}runs WHERE state <> 'ended' ORDER BY uid, seq LIMIT $1) AS r {of_live_job}",
 };

@@ -29,6 +29,7 @@ pub(crate) mod node_name;
 mod pool;
 mod rows;
 pub(crate) mod script;
+mod search;
 mod session;
 mod statements;
 mod write;

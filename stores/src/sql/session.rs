@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::{RowOf, Sql, Statement, Statements, Tables, Transaction, node_name, rows::Rows, statement, write::Changes};
 use crate::kit::{
-    Access, HoldKind, Inserting, LoadedJob, NewJob, Node, Nodes, Session,
+    Access, Finder, HoldKind, Inserting, LoadedJob, NewJob, Node, Nodes, Session,
     columns::{Columns, decode_run},
     rules::{earlier, whole_micros},
 };
@@ -251,6 +251,10 @@ impl<Tx: Transaction> Session for SqlSession<'_, Tx> {
         if let Some(tx) = &self.tx {
             tx.lock().await.undo().await;
         }
+    }
+
+    fn finder(&self) -> Option<&dyn Finder> {
+        Some(self)
     }
 
     fn has_met_another(&self) -> bool {

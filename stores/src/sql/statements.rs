@@ -120,6 +120,42 @@ statements! {
     running,
     /// The running runs of a node that are asked to stop, by uid and number. 1 owner, 2 limit.
     stopping,
+
+    /// Places of live jobs, in the order of their ids: uid, id, next fire time, task, state, and how many of the wanted tags they
+    /// have, as for the next six. 1 wanted tags, 2 the first id, 3 an id that is left out, 4 limit.
+    found_by_id,
+    /// Those with a next fire time, by their ids. 1 wanted tags, 2 next fire time, 3 the id before, 4 limit.
+    found_tied,
+    /// Those with a later next fire time, in the order of these and ids. 1 wanted tags, 2 next fire time, 3 limit.
+    found_later,
+    /// Those without a next fire time, by their ids. 1 wanted tags, 2 the id before, 3 limit.
+    found_never,
+    /// Those with a tag, in any order. 1 wanted tags, 2 tag, 3 limit.
+    found_by_tag,
+    /// Those of a task, in any order. 1 wanted tags, 2 task, 3 limit.
+    found_by_task,
+    /// Those in a state that is not `active`, in any order. 1 wanted tags, 2 state, 3 limit.
+    found_by_state,
+    /// How many live jobs are in each state: the word and the number. The word `live` stands for all of them, where the active
+    /// ones are not counted by themselves.
+    counts,
+    /// The same of those with a tag, without `live`. 1 tag.
+    counts_by_tag,
+    /// The same of those of a task. 1 task.
+    counts_by_task,
+    /// Places of runs with a fire time, the last ids first: uid, number, fire time, state, verdict, owner, and id and task of the job if
+    /// it is live, as for the next five. 1 fire time, 2 uid and 3 number behind, 4 limit.
+    fired_tied,
+    /// Those before a fire time, the newest first. 1 fire time, 2 the earliest, 3 limit.
+    fired,
+    /// As `fired_tied` with a verdict that is not `ok`. 1 verdict, 2 fire time, 3 uid and 4 number behind, 5 limit.
+    judged_tied,
+    /// As `fired` with a verdict that is not `ok`. 1 verdict, 2 fire time, 3 the earliest, 4 limit.
+    judged,
+    /// Those of a job, in any order. 1 uid, 2 limit.
+    fired_by_job,
+    /// Those that have not ended, in any order. 1 limit.
+    fired_open,
 }
 
 /// What a column holds.
@@ -149,7 +185,8 @@ pub(crate) struct Lists(Vec<(&'static str, String)>);
 
 impl Lists {
     /// `{p}` stands for the prefix of the tables' names, `{inserted}`, `{heads}` and `{runs}` for the columns that are
-    /// written, `{head}`, `{job}` and `{run}` (of `r`) for those that are read, `{insert_values}`, `{run_values}`,
+    /// written, `{head}`, `{job}` and `{run}` (of `r`) for those that are read, `{place}` (of `k`) and `{fired}` (of `r` and `k`) for
+    /// those by which searches decide, `{insert_values}`, `{run_values}`,
     /// `{head_set}` and `{definition_set}` for the values of an argument's row. `key` is the column that names a row;
     /// `value` tells where in the row a value is.
     pub(crate) fn new(prefix: &str, key: &str, value: impl Fn(usize, Kind) -> String) -> Self {
@@ -182,6 +219,8 @@ impl Lists {
             ),
             ("{head}", head),
             ("{run}", join(&RUN.map(of_run).each_ref().map(String::as_str))),
+            ("{place}", "k.uid, k.id, k.next_fire_time, k.task, k.state".to_owned()),
+            ("{fired}", "r.uid, r.seq, r.fire_time, r.state, r.verdict, r.owner, k.id, k.task".to_owned()),
             ("{inserted}", join(&inserted)),
             ("{insert_values}", values(&inserted)),
             ("{run_values}", values(&RUN)),

@@ -5,7 +5,15 @@ use crate::sql::{Lists, Statements};
 pub(super) fn statements(prefix: &str) -> Statements {
     // Without this each column would write the whole row as JSON text anew.
     let rows = "j AS MATERIALIZED (SELECT value FROM json_each(?1))";
-    let lists = Lists::new(prefix, "rowid", |at, _| format!("j.value->>{at}")).with("{rows}", rows);
+    let lists = Lists::new(prefix, "rowid", |at, _| format!("j.value->>{at}"))
+        .with("{rows}", rows)
+        .with(
+            "{wanted}",
+            "(SELECT count(*) FROM json_each(?1) AS j CROSS JOIN {p}tags AS g WHERE g.tag = j.value AND g.uid = k.uid)",
+        )
+        .with("{of_live_job}", "LEFT JOIN {p}jobs AS k ON k.uid = r.uid AND {is_live}")
+        .with("{is_live}", "k.state NOT IN ('ending', 'removed')")
+        .with("{p}", prefix);
     TEXTS.map(|text| lists.fill(text))
 }
 
@@ -85,6 +93,39 @@ const TEXTS: Statements<&str> = Statements {
         AND EXISTS (SELECT 1 FROM {p}jobs AS k WHERE k.uid = r.uid) ORDER BY uid LIMIT ?2",
     stopping: "SELECT uid, seq FROM {p}runs INDEXED BY {p}runs_running WHERE owner = ?1 AND state = 'running' \
         AND cancel_requested = 1 ORDER BY uid, seq LIMIT ?2",
+
+    found_by_id: "SELECT {place}, {wanted} FROM {p}jobs AS k INDEXED BY {p}jobs_live WHERE {is_live} \
+        AND k.id >= ?2 AND k.id <> ?3 ORDER BY k.id LIMIT ?4",
+    found_tied: "SELECT {place}, {wanted} FROM {p}jobs AS k INDEXED BY {p}jobs_next WHERE {is_live} \
+        AND k.next_fire_time = ?2 AND k.id > ?3 ORDER BY k.id LIMIT ?4",
+    found_later: "SELECT {place}, {wanted} FROM {p}jobs AS k INDEXED BY {p}jobs_next WHERE {is_live} \
+        AND k.next_fire_time > ?2 ORDER BY k.next_fire_time, k.id LIMIT ?3",
+    found_never: "SELECT {place}, {wanted} FROM {p}jobs AS k INDEXED BY {p}jobs_next WHERE {is_live} \
+        AND k.next_fire_time IS NULL AND k.id > ?2 ORDER BY k.id LIMIT ?3",
+    found_by_tag: "SELECT {place}, {wanted} FROM {p}tags AS h CROSS JOIN {p}jobs AS k WHERE h.tag = ?2 AND k.uid = h.uid \
+        AND {is_live} LIMIT ?3",
+    found_by_task: "SELECT {place}, {wanted} FROM {p}jobs AS k INDEXED BY {p}jobs_task WHERE {is_live} AND k.task = ?2 LIMIT ?3",
+    found_by_state: "SELECT {place}, {wanted} FROM {p}jobs AS k INDEXED BY {p}jobs_state \
+        WHERE k.state NOT IN ('active', 'ending', 'removed') AND k.state = ?2 LIMIT ?3",
+    counts: "SELECT state, count(*) FROM {p}jobs INDEXED BY {p}jobs_state WHERE state NOT IN ('active', 'ending', 'removed') \
+        GROUP BY state UNION ALL SELECT 'live', count(*) FROM {p}jobs INDEXED BY {p}jobs_live \
+        WHERE state NOT IN ('ending', 'removed')",
+    counts_by_tag: "SELECT k.state, count(*) FROM {p}tags AS h CROSS JOIN {p}jobs AS k WHERE h.tag = ?1 AND k.uid = h.uid \
+        AND {is_live} GROUP BY k.state",
+    counts_by_task: "SELECT k.state, count(*) FROM {p}jobs AS k INDEXED BY {p}jobs_task WHERE {is_live} AND k.task = ?1 \
+        GROUP BY k.state",
+    fired_tied: "SELECT {fired} FROM {p}runs AS r INDEXED BY {p}runs_fired {of_live_job} WHERE r.fire_time = ?1 AND r.uid <= ?2 \
+        AND (r.uid < ?2 OR r.seq < ?3) ORDER BY r.uid DESC, r.seq DESC LIMIT ?4",
+    fired: "SELECT {fired} FROM {p}runs AS r INDEXED BY {p}runs_fired {of_live_job} WHERE r.fire_time < ?1 AND r.fire_time >= ?2 \
+        ORDER BY r.fire_time DESC, r.uid DESC, r.seq DESC LIMIT ?3",
+    judged_tied: "SELECT {fired} FROM {p}runs AS r INDEXED BY {p}runs_verdict {of_live_job} WHERE r.verdict <> 'ok' \
+        AND r.verdict = ?1 AND r.fire_time = ?2 AND r.uid <= ?3 AND (r.uid < ?3 OR r.seq < ?4) \
+        ORDER BY r.uid DESC, r.seq DESC LIMIT ?5",
+    judged: "SELECT {fired} FROM {p}runs AS r INDEXED BY {p}runs_verdict {of_live_job} WHERE r.verdict <> 'ok' \
+        AND r.verdict = ?1 AND r.fire_time < ?2 AND r.fire_time >= ?3 \
+        ORDER BY r.fire_time DESC, r.uid DESC, r.seq DESC LIMIT ?4",
+    fired_by_job: "SELECT {fired} FROM {p}runs AS r {of_live_job} WHERE r.uid = ?1 LIMIT ?2",
+    fired_open: "SELECT {fired} FROM {p}runs AS r INDEXED BY {p}runs_open {of_live_job} WHERE r.state <> 'ended' LIMIT ?1",
 };
 
 #[cfg(test)]
@@ -113,7 +154,7 @@ mod tests {
                         .iter()
                         .any(|it| step.starts_with(it));
                     let is_nodes = step == "SCAN n";
-                    assert!(is_argument || is_nodes || step.contains("USING INDEX"), "{name}: {plan:#?}");
+                    assert!(is_argument || is_nodes || step.contains(" INDEX "), "{name}: {plan:#?}");
                 }
                 if name == "due" {
                     assert_eq!(plan[0], "SEARCH scheduler_jobs USING INDEX scheduler_jobs_due (due<?)");

@@ -91,7 +91,8 @@ impl Database {
 
 impl Drop for Tables {
     fn drop(&mut self) {
-        let tables = ["jobs", "runs", "nodes", "meta", "tags"].map(|table| format!("{}{table}", self.prefix)).join(", ");
+        let tables =
+            ["jobs", "runs", "nodes", "meta", "tags"].map(|table| format!("{}{table}", self.prefix)).join(", ");
         block_on(async { run(&mut connection().await, &format!("DROP TABLE IF EXISTS {tables}")).await });
     }
 }

@@ -10,6 +10,7 @@
 //! | [`tasks`] | How are functions called, with which arguments, on which threads? |
 //! | [`state`] | How does a task get at a pool of connections, and add the job that follows? |
 //! | [`searching`] | How do I find jobs and runs among many, and change a group of jobs in one call? |
+//! | [`results`] | What became of a run? How do I wait for its result, and for how long is it known? |
 //! | [`events`] | How do I learn what happened, and why? |
 //! | [`configuration`] | How do I set a scheduler up? |
 //! | [`testing`] | How do I test a month of schedules in milliseconds? |
@@ -52,6 +53,10 @@ pub mod state {
 
 pub mod searching {
     #![doc = include_str!("guide/searching.md")]
+}
+
+pub mod results {
+    #![doc = include_str!("guide/results.md")]
 }
 
 pub mod events {

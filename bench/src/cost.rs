@@ -129,7 +129,8 @@ fn moves(node: &str, claimed: &Claimed) -> Settle {
 fn ends(settle: &Settle) -> Record {
     let entries = settle.moves.iter().map(|to| {
         let RunChange::Insert(run) = &to.runs[0] else { unreachable!("each move inserts its run") };
-        let report = RunReport::End { verdict: Verdict::Ok, error: None, duration: Duration::from_millis(1) };
+        let report =
+            RunReport::End { verdict: Verdict::Ok, error: None, duration: Duration::from_millis(1), output: None };
         Entry::new(run.id, to.fence, report)
     });
     Record::new(start(), settle.owner.clone(), LEASE, entries.collect())

@@ -39,6 +39,8 @@
 //! priority = 0
 //! history = 100                  # ended runs that are kept of each job
 //! when_finished = "remove"       # or "keep"
+//! output = "discard"              # or "keep": what tasks return is kept with the run
+//! retention = "3d"               # for which a job stays known when it is over; 5m in memory
 //!
 //! [stores]
 //! default = "sqlite://jobs.db"   # a URL, or a table with more:

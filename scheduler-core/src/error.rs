@@ -113,6 +113,8 @@ pub enum ErrorKind {
     /// The scheduler has not been started.
     #[doc(alias = "SchedulerNotRunningError")]
     NotRunning,
+    /// The output of a run is not kept, or it is not of the type that was asked for.
+    Output,
     /// A task was to wait for the end of its own run, which would never come.
     OwnRun,
     /// Code panicked: that of a custom trigger, or the scheduler's own, which is a bug of it. Nothing has been written. If it was

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{ExecutorName, JobId, JobOptions, Tags, TaskName, Totals, Trigger, Uid};
+use crate::{ExecutorName, JobId, JobOptions, RunId, Tags, TaskName, Totals, Trigger, Uid};
 
 /// The newest version of the persisted form that this build reads and writes.
 ///
@@ -54,6 +54,12 @@ impl JobRow {
         let has_fired = self.last_seq > 0;
         let is_exhausted = self.next_fire_time.is_none() && !self.body.trigger.waits_for_end();
         self.state == JobState::Active && is_exhausted && has_fired
+    }
+
+    /// The id of the run that comes next: the first one of a job that was added a moment ago. It is one for a fire time, or one
+    /// that is asked for, whichever comes first; fire times that are given up count as runs, too.
+    pub fn next_run(&self) -> RunId {
+        RunId { uid: self.uid, seq: self.last_seq.saturating_add(1) }
     }
 }
 
@@ -130,8 +136,8 @@ pub enum JobState {
     Active,
     /// The job keeps its place and does not fire until it is resumed.
     Paused,
-    /// The job is over and hidden. A move gives this state to a job that has no further fire time; while it has an open run, stores
-    /// keep such a job as active. Earlier versions kept it as ending, hidden and its id free.
+    /// The job is over and hidden, and stays for its [retention](crate::JobOptions::retention). A move gives this state to a job that has
+    /// no further fire time; while it has an open run, stores keep such a job as active. Earlier versions kept it as ending, hidden and its id free.
     Ending,
     /// The job was removed, is hidden from listings, and goes when its last run has ended.
     Removed,

@@ -58,11 +58,11 @@ pub use id::{ExecutorName, InvalidRunId, InvalidUid, JobId, NodeId, RunId, Store
 pub use job::{BODY_VERSION, JobBody, JobRow, JobState, Listed, RawJob};
 pub use nesting::{NESTING_LIMIT, is_nested_too_deeply};
 pub use now::Now;
-pub use options::{Coalesce, Conflict, Delivery, JobOptions, Overlap, WhenFinished};
+pub use options::{Coalesce, Conflict, Delivery, JobOptions, Output, Overlap, WhenFinished};
 pub use outdated::Outdated;
 pub use partial_options::PartialOptions;
 pub use retry::{Failures, Retry};
-pub use run::{Run, RunState, Totals, Verdict, Wait};
+pub use run::{AttemptError, Run, RunOutput, RunState, Totals, Verdict, Wait};
 pub use scheduled::Scheduled;
 pub use spec::JobSpec;
 pub use state::{State, StateType, States};

@@ -1,4 +1,4 @@
-//! The options under which a job runs: misfire, coalesce, overlap, delivery, timeout, retry, priority, history.
+//! The options under which a job runs: misfire, coalesce, overlap, delivery, timeout, retry, priority, history, retention.
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -57,6 +57,16 @@ pub struct JobOptions {
     pub history: u32,
     /// What becomes of the job after its last fire time. Defaults to [`WhenFinished::Remove`].
     pub when_finished: WhenFinished,
+    /// How long a job stays known after its last run has ended, with its history, though it is over: its id is free, and only
+    /// who asks for it finds it. In seconds in the persisted form; a little longer than said, since such jobs go in steps of a
+    /// 64th of it. Zero deletes it at once. Defaults to [3 days](Self::RETENTION) in a store that outlives the process, and to
+    /// [5 minutes](Self::RETENTION_IN_MEMORY) in one that does not. In a definition that does not say, as an earlier version or
+    /// another program has written it, it is zero. A job that is removed goes with its history at once.
+    #[serde(with = "exact_seconds", skip_serializing_if = "Duration::is_zero")]
+    pub retention: Duration,
+    /// Whether what the task returns is kept with the run, as JSON. Defaults to [`Output::Discard`].
+    #[serde(skip_serializing_if = "Output::is_default")]
+    pub output: Output,
     /// Fields that a newer version wrote; they are kept as they are.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -75,6 +85,8 @@ impl Default for JobOptions {
             priority: 0,
             history: 100,
             when_finished: WhenFinished::Remove,
+            retention: Duration::ZERO,
+            output: Output::Discard,
             extra: Map::new(),
         }
     }
@@ -84,6 +96,12 @@ impl Default for JobOptions {
 const SHORTEST: Duration = Duration::from_millis(1);
 
 impl JobOptions {
+    /// The [`retention`](Self::retention) of a new job in a store that outlives the process: over a weekend.
+    pub const RETENTION: Duration = Duration::from_secs(3 * 24 * 3600);
+
+    /// That of a new job in a store that does not: long enough to ask what became of a run.
+    pub const RETENTION_IN_MEMORY: Duration = Duration::from_secs(5 * 60);
+
     /// Whether each option is within its range.
     ///
     /// Asked when a job is written. What an earlier version has stored is read, whatever it is, and means what it did: with
@@ -186,10 +204,30 @@ pub enum Delivery {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WhenFinished {
-    /// The job is removed when its last run has ended, with its history.
+    /// The job is over when its last run has ended: its id is free, and it stays known for its
+    /// [`retention`](JobOptions::retention).
     Remove,
-    /// The job stays, without a next fire time, with its history.
+    /// The job stays under its id, without a next fire time, with its history, until it is removed.
     Keep,
+}
+
+/// Whether what a task returns is kept with the run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    /// It is told by the event [`RunExecuted`](crate::EventKind::RunExecuted), and forgotten.
+    #[default]
+    Discard,
+    /// Its JSON text is kept, up to [`Run::OUTPUT_LIMIT`](crate::Run::OUTPUT_LIMIT) bytes: [`Run::output`](crate::Run::output) reads it.
+    /// A larger one is left out, which the run says; it has ended ok all the same.
+    Keep,
+}
+
+impl Output {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_default(&self) -> bool {
+        *self == Self::Discard
+    }
 }
 
 /// What to do when a job with the same id is in the store already.

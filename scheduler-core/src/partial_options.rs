@@ -8,7 +8,7 @@ use serde::{
 };
 
 use crate::{
-    Coalesce, Delivery, JobChange, JobOptions, JobSpec, Overlap, Retry, Task, WhenFinished, duration,
+    Coalesce, Delivery, JobChange, JobOptions, JobSpec, Output, Overlap, Retry, Task, WhenFinished, duration,
     options::{check_grace, check_max_instances, check_timeout},
     retry,
 };
@@ -171,6 +171,13 @@ options! {
 
     /// What becomes of the job after its last fire time
     when_finished(when_finished: WhenFinished) -> WhenFinished { when_finished }
+
+    /// How long the job stays known after it is over
+    #[serde(with = "duration::given")]
+    retention(retention: Duration) -> Duration { retention }
+
+    /// Whether what the task returns is kept with the run
+    output(output: Output) -> Output { output }
 }
 
 impl PartialOptions {
@@ -293,12 +300,14 @@ mod tests {
             .retry(retry)
             .priority(-2)
             .history(10)
-            .when_finished(WhenFinished::Keep);
+            .when_finished(WhenFinished::Keep)
+            .retention(Duration::from_secs(86_400))
+            .output(Output::Keep);
         let json = json!({
             "misfire_grace_time": "1m 30s", "coalesce": "earliest", "max_instances": 3, "overlap": {"queue": 7},
             "delivery": "at_most_once", "timeout": "1h",
             "retry": {"attempts": 5, "backoff": "10s", "factor": 3.0, "cap": "5m", "jitter": 0.1, "on": ["timeout"]},
-            "priority": -2, "history": 10, "when_finished": "keep",
+            "priority": -2, "history": 10, "when_finished": "keep", "retention": "1d", "output": "keep",
         });
         assert_eq!(serde_json::to_value(&options).unwrap(), json);
         assert_eq!(serde_json::from_value::<PartialOptions>(json).unwrap(), options);

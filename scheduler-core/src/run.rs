@@ -3,9 +3,10 @@
 use std::{fmt, time::Duration};
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
-use crate::{NodeId, RunId};
+use crate::{Error, ErrorKind, NodeId, RunId};
 
 /// The execution of a job for one fire time, or a range of fire times that were given up together.
 ///
@@ -43,11 +44,128 @@ pub struct Run {
     pub duration: Option<Duration>,
     /// Why it failed or was given up; at most [`Run::ERROR_LIMIT`] bytes.
     pub error: Option<String>,
+    /// Why its earlier attempts failed, the oldest first: of the last [`Run::ERRORS_LIMIT`] that failed and were followed by another
+    /// one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<AttemptError>,
+    /// What the task returned, if its job [keeps that](crate::JobOptions::output); [`Run::output`] reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<RunOutput>,
+}
+
+/// Why an attempt of a run failed that was followed by another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptError {
+    /// The attempt; 1 for the first.
+    pub attempt: u32,
+    /// Why it failed; at most [`Run::ERROR_LIMIT`] bytes.
+    pub error: String,
+    /// When that was recorded, by the store's clock.
+    pub at: DateTime<Utc>,
+}
+
+/// What is kept of what a task returned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunOutput {
+    /// The JSON text of it.
+    Json(String),
+    /// Nothing, since its JSON text has more than [`Run::OUTPUT_LIMIT`] bytes.
+    TooLarge {
+        /// How many it has.
+        bytes: u64,
+    },
+}
+
+impl RunOutput {
+    /// What is kept of a value.
+    ///
+    /// ```
+    /// use scheduler_core::RunOutput;
+    ///
+    /// assert_eq!(RunOutput::of(&serde_json::json!([1, 2])), RunOutput::Json("[1,2]".to_owned()));
+    /// let large = serde_json::json!("x".repeat(20_000));
+    /// assert_eq!(RunOutput::of(&large), RunOutput::TooLarge { bytes: 20_002 });
+    /// ```
+    pub fn of(value: &Value) -> Self {
+        let json = value.to_string();
+        if json.len() > Run::OUTPUT_LIMIT { Self::TooLarge { bytes: json.len() as u64 } } else { Self::Json(json) }
+    }
+
+    /// The text in stores: the JSON text, or `!` and the number of bytes.
+    ///
+    /// ```
+    /// use scheduler_core::RunOutput;
+    ///
+    /// for output in [RunOutput::Json("7".to_owned()), RunOutput::TooLarge { bytes: 20_002 }] {
+    ///     assert_eq!(RunOutput::parse(output.text()), output);
+    /// }
+    /// ```
+    pub fn text(&self) -> String {
+        match self {
+            Self::Json(json) => json.clone(),
+            Self::TooLarge { bytes } => format!("!{bytes}"),
+        }
+    }
+
+    /// Reads what [`text`](Self::text) gives.
+    pub fn parse(text: String) -> Self {
+        let bytes = text.strip_prefix('!').and_then(|bytes| bytes.parse().ok());
+        bytes.map_or(Self::Json(text), |bytes| Self::TooLarge { bytes })
+    }
 }
 
 impl Run {
     /// The bytes of an error text that are kept: enough for a message and the head of a backtrace.
     pub const ERROR_LIMIT: usize = 4_096;
+
+    /// How many errors of earlier attempts are kept.
+    pub const ERRORS_LIMIT: usize = 10;
+
+    /// The bytes of the JSON text of an output that is kept: enough for a result, not for a report.
+    pub const OUTPUT_LIMIT: usize = 16_384;
+
+    /// What the task returned, if the job [keeps that](crate::JobOptions::output).
+    ///
+    /// ```
+    /// use chrono::DateTime;
+    /// use scheduler_core::{Run, RunId, RunOutput, RunState, Uid, Verdict};
+    ///
+    /// let mut run = Run::new(RunId { uid: Uid(7), seq: 1 }, DateTime::UNIX_EPOCH, RunState::Ended(Verdict::Ok));
+    /// run.output = Some(RunOutput::Json("[1,2]".to_owned()));
+    /// assert_eq!(run.output::<Vec<u32>>()?, [1, 2]);
+    /// # Ok::<(), scheduler_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Output`] if nothing is kept, since the job does not ask for it or the run has not ended ok; if the output was too
+    /// large; or if it is not of this type.
+    pub fn output<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        let refused = |why: String| Error::new(ErrorKind::Output, format!("run {}: {why}", self.id));
+        match &self.output {
+            Some(RunOutput::Json(json)) => serde_json::from_str(json)
+                .map_err(|error| refused(format!("its output is of another type: {error}")).with_source(error)),
+            Some(RunOutput::TooLarge { bytes }) => Err(refused(format!(
+                "its output has {bytes} bytes as JSON, more than the {} that are kept; keep it elsewhere and return a reference",
+                Self::OUTPUT_LIMIT
+            ))),
+            None if self.verdict() == Some(Verdict::Ok) => {
+                Err(refused("its output is not kept; let its job keep it by `output(Output::Keep)`".to_owned()))
+            }
+            None => Err(refused("it has no output, since it has not ended ok".to_owned())),
+        }
+    }
+
+    /// Notes why the attempt has failed, which another one follows.
+    pub fn note_failed_attempt(&mut self, error: Option<String>, at: DateTime<Utc>) {
+        let error = error.map(Self::error_text);
+        let noted = AttemptError { attempt: self.attempt, error: error.clone().unwrap_or_default(), at };
+        self.error = error;
+        let surplus = self.errors.len().saturating_sub(Self::ERRORS_LIMIT - 1);
+        self.errors.drain(..surplus);
+        self.errors.push(noted);
+    }
 
     /// An error text as it is kept: its head of at most [`ERROR_LIMIT`](Self::ERROR_LIMIT) bytes, cut between characters, with
     /// `U+FFFD` in the place of NUL, which databases cannot keep.
@@ -84,6 +202,8 @@ impl Run {
             ended: None,
             duration: None,
             error: None,
+            errors: Vec::new(),
+            output: None,
         }
     }
 

@@ -58,7 +58,7 @@ impl Options {
 
 fn call(name: &Ident, value: &Expr, library: &Path) -> Result<TokenStream> {
     let value = match name.to_string().as_str() {
-        "misfire_grace_time" | "timeout" => duration(name, value)?,
+        "misfire_grace_time" | "timeout" | "retention" => duration(name, value)?,
         "max_instances" | "retry" if number_of(value).is_some_and(|number| number.base10_digits() == "0") => {
             return Err(refused(value, format!("`{name}` of 0: at least 1")));
         }
@@ -76,6 +76,7 @@ fn duration(option: &Ident, value: &Expr) -> Result<TokenStream> {
     let duration = duration_of(text)?;
     let checked = match option.to_string().as_str() {
         "timeout" => PartialOptions::default().timeout(duration).check(),
+        "retention" => Ok(()),
         _ => PartialOptions::default().misfire_grace_time(duration).check(),
     };
     checked.map_err(|error| refused(text, error))?;

@@ -27,6 +27,7 @@ mod opening;
 mod own_run;
 mod pumped;
 mod registry;
+mod results;
 mod run_context;
 mod runtime;
 mod scheduled;

@@ -11,7 +11,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use scheduler_core::{BoxFuture, Error, ErrorKind, JobId, NodeId, Outcome, RunContext, StoreName, Task, TaskCall};
+use scheduler_core::{
+    BoxFuture, Error, ErrorKind, JobId, NodeId, Outcome, RunContext, RunId, StoreName, Task, TaskCall,
+};
 
 /// A run, as far as it matters who waits for its end.
 #[derive(Debug)]
@@ -20,6 +22,7 @@ pub(crate) struct OwnRun {
     node: NodeId,
     store: StoreName,
     job: JobId,
+    run: RunId,
 }
 
 /// Whose thread code of a run is executed on.
@@ -38,8 +41,8 @@ thread_local! {
 
 impl OwnRun {
     pub(crate) fn of(context: &RunContext) -> Arc<Self> {
-        let RunContext { node, store, job_id, .. } = context;
-        Arc::new(Self { node: node.clone(), store: store.clone(), job: job_id.clone() })
+        let RunContext { node, store, job_id, run_id, .. } = context;
+        Arc::new(Self { node: node.clone(), store: store.clone(), job: job_id.clone(), run: *run_id })
     }
 
     /// The task with its calls known to be those of this run, on whichever thread its executor makes them.
@@ -92,6 +95,15 @@ pub(crate) fn refuse_to_wait(node: &NodeId, store: Option<&StoreName>) -> Result
              from elsewhere, or from something that the task spawns and does not wait for"
         ),
     };
+    Err(Error::new(ErrorKind::OwnRun, message))
+}
+
+/// The error for a call that waits for the end of one run, if this is called by that run.
+pub(crate) fn refuse_to_wait_for(node: &NodeId, run: RunId) -> Result<(), Error> {
+    let Some(job) = find(|own, _| own.node == *node && own.run == run) else {
+        return Ok(());
+    };
+    let message = format!("a run of job `{job}` was to wait for its own end, which would never come");
     Err(Error::new(ErrorKind::OwnRun, message))
 }
 

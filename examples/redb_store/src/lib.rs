@@ -11,6 +11,7 @@
 //! | `jobs` | uid | the job as a JSON object, with its open runs |
 //! | `ids` | id of a live job | its uid |
 //! | `due` | time in microseconds, uid | nothing |
+//! | `retained` | time until which a job that is over stays known, uid | nothing |
 //! | `held` | node, how it holds the job, uid | nothing |
 //! | `nodes` | name | the node as a JSON object |
 //! | `runs` | uid, number | an ended run as a JSON object |
@@ -52,6 +53,7 @@ use redb::{Database, ReadableTable, Table, TableDefinition, WriteTransaction};
 const JOBS: TableDefinition<'_, &str, &str> = TableDefinition::new("jobs");
 const IDS: TableDefinition<'_, &str, &str> = TableDefinition::new("ids");
 const DUE: TableDefinition<'_, (i64, &str), ()> = TableDefinition::new("due");
+const RETAINED: TableDefinition<'_, (i64, &str), ()> = TableDefinition::new("retained");
 const HELD: TableDefinition<'_, (&str, u8, &str), ()> = TableDefinition::new("held");
 const NODES: TableDefinition<'_, &str, &str> = TableDefinition::new("nodes");
 const RUNS: TableDefinition<'_, (&str, u64), &str> = TableDefinition::new("runs");
@@ -289,6 +291,15 @@ impl Session for Verb<'_> {
         Ok(earlier(due.first().and_then(|job| job.index().due), claim_end))
     }
 
+    async fn expired(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<LoadedJob>, StoreError> {
+        let keys: Vec<String> = self.perform(|transaction| {
+            let retained = transaction.open_table(RETAINED)?;
+            let expired = retained.range((i64::MIN, "")..(now.timestamp_micros() + 1, ""))?.take(limit);
+            expired.map(|entry| Ok(entry?.0.value().1.to_owned())).collect()
+        })?;
+        self.load(keys)
+    }
+
     async fn declined(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<Declined>, StoreError> {
         let is_wanted = |index: &Index| !index.is_for(claim) && index.claim.is_none();
         let due = self.due_between(i64::MIN, now.timestamp_micros() + 1, limit, is_wanted)?;
@@ -411,11 +422,13 @@ impl Archive for Verb<'_> {
 fn put(transaction: &WriteTransaction, old: Option<&Document>, new: Option<&Document>) -> Done<()> {
     let (mut jobs, mut ids) = (transaction.open_table(JOBS)?, transaction.open_table(IDS)?);
     let (mut due, mut held) = (transaction.open_table(DUE)?, transaction.open_table(HELD)?);
+    let mut retained = transaction.open_table(RETAINED)?;
     if let Some(old) = old {
         let (key, index) = (&*old.key, old.index());
         jobs.remove(key)?;
         index.live_id.iter().try_for_each(|id| ids.remove(id.as_str()).map(drop))?;
         index.due.iter().try_for_each(|at| due.remove((at.timestamp_micros(), key)).map(drop))?;
+        index.retained_until.iter().try_for_each(|at| retained.remove((at.timestamp_micros(), key)).map(drop))?;
         holds(&index).try_for_each(|(node, hold)| held.remove((node.as_str(), hold as u8, key)).map(drop))?;
     }
     if let Some(new) = new {
@@ -423,6 +436,7 @@ fn put(transaction: &WriteTransaction, old: Option<&Document>, new: Option<&Docu
         jobs.insert(key, &*new.text())?;
         index.live_id.iter().try_for_each(|id| ids.insert(id.as_str(), key).map(drop))?;
         index.due.iter().try_for_each(|at| due.insert((at.timestamp_micros(), key), ()).map(drop))?;
+        index.retained_until.iter().try_for_each(|at| retained.insert((at.timestamp_micros(), key), ()).map(drop))?;
         holds(&index).try_for_each(|(node, hold)| held.insert((node.as_str(), hold as u8, key), ()).map(drop))?;
     }
     Ok(())

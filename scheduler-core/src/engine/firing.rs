@@ -26,8 +26,8 @@ use crate::{
     BODY_VERSION, EventKind, JobRow, JobState, Now, Removal, Run, RunId, RunRef, RunState, StoreName, Verdict, Wait,
     plan::due_of,
     store::{
-        Adopt, Claim, Claimed, ClaimedJob, Entry, Fate, Hold, Move, RunChange, RunReport, Settle, SettleOutcome,
-        Settled, Turn, TurnReply,
+        Adopt, Claim, Claimed, ClaimedJob, Entry, Hold, Move, RunChange, RunReport, Settle, SettleOutcome, Settled,
+        Turn, TurnReply,
     },
 };
 
@@ -200,7 +200,7 @@ impl Engine {
                 SettleOutcome::Applied { job } => {
                     self.on_moved(now, store, &settling, planned, is_starting);
                     // Who removed the job has told of it.
-                    if job == Fate::Deleted && planned.state != JobState::Removed {
+                    if job.is_over() && planned.state != JobState::Removed {
                         let job = job_ref(store, &settling.claimed.job);
                         self.notify(now, EventKind::JobRemoved { job, reason: Removal::Finished });
                     }
@@ -282,6 +282,7 @@ impl Engine {
             started: now.monotonic,
             waiting: None,
             delivery: options.delivery,
+            output: options.output,
             timeout: options.timeout,
             deadline: None,
             retry: options.retry.clone(),

@@ -114,7 +114,7 @@ impl Engine {
             };
             self.notify(now, kind);
         }
-        for (uid, id) in recorded.deleted.into_iter().filter(|(uid, _)| !removed.contains(uid)) {
+        for (uid, id) in recorded.over.into_iter().filter(|(uid, _)| !removed.contains(uid)) {
             let job = JobRef { store: store.clone(), id, uid, tags: Tags::default() };
             self.notify(now, EventKind::JobRemoved { job, reason: Removal::Finished });
         }

@@ -60,7 +60,8 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     async fn cancel(&self, at: DateTime<Utc>, job: &JobId, run: RunId) -> Result<Stamped<Cancelled>, StoreError>;
 
     /// Removes live jobs by id. Waiting runs end as cancelled, and are handed out so that it can be told; a running one stays and ends normally, and the job, hidden
-    /// from then on, goes with the last of them. Runs that end go with their job.
+    /// from then on, goes with the last of them. Runs that end go with their job, whatever its
+    /// [retention](crate::JobOptions::retention) is. A job that is over is none that can be removed.
     async fn remove(&self, at: DateTime<Utc>, ids: &[JobId]) -> Result<Stamped<Vec<Removed>>, StoreError>;
 
     /// Removes all live jobs as [`remove`](Self::remove) does and says how many there were.
@@ -72,7 +73,7 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     /// A page of the live jobs in the order of their ids, undecodable ones included.
     async fn jobs(&self, query: &JobQuery) -> Result<Vec<Listed>, StoreError>;
 
-    /// A page of a job's runs, newest first.
+    /// A page of a job's runs, newest first; also of one that is over, until it is deleted.
     async fn runs(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError>;
 
     /// A page of the live jobs that a filter means, in its order. What matches, and what comes first, is said by [`JobSearch::is_ahead`] and
@@ -118,6 +119,9 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     ///    past their claim by then, in the order of (`due`, `uid`), at most `limit`: claimed for this node until now + `lease`,
     ///    `fence` counted up.
     ///
+    /// 5. Some of the jobs that are over and whose retention has passed, whatever their tasks are, are deleted, in nobody's way; the
+    ///    others are left to later claims.
+    ///
     /// Renews the node's lease, unless the node holds nothing and took nothing: an idle claim writes nothing.
     async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError>;
 
@@ -131,7 +135,9 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     /// A move to [`JobState::Ending`](crate::JobState::Ending) leaves the job active, without a next fire time and with now
     /// as its `last_end`: it is live while it has an open run. An active job without a next fire time that is neither due nor
     /// blocked is over when it has no open run, which makes it ending. One that is ending or removed stays so, since its id
-    /// may belong to another job by now, and is deleted when it has no open run. Earlier versions have left jobs with open
+    /// may belong to another job by now. When it has no open run, a removed one is deleted, and so is an ending one without a
+    /// [retention](crate::JobOptions::retention), which is [`Fate::Deleted`](super::Fate). With one it is
+    /// [`Fate::Finished`](super::Fate): it stays, not due and with its runs, and a claim deletes it once the retention has passed. Earlier versions have left jobs with open
     /// runs as ending.
     ///
     /// A run that is not as the claim showed it (to be started or ended, but not waiting; inserted, but not with the next
@@ -145,7 +151,7 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     /// putting off a run sets the job's `last_end` and, if the job is blocked and unclaimed, makes it due now. Putting off
     /// makes the job due at the run's `due` at the latest, now if the run has been asked to stop; a retry in a removed job ends the run as error instead, which is
     /// [`Ended`](super::RecordOutcome::Ended). Prunes the job's history.
-    /// A job that is over with the last of its open runs, as [`settle`](Self::settle) says, is deleted. Of a run that is given back
+    /// A job that is over with the last of its open runs, as [`settle`](Self::settle) says, is deleted or stays for its retention. Of a run that is given back
     /// ([`RunReport::Release`](super::RunReport::Release)) the other nodes are told, which can have it at once.
     async fn record(&self, record: &Record) -> Result<Recorded, StoreError>;
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Claim, Claimed};
-use crate::{JobId, JobRow, JobState, NodeId, Run, RunId, Uid, Verdict};
+use crate::{JobId, JobRow, JobState, NodeId, Run, RunId, RunOutput, Uid, Verdict};
 
 /// A call of [`JobStore::settle`](crate::JobStore::settle).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -130,7 +130,7 @@ impl Settled {
 pub enum SettleOutcome {
     /// The move is written, by this call or by its first sending.
     Applied {
-        /// Whether the job is deleted with it.
+        /// What has become of the job with it.
         job: Fate,
     },
     /// The job was changed after the claim: nothing of the move was written.
@@ -141,13 +141,23 @@ pub enum SettleOutcome {
     Gone,
 }
 
-/// Whether a job is still there after a step.
+/// What has become of a job after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// The job is still there.
+    /// The job goes on, or has an open run.
     Stays,
-    /// The job was over and had no open run, and is deleted.
+    /// The job is over: it has had its last fire time and has no open run. Its id is free, and it stays known for its
+    /// [`retention`](crate::JobOptions::retention).
+    Finished,
+    /// The job was over or removed and had no open run, and is deleted.
     Deleted,
+}
+
+impl Fate {
+    /// Whether the job is over, and its id free.
+    pub fn is_over(self) -> bool {
+        self != Self::Stays
+    }
 }
 
 /// A call of [`JobStore::record`](crate::JobStore::record).
@@ -201,6 +211,9 @@ pub enum RunReport {
         error: Option<String>,
         /// How long the attempt took.
         duration: Duration,
+        /// What is kept of what the task returned.
+        #[serde(default)]
+        output: Option<RunOutput>,
     },
     /// The attempt failed and is to be repeated; the run waits and holds no slot.
     Retry {
@@ -225,23 +238,23 @@ pub struct Recorded {
     pub cancel: Vec<RunId>,
     /// Whether the node's runs are still its own.
     pub hold: Hold,
-    /// Jobs that were over and are deleted with their last run.
-    pub deleted: Vec<(Uid, JobId)>,
+    /// Jobs that are over, or were removed before, and had their last run end with this: deleted, or kept for their retention.
+    pub over: Vec<(Uid, JobId)>,
     /// The earliest `due` among the jobs that were written.
     pub next_due: Option<DateTime<Utc>>,
 }
 
 impl Recorded {
-    /// An answer by the store's time, with nothing to cancel, nothing deleted and nothing due.
+    /// An answer by the store's time, with nothing to cancel, no job over and nothing due.
     pub fn new(now: DateTime<Utc>, outcomes: Vec<RecordOutcome>, hold: Hold) -> Self {
-        Self { now, outcomes, cancel: Vec::new(), hold, deleted: Vec::new(), next_due: None }
+        Self { now, outcomes, cancel: Vec::new(), hold, over: Vec::new(), next_due: None }
     }
 
     setters! {
         /// The same, which asks these runs to stop.
         with_cancel(cancel: Vec<RunId>);
-        /// The same, which has deleted these jobs.
-        with_deleted(deleted: Vec<(Uid, JobId)>);
+        /// The same, with which these jobs are over.
+        with_over(over: Vec<(Uid, JobId)>);
         /// The same with the earliest `due` that was written.
         with_next_due(next_due: Option<DateTime<Utc>>);
     }

@@ -238,6 +238,33 @@ macro_rules! blocking_calls {
                 self.block(self.scheduler.runs(id, limit))
             }
 
+            /// The run with this id; see [`Scheduler::find_run`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::find_run`].
+            pub fn find_run(&self, run: RunId) -> Result<Option<Run>, Error> {
+                self.block(self.scheduler.find_run(run))
+            }
+
+            /// The newest runs of a job by its uid; see [`Scheduler::history`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::history`].
+            pub fn history(&self, uid: Uid, limit: usize) -> Result<Vec<Run>, Error> {
+                self.block(self.scheduler.history(uid, limit))
+            }
+
+            /// Waits for the end of a run; see [`Scheduler::wait_for`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::wait_for`].
+            pub fn wait_for(&self, run: RunId) -> Result<Run, Error> {
+                self.block(self.scheduler.wait_for(run))
+            }
+
             /// Why a job did, did not, or will (not) run at a time; see [`Scheduler::explain`].
             ///
             /// # Errors

@@ -102,6 +102,15 @@ impl BlockingJob {
         self.host.block(self.job.cancel_run(run))
     }
 
+    /// Waits for the end of a run of the job; see [`Job::join`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Job::join`].
+    pub fn join(&self, run: RunId) -> Result<Run, Error> {
+        self.host.block(self.job.join(run))
+    }
+
     /// Removes the job; see [`Job::remove`].
     ///
     /// # Errors

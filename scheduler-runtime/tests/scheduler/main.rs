@@ -24,6 +24,7 @@ mod opening;
 mod own_run;
 mod panics;
 mod pumped;
+mod results;
 mod runs;
 mod scheduled;
 mod searching;

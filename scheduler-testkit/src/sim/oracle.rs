@@ -17,8 +17,8 @@ use scheduler_core::{
     Event, EventKind, JobId, NodeId, RunId, RunRef, RunState, Uid, Verdict, Wait,
     engine::{Start, StoreCall, StoreReply},
     store::{
-        Cancelled, Claim, Fate, Hold, Inserted, Record, Recorded, Removed, RunReport, Settle, SettleOutcome, Settled,
-        Turn, TurnReply, Updated,
+        Cancelled, Claim, Hold, Inserted, Record, Recorded, Removed, RunReport, Settle, SettleOutcome, Settled, Turn,
+        TurnReply, Updated,
     },
 };
 
@@ -174,8 +174,8 @@ impl Oracle {
                 RunReport::Release => job.given_back(entry.run.seq, &record.owner, entry.fence),
             }
         }
-        for (uid, _) in &recorded.deleted {
-            self.job(*uid)?.deleted()?;
+        for (uid, _) in &recorded.over {
+            self.job(*uid)?.finished()?;
         }
         match recorded.hold {
             Hold::Kept => self.renew(&record.owner, now, record.lease),
@@ -190,8 +190,8 @@ impl Oracle {
             if let SettleOutcome::Applied { job: fate } = outcome {
                 let job = self.job(to.uid)?;
                 job.moved(to, &settle.owner, now)?;
-                if *fate == Fate::Deleted {
-                    job.deleted()?;
+                if fate.is_over() {
+                    job.finished()?;
                 }
             }
         }
@@ -329,6 +329,12 @@ impl Oracle {
     /// The runs that have not ended, in jobs that were not removed.
     pub(super) fn open_runs(&self) -> impl Iterator<Item = RunId> + '_ {
         self.jobs.values().flat_map(Job::open_runs)
+    }
+
+    /// The jobs that are over and stay known for longer than a simulation takes, with the verdicts of their runs by number.
+    pub(super) fn retained(&self) -> Vec<(Uid, Vec<(u64, Option<Verdict>)>)> {
+        let retained = self.jobs.values().filter(|job| job.is_retained());
+        retained.map(|job| (job.uid(), job.verdicts())).collect()
     }
 
     /// Those with their jobs.

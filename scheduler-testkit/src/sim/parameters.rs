@@ -98,7 +98,8 @@ impl Parameters {
                     Overlap::Allow,
                     Overlap::CancelPrevious,
                 ]))
-                .when_finished(chance.pick(&[WhenFinished::Remove, WhenFinished::Keep]));
+                .when_finished(chance.pick(&[WhenFinished::Remove, WhenFinished::Keep]))
+                .retention(Duration::from_secs(chance.pick(&[0, 0, 5, 3_600])));
         }
         options = options.delivery(chance.pick(&[Delivery::AtLeastOnce, Delivery::AtMostOnce]));
         let spec = spec.options(options).priority(chance.between(-1, 1) as i32);

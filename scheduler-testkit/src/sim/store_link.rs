@@ -128,11 +128,14 @@ fn mutate_report(mutant: Mutant, report: &mut RunReport) {
             RunReport::Retry { due: utc(0), error }
         }
         (Mutant::RetryNever, RunReport::Retry { error, .. }) => {
-            RunReport::End { verdict: Verdict::Error, error, duration: std::time::Duration::ZERO }
+            RunReport::End { verdict: Verdict::Error, error, duration: std::time::Duration::ZERO, output: None }
         }
-        (Mutant::CancelInstead, RunReport::Release) => {
-            RunReport::End { verdict: Verdict::Cancelled, error: None, duration: std::time::Duration::ZERO }
-        }
+        (Mutant::CancelInstead, RunReport::Release) => RunReport::End {
+            verdict: Verdict::Cancelled,
+            error: None,
+            duration: std::time::Duration::ZERO,
+            output: None,
+        },
         (_, report) => report,
     }
 }

@@ -14,7 +14,7 @@ use std::{
 use scheduler_core::{
     JobId, JobSpec, JobStore, Outcome, RunId,
     engine::{CallId, Effect, Input, OpId, Reply, Start, StoreCall, StoreReply},
-    store::{JobQuery, StoreError, StoreLimits},
+    store::{JobQuery, RunQuery, StoreError, StoreLimits},
 };
 
 use super::{
@@ -167,6 +167,7 @@ impl World {
             }
             deadline = self.now + PATIENCE;
         }
+        self.are_known()?;
         // Life signs, questions for changes and the look for what dead nodes left are all that is allowed now.
         let (calls, until) = (self.calls, self.now + SILENCE);
         steps += self.run_until(until, |_| false)?;
@@ -432,6 +433,22 @@ impl World {
             scheduler_core::Listed::Raw(_) => true,
         };
         jobs.iter().filter(|listed| is_left(listed)).map(|listed| format!("{listed:?}")).collect()
+    }
+
+    /// What is over stays known, as it has ended.
+    fn are_known(&self) -> Result<(), Broken> {
+        for (uid, verdicts) in self.oracle.retained() {
+            let query = RunQuery { uid, before: None, limit: usize::MAX };
+            let Some(Ok(StoreReply::Runs(runs))) = calls::perform(&*self.store, &StoreCall::Runs(query)) else {
+                return Err(format!("the store cannot list the runs of job {uid}"));
+            };
+            let mut kept: Vec<_> = runs.iter().map(|run| (run.id.seq, run.verdict())).collect();
+            kept.reverse();
+            if kept != verdicts {
+                return Err(format!("job {uid} is over with the runs {verdicts:?}, and the store knows {kept:?}"));
+            }
+        }
+        Ok(())
     }
 
     fn what_is_left(&self) -> String {

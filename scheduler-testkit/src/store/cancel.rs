@@ -189,7 +189,7 @@ pub async fn the_last_run_of_a_job_is_asked_to_stop(bench: &Bench) {
     cancel.sort();
     assert_eq!(cancel, runs);
     let entries = [once, removed].map(|started| started.entry(ended(Verdict::Cancelled)));
-    assert_eq!(bench.a().record(&entries).await.deleted.len(), 2);
+    assert_eq!(bench.a().record(&entries).await.over.len(), 2);
 }
 
 /// A run fails after it was asked to stop, before its node knew: it is not kept until it would have been tried again.

@@ -43,7 +43,7 @@ pub async fn a_job_is_there_until_its_last_run_has_ended(bench: &Bench) {
 
     let second = Started { run: started.run, fence: claimed.job.fence, claimed };
     let reply = bench.b().record(&[second.entry(ended(Verdict::Ok))]).await;
-    assert_eq!(reply.deleted, [(job.uid, job.id)]);
+    assert_eq!(reply.over, [(job.uid, job.id)]);
     assert_eq!((bench.find("one-shot").await, bench.runs(job.uid).await), (None, Vec::new()));
 }
 
@@ -72,7 +72,7 @@ pub async fn it_goes_with_the_last_of_its_runs(bench: &Bench) {
     to.runs.push(RunChange::Insert(nth_run(&claimed, 2, RunState::Waiting(Wait::Queued))));
     bench.a().settle_one(&to).await;
     let first = Started { run: nth_run(&claimed, 1, RunState::Running).id, fence: claimed.job.fence, claimed };
-    assert_eq!(bench.a().record(&[first.entry(ended(Verdict::Ok))]).await.deleted, []);
+    assert_eq!(bench.a().record(&[first.entry(ended(Verdict::Ok))]).await.over, []);
 
     let claimed = bench.b().claim_one("twice").await;
     let mut to = moved(&claimed).with_state(JobState::Ending);
@@ -90,7 +90,7 @@ pub async fn with_another_fire_time_it_goes_on(bench: &Bench) {
     let Updated::Updated(row) = bench.b().update(&update).await else { panic!("it was not updated") };
     assert!(!row.is_ending(), "{row:?}");
 
-    assert_eq!(bench.a().record(&[started.entry(ended(Verdict::Ok))]).await.deleted, []);
+    assert_eq!(bench.a().record(&[started.entry(ended(Verdict::Ok))]).await.over, []);
 
     let stored = bench.stored("one-shot").await;
     assert_eq!((stored.uid, stored.next_fire_time, stored.due), (job.uid, tomorrow, tomorrow));
@@ -101,7 +101,7 @@ pub async fn a_paused_one_stays(bench: &Bench) {
     let (job, started) = ending(bench, "one-shot").await;
     let pause = update_of(&bench.stored("one-shot").await).with_state(JobState::Paused);
     bench.b().update(&pause).await;
-    assert_eq!(bench.a().record(&[started.entry(ended(Verdict::Ok))]).await.deleted, []);
+    assert_eq!(bench.a().record(&[started.entry(ended(Verdict::Ok))]).await.over, []);
     assert_eq!(bench.stored("one-shot").await.state, JobState::Paused);
 
     let resume =
@@ -120,7 +120,7 @@ pub async fn it_can_be_removed(bench: &Bench) {
     let removed = bench.store().remove(bench.at(), &[JobId::from("one-shot")]).await.unwrap().value;
     assert_eq!(removed[0].running(), Some(1));
     assert_eq!(bench.find("one-shot").await, None);
-    assert_eq!(bench.a().record(&[started.entry(ended(Verdict::Ok))]).await.deleted, [(job.uid, job.id)]);
+    assert_eq!(bench.a().record(&[started.entry(ended(Verdict::Ok))]).await.over, [(job.uid, job.id)]);
 }
 
 /// A run that a user asks for keeps it, and it goes with that one.
@@ -128,7 +128,7 @@ pub async fn a_run_that_is_asked_for_keeps_it(bench: &Bench) {
     let (job, started) = ending(bench, "one-shot").await;
     let seen = bench.stored("one-shot").await;
     bench.b().update(&request_of(&seen, bench.now().await)).await;
-    assert_eq!(bench.a().record(&[started.entry(ended(Verdict::Ok))]).await.deleted, []);
+    assert_eq!(bench.a().record(&[started.entry(ended(Verdict::Ok))]).await.over, []);
 
     let claimed = bench.b().claim_one("one-shot").await;
     let mut to = moved(&claimed).with_state(JobState::Ending);
@@ -136,7 +136,7 @@ pub async fn a_run_that_is_asked_for_keeps_it(bench: &Bench) {
     bench.b().settle_one(&to).await;
     let run = claimed.waiting[0].id;
     let second = Started { run, fence: claimed.job.fence, claimed };
-    assert_eq!(bench.b().record(&[second.entry(ended(Verdict::Ok))]).await.deleted, [(job.uid, job.id)]);
+    assert_eq!(bench.b().record(&[second.entry(ended(Verdict::Ok))]).await.over, [(job.uid, job.id)]);
 }
 
 /// One whose node died is taken over, with its definition. A node of an earlier version, which asks the trigger for a fire
@@ -176,6 +176,6 @@ pub async fn one_of_an_earlier_version_is_hidden_and_goes(bench: &Bench) {
     assert!(matches!(&listed[..], [Listed::Job(job)] if job.uid == latter.uid), "{listed:?}");
 
     let second = Started { run: started.run, fence: it.job.fence, claimed: it };
-    assert_eq!(bench.b().record(&[second.entry(ended(Verdict::Ok))]).await.deleted, [(former.uid, former.id)]);
+    assert_eq!(bench.b().record(&[second.entry(ended(Verdict::Ok))]).await.over, [(former.uid, former.id)]);
     assert_eq!(bench.stored("one-shot").await.uid, latter.uid);
 }

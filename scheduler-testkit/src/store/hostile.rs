@@ -168,8 +168,12 @@ pub async fn hostile_messages_are_kept(bench: &Bench) {
     let kept = message.replace('\u{0}', "\u{FFFD}");
     bench.due_job("report").await;
     let started = bench.a().start("report").await;
-    let report =
-        RunReport::End { verdict: Verdict::Error, error: Some(message.clone()), duration: Duration::from_millis(1) };
+    let report = RunReport::End {
+        verdict: Verdict::Error,
+        error: Some(message.clone()),
+        duration: Duration::from_millis(1),
+        output: None,
+    };
     bench.a().report(&started, report).await;
     assert_eq!(bench.runs(started.uid()).await[0].error.as_ref(), Some(&kept));
 

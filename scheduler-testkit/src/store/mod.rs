@@ -67,6 +67,7 @@ pub mod quarantine;
 pub mod record;
 pub mod release;
 pub mod remove;
+pub mod retention;
 mod script;
 pub mod search;
 pub mod settle;

@@ -169,7 +169,7 @@ impl Started {
 
 /// A report that a run is over, after a third of a second.
 pub(super) fn ended(verdict: Verdict) -> RunReport {
-    RunReport::End { verdict, error: None, duration: Duration::from_millis(333) }
+    RunReport::End { verdict, error: None, duration: Duration::from_millis(333), output: None }
 }
 
 /// A move that leaves a claimed job active, with the same next fire time, and not due.

@@ -135,6 +135,8 @@ macro_rules! store_conformance {
                 a_job_that_does_not_wait_is_left_alone
                 ends_of_one_job_come_together
                 errors_are_cut_to_the_limit
+                errors_of_attempts_and_the_output_are_kept
+                an_output_that_was_too_large_is_noted
                 the_history_is_pruned_and_the_totals_stay
                 a_history_of_skips_is_pruned;
             ending: a_job_is_there_until_its_last_run_has_ended
@@ -146,6 +148,16 @@ macro_rules! store_conformance {
                 a_run_that_is_asked_for_keeps_it
                 its_orphan_is_taken_over
                 one_of_an_earlier_version_is_hidden_and_goes;
+            retention: a_job_that_is_over_stays_known
+                the_id_of_a_job_that_is_over_is_free
+                it_goes_when_its_retention_has_passed
+                what_is_due_does_not_wait_for_it
+                a_move_may_be_the_end
+                its_last_report_repeated_is_done_once
+                what_is_over_stays_as_it_is
+                a_changed_retention_counts
+                a_removed_job_is_not_retained
+                it_outlives_the_process;
             release: claims_are_given_up_at_once
                 runs_are_given_back_at_once
                 a_release_touches_nothing_of_others;
@@ -205,6 +217,7 @@ mod tests {
             ("settle", include_str!("settle.rs")),
             ("record", include_str!("record.rs")),
             ("ending", include_str!("ending.rs")),
+            ("retention", include_str!("retention.rs")),
             ("release", include_str!("release.rs")),
             ("changed", include_str!("changed.rs")),
             ("durable", include_str!("durable.rs")),

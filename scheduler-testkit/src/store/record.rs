@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use scheduler_core::{
-    JobState, Run, RunId, RunState, Verdict, Wait,
+    JobState, Run, RunId, RunOutput, RunState, Verdict, Wait,
     store::{Entry, Hold, RecordOutcome, RunChange, RunReport},
 };
 
-use super::{Bench, LEASE, moved, node::ended, nth_run};
+use super::{
+    Bench, LEASE, moved,
+    node::{Started, ended},
+    nth_run,
+};
 
 /// The end of a run is written with its time and duration, counted, and known as the job's last end.
 pub async fn an_end_is_written_and_counted(bench: &Bench) {
@@ -16,8 +20,12 @@ pub async fn an_end_is_written_and_counted(bench: &Bench) {
     let started = bench.a().start("report").await;
     bench.advance(LEASE / 4).await;
     let error = Some("no paper".to_owned());
-    let report =
-        RunReport::End { verdict: Verdict::Error, error: error.clone(), duration: Duration::from_micros(1_234_567) };
+    let report = RunReport::End {
+        verdict: Verdict::Error,
+        error: error.clone(),
+        duration: Duration::from_micros(1_234_567),
+        output: None,
+    };
 
     let reply = bench.a().record(&[started.entry(report)]).await;
 
@@ -142,9 +150,9 @@ pub async fn ends_of_one_job_come_together(bench: &Bench) {
     bench.a().settle_one(&to).await;
     let entry = |seq| Entry::new(RunId { uid: job.uid, seq }, claimed.job.fence, ended(Verdict::Ok));
     let reply = bench.a().record(&[entry(1), entry(3)]).await;
-    assert_eq!((reply.outcomes, reply.deleted), (vec![RecordOutcome::Done; 2], vec![]));
+    assert_eq!((reply.outcomes, reply.over), (vec![RecordOutcome::Done; 2], vec![]));
     let reply = bench.a().record(&[entry(2)]).await;
-    assert_eq!(reply.deleted, [(job.uid, job.id)]);
+    assert_eq!(reply.over, [(job.uid, job.id)]);
 }
 
 /// Long error texts are cut between characters.
@@ -152,7 +160,8 @@ pub async fn errors_are_cut_to_the_limit(bench: &Bench) {
     bench.due_job("report").await;
     let started = bench.a().start("report").await;
     let error = format!("x{}", "ä".repeat(Run::ERROR_LIMIT));
-    let report = RunReport::End { verdict: Verdict::Error, error: Some(error.clone()), duration: Duration::ZERO };
+    let report =
+        RunReport::End { verdict: Verdict::Error, error: Some(error.clone()), duration: Duration::ZERO, output: None };
     bench.a().report(&started, report).await;
     let kept = bench.runs(started.uid()).await[0].error.clone().unwrap();
     assert_eq!(kept.len(), Run::ERROR_LIMIT - 1);
@@ -192,4 +201,46 @@ pub async fn a_history_of_skips_is_pruned(bench: &Bench) {
     }
     assert!((3..=3 + 16).contains(&bench.runs(job.uid).await.len()));
     assert_eq!(bench.stored("report").await.totals.of(Verdict::Skipped), 40);
+}
+
+/// The error of each attempt that another one follows stays with the run, of the last ten; so does what the task returned.
+pub async fn errors_of_attempts_and_the_output_are_kept(bench: &Bench) {
+    let job = bench.due_job("job").await;
+    let mut started = bench.a().start("job").await;
+    let mut times = Vec::new();
+    for attempt in 1..=12 {
+        let error = Some(format!("attempt {attempt}: \"no\0 paper\" \u{fc}"));
+        let retry = RunReport::Retry { due: bench.now().await, error };
+        assert_eq!(bench.a().report(&started, retry).await, RecordOutcome::Done);
+        times.push(bench.now().await);
+        let claimed = bench.a().claim_one("job").await;
+        let mut to = moved(&claimed);
+        to.runs.push(RunChange::Start { seq: 1, attempt: attempt + 1 });
+        bench.a().settle_one(&to).await;
+        started = Started { run: started.run, fence: claimed.job.fence, claimed };
+    }
+    let output = Some(RunOutput::Json(r#"{"to":"\u0000 ü","n":[1,2.5]}"#.to_owned()));
+    let (verdict, error, duration) = (Verdict::Ok, None, Duration::from_secs(1));
+    assert_eq!(
+        bench.a().report(&started, RunReport::End { verdict, error, duration, output: output.clone() }).await,
+        RecordOutcome::Done
+    );
+
+    let run = bench.runs(job.uid).await.remove(0);
+    assert_eq!((run.state, run.error, run.output), (RunState::Ended(Verdict::Ok), None, output));
+    let errors: Vec<(u32, String)> = run.errors.iter().map(|it| (it.attempt, it.error.clone())).collect();
+    let expected: Vec<(u32, String)> =
+        (3..=12).map(|attempt| (attempt, format!("attempt {attempt}: \"no\u{fffd} paper\" \u{fc}"))).collect();
+    assert_eq!(errors, expected);
+    assert!(run.errors.iter().zip(&times[2..]).all(|(it, before)| it.at <= *before), "{:?} {times:?}", run.errors);
+}
+
+/// That an output was too large is kept in its place.
+pub async fn an_output_that_was_too_large_is_noted(bench: &Bench) {
+    let job = bench.due_job("job").await;
+    let started = bench.a().start("job").await;
+    let output = Some(RunOutput::TooLarge { bytes: 1 << 20 });
+    let (verdict, error, duration) = (Verdict::Ok, None, Duration::from_secs(1));
+    bench.a().report(&started, RunReport::End { verdict, error, duration, output: output.clone() }).await;
+    assert_eq!(bench.runs(job.uid).await[0].output, output);
 }

@@ -47,7 +47,7 @@ pub async fn a_removed_job_goes_with_its_running_run(bench: &Bench) {
     assert_eq!(remove(bench, "report").await, Removed::Gone);
     assert_eq!(bench.runs(job.uid).await[0].state, RunState::Running);
     let reply = bench.a().record(&[started.entry(ended(Verdict::Ok))]).await;
-    assert_eq!((&reply.outcomes[..], &reply.deleted[..]), (&[RecordOutcome::Done][..], &[(job.uid, job.id)][..]));
+    assert_eq!((&reply.outcomes[..], &reply.over[..]), (&[RecordOutcome::Done][..], &[(job.uid, job.id)][..]));
     assert_eq!(bench.runs(job.uid).await, []);
 }
 
@@ -85,7 +85,7 @@ pub async fn a_removed_job_is_not_retried(bench: &Bench) {
     remove(bench, "report").await;
     let retry = RunReport::Retry { due: bench.at() + TimeDelta::seconds(1), error: Some("no paper".to_owned()) };
     let reply = bench.a().record(&[started.entry(retry)]).await;
-    assert_eq!((&reply.outcomes[..], &reply.deleted[..]), (&[RecordOutcome::Ended][..], &[(job.uid, job.id)][..]));
+    assert_eq!((&reply.outcomes[..], &reply.over[..]), (&[RecordOutcome::Ended][..], &[(job.uid, job.id)][..]));
 }
 
 /// Its node learns that, also while another run of the job goes on, and from the same report repeated.
@@ -119,7 +119,7 @@ pub async fn an_id_is_free_after_removal(bench: &Bench) {
     let second = bench.b().start("report").await;
     assert_eq!(second.run.seq, started.run.seq);
     assert_ne!(second.run, started.run);
-    assert_eq!(bench.a().record(&[started.entry(ended(Verdict::Ok))]).await.deleted, [(former.uid, former.id)]);
+    assert_eq!(bench.a().record(&[started.entry(ended(Verdict::Ok))]).await.over, [(former.uid, former.id)]);
     assert_eq!(bench.stored("report").await.uid, latter.uid);
     assert_eq!(bench.runs(latter.uid).await[0].state, RunState::Running);
 }

@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_core::{
-    BODY_VERSION, JobBody, JobId, JobOptions, JobRow, JobState, JobStore, Listed, NodeId, Run, RunId, RunState, Totals,
-    Uid, Verdict, Wait,
+    BODY_VERSION, JobBody, JobId, JobOptions, JobRow, JobState, JobStore, Listed, NodeId, Run, RunId, RunOutput,
+    RunState, Totals, Uid, Verdict, Wait,
     store::{
         Adopt, Claim, ClaimedJob, Entry, JobFilter, JobOrder, JobQuery, JobStateKind, Move, OnClaim, Record, Report,
         RunChange, RunFilter, RunQuery, RunReport, RunStateKind, Settle, Stamped, Turn, TurnReply, Update,
@@ -111,6 +111,8 @@ async fn contents(store: &dyn JobStore, script: &Script) -> String {
 
 const HISTORY: u32 = 6;
 const LEASE: Duration = Duration::from_secs(15);
+/// Longer than a script takes: stores may keep what is over for longer, so that they need not agree when it goes.
+const RETENTION: Duration = Duration::from_secs(365 * 86_400);
 
 /// What the script remembers of the replies, to base the next calls on.
 #[derive(Debug)]
@@ -238,6 +240,7 @@ impl Script {
     fn body(&mut self) -> JobBody {
         let mut options = JobOptions::default();
         options.history = HISTORY;
+        options.retention = *self.random.pick(&[Duration::ZERO, RETENTION]);
         JobBody {
             v: BODY_VERSION,
             name: None,
@@ -382,8 +385,16 @@ impl Script {
         match self.random.below(6) {
             0 => RunReport::Retry { due: self.now + TimeDelta::seconds(3), error: Some("no paper".to_owned()) },
             1 => RunReport::Release,
-            2 => RunReport::End { verdict: Verdict::Error, error: Some("ü\"'".to_owned()), duration: LEASE },
-            _ => RunReport::End { verdict: Verdict::Ok, error: None, duration: Duration::from_micros(7) },
+            2 => RunReport::End {
+                verdict: Verdict::Error,
+                error: Some("ü\"'".to_owned()),
+                duration: LEASE,
+                output: None,
+            },
+            _ => {
+                let output = (self.random.below(2) == 0).then(|| RunOutput::Json("[1,\"ü\"]".to_owned()));
+                RunReport::End { verdict: Verdict::Ok, error: None, duration: Duration::from_micros(7), output }
+            }
         }
     }
 }

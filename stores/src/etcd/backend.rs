@@ -125,6 +125,15 @@ impl Session for &EtcdBackend {
         Ok(earlier(due, claim_end))
     }
 
+    async fn expired(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<LoadedJob>, StoreError> {
+        let name = |entry: &KeyValue| {
+            let (until, key) = self.keys.retained_name(&entry.key)?;
+            let accept = move |document: &mut Document| document.index().retained_until == Some(until);
+            Some(Named { key: key.to_owned(), accept: Box::new(accept) })
+        };
+        Ok(LoadedJob::all(self.walk(self.keys.retained_until(now), limit, name).await?))
+    }
+
     async fn declined(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<Declined>, StoreError> {
         let is_wanted = |index: &Index| !index.is_for(claim) && index.claim.is_none();
         let documents = self.walk(self.keys.due_until(now), limit, |entry| self.due_named(entry, is_wanted)).await?;

@@ -78,6 +78,21 @@ impl Keys {
         self.due_until(now).end..self.all("due:").end
     }
 
+    pub(super) fn retained(&self, until: DateTime<Utc>, key: &str) -> Vec<u8> {
+        self.key(&format!("retained:{}:{key}", sortable(until)))
+    }
+
+    /// The time and the document by the name of an entry.
+    pub(super) fn retained_name<'a>(&self, entry: &'a [u8]) -> Option<(DateTime<Utc>, &'a str)> {
+        let (time, key) = self.rest("retained:", entry)?.split_once(':')?;
+        Some((parse_sortable(time)?, key))
+    }
+
+    /// What stays known until a time or one before it.
+    pub(super) fn retained_until(&self, now: DateTime<Utc>) -> KeyRange {
+        self.all("retained:").start..self.all(&format!("retained:{}:", sortable(now))).end
+    }
+
     /// What nodes hold in this way.
     pub(super) fn holds(&self, hold: HoldKind) -> KeyRange {
         self.all(kind(hold))
@@ -129,6 +144,9 @@ impl Keys {
         let said = Bytes::from(text(&said(index)));
         if let Some(due) = index.due {
             entries.insert(self.due(due, key), said.clone());
+        }
+        if let Some(until) = index.retained_until {
+            entries.insert(self.retained(until, key), Bytes::new());
         }
         if let Some((node, _)) = &index.claim {
             entries.insert(self.held(HoldKind::Claim, node, key), said);

@@ -148,6 +148,10 @@ pub trait Session: Send + Sync {
         until: DateTime<Utc>,
     ) -> Result<Option<DateTime<Utc>>, StoreError>;
 
+    /// The first jobs that are over and whose `retained_until` is not after `now`, with [`Access::ChangeUnlocked`], in any order.
+    /// Claims ask for them now and then, and delete them.
+    async fn expired(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<LoadedJob>, StoreError>;
+
     /// The first due jobs that no node has claimed and that are not for the claim.
     async fn declined(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<Declined>, StoreError>;
 

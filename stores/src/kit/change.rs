@@ -134,7 +134,7 @@ impl<'a> Call<'a> {
         Err(self.contended(&format!("{} jobs", keys.len())))
     }
 
-    /// The loaded jobs with the ended runs that the rules look at. Finished jobs count as gone; a deletion of one that
+    /// The loaded jobs with the ended runs that the rules look at. Jobs that are to be deleted count as gone; a deletion of one that
     /// stopped half way is completed on the occasion.
     async fn open(self, jobs: Vec<LoadedJob>, runs: &BTreeSet<(Uid, u64)>) -> Result<Vec<LoadedJob>, StoreError> {
         let mut open = jobs;
@@ -241,8 +241,8 @@ impl<'a> Call<'a> {
         self.delete(jobs.into_iter().filter(LoadedJob::is_finished).collect()).await
     }
 
-    /// Deletes finished jobs, first their archived runs. A call that loses a race here finds the work done.
-    async fn delete(self, mut finished: Vec<LoadedJob>) -> Result<(), StoreError> {
+    /// Deletes jobs that are over, first their archived runs. A call that loses a race here finds the work done.
+    pub(super) async fn delete(self, mut finished: Vec<LoadedJob>) -> Result<(), StoreError> {
         if finished.is_empty() {
             return Ok(());
         }
@@ -262,7 +262,7 @@ impl<'a> Call<'a> {
 }
 
 async fn prune(archive: &dyn Archive, written: &[LoadedJob]) -> Result<(), StoreError> {
-    let staying = written.iter().filter(|job| job.fate() == Fate::Stays);
+    let staying = written.iter().filter(|job| job.fate() != Fate::Deleted);
     let below: Vec<(Uid, u64)> = staying.filter_map(|job| Some((job.uid()?, job.pruned_below()?))).collect();
     if below.is_empty() { Ok(()) } else { archive.prune(&below).await }
 }

@@ -139,7 +139,8 @@ async fn report(world: &World, store: &KitStore, id: &NodeId, running: &mut Vec<
     let at = world.now();
     let mut entries = Vec::new();
     for (run, fence) in running.iter().copied() {
-        let end = RunReport::End { verdict: Verdict::Ok, error: None, duration: Duration::from_millis(1) };
+        let end =
+            RunReport::End { verdict: Verdict::Ok, error: None, duration: Duration::from_millis(1), output: None };
         let report = match world.below(8) {
             0..4 => end,
             4 => RunReport::Retry { due: at, error: None },
@@ -280,7 +281,7 @@ async fn tidy_up(world: &World, store: &KitStore) {
         let settled = store.settle(&settle).await.unwrap();
         let moves = settle.moves.iter().zip(settled.outcomes);
         let applied = moves.filter(|(_, outcome)| matches!(outcome, SettleOutcome::Applied { .. }));
-        let end = RunReport::End { verdict: Verdict::Ok, error: None, duration: Duration::ZERO };
+        let end = RunReport::End { verdict: Verdict::Ok, error: None, duration: Duration::ZERO, output: None };
         let entries = applied.flat_map(|(to, _)| started(to).map(|run| (run, to.fence))).map(|(run, fence)| {
             world.starts(run, &id);
             Entry::new(run, fence, end.clone())

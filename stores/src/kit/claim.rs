@@ -14,6 +14,7 @@ use super::{
     caller::{Caller, Overtaken},
     change::{Batch, Call, Cover},
     job::LoadedJob,
+    pruning::Pruning,
     rules::{Runs, earlier, is_for, lease_end},
     takeover::KnownNodes,
 };
@@ -31,6 +32,7 @@ pub(super) async fn claim(
     caller: &mut Caller<'_>,
     nodes: Option<KnownNodes>,
     claim: &Claim,
+    pruning: &Pruning,
 ) -> Result<Claimed, StoreError> {
     let Call { session, now, .. } = caller.call();
     let limit = claim.limit.saturating_add(1);
@@ -72,6 +74,7 @@ pub(super) async fn claim(
     if let Err(Overtaken) = caller.end_claim(claim.lease).await? {
         return nothing(call, &nodes, claim).await;
     }
+    pruning.prune(call).await?;
     if is_any_taken_over && !more {
         // Only now are those the claims of others that still are.
         due = self::next(call, claim).await?;

@@ -11,17 +11,17 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use scheduler_core::{
-    BODY_VERSION, JobBody, JobId, JobRow, JobState, NodeId, RawJob, Run, RunId, RunState, TaskName, Totals, Uid,
-    Verdict, Wait,
+    AttemptError, BODY_VERSION, JobBody, JobId, JobRow, JobState, NodeId, RawJob, Run, RunId, RunOutput, RunState,
+    TaskName, Totals, Uid, Verdict, Wait,
     store::{StoreError, StoreErrorKind},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::rules::{ClaimMark, Head, newer};
 
 /// The columns of a head, in the order in which they are read and written. The totals are one text, since eight more columns would
 /// cost a third of the time of a firing.
-pub const HEAD: [&str; 14] = [
+pub const HEAD: [&str; 15] = [
     "state",
     "reason",
     "next_fire_time",
@@ -36,14 +36,15 @@ pub const HEAD: [&str; 14] = [
     "owner",
     "claim_until",
     "totals",
+    "retained_until",
 ];
 
 /// The columns of a definition, in the order in which they are read and written. The body is the last one, since a
 /// database looks for what comes behind it by reading through it, time and again.
-pub const DEFINITION: [&str; 5] = ["task", "v", "max_instances", "history", "body"];
+pub const DEFINITION: [&str; 6] = ["task", "v", "max_instances", "history", "retention", "body"];
 
 /// The columns of a run, in the order in which they are read and written.
-pub const RUN: [&str; 18] = [
+pub const RUN: [&str; 20] = [
     "uid",
     "seq",
     "fire_time",
@@ -62,6 +63,8 @@ pub const RUN: [&str; 18] = [
     "ended",
     "duration",
     "error",
+    "errors",
+    "output",
 ];
 
 /// The largest definition that is read, in bytes. Whatever a store is told to take, it takes no more, and a larger one that is
@@ -112,14 +115,15 @@ pub struct StoredHead {
     problem: Option<String>,
 }
 
-/// How many columns precede those of [`HEAD`]: key, history, uid, id, task.
-pub const BEFORE_HEAD: usize = 5;
+/// How many columns precede those of [`HEAD`]: key, history, retention, uid, id, task.
+pub const BEFORE_HEAD: usize = 6;
 
-/// Reads `key, history, uid, id, task` and the columns of [`HEAD`].
+/// Reads `key, history, retention, uid, id, task` and the columns of [`HEAD`].
 pub fn decode_head(row: &impl Columns) -> StoredHead {
     let mut reader = Reader { row, at: 0, problem: None };
     let key = reader.column("the key", |row, at| row.key(at)).unwrap_or_default();
     let history = reader.number("history").unwrap_or(u32::MAX);
+    let retention = reader.number("retention").map_or(Duration::ZERO, Duration::from_micros);
     let uid_text = reader.text("uid").unwrap_or_default();
     let id = reader.text("id").unwrap_or_default();
     let task = reader.text("task").unwrap_or_default();
@@ -134,6 +138,7 @@ pub fn decode_head(row: &impl Columns) -> StoredHead {
         uid_text
     });
     let (head, is_quarantined) = reader.head();
+    let head = Head { retention, ..head };
     StoredHead { key, history, uid, id: id.into(), task: task.into(), head, is_quarantined, problem: reader.problem }
 }
 
@@ -143,7 +148,7 @@ pub fn decode_job(row: &impl Columns) -> (StoredHead, Result<JobRow, RawJob>) {
     let mut reader = Reader { row, at: BEFORE_HEAD + HEAD.len(), problem: stored.problem.clone() };
     let task = reader.text("task").unwrap_or_default();
     let v = reader.integer("v").unwrap_or_default();
-    reader.at += 2; // the copies of max_instances and history are for statements
+    reader.at += 3; // the copies of max_instances, history and retention are for statements
     let body_bytes = reader.column("body", |row, at| row.bytes(at)).unwrap_or_default();
     if v > i64::from(BODY_VERSION) {
         reader.note(newer(v));
@@ -187,6 +192,12 @@ fn read_body(bytes: &[u8]) -> Result<JobBody, String> {
         Ok(body) => body.map_err(|error| format!("the body is not that of a job: {error}")),
         Err(_) => Err("reading the body panicked".to_owned()),
     }
+}
+
+/// The copy of a retention, in microseconds; none if the job goes at once.
+pub fn retention_column(retention: Duration) -> Option<i64> {
+    let micros = i64::try_from(retention.as_micros()).unwrap_or(i64::MAX);
+    (micros > 0).then_some(micros)
 }
 
 /// A job from its parts.
@@ -249,6 +260,24 @@ pub fn encode_totals(totals: &Totals) -> String {
     format!("{{{}}}", counts.collect::<Vec<_>>().join(","))
 }
 
+/// Why earlier attempts failed, as in `[{"attempt":1,"error":"no paper","at":1795251600000000}]`; none if none did.
+pub fn encode_errors(errors: &[AttemptError]) -> Option<String> {
+    let error = |it: &AttemptError| json!({ "attempt": it.attempt, "error": it.error, "at": it.at.timestamp_micros() });
+    (!errors.is_empty()).then(|| Value::from_iter(errors.iter().map(error)).to_string())
+}
+
+fn decode_errors(text: &str) -> Option<Vec<AttemptError>> {
+    let values: Vec<Value> = serde_json::from_str(text).ok()?;
+    let error = |value: &Value| {
+        Some(AttemptError {
+            attempt: u32::try_from(value.get("attempt")?.as_u64()?).ok()?,
+            error: value.get("error")?.as_str()?.to_owned(),
+            at: DateTime::from_timestamp_micros(value.get("at")?.as_i64()?)?,
+        })
+    };
+    values.iter().map(error).collect()
+}
+
 fn decode_totals(text: &str) -> Option<Totals> {
     let counts: BTreeMap<Verdict, u64> = serde_json::from_str(text).ok()?;
     let mut totals = Totals::default();
@@ -297,6 +326,8 @@ impl<R: Columns> Reader<'_, R> {
                 _ => None,
             },
             totals: self.totals(),
+            retained_until: self.time("retained_until"),
+            retention: Duration::ZERO,
         };
         (head, word == "quarantined")
     }
@@ -318,6 +349,8 @@ impl<R: Columns> Reader<'_, R> {
             ended: self.time("ended"),
             duration: self.number("duration").map(Duration::from_micros),
             error: self.text("error"),
+            errors: self.errors(),
+            output: self.text("output").map(RunOutput::parse),
             ..Run::new(id, fire_time, RunState::Running)
         }
     }
@@ -385,6 +418,14 @@ impl<R: Columns> Reader<'_, R> {
                 Some(String::from_utf8_lossy(error.as_bytes()).into_owned())
             }
         }
+    }
+
+    fn errors(&mut self) -> Vec<AttemptError> {
+        let Some(text) = self.text("errors") else { return Vec::new() };
+        decode_errors(&text).unwrap_or_else(|| {
+            self.note("the column `errors` has other than errors of attempts".to_owned());
+            Vec::new()
+        })
     }
 
     fn totals(&mut self) -> Totals {

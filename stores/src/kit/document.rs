@@ -13,6 +13,7 @@ use super::{
     backend::{NewJob, Node},
     columns::{
         BEFORE_HEAD, Columns, DEFINITION, HEAD, RUN, StoredHead, Unreadable, decode_head, decode_job, decode_run,
+        encode_errors, retention_column,
     },
     job::LoadedJob,
     rules::{Head, is_for, is_free},
@@ -32,11 +33,13 @@ pub(super) const ENDED: &str = "ended";
 /// | `body` | the definition, as JSON text | not readable |
 /// | `task`, `v` | copies from it | not readable |
 /// | `max_instances`, `history` | copies from it | 1, 100 |
+/// | `retention` | a copy from it, in microseconds | the job goes once it is over |
 /// | `state`, `reason` | a word; why it is `quarantined` | `active` |
 /// | `next_fire_time`, `due`, `last_end` | times | none |
 /// | `blocked`, `nudged` | true or false | false |
 /// | `revision`, `fence`, `settled_fence`, `last_seq` | numbers that grow | 0 |
 /// | `owner`, `claim_until` | a node and a time | unclaimed |
+/// | `retained_until` | until when a job that is over stays known | it is not over, or goes at once |
 /// | `totals` | an object of counts by verdict | no counts |
 /// | `runs` | the open runs, objects with the columns of [`RUN`](super::columns::RUN) | none |
 /// | `ended` | runs that ended with the last write and are yet to be archived | none |
@@ -70,6 +73,8 @@ pub struct Index {
     pub running: BTreeSet<NodeId>,
     /// Those of them that are asked to stop one.
     pub stopping: BTreeSet<NodeId>,
+    /// Until when the job stays known, if it is over.
+    pub retained_until: Option<DateTime<Utc>>,
 }
 
 /// A document to be written in the place of another one.
@@ -144,6 +149,7 @@ impl Document {
             claim: claim.map(|(owner, until)| (owner.into(), until)),
             running: owners(&mut running.iter()),
             stopping: owners(&mut running.iter().filter(|run| run.cancel_requested)),
+            retained_until: self.time("retained_until").filter(|_| !is_live),
         }
     }
 
@@ -231,6 +237,7 @@ impl Document {
             claim.map(|claim| claim.owner.as_str().into()),
             claim.map(|claim| micros(claim.until)),
             Some(totals_fields(&head.totals).into()),
+            head.retained_until.map(micros),
         ];
         for (name, value) in HEAD.into_iter().zip(values) {
             self.put(name, value);
@@ -262,6 +269,7 @@ impl Document {
         self.put("v", Some(body.v.into()));
         self.put("max_instances", Some(body.options.max_instances.get().into()));
         self.put("history", Some(body.options.history.into()));
+        self.put("retention", retention_column(body.options.retention).map(Into::into));
     }
 
     /// Writes a list, which goes if it is empty.
@@ -318,6 +326,8 @@ pub fn run_fields(run: &Run) -> Map<String, Value> {
         run.ended.map(micros),
         run.duration.map(|it| u64::try_from(it.as_micros()).unwrap_or(u64::MAX).into()),
         run.error.as_deref().map(Into::into),
+        encode_errors(&run.errors).map(Into::into),
+        run.output.as_ref().map(|output| output.text().into()),
     ];
     object(RUN.into_iter().zip(values))
 }
@@ -389,7 +399,7 @@ fn whole_float(float: f64) -> Option<i64> {
 struct JobColumns<'a>(&'a Document);
 
 /// The columns before those of [`HEAD`]; documents have no other name than their key, so that the first is none.
-const FIRST: [&str; BEFORE_HEAD] = ["", "history", "uid", "id", "task"];
+const FIRST: [&str; BEFORE_HEAD] = ["", "history", "retention", "uid", "id", "task"];
 
 impl JobColumns<'_> {
     fn name(at: usize) -> &'static str {
@@ -458,7 +468,8 @@ mod tests {
 
     use chrono::{DateTime, Utc};
     use scheduler_core::{
-        BODY_VERSION, JobBody, JobRow, JobState, NodeId, Run, RunId, RunState, Totals, Uid, Verdict, Wait,
+        AttemptError, BODY_VERSION, JobBody, JobRow, JobState, NodeId, Run, RunId, RunOutput, RunState, Totals, Uid,
+        Verdict, Wait,
     };
     use serde_json::{Value, json};
 
@@ -503,6 +514,8 @@ mod tests {
             ended: Some(time(9)),
             duration: Some(Duration::from_micros(10)),
             error: Some("no\nluck".to_owned()),
+            errors: vec![AttemptError { attempt: 1, error: "no \"paper\"".to_owned(), at: time(11) }],
+            output: Some(RunOutput::Json("[1,\"ü\"]".to_owned())),
             ..Run::new(RunId { uid: Uid(7), seq: 11 }, time(12), state)
         }
     }

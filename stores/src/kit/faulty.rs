@@ -241,6 +241,11 @@ impl Session for &FaultyBackend {
         Ok(earlier(due, claim_end))
     }
 
+    async fn expired(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<LoadedJob>, StoreError> {
+        let is_expired = |document: &Document| document.index().retained_until.is_some_and(|until| until <= now);
+        Ok(LoadedJob::all(self.find(is_expired).await.into_iter().take(limit)))
+    }
+
     async fn declined(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<Declined>, StoreError> {
         let mut due = self.due_until(now).await;
         due.retain(|document| !document.index().is_for(claim) && document.index().claim.is_none());

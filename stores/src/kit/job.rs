@@ -337,6 +337,7 @@ impl LoadedJob {
 
     /// Gives the job another definition.
     pub(super) fn redefine(&mut self, body: JobBody, text: String) {
+        self.0.stored.head.retention = body.options.retention;
         self.0.redefined = Some(Box::new((body, text)));
     }
 
@@ -386,6 +387,12 @@ impl LoadedJob {
         self.0.runs.running_on(node).filter(|run| run.cancel_requested).map(|run| run.id)
     }
 
+    /// Whether the retention of the job has passed. One that has an open run, readable or not, is never deleted by itself.
+    pub(super) fn is_expired(&self, now: DateTime<Utc>) -> bool {
+        let is_over = self.0.stored.head.fate(&self.0.runs).is_over() && self.0.runs.unreadable.is_none();
+        is_over && self.0.stored.head.is_expired(now)
+    }
+
     /// The archive has no run of the finished job any more, so that its record can be deleted.
     pub(super) fn mark_emptied(&mut self) {
         (self.0.fate, self.0.is_emptied) = (Fate::Deleted, true);
@@ -400,7 +407,7 @@ impl LoadedJob {
     /// The runs to be archived before the record is written, since it will not have them any more.
     pub(super) fn to_be_archived(&self) -> impl Iterator<Item = &Run> {
         // The history of a deleted job is deleted too, so that nothing of it needs archiving.
-        self.0.runs.unarchived.iter().filter(|_| self.0.fate == Fate::Stays && self.0.quarantine.is_none())
+        self.0.runs.unarchived.iter().filter(|_| self.0.fate != Fate::Deleted && self.0.quarantine.is_none())
     }
 
     /// The runs that are in the record, by number.

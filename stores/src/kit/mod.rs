@@ -21,6 +21,7 @@
 //! - A takeover first clears the node's lease, which the dead node and all others see, then moves its runs, then deletes the row.
 //! - A run that ends stays in the record of its job until the next write of that, which archives the run first, if the database
 //!   cannot write both at once.
+//! - A job that is over stays with its runs until its retention has passed, found by `retained_until` alone.
 //! - A job is deleted in up to three steps: marked as finished, its history deleted, its record deleted. Any call that finds a
 //!   finished job completes the remaining steps.
 //!
@@ -45,6 +46,7 @@ mod faulty;
 mod job;
 mod listing;
 mod moves;
+mod pruning;
 mod recent;
 mod reports;
 pub mod rules;

@@ -43,7 +43,7 @@ impl<'a> Moves<'a> {
             let (outcome, stopped) = job.apply(|head, runs| head.settle(runs, to, self.owner, self.now));
             if let SettleOutcome::Applied { job: fate } = outcome {
                 job.set_fate(fate);
-                applied.due = job.head().due.filter(|_| fate == Fate::Stays);
+                applied.due = job.head().due.filter(|_| fate != Fate::Deleted);
             }
             (applied.outcome, applied.stopped) = (outcome, stopped);
         }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use scheduler_core::{NodeId, store::Fate};
+use scheduler_core::NodeId;
 
 use super::job::LoadedJob;
 
@@ -53,7 +53,7 @@ impl Recent {
         now: DateTime<Utc>,
         version_after: impl Fn(u64) -> Option<u64>,
     ) {
-        let held = |job: &LoadedJob| job.fate() == Fate::Stays && job.is_held_by(owner);
+        let held = |job: &LoadedJob| !job.fate().is_over() && job.is_held_by(owner);
         let kept = written.into_iter().filter(held).filter_map(|job| {
             let version = version_after(job.version())?;
             job.into_written(version, now)

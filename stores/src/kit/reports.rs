@@ -28,7 +28,7 @@ pub(super) struct Reports<'a> {
 /// What became of the reports about one job.
 #[derive(Debug, Default)]
 struct OfJob {
-    deleted: Option<(Uid, JobId)>,
+    over: Option<(Uid, JobId)>,
     next_due: Option<DateTime<Utc>>,
     /// Whether a run was given back, which other nodes can have at once.
     is_given_back: bool,
@@ -78,10 +78,10 @@ impl<'a> Reports<'a> {
             self.taken.values().flat_map(|job| job.stopping.iter().copied()).chain(elsewhere).collect();
         cancel.sort_unstable();
         let next_due = self.taken.values().filter_map(|job| job.next_due).min();
-        let mut deleted: HashMap<Uid, JobId> = self.taken.into_values().filter_map(|job| job.deleted).collect();
-        // In the order of the entries that deleted them.
-        let deleted = record.entries.iter().filter_map(|entry| deleted.remove_entry(&entry.run.uid)).collect();
-        Recorded::new(self.now, self.outcomes, hold).with_cancel(cancel).with_deleted(deleted).with_next_due(next_due)
+        let mut over: HashMap<Uid, JobId> = self.taken.into_values().filter_map(|job| job.over).collect();
+        // In the order of the entries that ended them.
+        let over = record.entries.iter().filter_map(|entry| over.remove_entry(&entry.run.uid)).collect();
+        Recorded::new(self.now, self.outcomes, hold).with_cancel(cancel).with_over(over).with_next_due(next_due)
     }
 }
 
@@ -94,7 +94,7 @@ impl OfJob {
         if outcome.is_written() {
             self.is_given_back |= entry.report == RunReport::Release;
             match job.decide_fate() {
-                Fate::Deleted => self.deleted = Some((entry.run.uid, job.id().clone())),
+                Fate::Finished | Fate::Deleted => self.over = Some((entry.run.uid, job.id().clone())),
                 Fate::Stays => self.next_due = earlier(self.next_due, job.head().due),
             }
         }

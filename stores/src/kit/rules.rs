@@ -45,6 +45,10 @@ pub struct Head {
     pub last_seq: u64,
     /// How many runs have ended in which way.
     pub totals: Totals,
+    /// Until when a job that is over stays known; none of one that is not over, or goes at once.
+    pub retained_until: Option<DateTime<Utc>>,
+    /// For how long the job stays known once it is over: what its definition says, and not one of the columns of a head.
+    pub retention: Duration,
 }
 
 /// A claim of a job by a node.
@@ -103,6 +107,7 @@ impl Head {
             last_end: row.last_end.map(whole_micros),
             blocked: row.blocked,
             totals: row.totals,
+            retention: row.body.options.retention,
             ..Self::active(row.next_fire_time.map(whole_micros), row.due.map(whole_micros))
         };
         head.keep_quarantined_undue();
@@ -124,6 +129,8 @@ impl Head {
             settled_fence: 0,
             last_seq: 0,
             totals: Totals::default(),
+            retained_until: None,
+            retention: Duration::ZERO,
         }
     }
 
@@ -263,20 +270,34 @@ impl Head {
         self.last_end = self.last_end.max(Some(now));
     }
 
-    /// Ends a job that has had its last fire time and waits for nothing, once it has no open run.
-    fn end_with_last_run(&mut self, runs: &impl Runs) {
+    /// Ends a job that has had its last fire time and waits for nothing, once it has no open run. It stays known for its
+    /// retention, and is not due any more.
+    fn end_with_last_run(&mut self, runs: &impl Runs, now: DateTime<Utc>) {
         let is_exhausted = self.state == JobState::Active && self.next_fire_time.is_none();
-        if is_exhausted && self.due.is_none() && !self.blocked && runs.open().next().is_none() {
+        let is_over = is_exhausted && self.due.is_none() && !self.blocked || self.state == JobState::Ending;
+        if is_over && runs.open().next().is_none() {
             self.state = JobState::Ending;
+            if !self.retention.is_zero() {
+                self.due = None;
+                self.retained_until = Some(lease_end(now, self.retention));
+            }
         }
     }
 
-    /// Whether the job is over and has no open run, so that it is to be deleted.
+    /// What becomes of the job: whether it is over and has no open run.
     pub fn fate(&self, runs: &impl Runs) -> Fate {
-        match self.state.is_live() || runs.open().next().is_some() {
-            true => Fate::Stays,
-            false => Fate::Deleted,
+        if self.state.is_live() || runs.open().next().is_some() {
+            Fate::Stays
+        } else if self.retained_until.is_some() {
+            Fate::Finished
+        } else {
+            Fate::Deleted
         }
+    }
+
+    /// Whether the retention of a job that is over has passed.
+    pub fn is_expired(&self, now: DateTime<Utc>) -> bool {
+        !self.state.is_live() && self.retained_until.is_some_and(|until| until <= now)
     }
 
     /// Makes the job due at this time at the latest. One that is quarantined is left alone.
@@ -374,7 +395,7 @@ fn grown(count: u64) -> u64 {
     count.saturating_add(1).min(i64::MAX as u64)
 }
 
-/// When a lease ends, or a claim; the end of the calendar if that is earlier.
+/// When a lease ends, a claim or a retention; the end of the calendar if that is earlier.
 pub fn lease_end(now: DateTime<Utc>, lease: Duration) -> DateTime<Utc> {
     let lease = TimeDelta::from_std(lease).ok();
     whole_micros(lease.and_then(|lease| now.checked_add_signed(lease)).unwrap_or(DateTime::<Utc>::MAX_UTC))

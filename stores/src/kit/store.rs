@@ -19,6 +19,7 @@ use super::{
     caller::Caller,
     change::{Batch, Call},
     claim, listing,
+    pruning::Pruning,
     recent::Recent,
     reports::STOPPING_JOBS,
     search,
@@ -35,6 +36,7 @@ pub struct KitStore {
     backend: Arc<dyn Backend>,
     place: Arc<str>,
     recent: Arc<Recent>,
+    pruning: Arc<Pruning>,
 }
 
 /// The verbs of a turn that the same node asks for.
@@ -50,7 +52,7 @@ impl KitStore {
     /// Makes a job store of a backend.
     pub fn new(backend: impl Backend) -> Self {
         let place = backend.place().into();
-        Self { backend: Arc::new(backend), place, recent: Arc::default() }
+        Self { backend: Arc::new(backend), place, recent: Arc::default(), pruning: Arc::default() }
     }
 
     /// Performs a verb in a session, and once more from the start if the session has met another one.
@@ -111,7 +113,7 @@ impl KitStore {
             reply.settle = verbs::record_and_settle(&mut caller, batch, None, settle, Vec::new()).await?.1;
         }
         if let Some(claim) = claim {
-            reply.claim = Some(claim::claim(&mut caller, None, claim).await?);
+            reply.claim = Some(claim::claim(&mut caller, None, claim, &self.pruning).await?);
         }
         Ok(reply)
     }
@@ -182,7 +184,7 @@ impl KitStore {
         let (now, node, nodes) = try_join3(session.now(claim.at), node, KnownNodes::load(session)).await?;
         let mut caller =
             Caller::new(Call { session, place: &self.place, recent: self.recent(session), now }, &claim.owner, node);
-        claim::claim(&mut caller, Some(nodes), claim).await
+        claim::claim(&mut caller, Some(nodes), claim, &self.pruning).await
     }
 }
 

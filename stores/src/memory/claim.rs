@@ -13,6 +13,9 @@ use super::{
 };
 use crate::kit::rules::{Runs, earlier, lease_end, whole_micros};
 
+/// How many jobs whose retention has passed one claim deletes: more than it usually takes, and few enough to be quick.
+const EXPIRED: usize = 1_000;
+
 /// What a claim does with the jobs that are due.
 #[derive(Debug, Default)]
 struct Selection {
@@ -38,6 +41,9 @@ impl Table {
             let known = self.nodes.get(&claim.owner).and_then(|node| node.lease_until);
             let node = Node { lease_until: known.max(Some(lease_end(now, claim.lease))), last_claim_seq: claim.seq };
             self.nodes.insert(claim.owner.clone(), node);
+        }
+        for slot in self.expired(now, EXPIRED) {
+            self.delete(slot);
         }
         let more = are_runs_left || selection.left_out.is_some();
         Claimed::nothing(now, if more { earlier(Some(now), selection.left_out) } else { self.next_due(claim, now) })

@@ -51,7 +51,8 @@ struct Stamp(i64);
 impl Entry {
     pub(super) fn new(row: &JobRow, definition: Definition) -> Self {
         let head = Head::inserted(row);
-        let form = if head == Head::active(head.next_fire_time, head.due) {
+        let new = Head { retention: head.retention, ..Head::active(head.next_fire_time, head.due) };
+        let form = if head == new {
             Form::Compact { next_fire_time: Stamp::new(head.next_fire_time), due: Stamp::new(head.due) }
         } else {
             Form::Expanded(Box::new(Expanded { head, runs: JobRuns::default() }))
@@ -89,7 +90,7 @@ impl Entry {
     /// The head and the runs, to be changed.
     pub(super) fn expand(&mut self) -> &mut Expanded {
         if let Form::Compact { next_fire_time, due } = self.form {
-            let head = Head::active(next_fire_time.time(), due.time());
+            let head = self.compact_head(next_fire_time, due);
             self.form = Form::Expanded(Box::new(Expanded { head, runs: JobRuns::default() }));
         }
         match &mut self.form {
@@ -98,12 +99,30 @@ impl Entry {
         }
     }
 
+    fn compact_head(&self, next_fire_time: Stamp, due: Stamp) -> Head {
+        Head { retention: self.shape().options.retention, ..Head::active(next_fire_time.time(), due.time()) }
+    }
+
+    /// Gives the job another definition.
+    pub(super) fn define(&mut self, definition: Definition) {
+        self.definition = definition;
+        let retention = self.shape().options.retention;
+        if let Form::Expanded(expanded) = &mut self.form {
+            expanded.head.retention = retention;
+        }
+    }
+
+    /// Until when the job stays known, if it is over.
+    pub(super) fn retained_until(&self) -> Option<DateTime<Utc>> {
+        self.expanded().and_then(|expanded| expanded.head.retained_until)
+    }
+
     pub(super) fn row(&self) -> JobRow {
         let compact;
         let head = match &self.form {
             Form::Expanded(expanded) => &expanded.head,
             Form::Compact { next_fire_time, due } => {
-                compact = Head::active(next_fire_time.time(), due.time());
+                compact = self.compact_head(*next_fire_time, *due);
                 &compact
             }
         };

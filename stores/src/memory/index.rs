@@ -26,12 +26,17 @@ pub(super) struct Table {
     by_uid: HashTable<Slot>,
     by_id: BTreeMap<JobId, Slot>,
     due: BTreeSet<DueKey>,
+    /// The jobs that are over, by the time until which they stay known.
+    retained: BTreeSet<DueKey>,
     pub(super) claims: BTreeMap<NodeId, BTreeSet<(DateTime<Utc>, Uid)>>,
     pub(super) running: Running,
     pub(super) nodes: BTreeMap<NodeId, Node>,
     pub(super) changes: Changes,
     pub(super) shapes: Shapes,
 }
+
+/// How many jobs that are over stay known at most; memory is for those that are not.
+const RETAINED: usize = 10_000;
 
 /// The place of an entry. Four bytes hold more jobs than memory does.
 pub(super) type Slot = u32;
@@ -95,6 +100,15 @@ impl Table {
         self.due.range((Excluded(start), Unbounded)).map(|key| (key.time(), key.uid()))
     }
 
+    /// The first jobs that are over and need not stay known any more: those of which the time has passed, and the first of those
+    /// that are more than the store keeps.
+    pub(super) fn expired(&self, now: DateTime<Utc>, limit: usize) -> Vec<Slot> {
+        let surplus = self.retained.len().saturating_sub(RETAINED);
+        let is_expired = |(at, key): &(usize, &DueKey)| *at < surplus || key.due <= now.timestamp_micros();
+        let expired = self.retained.iter().enumerate().take_while(is_expired).take(limit);
+        expired.filter_map(|(_, key)| self.slot(key.uid())).collect()
+    }
+
     /// Adds an entry whose uid and id are free.
     pub(super) fn add(&mut self, entry: Entry) {
         let key = entry.due().map(|at| DueKey::new(at, entry.uid()));
@@ -141,6 +155,7 @@ impl Table {
         let expanded = entry.expand();
         let head = &mut expanded.head;
         let (due, held, was_live) = (head.due, head.claim.clone(), head.state.is_live());
+        let retained = head.retained_until;
         let reply = step(head, &mut Indexed { runs: &mut expanded.runs, running: &mut self.running });
         expanded.runs.prune(history);
         if head.due != due {
@@ -148,6 +163,12 @@ impl Table {
                 self.due.remove(&DueKey::new(at, uid));
             }
             self.due.extend(head.due.map(|at| DueKey::new(at, uid)));
+        }
+        if head.retained_until != retained {
+            if let Some(until) = retained {
+                self.retained.remove(&DueKey::new(until, uid));
+            }
+            self.retained.extend(head.retained_until.map(|until| DueKey::new(until, uid)));
         }
         if head.claim != held {
             let now_held = head.claim.clone();
@@ -168,7 +189,7 @@ impl Table {
     pub(super) fn define(&mut self, slot: Slot, body: &JobBody) {
         let definition = Definition::new(body, &mut self.shapes);
         let entry = self.slots[slot as usize].as_mut().expect("the indexes name filled slots only");
-        entry.definition = definition;
+        entry.define(definition);
     }
 
     /// Deletes a job and its runs, none of which is open.
@@ -183,6 +204,9 @@ impl Table {
         }
         if let Some(due) = entry.due() {
             self.due.remove(&DueKey::new(due, entry.uid()));
+        }
+        if let Some(until) = entry.retained_until() {
+            self.retained.remove(&DueKey::new(until, entry.uid()));
         }
         if let Some(held) = entry.expanded().and_then(|expanded| expanded.head.claim.as_ref()) {
             remove_from(&mut self.claims, &held.owner, &(held.until, entry.uid()));

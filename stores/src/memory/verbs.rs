@@ -156,7 +156,7 @@ impl Table {
         let now = whole_micros(record.at);
         let mut next_due: Option<DateTime<Utc>> = None;
         let mut outcomes = Vec::with_capacity(record.entries.len());
-        let mut deleted: Vec<(Uid, JobId)> = Vec::new();
+        let mut over: Vec<(Uid, JobId)> = Vec::new();
         for entry in &record.entries {
             let Some(slot) = self.slot(entry.run.uid) else {
                 outcomes.push(RecordOutcome::Gone);
@@ -172,16 +172,20 @@ impl Table {
             match fate {
                 Fate::Deleted if outcome.is_written() => {
                     let entry = self.delete(slot);
-                    deleted.push((entry.uid(), entry.id));
+                    over.push((entry.uid(), entry.id));
+                }
+                Fate::Finished if outcome.is_written() => {
+                    let entry = self.entry(slot);
+                    over.push((entry.uid(), entry.id.clone()));
                 }
                 Fate::Stays if outcome.is_written() => next_due = earlier(next_due, self.entry(slot).due()),
-                Fate::Deleted | Fate::Stays => {}
+                Fate::Finished | Fate::Deleted | Fate::Stays => {}
             }
             outcomes.push(outcome);
         }
         let hold = self.hold(&record.owner, now, record.lease);
         let cancel: Vec<RunId> = self.running.asked(&record.owner).collect();
-        Recorded::new(now, outcomes, hold).with_cancel(cancel).with_deleted(deleted).with_next_due(next_due)
+        Recorded::new(now, outcomes, hold).with_cancel(cancel).with_over(over).with_next_due(next_due)
     }
 
     pub(super) fn release(&mut self, at: DateTime<Utc>, owner: &NodeId) {

@@ -230,6 +230,12 @@ impl Session for &Collections {
         Ok(earlier(due, claim_end))
     }
 
+    async fn expired(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<LoadedJob>, StoreError> {
+        let hint = Some(query::by_retention());
+        let page = Page { sort: Some(query::by_retention()), limit: Some(limit), hint, ..Page::default() };
+        Ok(LoadedJob::all(self.find(query::expired(now), page).await?))
+    }
+
     async fn declined(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<Declined>, StoreError> {
         let projection = Some(doc! { "id": 1, "task": 1, "v": 1 });
         let page = Page { sort: Some(query::by_due()), limit: Some(limit), projection, hint: Some(query::by_due()) };

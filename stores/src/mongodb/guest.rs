@@ -180,6 +180,10 @@ impl Session for Guest<'_> {
         self.is_of_nodes()
     }
 
+    async fn expired(&self, _: DateTime<Utc>, _: usize) -> Result<Vec<LoadedJob>, StoreError> {
+        self.is_of_nodes()
+    }
+
     async fn declined(&self, _: &Claim, _: DateTime<Utc>, _: usize) -> Result<Vec<Declined>, StoreError> {
         self.is_of_nodes()
     }

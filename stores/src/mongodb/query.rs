@@ -13,6 +13,11 @@ pub(super) fn by_due() -> Bsons {
     doc! { "due": 1, "_id": 1 }
 }
 
+/// The order of the jobs that are over, and the index that has it.
+pub(super) fn by_retention() -> Bsons {
+    doc! { "retained_until": 1 }
+}
+
 /// The jobs' indexes. Each has only the documents that it is asked for.
 pub(super) fn indexes() -> Vec<IndexModel> {
     let partial = |keys: Bsons, field: &str| {
@@ -29,6 +34,7 @@ pub(super) fn indexes() -> Vec<IndexModel> {
         // It has all jobs, since only then the server jumps from one node to the next to list them.
         IndexModel::builder().keys(doc! { "running": 1, "_id": 1 }).build(),
         partial(doc! { "asked": 1, "_id": 1 }, "asked"),
+        partial(by_retention(), "retained_until"),
     ]
 }
 
@@ -64,6 +70,11 @@ pub(super) fn claimed_by_others(claim: &Claim) -> Bsons {
     };
     query.extend(able(claim));
     query
+}
+
+/// The jobs that are over and stay known until a time up to now.
+pub(super) fn expired(now: DateTime<Utc>) -> Bsons {
+    doc! { "retained_until": { "$lte": now.timestamp_micros() }, "state": "ending" }
 }
 
 /// The due jobs that no node has claimed and that are not for the claim.

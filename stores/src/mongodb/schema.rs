@@ -9,7 +9,7 @@ use scheduler_core::store::{StoreError, StoreErrorKind};
 use super::{query, server::Server};
 
 /// The newest schema that this build knows.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 /// Makes the indexes and stamps the schema. Writes nothing if that has been done; any number of nodes may do it at once.
 pub(super) async fn prepare(server: &Server, prefix: &str) -> Result<(), StoreError> {
@@ -22,7 +22,8 @@ pub(super) async fn prepare(server: &Server, prefix: &str) -> Result<(), StoreEr
     server
         .run(async move {
             for (key, value) in [("changes", 1), ("schema", SCHEMA_VERSION)] {
-                let stamp = doc! { "$setOnInsert": { "value": value } };
+                let set = if key == "schema" { "$set" } else { "$setOnInsert" };
+                let stamp = doc! { set: { "value": value } };
                 match meta.update_one(doc! { "_id": key }, stamp).upsert(true).await {
                     Err(error) if is_duplicate(&error) => {}
                     reply => drop(reply?),

@@ -103,6 +103,7 @@ fn arguments(name: &str) -> &'static [&'static str] {
         "jobs" | "live_after" | "runs" | "running" | "stopping" | "claimed" => &["node-1", "50", "1000"],
         "due" | "next" => &["20000", r#"["task"]"#, "1", "node-1", "20000", "1000"],
         "declined" => &["20000", r#"["task"]"#, "1", "16"],
+        "expired" => &["20000", "16"],
         "claim" => &["node-1", "20000", r#"["000000000000000000000000000000FF"]"#],
         "runs_by_key" | "prune" => &[r#"[["000000000000000000000000000000FF", 1]]"#],
         "found_by_id" => &[r#"["tag"]"#, "job-1", "", "50"],

@@ -90,7 +90,8 @@ const MIGRATIONS: [&[&str]; SCHEMA_VERSION as usize] = [
     "INSERT IGNORE INTO {p}meta (`key`, value) VALUES ('changes', 1)",
 ],
     &[
-    "ALTER TABLE {p}jobs ADD COLUMN retention BIGINT, ADD KEY by_task (task(191)), ADD KEY by_state (state),
+    "ALTER TABLE {p}jobs ADD COLUMN retention BIGINT, ADD COLUMN retained_until BIGINT,
+        ADD KEY retained (retained_until), ADD KEY by_task (task(191)), ADD KEY by_state (state),
         ADD KEY by_next (next_fire_time, live_id)",
     "ALTER TABLE {p}runs ADD COLUMN errors LONGTEXT, ADD COLUMN output LONGTEXT, DROP KEY open, ADD KEY open (is_open, uid),
         ADD KEY fired (fire_time, uid, seq), ADD KEY by_verdict (verdict, fire_time, uid, seq)",

@@ -162,6 +162,7 @@ const TEXTS: Statements<&str> = Statements {
                 WHERE owner <> ?4 AND {is_able} AND state <> 'quarantined' \
             UNION ALL SELECT STRAIGHT_JOIN MIN(due) FROM {p}jobs FORCE INDEX (due_first) WHERE due <= ?1 AND {is_able} \
                 AND state <> 'quarantined' AND (owner IS NULL OR owner = ?4 AND claim_until < ?5)) AS held)",
+    expired: "SELECT uid FROM {p}jobs FORCE INDEX (retained) WHERE retained_until <= ?1 ORDER BY retained_until LIMIT ?2",
     declined: "SELECT STRAIGHT_JOIN id, task, v FROM {p}jobs FORCE INDEX (due_first) WHERE due <= ?1 AND owner IS NULL \
         AND state <> 'quarantined' AND NOT ({is_able}) ORDER BY due, uid LIMIT ?4",
 

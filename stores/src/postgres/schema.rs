@@ -72,7 +72,8 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
         lease_until BIGINT,
         last_claim_seq BIGINT NOT NULL
     ) WITH (fillfactor = 50);",
-    "ALTER TABLE {p}jobs ADD COLUMN retention BIGINT;
+    "ALTER TABLE {p}jobs ADD COLUMN retention BIGINT, ADD COLUMN retained_until BIGINT;
+    CREATE INDEX {p}jobs_retained ON {p}jobs (retained_until) WHERE retained_until IS NOT NULL;
     ALTER TABLE {p}runs ADD COLUMN errors TEXT, ADD COLUMN output TEXT;
     ALTER TABLE {p}nodes ADD COLUMN info TEXT;
     CREATE TABLE {p}tags (

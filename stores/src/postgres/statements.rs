@@ -86,6 +86,7 @@ const TEXTS: Statements<&str> = Statements {
             ORDER BY due, uid LIMIT 1), \
         (SELECT min(CASE WHEN owner <> $4 THEN claim_until ELSE due END) FROM {p}jobs WHERE due <= {seen $1} AND {is_able} \
             AND state <> 'quarantined' AND (owner IS DISTINCT FROM $4 OR claim_until < $5))",
+    expired: "SELECT uid FROM {p}jobs WHERE retained_until <= $1 ORDER BY retained_until LIMIT $2",
     declined: "SELECT id, task, v FROM {p}jobs WHERE due <= $1 AND owner IS NULL \
         AND state <> 'quarantined' AND NOT ({is_able}) ORDER BY due, uid LIMIT $4",
 

@@ -249,6 +249,25 @@ impl Session for &Keyspace {
         self.understood(optional(reply, time))
     }
 
+    async fn expired(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<LoadedJob>, StoreError> {
+        let mut look = self.command("ZRANGEBYSCORE", "retained");
+        look.arg("-inf").arg(now.timestamp_micros()).arg(&["LIMIT", "0"]).arg(limit.min(Keyspace::BATCH));
+        let uids = self.understood(texts(self.one(look).await?))?;
+        let (mut jobs, mut mends) = (Vec::new(), Vec::new());
+        for row in self.load(uids.into_iter().map(|uid| (None, uid)).collect(), Access::Change).await? {
+            let (uid, version, is_there) = (row.uid.clone(), row.version(), row.is_there());
+            let job = row.loaded(Access::Change);
+            if is_there && job.head().is_expired(now) {
+                jobs.push(job);
+            } else {
+                let job = Some(&job).filter(|_| is_there);
+                mends.push(Write::mend((Index::Retained, uid.clone()), &uid, version, job));
+            }
+        }
+        self.mend(&mends).await?;
+        Ok(jobs)
+    }
+
     async fn declined(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<Declined>, StoreError> {
         let mut look = self.command("ZRANGEBYSCORE", "due");
         look.arg("-inf").arg(now.timestamp_micros());

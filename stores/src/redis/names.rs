@@ -67,6 +67,8 @@ pub(super) enum Index {
     Ids,
     /// The unclaimed jobs of a kind.
     Due(String),
+    /// The jobs that are over, by the time until which they stay known.
+    Retained,
     /// The jobs that a node has claimed.
     Claims(NodeId),
     /// The runs that a node runs.
@@ -79,6 +81,7 @@ impl Index {
     pub(super) fn key(&self, names: &Names) -> String {
         match self {
             Self::Ids => names.key("ids"),
+            Self::Retained => names.key("retained"),
             Self::Due(kind) => names.of("due", kind),
             Self::Claims(node) => names.of("claims", node.as_str()),
             Self::Running(node) => names.of("running", node.as_str()),

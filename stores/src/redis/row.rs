@@ -13,18 +13,20 @@ use super::{
 };
 use crate::kit::{
     Access, LoadedJob, Node,
-    columns::{BEFORE_HEAD, Columns, DEFINITION, HEAD, Unreadable},
+    columns::{BEFORE_HEAD, Columns, DEFINITION, HEAD, Unreadable, encode_errors},
     run_of,
 };
 
 /// The fields of a job before those of its head.
-const FIRST: [&str; BEFORE_HEAD] = ["version", "v", "history", "id", "task"];
+const FIRST: [&str; BEFORE_HEAD] = ["version", "history", "retention", "v", "id", "task"];
 /// Where some of them are among the cells.
 const VERSION: usize = 0;
-const V: usize = 1;
-const HISTORY: usize = 2;
-const ID: usize = 3;
-const TASK: usize = 4;
+const HISTORY: usize = 1;
+const V: usize = 3;
+const ID: usize = 4;
+const TASK: usize = 5;
+/// The place of the uid, which is in no field, among the columns of the kit.
+const UID: usize = 3;
 const STATE: usize = BEFORE_HEAD;
 const BODY: usize = BEFORE_HEAD + HEAD.len();
 
@@ -122,9 +124,8 @@ impl Row {
     fn column(&self, at: usize) -> Result<Option<&[u8]>, Unreadable> {
         let definition = at.checked_sub(BODY).and_then(|at| DEFINITION.get(at)).copied();
         let cell = match (at, definition) {
-            (1, _) | (_, Some("history")) => HISTORY,
-            (3, _) => ID,
-            (4, _) | (_, Some("task")) => TASK,
+            (_, Some("history")) => HISTORY,
+            (_, Some("task")) => TASK,
             (_, Some("v")) => V,
             (_, Some("body")) => BODY,
             (at, _) => at,
@@ -145,12 +146,12 @@ impl Columns for Row {
     }
 
     fn bytes(&self, at: usize) -> Result<Option<Vec<u8>>, Unreadable> {
-        if at == 2 {
+        if at == UID {
             // Calls name a job by its uid in lower case, so that under another name it could be claimed and never settled.
             let is_other = self.uid.bytes().any(|byte| byte.is_ascii_uppercase()) && self.uid.parse::<Uid>().is_ok();
             return Ok(Some(if is_other { format!("{} in capitals", self.uid) } else { self.uid.clone() }.into()));
         }
-        if let (3, Some(id)) = (at, &self.id) {
+        if let (ID, Some(id)) = (at, &self.id) {
             return Ok(Some(id.as_str().into()));
         }
         Ok(self.column(at)?.map(Into::into))
@@ -167,7 +168,7 @@ fn default(at: usize) -> Option<&'static str> {
     match at.checked_sub(BEFORE_HEAD).and_then(|at| HEAD.get(at)) {
         Some(&"state") => Some("active"),
         Some(&"totals") => Some("{}"),
-        _ if at == 1 => Some("100"), // history
+        _ if at == HISTORY => Some("100"),
         _ => None,
     }
 }
@@ -223,6 +224,8 @@ pub(super) fn write_run(run: &Run) -> String {
     put("started", started.as_ref().map(as_display));
     put("ended", ended.as_ref().map(as_display));
     put("duration", duration.as_ref().map(as_display));
+    put("errors", encode_errors(&run.errors).map(|errors| json!(errors)).as_ref().map(as_display));
+    put("output", run.output.as_ref().map(|output| json!(output.text())).as_ref().map(as_display));
     put("error", run.error.as_ref().map(|error| json!(error)).as_ref().map(as_display));
     json.push('}');
     json
@@ -263,7 +266,7 @@ pub(super) fn write_node(node: &Node) -> String {
 mod tests {
     use std::time::Duration;
 
-    use scheduler_core::{RunId, Verdict, Wait};
+    use scheduler_core::{AttemptError, RunId, RunOutput, Verdict, Wait};
 
     use super::*;
 
@@ -282,6 +285,8 @@ mod tests {
                 ended: Some(time),
                 duration: Some(Duration::from_micros(10)),
                 error: Some("no\nluck".to_owned()),
+                errors: vec![AttemptError { attempt: 1, error: "no \"paper\"".to_owned(), at: time }],
+                output: Some(RunOutput::TooLarge { bytes: 20_000 }),
                 ..few.clone()
             };
             for run in [few, all] {

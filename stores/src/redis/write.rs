@@ -18,7 +18,7 @@ use super::{
 };
 use crate::kit::{
     Inserting, LoadedJob, NewJob, Node,
-    columns::{HEAD, encode_totals},
+    columns::{HEAD, encode_totals, retention_column},
     rules::Head,
 };
 
@@ -287,7 +287,7 @@ fn call(names: &Names, node: Option<&NodeWrite<'_>>, is_first: bool, writes: &[W
             Index::Due(kind) => kinds.push(kind.as_str()),
             Index::Claims(node) => claimers.push(node.as_str()),
             Index::Running(node) => runners.push(node.as_str()),
-            Index::Ids | Index::Asked(_) => {}
+            Index::Ids | Index::Retained | Index::Asked(_) => {}
         }
     }
     for touched in [kinds, claimers, runners] {
@@ -329,6 +329,9 @@ fn entries_of(uid: &str, kind: &str, id: &JobId, head: &Head) -> Entries {
     let mut entries = Entries::new();
     if head.state.is_live() {
         entries.push(((Index::Ids, id_member(id, uid)), 0));
+    }
+    if let Some(until) = head.retained_until.filter(|_| !head.state.is_live()) {
+        entries.push(((Index::Retained, uid.to_owned()), until.timestamp_micros()));
     }
     let is_quarantined = matches!(head.state, JobState::Quarantined(_));
     match (&head.claim, head.due) {
@@ -374,6 +377,7 @@ fn changes<'b>(
         ("next_fire_time", old.next_fire_time, new.next_fire_time),
         ("due", old.due, new.due),
         ("last_end", old.last_end, new.last_end),
+        ("retained_until", old.retained_until, new.retained_until),
         ("claim_until", old.claim.as_ref().map(|it| it.until), new.claim.as_ref().map(|it| it.until)),
     ];
     changes.extend(times.into_iter().filter(|(_, old, new)| old != new).map(|(name, _, new)| (name, time(new))));
@@ -403,6 +407,7 @@ fn changes<'b>(
             ("v", Some(body.v.to_string().into())),
             ("max_instances", Some(options.max_instances.to_string().into())),
             ("history", Some(options.history.to_string().into())),
+            ("retention", retention_column(options.retention).map(|micros| micros.to_string().into())),
         ]);
     }
     changes

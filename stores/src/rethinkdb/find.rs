@@ -18,7 +18,7 @@ use super::{
     Database,
     client::array,
     rows::{PENDING, documents, restored, version},
-    schema::{ASKED, CLAIM_UNTIL, DUE, LIVE_ID, OWNER, RUNNING},
+    schema::{ASKED, CLAIM_UNTIL, DUE, LIVE_ID, OWNER, RETAINED_UNTIL, RUNNING},
 };
 use crate::kit::{Document, HoldKind, Node, node_of, run_of};
 
@@ -92,6 +92,15 @@ impl Database {
         let due = later.filter(func!(move |job| is_for(job.clone(), tasks, max_v)
             .and(is_claimed(job.clone()).not().or(job.g("owner").eq(owner)))));
         self.first_time(due, DUE).await
+    }
+
+    /// The jobs that are over and stay known until a time up to now.
+    pub(super) async fn expired_by(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<Document>, StoreError> {
+        let bounds = BetweenOptions::new().index(RETAINED_UNTIL.to_owned());
+        let till = now.timestamp_micros() + 1;
+        let expired =
+            self.tables.jobs().between(-NEVER, till, r.with_opt((), bounds)).order_by(r.index(RETAINED_UNTIL));
+        Ok(documents(self.client.rows(expired.limit(limit)).await?))
     }
 
     pub(super) async fn claim_end(&self, claim: &Claim) -> Result<Option<DateTime<Utc>>, StoreError> {

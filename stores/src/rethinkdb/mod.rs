@@ -220,6 +220,10 @@ impl Session for &Database {
         Ok(earlier(due, claim_end))
     }
 
+    async fn expired(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<LoadedJob>, StoreError> {
+        Ok(LoadedJob::all(self.expired_by(now, limit).await?))
+    }
+
     async fn declined(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<Declined>, StoreError> {
         self.left_alone(claim, now, limit).await
     }

@@ -7,7 +7,7 @@ use scheduler_core::store::{StoreError, StoreErrorKind};
 use serde_json::{Value, json};
 use unreql::{
     Command,
-    cmd::options::{IndexCreateOptions, TableCreateOptions},
+    cmd::options::{Conflict, IndexCreateOptions, InsertOptions, TableCreateOptions},
     func, r,
 };
 
@@ -17,7 +17,7 @@ use super::{
 };
 
 /// The newest schema that this build knows.
-const SCHEMA_VERSION: u64 = 1;
+const SCHEMA_VERSION: u64 = 2;
 
 /// The row of the meta table that names the schema.
 const SCHEMA: &str = "schema";
@@ -31,6 +31,7 @@ pub(super) const OWNER: &str = "owner";
 pub(super) const CLAIM_UNTIL: &str = "claim_until";
 pub(super) const RUNNING: &str = "running";
 pub(super) const ASKED: &str = "asked";
+pub(super) const RETAINED_UNTIL: &str = "retained_until";
 
 /// The names of the tables.
 #[derive(Debug, Clone)]
@@ -132,14 +133,16 @@ async fn migrate(client: &Client, tables: &Tables, indexes: Indexes) -> Result<(
         make(client, tables.jobs().index_list(), name, create).await?;
     }
     client.rows(tables.jobs().index_wait(())).await?;
-    // The first node writes them. The schema comes last, since it says that all is there.
+    // The first node writes the changes. The schema comes last, since it says that all is there.
     for row in [json!({ "id": CHANGES, "value": 1 }), json!({ "id": SCHEMA, "value": SCHEMA_VERSION })] {
-        client.value(tables.meta().insert(row)).await?;
+        let conflict = if row["id"] == SCHEMA { Conflict::Replace } else { Conflict::Error };
+        let options = InsertOptions::new().conflict(conflict);
+        client.value(tables.meta().insert(r.with_opt(row, options))).await?;
     }
     version(client, tables).await.map(drop)
 }
 
-type Indexes = [(&'static str, Command, bool); 7];
+type Indexes = [(&'static str, Command, bool); 8];
 
 /// What the jobs are found by, and whether under several values. A null is in no index.
 fn indexes() -> Indexes {
@@ -159,6 +162,7 @@ fn indexes() -> Indexes {
         (LIVE_ID, live_id, false),
         (OWNER, func!(|job| job.g("owner").default(Value::Null)), false),
         (CLAIM_UNTIL, func!(|job| job.g("claim_until").default(Value::Null)), false),
+        (RETAINED_UNTIL, func!(|job| job.g(RETAINED_UNTIL).default(Value::Null)), false),
         (PENDING_SINCE, func!(|job| job.g(PENDING_SINCE).default(Value::Null)), false),
         (RUNNING, func!(|job| places(job, func!(|run| is_running(run)))), true),
         (ASKED, func!(|job| places(job, is_asked)), true),

@@ -3,11 +3,15 @@
 use std::fmt::{self, Write};
 
 use chrono::{DateTime, Utc};
-use scheduler_core::{JobBody, JobState, Run, RunState, Tags, Uid};
+use scheduler_core::{JobBody, JobState, Run, RunOutput, RunState, Tags, Uid};
 use serde_json::Value;
 
 use super::node_name;
-use crate::kit::{NewJob, columns::encode_totals, rules::Head};
+use crate::kit::{
+    NewJob,
+    columns::{encode_errors, encode_totals, retention_column},
+    rules::Head,
+};
 
 /// The tags that are written into the table of tags.
 pub(super) fn written_tags(tags: &Tags) -> impl Iterator<Item = &str> {
@@ -91,6 +95,7 @@ impl Rows {
         self.optional(head.claim.as_ref().map(|claim| node_name::written(&claim.owner)), |row, name| row.word(&name));
         self.time(head.claim.as_ref().map(|claim| claim.until));
         self.word(&encode_totals(&head.totals));
+        self.time(head.retained_until);
     }
 
     /// The columns of [`DEFINITION`](crate::kit::columns::DEFINITION), where the body is given as text.
@@ -99,6 +104,7 @@ impl Rows {
         self.integer(body.v);
         self.integer(body.options.max_instances);
         self.integer(body.options.history);
+        self.optional(retention_column(body.options.retention), Self::integer);
         self.word(text);
     }
 
@@ -137,6 +143,8 @@ impl Rows {
         self.time(run.ended);
         self.optional(run.duration.map(|it| it.as_micros()), Self::integer);
         self.optional(run.error.as_deref(), Self::word);
+        self.optional(encode_errors(&run.errors).as_deref(), Self::word);
+        self.optional(run.output.as_ref().map(RunOutput::text).as_deref(), Self::word);
     }
 
     fn time(&mut self, time: Option<DateTime<Utc>>) {

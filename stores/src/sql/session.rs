@@ -140,6 +140,11 @@ impl<Tx: Transaction> Session for SqlSession<'_, Tx> {
         Ok(earlier(time(0), time(1)))
     }
 
+    async fn expired(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<LoadedJob>, StoreError> {
+        let expired = statement(&self.sql().expired).time(Some(now)).count(limit);
+        self.load_found(expired, Access::ChangeUnlocked).await
+    }
+
     async fn declined(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<Declined>, StoreError> {
         let rows = self.all(able(&self.sql().declined, claim, now).count(limit)).await?;
         let declined = |row: &RowOf<Tx>| {

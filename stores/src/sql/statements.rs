@@ -9,6 +9,9 @@ use crate::kit::columns::{DEFINITION, HEAD, READ_LIMIT, RUN};
 /// How much is read of why a run has failed, in characters; what is written is far shorter.
 const ERROR_LIMIT: usize = 64 << 10;
 
+/// How much is read of the errors of earlier attempts, and of an output.
+const LIST_LIMIT: usize = 1 << 20;
+
 /// The text of a statement, cheap to clone and the key of the cache of prepared statements.
 pub(crate) type Sql = Arc<str>;
 
@@ -97,6 +100,8 @@ statements! {
     /// over because another transaction has it locked.
     /// 1 now, 2 tasks, 3 version, 4 owner, 5 until when the owner's claims of this call are.
     next,
+    /// The uids of jobs that are over and stay known until a time up to now, in any order. 1 now, 2 limit.
+    expired,
     /// The first due jobs that no node has claimed and this one cannot run: id, task, v. 1 now, 2 tasks, 3 version, 4 limit.
     declined,
 
@@ -168,8 +173,10 @@ pub(crate) enum Kind {
 impl Kind {
     /// The kind of a column of a job or a run.
     pub(crate) fn of(column: &str) -> Self {
-        const TEXTS: [&str; 12] =
-            ["uid", "id", "body", "task", "state", "reason", "owner", "totals", "wait", "verdict", "error", "tag"];
+        const TEXTS: [&str; 14] = [
+            "uid", "id", "body", "task", "state", "reason", "owner", "totals", "wait", "verdict", "error", "tag",
+            "errors", "output",
+        ];
         if TEXTS.contains(&column) { Self::Text } else { Self::Integer }
     }
 }
@@ -198,11 +205,12 @@ impl Lists {
             let sets = columns.iter().enumerate().map(|(at, it)| format!("{it} = {}", value(at + 1, Kind::of(it))));
             sets.collect::<Vec<_>>().join(", ")
         };
-        let head = format!("{key}, history, uid, id, task, {}", join(&HEAD));
+        let head = format!("{key}, history, retention, uid, id, task, {}", join(&HEAD));
         let inserted = inserted();
         let body = format!("substr(body, 1, {})", READ_LIMIT + 1);
         let of_run = |column| match column {
             "error" => format!("substr(r.error, 1, {ERROR_LIMIT})"),
+            "errors" | "output" => format!("substr(r.{column}, 1, {LIST_LIMIT})"),
             _ => format!("r.{column}"),
         };
         Self(vec![

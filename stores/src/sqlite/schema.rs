@@ -71,6 +71,8 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     ) WITHOUT ROWID;
     INSERT INTO {p}meta (key, value) VALUES ('changes', 1);",
     "ALTER TABLE {p}jobs ADD COLUMN retention INTEGER;
+    ALTER TABLE {p}jobs ADD COLUMN retained_until INTEGER;
+    CREATE INDEX {p}jobs_retained ON {p}jobs (retained_until) WHERE retained_until IS NOT NULL;
     ALTER TABLE {p}runs ADD COLUMN errors TEXT;
     ALTER TABLE {p}runs ADD COLUMN output TEXT;
     ALTER TABLE {p}nodes ADD COLUMN info TEXT;

@@ -76,6 +76,7 @@ const TEXTS: Statements<&str> = Statements {
             AND (owner IS NULL OR owner = ?4) ORDER BY due, uid LIMIT 1), \
         (SELECT min(claim_until) FROM {p}jobs INDEXED BY {p}jobs_claimed WHERE owner IS NOT NULL \
             AND owner <> ?4 AND task IN (SELECT value FROM json_each(?2)) AND v <= ?3 AND state <> 'quarantined')",
+    expired: "SELECT uid FROM {p}jobs INDEXED BY {p}jobs_retained WHERE retained_until <= ?1 LIMIT ?2",
     declined: "SELECT id, task, v FROM {p}jobs INDEXED BY {p}jobs_due WHERE due <= ?1 AND owner IS NULL \
         AND state <> 'quarantined' AND NOT (task IN (SELECT value FROM json_each(?2)) AND v <= ?3) \
         ORDER BY due, uid LIMIT ?4",

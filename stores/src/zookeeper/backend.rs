@@ -122,6 +122,11 @@ impl Session for &Shared {
         Ok(earlier(due, claim_end))
     }
 
+    async fn expired(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<LoadedJob>, StoreError> {
+        let call = self.begin().await?;
+        Ok(LoadedJob::all(call.bound(call.expired(now, limit)).await?))
+    }
+
     async fn declined(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<Declined>, StoreError> {
         let call = self.begin().await?;
         call.bound(call.declined(claim, now, limit)).await

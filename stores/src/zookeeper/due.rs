@@ -14,7 +14,7 @@ use scheduler_core::{
 
 use super::{
     call::{Call, Via},
-    names::{Entry, Slot, unescape},
+    names::{Entry, Slot, parse_retained, unescape},
     write::Write,
 };
 use crate::kit::{Document, HoldKind};
@@ -101,6 +101,26 @@ impl Call<'_> {
             declined.extend(found.map(Document::declined));
         }
         Ok(declined)
+    }
+
+    /// The jobs that are over and stay known until a time up to now.
+    pub(super) async fn expired(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<Document>, StoreError> {
+        let names = self.children(&self.names().retained()).await?;
+        let mut hours: Vec<i64> = names.iter().filter_map(|name| name.parse().ok()).collect();
+        hours.retain(|hour| *hour <= Slot::of(now).hour());
+        hours.sort_unstable();
+        let mut expired = Vec::new();
+        for hour in hours {
+            let names = self.children(&self.names().retained_in(hour)).await?;
+            let entries = names.iter().filter_map(|name| parse_retained(name)).filter(|(until, _)| *until <= now);
+            let keys: Vec<String> = entries.map(|(_, key)| key).take(limit - expired.len()).collect();
+            let found = self.documents(keys.into_iter().map(|key| (key, Via::Key))).await?;
+            expired.extend(found.into_iter().filter(|document| document.index().retained_until.is_some()));
+            if expired.len() == limit {
+                break;
+            }
+        }
+        Ok(expired)
     }
 
     async fn owners(&self) -> Result<Vec<NodeId>, StoreError> {

@@ -70,6 +70,16 @@ impl Names {
         format!("{}/due/{}/{}", self.root, slot.hour(), slot.0)
     }
 
+    /// The hours until which jobs that are over stay known. In the folder of the dues, where it is no number.
+    pub(super) fn retained(&self) -> String {
+        format!("{}/due/retained", self.root)
+    }
+
+    /// The jobs that stay known until a time in an hour.
+    pub(super) fn retained_in(&self, hour: i64) -> String {
+        format!("{}/due/retained/{hour}", self.root)
+    }
+
     /// The nodes that hold documents in this way.
     pub(super) fn holders(&self, hold: HoldKind) -> String {
         format!("{}/{}", self.root, word(hold))
@@ -102,10 +112,14 @@ impl Names {
 
     /// The nodes that a document is found by, with their data.
     pub(super) fn index(&self, document: &Document) -> BTreeMap<String, String> {
-        let Index { live_id, running, stopping, .. } = document.index();
+        let Index { live_id, running, stopping, retained_until, .. } = document.index();
         let mut paths = BTreeMap::new();
         paths.extend(live_id.map(|id| (self.id(id.as_str()), document.key.clone())));
         paths.extend(Entry::of(document).map(|entry| (self.entry(&entry), String::new())));
+        paths.extend(retained_until.map(|until| {
+            let folder = self.retained_in(Slot::of(until).hour());
+            (format!("{folder}/{}:{}", until.timestamp_micros(), escape(&document.key)), String::new())
+        }));
         for (hold, nodes) in [(HoldKind::Run, running), (HoldKind::Stop, stopping)] {
             let path = |node: NodeId| format!("{}/{}", self.held(hold, &node), escape(&document.key));
             paths.extend(nodes.into_iter().map(|node| (path(node), String::new())));
@@ -119,6 +133,12 @@ impl Names {
             None => format!("{}/{}", self.slot(Slot::of(entry.index.due.unwrap_or_default())), entry.name()),
         }
     }
+}
+
+/// The time and the key in a name of the folder of an hour. None if it is not one.
+pub(super) fn parse_retained(name: &str) -> Option<(DateTime<Utc>, String)> {
+    let (until, key) = name.split_once(':')?;
+    Some((time(until)?, unescape(key)?))
 }
 
 fn word(hold: HoldKind) -> &'static str {
@@ -161,7 +181,13 @@ pub(super) struct Entry {
 impl Entry {
     /// None if the document is neither due nor claimed.
     pub(super) fn of(document: &Document) -> Option<Self> {
-        let index = Index { live_id: None, running: BTreeSet::new(), stopping: BTreeSet::new(), ..document.index() };
+        let index = Index {
+            live_id: None,
+            running: BTreeSet::new(),
+            stopping: BTreeSet::new(),
+            retained_until: None,
+            ..document.index()
+        };
         (index.claim.is_some() || index.due.is_some()).then(|| Self { key: document.key.clone(), index })
     }
 
@@ -190,8 +216,9 @@ impl Entry {
     fn parse(name: &str, claim: Option<(NodeId, DateTime<Utc>)>) -> Option<Self> {
         let [due, v, key, task] = name.split(':').collect::<Vec<_>>().try_into().ok()?;
         let due = if due == "-" { None } else { Some(time(due)?) };
-        let (live_id, running, stopping) = (None, BTreeSet::new(), BTreeSet::new());
-        let index = Index { live_id, due, task: unescape(task)?, v: v.parse().ok()?, claim, running, stopping };
+        let (live_id, running, stopping, retained_until) = (None, BTreeSet::new(), BTreeSet::new(), None);
+        let (task, v) = (unescape(task)?, v.parse().ok()?);
+        let index = Index { live_id, due, task, v, claim, running, stopping, retained_until };
         Some(Self { key: unescape(key)?, index })
     }
 

@@ -404,7 +404,8 @@ fn keys_of_the_first_schema_are_brought_up_to_date() {
         let uid = bench.stored("stopping").await.uid;
         let stopping = RunId { uid, seq: 1 };
         assert_eq!(bench.b().life_sign().await.cancel, [stopping]);
-        let report = RunReport::End { verdict: Verdict::Cancelled, error: None, duration: Duration::ZERO };
+        let report =
+            RunReport::End { verdict: Verdict::Cancelled, error: None, duration: Duration::ZERO, output: None };
         let reply = bench.b().record(&[Entry::new(stopping, 1, report)]).await;
         assert_eq!((reply.outcomes, reply.hold), (vec![RecordOutcome::Done], Hold::Kept));
         bench.advance(scheduler_testkit::store::LEASE).await;

@@ -10,7 +10,7 @@ const BODY_FIELDS: [&str; 10] =
     ["v", "name", "task", "args", "trigger", "executor", "options", "chosen_fire_time", "tags", "meta"];
 
 /// The fields of a definition's options.
-const OPTION_FIELDS: [&str; 10] = [
+const OPTION_FIELDS: [&str; 12] = [
     "misfire_grace_time",
     "coalesce",
     "max_instances",
@@ -21,6 +21,8 @@ const OPTION_FIELDS: [&str; 10] = [
     "priority",
     "history",
     "when_finished",
+    "retention",
+    "output",
 ];
 
 /// Refuses arguments that could not be read again.
@@ -112,6 +114,8 @@ mod tests {
                 timeout: Some(Duration::from_secs(1)),
                 retry: Some(Box::default()),
                 priority: 1,
+                retention: Duration::from_secs(1),
+                output: crate::Output::Keep,
                 ..JobOptions::default()
             },
             chosen_fire_time: Some(chrono::DateTime::UNIX_EPOCH),

@@ -119,8 +119,11 @@ impl Engine {
     }
 
     fn defaults_in(&self, store: &StoreName) -> JobOptions {
-        let delivery = if self.is_durable(store) { Delivery::AtLeastOnce } else { Delivery::AtMostOnce };
-        self.config.job_defaults.over(JobOptions { delivery, ..JobOptions::default() })
+        let (delivery, retention) = match self.is_durable(store) {
+            true => (Delivery::AtLeastOnce, JobOptions::RETENTION),
+            false => (Delivery::AtMostOnce, JobOptions::RETENTION_IN_MEMORY),
+        };
+        self.config.job_defaults.over(JobOptions { delivery, retention, ..JobOptions::default() })
     }
 
     fn is_durable(&self, store: &StoreName) -> bool {

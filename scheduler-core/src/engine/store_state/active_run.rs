@@ -6,7 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use siphasher::sip::SipHasher13;
 
 use super::queues::QueueKey;
-use crate::{Delivery, Failures, Now, Outcome, Retry, Run, RunId, RunRef, Verdict, store::RunReport};
+use crate::{
+    Delivery, Failures, Now, Outcome, Output, Retry, Run, RunId, RunOutput, RunRef, Verdict, store::RunReport,
+};
 
 /// A run that this node executes, or is going to when its executor has room.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +22,7 @@ pub(in crate::engine) struct ActiveRun {
     /// Where it waits for its executor, if it does.
     pub(in crate::engine) waiting: Option<QueueKey>,
     pub(in crate::engine) delivery: Delivery,
+    pub(in crate::engine) output: Output,
     pub(in crate::engine) timeout: Option<Duration>,
     /// When it has to stop.
     pub(in crate::engine) deadline: Option<Duration>,
@@ -79,7 +82,7 @@ impl ActiveRun {
                 return RunReport::Retry { due: store_now, error: Some(LOST.to_owned()) };
             }
             Delivery::AtMostOnce if is_lost => {
-                return RunReport::End { verdict: Verdict::Lost, error: Some(LOST.to_owned()), duration };
+                return RunReport::End { verdict: Verdict::Lost, error: Some(LOST.to_owned()), duration, output: None };
             }
             Delivery::AtLeastOnce | Delivery::AtMostOnce => {}
         }
@@ -88,7 +91,15 @@ impl ActiveRun {
         let error = failure.map(|(_, error)| Run::error_text(error));
         match pause {
             Some(pause) => RunReport::Retry { due: store_now.checked_add_signed(pause).unwrap_or(store_now), error },
-            None => RunReport::End { verdict: verdict_of(outcome), error, duration },
+            None => RunReport::End { verdict: verdict_of(outcome), error, duration, output: self.output_of(outcome) },
+        }
+    }
+
+    /// What is kept of what the task returned.
+    fn output_of(&self, outcome: &Outcome) -> Option<RunOutput> {
+        match (self.output, outcome) {
+            (Output::Keep, Outcome::Ok(value)) => Some(RunOutput::of(value)),
+            _ => None,
         }
     }
 

@@ -99,7 +99,8 @@ impl Runs {
             self.queues.remove(key);
         }
         run.ended = Some((Outcome::Cancelled, Duration::ZERO));
-        let report = RunReport::End { verdict: Verdict::Cancelled, error: None, duration: Duration::ZERO };
+        let report =
+            RunReport::End { verdict: Verdict::Cancelled, error: None, duration: Duration::ZERO, output: None };
         Some(Entry { run: id, fence: run.fence, report })
     }
 

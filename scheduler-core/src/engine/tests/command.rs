@@ -126,7 +126,7 @@ fn a_job_that_is_removed_while_it_runs_is_told_removed_once() {
             false => all_removed(1),
         }));
         script.finished("report#1", crate::Outcome::Ok(json!(null)));
-        script.recorded(|recorded| recorded.deleted = vec![(Uid(1), "report".into())]);
+        script.recorded(|recorded| recorded.over = vec![(Uid(1), "report".into())]);
         assert_eq!(script.count("emoved"), 1);
     }
 }

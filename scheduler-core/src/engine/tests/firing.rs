@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::script::{Script, at, every, job, limits, reply_to, unavailable, with_run};
 use crate::{
-    Outcome, Overlap, RunState, Trigger, Wait,
+    Outcome, Output, Overlap, RunState, Trigger, Wait,
     engine::{Command, StoreReply, WakeReason},
     store::{Changed, ClaimedJob, Clock, Declined, Fate, Hint, RecordOutcome, SettleOutcome, StoreLimits, Wakes},
     trigger::{Custom, Date, Interval},
@@ -251,7 +251,7 @@ fn the_last_fire_time_removes_its_job_and_tells_so() {
     script.claimed([job(1, "once", Date::at(at(10.0)).into(), 10.0)]);
     script.applied();
     script.finished("once#1", Outcome::Ok(json!(null)));
-    script.recorded(|recorded| recorded.deleted = vec![(crate::Uid(1), "once".into())]);
+    script.recorded(|recorded| recorded.over = vec![(crate::Uid(1), "once".into())]);
     script.expect(
         "→ claim
          → settle once: #1 +10s starts, ending
@@ -265,18 +265,40 @@ fn the_last_fire_time_removes_its_job_and_tells_so() {
 
 #[test]
 fn a_job_that_is_over_with_its_settle_is_told_of_at_once() {
-    let mut script = Script::running();
-    script.at(100.0).look();
     let mut once = job(1, "once", Date::at(at(10.0)).into(), 10.0);
     once.job.body.options.misfire_grace_time = Some(Duration::from_secs(1));
-    script.claimed([once]);
-    script.settled(vec![SettleOutcome::Applied { job: Fate::Deleted }]);
-    script.expect(
-        "→ claim
-         → settle once: #1 +10s missed, ending
-         → notify missed once#1
-         → notify removed once Finished",
-    );
+    for fate in [Fate::Finished, Fate::Deleted] {
+        let mut script = Script::running();
+        script.at(100.0).look();
+        script.claimed([once.clone()]);
+        script.settled(vec![SettleOutcome::Applied { job: fate }]);
+        script.expect(
+            "→ claim
+             → settle once: #1 +10s missed, ending
+             → notify missed once#1
+             → notify removed once Finished",
+        );
+    }
+}
+
+#[test]
+fn an_output_is_reported_if_the_job_keeps_it() {
+    for (output, report) in [(Output::Keep, "ok [4,2]"), (Output::Discard, "ok")] {
+        let mut script = Script::running();
+        script.at(10.0).look();
+        let mut once = job(1, "once", Date::at(at(10.0)).into(), 10.0);
+        once.job.body.options.output = output;
+        script.claimed([once]);
+        script.applied();
+        script.finished("once#1", Outcome::Ok(json!([4, 2])));
+        script.expect(&format!(
+            "→ claim
+             → settle once: #1 +10s starts, ending
+             → notify submitted once#1
+             → start once#1 attempt 1
+             → record once#1 {report}",
+        ));
+    }
 }
 
 #[test]

@@ -183,7 +183,7 @@ fn a_run_whose_job_is_removed_while_it_waits_never_starts() {
     script.command(Command::RemoveJob(None, "b".into()));
     let value = vec![Removed::Removed { uid: Some(Uid(2)), running: 1, cancelled: vec![] }];
     script.stored(Ok(StoreReply::Remove(Stamped { now: super::script::at(0.0), value })));
-    script.recorded(|recorded| recorded.deleted = vec![(Uid(2), "b".into())]);
+    script.recorded(|recorded| recorded.over = vec![(Uid(2), "b".into())]);
     script.finished("a#1", ok());
     script.expect(
         "→ remove b

@@ -430,7 +430,7 @@ pub(crate) fn reply_to(turn: &Turn, now: DateTime<Utc>) -> TurnReply {
             outcomes: vec![RecordOutcome::Done; record.entries.len()],
             cancel: Vec::new(),
             hold: Hold::Kept,
-            deleted: Vec::new(),
+            over: Vec::new(),
             next_due: None,
         }),
         settle: turn.settle.as_ref().map(|settle| Settled {

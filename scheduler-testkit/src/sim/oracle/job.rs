@@ -35,7 +35,7 @@ pub(super) struct Job {
 enum End {
     None,
     Removed,
-    Deleted,
+    Over,
 }
 
 /// A run, as far as the store was seen to take it.
@@ -138,11 +138,12 @@ impl Job {
         self.uid
     }
 
-    pub(super) fn deleted(&mut self) -> Result<(), Broken> {
+    /// The store says that the job is over.
+    pub(super) fn finished(&mut self) -> Result<(), Broken> {
         if let Some(run) = self.open_runs().next() {
-            return Err(format!("job {} is deleted while run {run} is open", self.id));
+            return Err(format!("job {} is over while run {run} is open", self.id));
         }
-        self.end = End::Deleted;
+        self.end = End::Over;
         Ok(())
     }
 
@@ -427,6 +428,15 @@ impl Job {
 
     pub(super) fn is_over(&self) -> bool {
         self.end != End::None
+    }
+
+    /// Whether the job is over and stays known for an hour at least.
+    pub(super) fn is_retained(&self) -> bool {
+        self.end == End::Over && self.options.retention >= Duration::from_secs(3_600)
+    }
+
+    pub(super) fn verdicts(&self) -> Vec<(u64, Option<Verdict>)> {
+        self.runs.iter().map(|(seq, run)| (*seq, run.verdict)).collect()
     }
 
     pub(super) fn open_runs(&self) -> impl Iterator<Item = RunId> + '_ {

@@ -27,9 +27,10 @@ impl Head {
         let mut run = run.clone();
         let mut outcome = RecordOutcome::Done;
         match &entry.report {
-            RunReport::End { verdict, error, duration } => {
+            RunReport::End { verdict, error, duration, output } => {
                 run.duration = Some(std::time::Duration::from_micros(duration.as_micros() as u64));
                 run.error = None;
+                run.output = output.clone();
                 self.end_run(runs, run, *verdict, error.clone(), now);
             }
             RunReport::Retry { error, .. } if self.state == JobState::Removed => {
@@ -39,7 +40,7 @@ impl Head {
             RunReport::Retry { due, error } => {
                 run.state = RunState::Waiting(Wait::Retry);
                 run.due = whole_micros(*due);
-                run.error = error.clone().map(Run::error_text);
+                run.note_failed_attempt(error.clone(), now);
                 self.last_end = Some(now);
                 self.put_off(runs, run, now);
             }
@@ -53,7 +54,7 @@ impl Head {
         if self.blocked && self.claim.is_none() {
             self.make_due(now);
         }
-        self.end_with_last_run(runs);
+        self.end_with_last_run(runs, now);
         outcome
     }
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use scheduler_core::{
     JobState, NodeId, Run, RunState,
-    store::{Fate, Move, RunChange, SettleOutcome},
+    store::{Move, RunChange, SettleOutcome},
 };
 
 use super::{Head, Runs, grown, kept, whole_micros};
@@ -19,7 +19,7 @@ impl Head {
     ) -> (SettleOutcome, Vec<NodeId>) {
         let mut stopped = Vec::new();
         if self.settled_fence == to.fence && to.fence > 0 {
-            return (SettleOutcome::Applied { job: Fate::Stays }, stopped);
+            return (SettleOutcome::Applied { job: self.fate(runs) }, stopped);
         }
         if self.revision != to.revision {
             return (SettleOutcome::Changed, stopped);
@@ -51,7 +51,7 @@ impl Head {
         }
         self.catch_up_after_stale_claim(runs, now);
         self.keep_quarantined_undue();
-        self.end_with_last_run(runs);
+        self.end_with_last_run(runs, now);
         (SettleOutcome::Applied { job: self.fate(runs) }, stopped)
     }
 

@@ -77,6 +77,7 @@ impl Script {
 
     fn entry(&self, entry: &Entry) -> String {
         let report = match &entry.report {
+            RunReport::End { verdict, output: Some(output), .. } => format!("{verdict} {}", output.text()),
             RunReport::End { verdict, .. } => verdict.to_string(),
             RunReport::Retry { .. } => "retry".into(),
             RunReport::Release => "given back".into(),

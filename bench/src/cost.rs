@@ -148,6 +148,7 @@ fn jobs(count: u64, first: DateTime<Utc>, spread: i64) -> Vec<JobRow> {
         tags: apscheduler::Tags::default(),
         meta: Value::Null,
         chosen_fire_time: None,
+        pause: None,
         extra: Map::new(),
     };
     let row = |n: u64| {

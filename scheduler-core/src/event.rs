@@ -5,7 +5,7 @@ use std::{fmt, ops, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-use crate::{ExecutorName, JobId, Outdated, RunId, StoreName, Tags, TaskName, Uid};
+use crate::{ExecutorName, JobId, Outdated, Pause, RunId, StoreName, Tags, TaskName, Uid};
 
 /// Something that happened, told after the store has confirmed it.
 ///
@@ -101,8 +101,15 @@ pub enum EventKind {
         /// Why.
         reason: Removal,
     },
-    /// A job was modified, replaced, rescheduled, paused or resumed.
+    /// A job was modified, replaced, rescheduled, paused or resumed, or its pause has ended.
     JobModified(JobRef),
+    /// A job was paused, or its pause was changed. Told after [`JobModified`](Self::JobModified), which is told of that, too.
+    JobPaused {
+        /// The job.
+        job: JobRef,
+        /// Why, who did it, and until when.
+        pause: Box<Pause>,
+    },
     /// A job cannot be read, or its trigger fails; it is skipped until it is repaired or removed.
     JobQuarantined {
         /// The store.
@@ -279,6 +286,7 @@ impl EventKind {
             Self::JobAdded(_) => EventMask::JOB_ADDED,
             Self::JobRemoved { .. } => EventMask::JOB_REMOVED,
             Self::JobModified(_) => EventMask::JOB_MODIFIED,
+            Self::JobPaused { .. } => EventMask::JOB_PAUSED,
             Self::JobQuarantined { .. } => EventMask::JOB_QUARANTINED,
             Self::JobDeclined { .. } => EventMask::JOB_DECLINED,
             Self::FireTimeCorrected { .. } => EventMask::FIRE_TIME_CORRECTED,
@@ -383,6 +391,7 @@ masks! {
     20 RUN_LOST, "A run's node died, and the run is not repeated.";
     21 RUN_COALESCED, "Fire times were given up for another one.";
     22 RUN_TAKEN_AWAY, "Another node took over a run of this one.";
+    40 JOB_PAUSED, "A job was paused.";
     23 JOB_QUARANTINED, "A job cannot be read, or its trigger fails.";
     24 JOB_DECLINED, "A due job was left to other nodes.";
     25 STORE_FAILED, "A store call failed.";

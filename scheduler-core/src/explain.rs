@@ -15,7 +15,7 @@ use serde::Serialize;
 
 pub use self::clocks::ClockChange;
 use crate::{
-    Coalesce, JobId, JobRow, JobState, NodeId, Outdated, Run, RunState, TaskName, Trigger, Verdict, Wait,
+    Coalesce, JobId, JobRow, JobState, NodeId, Outdated, Pause, Run, RunState, TaskName, Trigger, Verdict, Wait,
     options::{exact_seconds, seconds},
     outdated::outdated,
     plan::due_of,
@@ -53,6 +53,8 @@ pub struct Explanation {
     pub together: Option<Together>,
     /// When a claim looks at the fire time at the earliest, if the trigger has jitter.
     pub due: Option<DateTime<Utc>>,
+    /// Why the job is paused, if it is and that was said.
+    pub pause: Option<Pause>,
     /// A change of the clocks that has to do with it.
     pub clocks: Option<ClockChange>,
     /// What is wrong with the next fire time that the job has kept, if something is: until it is computed anew, the job
@@ -236,8 +238,8 @@ pub fn explain(job: &JobRow, runs: &[Run], now: DateTime<Utc>, at: DateTime<Utc>
     });
     let due = fire_time.map(|fire_time| due_of(trigger, job.uid, fire_time)).filter(|due| Some(*due) != fire_time);
     let (zone, clocks) = clocks::around(trigger, at);
-    let outdated = outdated(job, now);
-    Explanation { job: job.id.clone(), at, fire_time, answer, together, due, clocks, outdated, zone }
+    let (outdated, pause) = (outdated(job, now), job.current_pause().cloned());
+    Explanation { job: job.id.clone(), at, fire_time, answer, together, due, pause, clocks, outdated, zone }
 }
 
 struct Question<'a> {
@@ -307,7 +309,11 @@ impl Question<'_> {
             None => fire_time <= self.now && self.newest().is_some_and(|newest| fire_time < newest),
         };
         if !is_settled {
-            return Ok(self.of_unsettled(fire_time));
+            return match self.first_after_pause(fire_time)? {
+                Some(next) if next == fire_time => Ok(Answer::Next),
+                Some(next) => Ok(Answer::Later { next }),
+                None => Ok(self.of_unsettled(fire_time)),
+            };
         }
         if fire_time > self.now {
             // An update has moved the next fire time on.
@@ -346,6 +352,14 @@ impl Question<'_> {
         }
     }
 
+    /// The fire time with which the job goes on by itself after its pause, if that is over at this fire time.
+    fn first_after_pause(&self, fire_time: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, TriggerError> {
+        let Some(until) = self.job.paused_until().filter(|until| *until <= fire_time && *until > self.now) else {
+            return Ok(None);
+        };
+        Ok(self.trigger().next(None, until)?.filter(|next| *next <= fire_time).or(Some(fire_time)))
+    }
+
     /// Why the job fires no more, or not now.
     fn standstill(&self) -> Option<Answer> {
         match (&self.job.state, self.job.next_fire_time) {
@@ -361,7 +375,9 @@ impl Question<'_> {
 
     /// Why a time is no fire time.
     fn of_unnamed(&self) -> Result<Answer, TriggerError> {
+        let goes_on_by_then = self.job.paused_until().is_some_and(|until| until <= self.at);
         if self.at > self.now
+            && !goes_on_by_then
             && let Some(answer) = self.standstill()
         {
             return Ok(answer);

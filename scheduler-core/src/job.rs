@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{ExecutorName, JobId, JobOptions, RunId, Tags, TaskName, Totals, Trigger, Uid};
+use crate::{ExecutorName, JobId, JobOptions, Pause, RunId, Tags, TaskName, Totals, Trigger, Uid};
 
 /// The newest version of the persisted form that this build reads and writes.
 ///
@@ -63,6 +63,19 @@ impl JobRow {
     }
 }
 
+impl JobRow {
+    /// Why the job is paused, who did that and since when, and when it goes on by itself; none if it is not paused, or was paused by
+    /// another program or when it was added.
+    pub fn current_pause(&self) -> Option<&Pause> {
+        self.body.pause.as_deref().filter(|_| self.state == JobState::Paused)
+    }
+
+    /// The end of the job's pause, if it is paused and that has one.
+    pub(crate) fn paused_until(&self) -> Option<DateTime<Utc>> {
+        self.current_pause()?.until
+    }
+}
+
 /// What a job is: the persisted, versioned JSON form.
 ///
 /// ```
@@ -107,6 +120,10 @@ pub struct JobBody {
     /// What the application notes about the job, which means nothing to the scheduler. A node of a version without it keeps it.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub meta: Value,
+    /// Why the job is paused and until when. It means something only while the [state](JobRow::state) is
+    /// [`Paused`](JobState::Paused): a pause that has ended by itself stays here until the definition is written again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<Box<Pause>>,
     /// Fields that a newer version wrote; they are kept as they are.
     #[serde(flatten)]
     pub extra: Map<String, Value>,

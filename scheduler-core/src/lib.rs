@@ -35,6 +35,7 @@ mod outdated;
 #[doc(hidden)]
 pub mod panics;
 mod partial_options;
+mod pause;
 #[doc(hidden)]
 pub mod plan;
 mod retry;
@@ -61,6 +62,7 @@ pub use now::Now;
 pub use options::{Coalesce, Conflict, Delivery, JobOptions, Output, Overlap, WhenFinished};
 pub use outdated::Outdated;
 pub use partial_options::PartialOptions;
+pub use pause::Pause;
 pub use retry::{Failures, Retry};
 pub use run::{AttemptError, Run, RunOutput, RunState, Totals, Verdict, Wait};
 pub use scheduled::Scheduled;

@@ -2,6 +2,7 @@
 //!
 //! A pure function of what the claim reported and the store's time. In this order:
 //!
+//! 0. A paused job whose pause has an end that has passed goes on from there.
 //! 1. Waiting runs that cannot be continued end; the others start as far as slots are free. One that was asked for and finds
 //!    none is skipped, waits, or cancels its predecessors, as the overlap policy says.
 //! 2. A due fire time that was computed under other rules of its zone, and is too early, is computed anew: it never was one. One
@@ -69,8 +70,10 @@ impl From<Move> for Planned {
 /// As [`plan`]; also says what was wrong with the fire time, and how many steps the searches for fire times have taken.
 pub(crate) fn plan_counting(claimed: &ClaimedJob, now: DateTime<Utc>) -> (Result<Planned, TriggerError>, u32) {
     let mut plan = Plan::new(claimed, now);
-    plan.continue_waiting_runs();
-    let next = plan.fire();
+    let next = plan.end_pause().and_then(|()| {
+        plan.continue_waiting_runs();
+        plan.fire()
+    });
     let steps = plan.searches.steps.taken();
     (next.map(|next| plan.finish(next)), steps)
 }
@@ -93,6 +96,9 @@ struct Plan<'a> {
     claimed: &'a ClaimedJob,
     searches: Searches<'a>,
     now: DateTime<Utc>,
+    state: JobState,
+    /// With which fire time the job goes on whose pause has ended; none of the first kind if none has.
+    resumed: Option<Option<DateTime<Utc>>>,
     outdated: Option<Outdated>,
     seq: u64,
     running: usize,
@@ -114,6 +120,8 @@ impl<'a> Plan<'a> {
             claimed,
             searches: Searches::new(&claimed.job.body.trigger, now),
             now,
+            state: claimed.job.state.clone(),
+            resumed: None,
             outdated: None,
             seq: claimed.job.last_seq,
             running: claimed.running_count,
@@ -126,9 +134,29 @@ impl<'a> Plan<'a> {
         }
     }
 
+    /// Lets a paused job go on whose pause has ended: with the first fire time that is not before that, or one that had passed before
+    /// and is open, as that of a one-shot.
+    fn end_pause(&mut self) -> Result<(), TriggerError> {
+        let job = &self.claimed.job;
+        let Some((pause, until)) = job.current_pause().and_then(|pause| Some((pause, pause.until?))) else {
+            return Ok(());
+        };
+        if until > self.now {
+            return Ok(());
+        }
+        let (trigger, steps) = (&job.body.trigger, &mut self.searches.steps);
+        let is_over = |next: &DateTime<Utc>| *next < until && !pause.leaves_open(*next, job.last_seq);
+        let mut next = trigger.next_within(None, until, steps)?;
+        while let Some(past) = next.filter(is_over) {
+            next = trigger.next_within(Some(past), until, steps)?;
+        }
+        (self.state, self.resumed) = (JobState::Active, Some(next));
+        Ok(())
+    }
+
     fn continue_waiting_runs(&mut self) {
         let claimed = self.claimed;
-        let is_paused = claimed.job.state == JobState::Paused;
+        let is_paused = self.state == JobState::Paused;
         for run in &claimed.waiting {
             if let Some((verdict, error)) = self.hopeless(run) {
                 self.end(run, verdict, error);
@@ -220,14 +248,17 @@ impl<'a> Plan<'a> {
     /// Gives each due fire time its run or its verdict.
     fn fire(&mut self) -> Result<Next, TriggerError> {
         let job = &self.claimed.job;
-        if job.state != JobState::Active {
+        if self.state != JobState::Active {
             return Ok(Next::Untouched);
         }
-        let Some(kept) = job.next_fire_time else {
+        if self.resumed == Some(None) {
+            return Ok(Next::Exhausted);
+        }
+        let Some(kept) = self.resumed.flatten().or(job.next_fire_time) else {
             return if job.is_ending() { Ok(Next::Exhausted) } else { self.next_after(job.last_end) };
         };
         let is_due = self.due_of(kept) <= self.now;
-        if is_due {
+        if is_due && self.resumed.is_none() {
             self.outdated = outdated_when_due(job, kept, self.now, &mut self.searches.steps)?;
         }
         let first = match self.outdated {
@@ -408,7 +439,8 @@ impl<'a> Plan<'a> {
             return Ok(Next::AfterEnd);
         }
         // A fire time or a run that this plan gives up counts as a run that ends now; otherwise the last end counts.
-        let is_given_up = self.claimed.job.next_fire_time.is_some() || self.has_ended_run;
+        let has_fired = self.claimed.job.next_fire_time.is_some() || self.resumed.is_some();
+        let is_given_up = has_fired || self.has_ended_run;
         // An end that lies ahead was noted by a clock that has been put right since.
         let end = if is_given_up { self.now } else { self.claimed.job.last_end.unwrap_or(self.now).min(self.now) };
         Ok(self.searches.after(end)?.map_or(Next::Exhausted, Next::At))
@@ -417,11 +449,11 @@ impl<'a> Plan<'a> {
     fn finish(mut self, next: Next) -> Planned {
         let job = &self.claimed.job;
         let has_open_runs = self.has_open_runs();
-        let mut state = job.state.clone();
+        let mut state = self.state.clone();
         let mut next_fire_time = job.next_fire_time;
         let mut due = self.waiting_due;
         match next {
-            Next::Untouched => {}
+            Next::Untouched => due = earliest(due, job.paused_until()),
             Next::At(at) => {
                 next_fire_time = Some(at);
                 due = earliest(due, Some(self.due_of(at).max(self.now)));

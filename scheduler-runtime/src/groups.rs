@@ -2,7 +2,7 @@
 
 use futures_util::{StreamExt, stream};
 use scheduler_core::{
-    BoxFuture, Error, JobChange, JobId, Listed, StoreName, Trigger,
+    BoxFuture, Error, JobChange, JobId, Listed, Pause, StoreName, Trigger,
     store::{JobFilter, JobSearch, JobStateKind},
 };
 
@@ -61,6 +61,21 @@ impl Scheduler {
     pub async fn pause_jobs(&self, filter: JobFilter) -> Result<GroupDone, Error> {
         let is_active = |listed: &Listed| JobStateKind::of_listed(listed) == Some(JobStateKind::Active);
         self.each_of(filter, is_active, |store, id| Box::pin(async move { store.pause_job(id).await.map(drop) })).await
+    }
+
+    /// As [`pause_jobs`](Self::pause_jobs), each as [`pause_job_with`](Self::pause_job_with) does. Jobs that are paused already stay as
+    /// they are.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`pause_jobs`](Self::pause_jobs).
+    pub async fn pause_jobs_with(&self, filter: JobFilter, pause: Pause) -> Result<GroupDone, Error> {
+        let is_active = |listed: &Listed| JobStateKind::of_listed(listed) == Some(JobStateKind::Active);
+        let change = move |store: Self, id| -> Changing {
+            let pause = pause.clone();
+            Box::pin(async move { store.pause_job_with(id, pause).await.map(drop) })
+        };
+        self.each_of(filter, is_active, change).await
     }
 
     /// Resumes the paused jobs that a filter means, each as [`resume_job`](Self::resume_job) does. As

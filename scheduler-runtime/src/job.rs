@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Deref};
 
-use scheduler_core::{Error, ErrorKind, JobChange, JobRow, JobState, Run, RunId, StoreName, Trigger};
+use scheduler_core::{Error, ErrorKind, JobChange, JobRow, JobState, Pause, Run, RunId, StoreName, Trigger};
 
 use crate::Scheduler;
 
@@ -93,6 +93,15 @@ impl Job {
     /// Those of [`Scheduler::pause_job`].
     pub async fn pause(&self) -> Result<Self, Error> {
         self.scheduler.pause_job(self.row.id.clone()).await
+    }
+
+    /// Keeps the job from firing, with a note, who does it, or an end; see [`Scheduler::pause_job_with`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Scheduler::pause_job_with`].
+    pub async fn pause_with(&self, pause: Pause) -> Result<Self, Error> {
+        self.scheduler.pause_job_with(self.row.id.clone(), pause).await
     }
 
     /// Lets the job fire again; see [`Scheduler::resume_job`].

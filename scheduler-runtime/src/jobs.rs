@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use scheduler_core::{
-    Conflict, Error, ErrorKind, JobChange, JobId, JobRow, JobSpec, JobState, Listed, RawJob, Run, RunId, StoreName,
-    Task, Trigger, Uid,
+    Conflict, Error, ErrorKind, JobChange, JobId, JobRow, JobSpec, JobState, Listed, Pause, RawJob, Run, RunId,
+    StoreName, Task, Trigger, Uid,
     engine::{Command, ExportedJob, JobEdit},
     store::{JobQuery, RunQuery},
 };
@@ -196,7 +196,7 @@ impl Scheduler {
     /// [`run_job_now`](Self::run_job_now); running ones end. Fire times that are due and
     /// have not been settled end as cancelled.
     ///
-    /// Does nothing if the job is paused. A job that [is over with its last run](scheduler_core::JobRow::is_ending) is kept
+    /// [`pause_job_with`](Self::pause_job_with) says why, who does it and until when. Does nothing if the job is paused. A job that [is over with its last run](scheduler_core::JobRow::is_ending) is kept
     /// while it is paused: its run does not go on to a further attempt before the job is resumed.
     ///
     /// # Errors
@@ -204,7 +204,30 @@ impl Scheduler {
     /// [`ErrorKind::NotFound`]; [`ErrorKind::Busy`] if others kept changing the job meanwhile; the store's own error. Nothing
     /// has changed then.
     pub async fn pause_job(&self, id: impl Into<JobId>) -> Result<Job, Error> {
-        self.change(id.into(), JobEdit::Pause).await
+        self.change(id.into(), JobEdit::Pause(Pause::new())).await
+    }
+
+    /// As [`pause_job`](Self::pause_job), with a note, who does it, or an end after which the job goes on by itself, as if it were
+    /// [resumed](Self::resume_job) then; whichever node runs lets it. Of a job that is paused already, this takes the place of what was
+    /// said before.
+    ///
+    /// ```
+    /// use chrono::{TimeDelta, Utc};
+    /// use scheduler_core::Pause;
+    /// # use scheduler_runtime::Scheduler;
+    /// # async fn example(scheduler: Scheduler) -> Result<(), scheduler_core::Error> {
+    /// let pause = Pause::new().by("anna").note("the printer is away").until(Utc::now() + TimeDelta::hours(2));
+    /// let job = scheduler.pause_job_with("nightly", pause).await?;
+    /// assert_eq!(job.current_pause().and_then(|pause| pause.by.as_deref()), Some("anna"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`pause_job`](Self::pause_job); [`ErrorKind::Job`] if the end has passed, or a text is too long.
+    pub async fn pause_job_with(&self, id: impl Into<JobId>, pause: Pause) -> Result<Job, Error> {
+        self.change(id.into(), JobEdit::Pause(pause)).await
     }
 
     /// Moves the job to the trigger's next fire time after now and lets it run again.
@@ -494,10 +517,14 @@ pub(crate) fn sort_key(job: &Job) -> impl Ord + use<'_> {
 }
 
 fn exported(job: &Job) -> ExportedJob {
+    let mut body = job.body.clone();
+    if job.current_pause().is_none() {
+        body.pause = None;
+    }
     ExportedJob {
         id: job.id.clone(),
         paused: job.state == JobState::Paused,
         next_fire_time: job.next_fire_time,
-        job: job.body.clone(),
+        job: body,
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use chrono::{DateTime, TimeZone};
 use scheduler_core::{
     Conflict, Error, ErrorKind, Event, EventMask, Executor, ExecutorName, Explanation, JobChange, JobId, JobSpec,
-    JobStore, PartialOptions, RawJob, Run, RunId, StoreName, Task, TaskName, Trigger, Uid,
+    JobStore, PartialOptions, Pause, RawJob, Run, RunId, StoreName, Task, TaskName, Trigger, Uid,
     engine::{ExportedJob, SchedulerState, ShutdownMode},
     store::{JobCounts, JobFilter, JobOrder, NodeRow, RunFilter},
     trigger::CustomTrigger,

@@ -224,6 +224,9 @@ impl Engine {
         } else if let Some(outdated) = *outdated {
             self.notify(now, EventKind::FireTimeCorrected { job: job_ref(store, job), outdated });
         }
+        if job.state == JobState::Paused && planned.state != JobState::Paused {
+            self.notify(now, EventKind::JobModified(job_ref(store, job)));
+        }
         for change in &planned.runs {
             match change {
                 RunChange::Insert(run) if run.state == RunState::Running => {

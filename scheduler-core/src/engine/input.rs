@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Search, StoreReply};
 use crate::{
-    ExecutorName, JobBody, JobChange, JobId, JobSpec, Outcome, RunId, StoreName, TaskName, Trigger,
+    ExecutorName, JobBody, JobChange, JobId, JobSpec, Outcome, Pause, RunId, StoreName, TaskName, Trigger,
     store::{StoreError, StoreLimits},
 };
 
@@ -157,20 +157,19 @@ impl ShutdownMode {
     pub(super) fn grace(time: Duration) -> Duration {
         const PART: u32 = 5;
         const LONGEST: Duration = Duration::from_secs(5);
-        (time / PART).min(LONGEST)
+        time.checked_div(PART).map_or(LONGEST, |part| part.min(LONGEST))
     }
 }
 
 /// A change of one job.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "it is in a box wherever it is kept")]
 pub enum JobEdit {
     /// Other properties.
     Modify(JobChange),
     /// Another trigger; the next fire time is computed from now.
     Reschedule(Trigger),
-    /// No fire times until it is resumed.
-    Pause,
+    /// No fire times until it is resumed, or until its end.
+    Pause(Pause),
     /// Fire times again, from now.
     Resume,
 }

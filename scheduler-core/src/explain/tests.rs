@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Answer, ClockChange, explain};
 use crate::{
-    Coalesce, JobRow, JobState, Run, RunId, RunState, Trigger, Verdict, Wait,
+    Coalesce, JobRow, JobState, Pause, Run, RunId, RunState, Trigger, Verdict, Wait,
     engine::tests::script::{at, every, job},
     trigger::{CalendarInterval, Cron, Custom, CustomTrigger, Gap, RepeatedHour},
 };
@@ -40,7 +40,7 @@ fn waiting_runs_say_what_for() {
         (Wait::Queued, "09:00:10: its run waits until fewer runs are running"),
         (Wait::Retry, "09:00:10: its attempt 2 failed, and the next one starts at 09:00:40: disk full"),
         (Wait::Orphan, "09:00:10: its node died while it ran, and it waits for another node"),
-        (Wait::Released, "09:00:10: its node gave it back without starting it, and it waits for another node"),
+        (Wait::Released, "09:00:10: its node gave it back, and it waits for another node"),
         (Wait::Requested, "09:00:10: a user asked for it, and it waits until fewer runs are running"),
     ] {
         let waiting = run(9, 10.0, RunState::Waiting(wait));
@@ -242,4 +242,17 @@ fn the_ends_of_time_are_times_as_well() {
             assert!(!explain(&row, &[ended(9, 0.0, Verdict::Ok)], at(5.0), time).to_string().is_empty());
         }
     }
+}
+
+#[test]
+fn a_paused_job_says_who_paused_it_why_and_until_when() {
+    let mut paused = clock(70.0);
+    (paused.state, paused.next_fire_time, paused.due) = (JobState::Paused, None, Some(at(95.0)));
+    let pause = Pause::new().by("anna").note("no paper").until(at(95.0));
+    paused.body.pause = Some(Box::new(pause.begun(at(61.0), Some(at(70.0)))));
+    let why = "it does not run, since the job is paused (by anna, since 09:01:01, until 09:01:35: no paper); it goes on by itself \
+               then";
+    says(&paused, &[], 65.0, 80.0, &format!("09:01:20: {why}"));
+    says(&paused, &[], 65.0, 100.0, "09:01:40: it will run; that is its next fire time");
+    says(&paused, &[], 65.0, 110.0, "09:01:50: it will run; its next fire time is 09:01:40");
 }

@@ -59,7 +59,7 @@ impl Explanation {
                 f.write_str("its node died while it ran, and it waits for another node")
             }
             Answer::Waiting { wait: Wait::Released, .. } => {
-                f.write_str("its node gave it back without starting it, and it waits for another node")
+                f.write_str("its node gave it back, and it waits for another node")
             }
             Answer::Waiting { wait: Wait::Requested, .. } => {
                 f.write_str("a user asked for it, and it waits until fewer runs are running")
@@ -101,7 +101,15 @@ impl Explanation {
                 write!(f, "the history does not reach back that far; it keeps {history} runs")?;
                 oldest.map_or(Ok(()), |oldest| write!(f, ", the oldest for {}", self.time(oldest)))
             }
-            Answer::Paused => f.write_str("it does not run, since the job is paused; resume it"),
+            Answer::Paused => {
+                f.write_str("it does not run, since the job is paused")?;
+                let words = self.pause.as_ref().map(|pause| pause.words(|time| self.time(time).to_string()));
+                words.filter(|words| !words.is_empty()).map_or(Ok(()), |words| write!(f, " ({words})"))?;
+                match self.pause.as_ref().and_then(|pause| pause.until) {
+                    Some(_) => f.write_str("; it goes on by itself then"),
+                    None => f.write_str("; resume it"),
+                }
+            }
             Answer::Over { last: Some(last) } => {
                 write!(f, "it does not run; the last fire time of the job was {}", self.time(*last))
             }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::plan;
 use crate::{
-    Coalesce, Delivery, JobOptions, JobState, Overlap, RunState, Trigger, Wait, WhenFinished,
+    Coalesce, Delivery, JobOptions, JobState, Overlap, Pause, RunState, Trigger, Wait, WhenFinished,
     engine::tests::script::{at, every, job, move_words, with_run},
     store::ClaimedJob,
     trigger::{Custom, CustomTrigger, Date, Interval},
@@ -36,6 +36,14 @@ fn with_trigger(trigger: impl Into<Trigger>, next: f64, options: impl FnOnce(&mu
 fn in_state(mut claimed: ClaimedJob, state: JobState) -> ClaimedJob {
     claimed.job.state = state;
     claimed.job.next_fire_time = None;
+    claimed
+}
+
+/// A job that was paused when it stood at a fire time, until so many seconds.
+fn paused_until(claimed: ClaimedJob, stands_at: Option<f64>, until: f64) -> ClaimedJob {
+    let mut claimed = in_state(claimed, JobState::Paused);
+    let pause = Pause::new().until(at(until)).begun(at(0.0), stands_at.map(at));
+    claimed.job.body.pause = Some(Box::new(pause));
     claimed
 }
 
@@ -515,4 +523,40 @@ fn a_trigger_that_only_walks_forward_catches_up_like_any_other() {
 #[test]
 fn a_trigger_that_fails_moves_nothing() {
     assert!(plan(&with_trigger(Interval::seconds(0), 10.0, |_| {}), at(10.0)).is_err());
+}
+
+#[test]
+fn a_paused_job_is_looked_at_again_at_the_end_of_its_pause() {
+    check(paused_until(report(10.0, |_| {}), Some(10.0), 95.0), 50.0, "paused due +95s");
+    let asked_for = with_run(paused_until(report(10.0, |_| {}), Some(10.0), 95.0), 1, 50.0, REQUESTED);
+    check(asked_for, 50.0, "#1 starts, attempt 1, paused due +95s");
+}
+
+#[test]
+fn after_its_pause_a_job_goes_on_with_the_first_fire_time_that_is_not_before_the_end() {
+    check(paused_until(report(10.0, |_| {}), Some(10.0), 95.0), 95.0, "next +100s");
+    check(paused_until(report(10.0, |_| {}), Some(10.0), 90.0), 90.0, "#1 +90s starts, next +100s");
+}
+
+#[test]
+fn what_becomes_due_after_the_end_of_a_pause_is_late_as_after_any_downtime() {
+    let pause_over = |options: &dyn Fn(&mut JobOptions)| paused_until(report(10.0, options), Some(10.0), 95.0);
+    check(pause_over(&|_| {}), 130.0, "#1 +100s..+120s (3) coalesced, #2 +130s starts, next +140s");
+    check(pause_over(&grace(15)), 130.0, "#1 +100s..+110s (2) missed, #2 +120s coalesced, #3 +130s starts, next +140s");
+}
+
+#[test]
+fn a_one_shot_whose_time_passed_during_its_pause_runs_at_the_end_unless_it_has_had_its_run() {
+    let once = |stands_at| paused_until(with_trigger(Date::at(at(20.0)), 20.0, |_| {}), stands_at, 60.0);
+    check(once(Some(20.0)), 60.0, "#1 +20s starts, ending");
+    let mut over = once(None);
+    over.job.last_seq = 1;
+    check(over, 60.0, "ending");
+}
+
+#[test]
+fn a_run_that_waits_for_the_end_of_a_pause_goes_on_then() {
+    let failed = || with_run(paused_until(report(10.0, |_| {}), Some(20.0), 95.0), 1, 10.0, RETRY);
+    check(failed(), 94.0, "paused due +95s");
+    check(failed(), 95.0, "#1 starts, attempt 2, next +100s");
 }

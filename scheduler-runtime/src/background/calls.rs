@@ -175,6 +175,15 @@ macro_rules! blocking_calls {
                 self.block(self.scheduler.pause_jobs(filter))
             }
 
+            /// Pauses the active jobs that a filter means, with a note, who does it, or an end; see [`Scheduler::pause_jobs_with`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::pause_jobs_with`].
+            pub fn pause_jobs_with(&self, filter: JobFilter, pause: Pause) -> Result<GroupDone, Error> {
+                self.block(self.scheduler.pause_jobs_with(filter, pause))
+            }
+
             /// Resumes the paused jobs that a filter means; see [`Scheduler::resume_jobs`].
             ///
             /// # Errors
@@ -299,6 +308,15 @@ macro_rules! blocking_calls {
             /// Those of [`Scheduler::pause_job`].
             pub fn pause_job(&self, id: impl Into<JobId>) -> Result<$job, Error> {
                 self.block(self.scheduler.pause_job(id)).map(|job| self.job_handle(job))
+            }
+
+            /// Keeps a job from firing, with a note, who does it, or an end; see [`Scheduler::pause_job_with`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::pause_job_with`].
+            pub fn pause_job_with(&self, id: impl Into<JobId>, pause: Pause) -> Result<$job, Error> {
+                self.block(self.scheduler.pause_job_with(id, pause)).map(|job| self.job_handle(job))
             }
 
             /// Lets a job fire again; see [`Scheduler::resume_job`].

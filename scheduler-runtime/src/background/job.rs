@@ -3,7 +3,7 @@
 use std::{fmt, ops::Deref, sync::Arc};
 
 use chrono::{DateTime, TimeZone};
-use scheduler_core::{Error, Explanation, JobChange, Run, RunId, Trigger};
+use scheduler_core::{Error, Explanation, JobChange, Pause, Run, RunId, Trigger};
 
 use super::Host;
 use crate::Job;
@@ -73,6 +73,15 @@ impl BlockingJob {
     /// Those of [`Job::pause`].
     pub fn pause(&self) -> Result<Self, Error> {
         self.block(self.job.pause())
+    }
+
+    /// Keeps the job from firing, with a note, who does it, or an end; see [`Job::pause_with`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Job::pause_with`].
+    pub fn pause_with(&self, pause: Pause) -> Result<Self, Error> {
+        self.block(self.job.pause_with(pause))
     }
 
     /// Lets the job fire again; see [`Job::resume`].

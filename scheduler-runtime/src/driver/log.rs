@@ -44,6 +44,11 @@ pub(super) fn log(event: &Event) {
         EventKind::JobDeclined { store, job, task, reason } => {
             log!(warn, seq, %store, %job, %task, reason, "job left to other nodes");
         }
+        EventKind::JobPaused { job, pause } => {
+            let (by, note, until) =
+                (pause.by.as_deref(), pause.note.as_deref(), pause.until.map(tracing::field::display));
+            log!(info, seq, store = %job.store, job = %job.id, by, note, until, "job paused");
+        }
         EventKind::FireTimeCorrected { job, outdated } => {
             let (store, id) = (&job.store, &job.id);
             let (kept, right) = (outdated.kept(), outdated.right());

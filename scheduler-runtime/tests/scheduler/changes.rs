@@ -1,7 +1,8 @@
 //! Changing and removing jobs.
 
 use scheduler_core::{
-    ErrorKind, JobChange, JobSpec, JobState,
+    ErrorKind, JobChange, JobSpec, JobState, Pause,
+    store::JobFilter,
     trigger::{Cron, Date, Interval},
 };
 use scheduler_executors::Inline;
@@ -82,6 +83,7 @@ fn a_paused_job_does_not_fire_until_it_is_resumed() {
         world.told(),
         [
             "10:00:00 modified clock",
+            "10:00:00 paused clock",
             "10:00:25 modified clock",
             "10:00:30 submitted clock@10:00:30",
             "10:00:30 executed clock@10:00:30",
@@ -186,4 +188,51 @@ fn arguments_that_a_task_does_not_take_are_refused_when_they_are_given() {
     assert_eq!(world.wait(job.refresh()).unwrap().revision, job.revision);
     let not_json = world.refused(JobSpec::now("tick").id("nan").args(std::collections::HashMap::from([((1, 2), 3)])));
     assert_eq!(not_json.kind(), ErrorKind::Arguments);
+}
+
+#[test]
+fn a_pause_with_an_end_is_over_by_itself_and_says_who_and_why() {
+    let world = World::new(|builder| builder);
+    let job = world.add(JobSpec::new("tick", Interval::seconds(60)).id("clock"));
+    world.advance(90);
+    world.told();
+
+    let pause = Pause::new().by("anna").note("no paper").until(clock("10:04:30"));
+    let job = world.wait(job.pause_with(pause)).unwrap();
+
+    let pause = job.current_pause().unwrap();
+    assert_eq!((pause.by.as_deref(), pause.since), (Some("anna"), Some(clock("10:01:30"))));
+    let why = world.wait(world.scheduler.explain("clock", clock("10:03:00"))).unwrap().to_string();
+    assert!(why.contains("(by anna, since 2026-11-21 10:01:30 UTC, until 2026-11-21 10:04:30 UTC: no paper)"), "{why}");
+    world.advance(210);
+    assert_eq!(
+        world.told(),
+        [
+            "10:01:30 modified clock",
+            "10:01:30 paused clock, anna, no paper",
+            "10:04:30 modified clock",
+            "10:05:00 submitted clock@10:05:00",
+            "10:05:00 executed clock@10:05:00",
+        ]
+    );
+    let [job] = &world.wait(world.scheduler.jobs()).unwrap()[..] else { panic!("there is one job") };
+    assert_eq!((&job.state, job.current_pause()), (&JobState::Active, None));
+}
+
+#[test]
+fn a_group_of_jobs_is_paused_for_a_reason_and_until_a_time() {
+    let world = World::new(|builder| builder);
+    for id in ["a", "b"] {
+        world.add(JobSpec::new("tick", Interval::seconds(60)).id(id).tag("printer"));
+    }
+    let pause = Pause::new().note("no paper").until(clock("10:10:00"));
+    let done = world.wait(world.scheduler.pause_jobs_with(JobFilter::new().tag("printer"), pause)).unwrap();
+    assert_eq!((done.done, done.errors), (2, vec![]));
+    let jobs = world.wait(world.scheduler.jobs()).unwrap();
+    assert!(jobs.iter().all(|job| job.current_pause().unwrap().note.as_deref() == Some("no paper")), "{jobs:?}");
+
+    world.told();
+    world.advance(600);
+
+    assert_eq!(world.told().iter().filter(|line| line.starts_with("10:10:00 executed")).count(), 2);
 }

@@ -225,7 +225,7 @@ fn shutting_down_waits_for_running_runs() {
     assert!(!hand.is_cancelled(0));
     assert_eq!(world.told(), Vec::<String>::new());
 
-    hand.end(scheduler_core::Outcome::Ok("done".into()));
+    hand.end(Outcome::Ok("done".into()));
     world.advance(0);
 
     assert_eq!(shutdown.poll(&mut cx), Poll::Ready(Ok(())));
@@ -259,7 +259,8 @@ fn a_run_that_is_cut_off_is_run_at_once_by_another_node_and_loses_no_retry() {
         first.add(spec.delivery(Delivery::AtLeastOnce).retry(retry));
         first.advance(10);
         first.wait(second.scheduler.resume()).unwrap();
-        (first.told(), second.told());
+        first.told();
+        second.told();
 
         first.wait(first.scheduler.shutdown(mode)).unwrap();
 
@@ -398,7 +399,7 @@ fn a_store_that_does_not_answer_holds_up_the_shutdown_for_one_lease_at_most() {
     world.add(JobSpec::new("tick", Interval::seconds(10)).id("clock"));
     world.advance(10);
     store.go_away();
-    hand.end(scheduler_core::Outcome::Ok(serde_json::Value::Null));
+    hand.end(Outcome::Ok(serde_json::Value::Null));
     world.told();
 
     let start = world.runtime.now().utc;
@@ -468,7 +469,7 @@ fn what_comes_of_a_task_that_ignored_its_cancellation_is_not_told_any_more() {
     assert_eq!(world.told().last().unwrap(), "10:00:10 shut down");
 
     // Its future is polled to its end all the same.
-    hand.end(scheduler_core::Outcome::Ok("at last".into()));
+    hand.end(Outcome::Ok("at last".into()));
     world.advance(1);
 
     assert_eq!(world.told(), Vec::<String>::new());

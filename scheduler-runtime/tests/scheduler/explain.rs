@@ -188,10 +188,16 @@ fn pauses_are_told() {
     let job = world.add(JobSpec::new("tick", Interval::seconds(10)).id("clock"));
     world.advance(15);
     world.wait(job.pause()).unwrap();
-    assert_eq!(why(&world, "clock", "10:00:30"), "10:00:30: it does not run, since the job is paused; resume it");
+    assert_eq!(
+        why(&world, "clock", "10:00:30"),
+        "10:00:30: it does not run, since the job is paused (since 10:00:15); resume it"
+    );
     world.advance(20);
     // A time that has passed in the pause.
-    assert_eq!(why(&world, "clock", "10:00:30"), "10:00:30: it does not run, since the job is paused; resume it");
+    assert_eq!(
+        why(&world, "clock", "10:00:30"),
+        "10:00:30: it does not run, since the job is paused (since 10:00:15); resume it"
+    );
     world.wait(job.resume()).unwrap();
     world.advance(10);
     assert_eq!(
@@ -316,6 +322,7 @@ fn explanations_are_values_with_fields() {
             "grace": 60,
             "together": null,
             "due": null,
+            "pause": null,
             "clocks": null,
             "outdated": null,
             "zone": null,

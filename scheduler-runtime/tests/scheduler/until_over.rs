@@ -134,7 +134,7 @@ fn while_it_is_paused_its_run_is_not_repeated_and_afterwards_it_is_not_run_anew(
     let (world, hand, job) = failed_once();
     assert_eq!(world.wait(world.scheduler.pause_job("once")).unwrap().state, JobState::Paused);
     world.advance(600);
-    assert_eq!(world.told(), ["10:00:20 modified once"]);
+    assert_eq!(world.told(), ["10:00:20 modified once", "10:00:20 paused once"]);
 
     assert!(world.wait(world.scheduler.resume_job("once")).unwrap().is_ending());
     end(&world, &hand, Outcome::Ok(Value::Null));

@@ -141,6 +141,10 @@ fn what(kind: &EventKind) -> String {
         EventKind::JobRemoved { job, reason: Removal::Requested } => format!("removed {}", job.id),
         EventKind::JobRemoved { job, reason: Removal::Finished } => format!("finished {}", job.id),
         EventKind::JobModified(job) => format!("modified {}", job.id),
+        EventKind::JobPaused { job, pause } => {
+            let said = [&pause.by, &pause.note].into_iter().flatten().map(|it| format!(", {it}")).collect::<String>();
+            format!("paused {}{said}", job.id)
+        }
         EventKind::JobQuarantined { job, reason, .. } => format!("quarantined {job}: {reason}"),
         EventKind::JobDeclined { job, reason, .. } => format!("declined {job}: {reason}"),
         EventKind::RunSubmitted(run) => format!("submitted {}", fire_time(run)),

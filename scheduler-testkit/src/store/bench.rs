@@ -180,6 +180,7 @@ fn body(at: DateTime<Utc>) -> JobBody {
         chosen_fire_time: Some(at),
         tags: ["suite", "tenant:42"].into(),
         meta: json!({ "by": "ann" }),
+        pause: None,
         extra: Map::new(),
     }
 }

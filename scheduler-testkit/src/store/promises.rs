@@ -25,6 +25,7 @@ macro_rules! store_conformance {
                 an_update_from_before_a_settle_is_a_conflict
                 an_update_repeated_is_applied_once
                 an_update_voids_a_claim
+                a_paused_job_is_claimed_at_the_end_of_its_pause
                 an_update_gives_way_to_a_claim
                 an_update_does_not_give_way_to_a_claim_that_has_lapsed
                 an_update_may_move_the_next_fire_time_back

@@ -252,6 +252,7 @@ impl Script {
             chosen_fire_time: None,
             tags: (0..self.random.below(3)).map(|n| format!("tag-{n}")).collect(),
             meta: serde_json::Value::Null,
+            pause: None,
             extra: Map::new(),
         }
     }

@@ -2,8 +2,8 @@
 
 use chrono::TimeDelta;
 use scheduler_core::{
-    JobRow, JobState, Run, RunId, RunState, Verdict, Wait,
-    store::{OnClaim, RunChange, SettleOutcome, Updated},
+    JobRow, JobState, Pause, Run, RunId, RunState, Verdict, Wait,
+    store::{OnClaim, RunChange, SettleOutcome, Updated, whole_micros},
 };
 use serde_json::json;
 
@@ -284,4 +284,21 @@ pub async fn a_quarantined_job_is_repaired_by_an_update(bench: &Bench) {
     let now = Some(bench.now().await);
     bench.a().update(&update_of(&seen).with_state(JobState::Active).with_due(now)).await;
     bench.a().claim_one("report").await;
+}
+
+/// The end of a pause is when the job is due: a claim takes it then and not before, with what was said of the pause.
+pub async fn a_paused_job_is_claimed_at_the_end_of_its_pause(bench: &Bench) {
+    let job = bench.due_job("report").await;
+    let end = whole_micros(bench.now().await + LEASE);
+    let mut body = job.body.clone();
+    body.pause = Some(Box::new(Pause::new().by("anna").note("no paper").until(end)));
+    let update = update_of(&job).with_body(Some(body.clone())).with_state(JobState::Paused);
+    bench.a().update(&update.with_next_fire_time(None).with_due(Some(end))).await;
+    let claimed = bench.a().claim().await;
+    assert_eq!((claimed.jobs, claimed.next_due), (Vec::new(), Some(end)));
+
+    bench.advance(LEASE).await;
+
+    let claimed = bench.b().claim_one("report").await;
+    assert_eq!((claimed.job.state, claimed.job.body), (JobState::Paused, body));
 }

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use scheduler_core::{ExecutorName, JobBody, JobOptions, Tags, TaskName, Trigger};
+use scheduler_core::{ExecutorName, JobBody, JobOptions, Pause, Tags, TaskName, Trigger};
 use serde_json::{Map, Value};
 
 /// What many jobs have in common.
@@ -23,6 +23,7 @@ struct Rare {
     chosen_fire_time: Option<DateTime<Utc>>,
     tags: Tags,
     meta: Value,
+    pause: Option<Box<Pause>>,
     extra: Map<String, Value>,
 }
 
@@ -51,6 +52,7 @@ impl Definition {
             chosen_fire_time: body.chosen_fire_time,
             tags: body.tags.clone(),
             meta: body.meta.clone(),
+            pause: body.pause.clone(),
             extra: body.extra.clone(),
         };
         Self {
@@ -73,6 +75,7 @@ impl Definition {
             chosen_fire_time: rare.chosen_fire_time,
             tags: rare.tags,
             meta: rare.meta,
+            pause: rare.pause,
             extra: rare.extra,
         }
     }

@@ -35,8 +35,9 @@ use super::{
     rules::{TRIES, contended, given_up_fire_times, on_claim, state_under},
 };
 use crate::{
-    Error, ErrorKind, JobBody, JobChange, JobId, JobRow, JobState, Now, Run, StoreName, Trigger, WhenFinished,
-    engine::{CallId, Engine, InFlight, JobEdit, Reply, StoreCall},
+    Error, ErrorKind, EventKind, JobBody, JobChange, JobId, JobRow, JobState, Now, Pause, Run, StoreName, Trigger,
+    WhenFinished,
+    engine::{CallId, Engine, InFlight, JobEdit, Reply, StoreCall, refs::job_ref},
     now::{earliest, later},
     outdated::{Outdated, outdated, rebound},
     panics::catch,
@@ -142,6 +143,12 @@ impl Engine {
                 self.note_job_changed(&store);
                 self.notify_corrected(now, &store, &job, changing.outdated);
                 self.notify_modified(now, &store, &job);
+                if let (JobEdit::Pause(_), Some(pause)) = (&*changing.change, job.current_pause()) {
+                    self.notify(
+                        now,
+                        EventKind::JobPaused { job: job_ref(&store, &job), pause: Box::new(pause.clone()) },
+                    );
+                }
                 self.reply(call, Ok(Reply::Job(store, job)));
             }
             Updated::Conflict(job) if changing.tries < TRIES => {
@@ -167,7 +174,7 @@ impl Engine {
     ) -> Result<Option<Update>, Error> {
         refuse_newer(job)?;
         let is_done = match change {
-            JobEdit::Pause => job.state == JobState::Paused,
+            JobEdit::Pause(pause) => job.state == JobState::Paused && pause.is_plain(),
             JobEdit::Resume => {
                 !matches!(job.state, JobState::Paused | JobState::Quarantined(_)) && outdated(job, at).is_none()
             }
@@ -179,7 +186,7 @@ impl Engine {
         let changed = match change {
             JobEdit::Modify(change) => self.modified(at, store, change, job)?,
             JobEdit::Reschedule(trigger) => self.rescheduled(at, store, trigger, job.body.clone(), job)?,
-            JobEdit::Pause => paused(at, job)?,
+            JobEdit::Pause(pause) => paused(at, job, pause)?,
             JobEdit::Resume => resumed(at, job, runs)?,
         };
         let given_up = match changed.goes_on {
@@ -276,6 +283,9 @@ impl Engine {
         self.check_fit(store, &job.id, &body)?;
         let first = first_fire_time(&job.id, &body.trigger, at, &mut Steps::of_one_search())?;
         let is_paused = job.state == JobState::Paused;
+        if let Some(pause) = body.pause.as_mut().filter(|_| is_paused) {
+            pause.stands_at = Some(first);
+        }
         Ok(Changed {
             body: Some(body),
             state: if is_paused { JobState::Paused } else { JobState::Active },
@@ -290,7 +300,8 @@ impl Changed {
     /// are waiting.
     fn due(&self, at: DateTime<Utc>, job: &JobRow) -> Option<DateTime<Utc>> {
         if self.state == JobState::Paused {
-            return None;
+            let pause = self.body.as_ref().unwrap_or(&job.body).pause.as_ref();
+            return pause.and_then(|pause| pause.until);
         }
         let is_woken = matches!(job.state, JobState::Paused | JobState::Quarantined(_)) && self.state != job.state;
         if is_woken {
@@ -301,19 +312,31 @@ impl Changed {
     }
 }
 
-fn paused(at: DateTime<Utc>, job: &JobRow) -> Result<Changed, Error> {
-    if job.state != JobState::Active {
-        let message = format!(
+fn paused(at: DateTime<Utc>, job: &JobRow, pause: &Pause) -> Result<Changed, Error> {
+    let refuse = |message: String| Err(Error::new(ErrorKind::Job, message));
+    if !matches!(job.state, JobState::Active | JobState::Paused) {
+        return refuse(format!(
             "job `{}` is {} and has no fire times to pause; give it another trigger, or remove it",
             job.id,
             job.state.as_str()
-        );
-        return Err(Error::new(ErrorKind::Job, message));
+        ));
     }
-    // What resuming would fire again, such as a one-shot whose time has come, is not given up.
-    let after = later(at, Duration::from_micros(1));
-    let resumes_at = job.body.trigger.next(None, after).map_err(|error| trigger_error(&job.id, &error))?;
-    Ok(Changed { body: None, state: JobState::Paused, next_fire_time: None, goes_on: GoesOn::From(resumes_at) })
+    if let Err(error) = pause.check(at) {
+        return refuse(format!("job `{}`: {error}", job.id));
+    }
+    let (stands_at, goes_on) = match job.next_fire_time.filter(|_| job.state == JobState::Active) {
+        Some(next) if next > at => (Some(next), GoesOn::WithAll),
+        Some(_) => {
+            // What resuming would fire again, such as a one-shot whose time has come, is not given up.
+            let after = later(at, Duration::from_micros(1));
+            let resumes_at = job.body.trigger.next(None, after).map_err(|error| trigger_error(&job.id, &error))?;
+            (resumes_at, GoesOn::From(resumes_at))
+        }
+        None => (job.current_pause().and_then(|pause| pause.stands_at), GoesOn::WithAll),
+    };
+    let begun = Some(Box::new(pause.clone().begun(at, stands_at)));
+    let body = Some(JobBody { pause: begun, ..job.body.clone() });
+    Ok(Changed { body, state: JobState::Paused, next_fire_time: None, goes_on })
 }
 
 /// `runs` are those of the job, if it could be [resumed for a time that has passed](is_resumed_for_the_past).
@@ -329,7 +352,8 @@ fn resumed(at: DateTime<Utc>, job: &JobRow, runs: &[Run]) -> Result<Changed, Err
         // Without a further fire time, the next claim sees whether an open run is left.
         (Some(_), _) | (None, WhenFinished::Remove) => JobState::Active,
     };
-    let body = (trigger != job.body.trigger).then(|| JobBody { trigger, ..job.body.clone() });
+    let is_same = trigger == job.body.trigger && job.body.pause.is_none();
+    let body = (!is_same).then(|| JobBody { trigger, pause: None, ..job.body.clone() });
     Ok(Changed { body, state, next_fire_time: next, goes_on: GoesOn::WithAll })
 }
 

@@ -1,13 +1,14 @@
 //! Whether a definition that is written can be read again, by every store and by worker processes: what cannot would put its
 //! job in quarantine.
 
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use crate::{Error, ErrorKind, JobBody, JobId, NESTING_LIMIT, Tags, Trigger, is_nested_too_deeply};
 
 /// The fields of a definition, which an unknown one must not be called.
-const BODY_FIELDS: [&str; 10] =
-    ["v", "name", "task", "args", "trigger", "executor", "options", "chosen_fire_time", "tags", "meta"];
+const BODY_FIELDS: [&str; 11] =
+    ["v", "name", "task", "args", "trigger", "executor", "options", "chosen_fire_time", "tags", "meta", "pause"];
 
 /// The fields of a definition's options.
 const OPTION_FIELDS: [&str; 12] = [
@@ -74,6 +75,13 @@ pub(super) fn check_imported(id: &JobId, body: &JobBody) -> Result<(), Error> {
     if body.v == 0 {
         return refuse("its version is 0; the first is 1".to_owned());
     }
+    if let Some(pause) = &body.pause {
+        // Its end may have passed since it was exported.
+        pause.check(DateTime::<Utc>::MIN_UTC).or_else(refuse)?;
+        if is_too_deep(&pause.extra) {
+            return refuse(format!("in its pause more than {NESTING_LIMIT} arrays and objects lie in each other"));
+        }
+    }
     let unknown = [(&body.extra, &BODY_FIELDS[..]), (&body.options.extra, &OPTION_FIELDS[..])];
     for (extra, fields) in unknown {
         if let Some(name) = fields.iter().find(|name| extra.contains_key(**name)) {
@@ -118,9 +126,10 @@ mod tests {
                 output: crate::Output::Keep,
                 ..JobOptions::default()
             },
-            chosen_fire_time: Some(chrono::DateTime::UNIX_EPOCH),
+            chosen_fire_time: Some(DateTime::UNIX_EPOCH),
             tags: ["nightly"].into(),
             meta: Value::from(1),
+            pause: Some(Box::default()),
             extra: Map::new(),
         };
         let json = serde_json::to_value(&body).unwrap();

@@ -44,6 +44,7 @@ impl Engine {
             },
             tags: spec.tags,
             meta: spec.meta.map_err(|error| meta_is_not_json(&id, &error))?,
+            pause: None,
             extra: serde_json::Map::new(),
         };
         self.check_body(store, &id, &body)?;
@@ -80,7 +81,11 @@ impl Engine {
             (false, Some(next)) => (JobState::Active, Some(whole_micros(next))),
             (false, None) => (JobState::Active, Some(first_fire_time(&job.id, &body.trigger, at, steps)?)),
         };
+        if !job.paused {
+            body.pause = None;
+        }
         let mut row = new_row(uid, job.id, body, state, next_fire_time);
+        row.due = row.due.or_else(|| row.paused_until());
         if let Some(Outdated::ClockWasAhead { kept, .. }) = outdated(&row, at) {
             // The import says so, and its caller wants it then.
             row.body.chosen_fire_time = Some(kept);

@@ -131,6 +131,10 @@ fn replacement(
 ) -> Result<Option<Update>, Error> {
     refuse_newer(existing)?;
     let mut body = new.body.clone();
+    if goes_on(new, existing) {
+        // It stays paused, for what its user has said.
+        body.pause.clone_from(&existing.body.pause);
+    }
     let mut runs = Vec::new();
     let (state, next_fire_time, due) = if let Some(outdated) = outdated {
         // Its anchor may be from the same time as its next fire time.

@@ -15,7 +15,7 @@ fn commands() -> Vec<(Command, Vec<StoreReply>)> {
     vec![
         (Command::AddJobs("default".into(), vec![JobSpec::new("work", every(10))]), vec![]),
         (Command::Job(None, "report".into()), vec![]),
-        (Command::ChangeJob(None, "report".into(), Box::new(JobEdit::Pause)), vec![found()]),
+        (Command::ChangeJob(None, "report".into(), Box::new(JobEdit::Pause(crate::Pause::new()))), vec![found()]),
         (Command::RunJobNow(None, "report".into()), vec![found()]),
         (Command::CancelRun(None, "report".into(), run), vec![]),
         (Command::RemoveJob(None, "report".into()), vec![]),

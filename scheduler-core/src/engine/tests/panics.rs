@@ -78,7 +78,7 @@ fn a_change_that_panics_is_refused_and_the_next_one_goes_through() {
         assert_eq!(error.kind(), ErrorKind::Panicked);
         assert!(error.to_string().starts_with("job `report`: looking at it panicked: "), "{error}");
     }
-    script.command(Command::ChangeJob(None, "report".into(), Box::new(JobEdit::Pause)));
+    script.command(Command::ChangeJob(None, "report".into(), Box::new(JobEdit::Pause(crate::Pause::new()))));
     script.stored(Ok(StoreReply::Job(Some(Box::new(Listed::Job(row))))));
     assert!(script.has_call(), "the pause is sent");
 }

@@ -73,6 +73,7 @@ pub(crate) fn job(uid: u128, id: &str, trigger: Trigger, next: f64) -> ClaimedJo
         chosen_fire_time: None,
         tags: crate::Tags::default(),
         meta: serde_json::Value::Null,
+        pause: None,
         extra: serde_json::Map::new(),
     };
     let job = JobRow {

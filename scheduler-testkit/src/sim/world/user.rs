@@ -1,7 +1,7 @@
 //! What users do: they add jobs, change them and remove them.
 
 use scheduler_core::{
-    Conflict, Error, ErrorKind, JobChange, JobSpec,
+    Conflict, Error, ErrorKind, JobChange, JobSpec, Pause,
     engine::{CallId, Command, JobEdit, Reply},
 };
 
@@ -74,7 +74,7 @@ impl World {
                     }
                 };
             }
-            0 => JobEdit::Pause,
+            0 => JobEdit::Pause(Pause::new()),
             1 | 2 => JobEdit::Resume,
             3 => JobEdit::Reschedule(self.parameters.draw_trigger(&mut self.chance)),
             4 => JobEdit::Modify(JobChange::default().next_fire_time(near)),

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::super::script::{Script, at, every, job};
 use crate::{
-    BODY_VERSION, ErrorKind, JobChange, JobRow, JobState, Listed, NESTING_LIMIT, Overlap, PartialOptions, Run, RunId,
-    RunState, Uid, Verdict, Wait, WhenFinished,
+    BODY_VERSION, ErrorKind, JobChange, JobRow, JobState, Listed, NESTING_LIMIT, Overlap, PartialOptions, Pause, Run,
+    RunId, RunState, Uid, Verdict, Wait, WhenFinished,
     engine::{JobEdit, StoreReply},
     store::{OnClaim, Update, Updated},
     trigger::{Custom, Date, Interval},
@@ -18,7 +18,7 @@ use super::*;
 #[test]
 fn a_job_under_constant_change_is_busy() {
     let mut script = Script::new();
-    change(&mut script, JobEdit::Pause);
+    change(&mut script, JobEdit::Pause(Pause::new()));
     found(&mut script, &report(10.0));
     for revision in 1..=101 {
         script.updated(Updated::Conflict(Box::new(JobRow { revision, ..report(10.0) })));
@@ -31,7 +31,7 @@ fn a_job_under_constant_change_is_busy() {
 #[test]
 fn a_change_gives_way_to_claims_at_first() {
     let mut script = Script::new();
-    change(&mut script, JobEdit::Pause);
+    change(&mut script, JobEdit::Pause(Pause::new()));
     found(&mut script, &report(10.0));
     let mut tries = Vec::new();
     for _ in 0..30 {
@@ -45,7 +45,7 @@ fn a_change_gives_way_to_claims_at_first() {
 #[test]
 fn a_change_that_lost_to_a_claim_goes_before_the_next_claim() {
     let mut script = Script::running();
-    change(&mut script, JobEdit::Pause);
+    change(&mut script, JobEdit::Pause(Pause::new()));
     found(&mut script, &report(10.0));
     script.pass(0.1).look();
     script.expect(
@@ -73,7 +73,7 @@ fn a_change_that_lost_to_a_claim_goes_before_the_next_claim() {
 #[test]
 fn claims_give_way_to_changes_for_a_second_at_the_most() {
     let mut script = Script::running();
-    change(&mut script, JobEdit::Pause);
+    change(&mut script, JobEdit::Pause(Pause::new()));
     found(&mut script, &report(10.0));
     script.updated(Updated::Conflict(Box::new(JobRow { fence: 2, ..report(10.0) })));
     script.look();
@@ -93,7 +93,7 @@ fn claims_give_way_to_changes_for_a_second_at_the_most() {
 fn pausing_takes_the_fire_times_away_and_accounts_for_those_that_are_due() {
     let mut script = Script::new();
     script.pass(25.0);
-    change(&mut script, JobEdit::Pause);
+    change(&mut script, JobEdit::Pause(Pause::new()));
     found(&mut script, &report(10.0));
     script.expect(
         "→ read report
@@ -110,7 +110,7 @@ fn pausing_takes_the_fire_times_away_and_accounts_for_those_that_are_due() {
 fn pausing_at_the_very_moment_of_a_fire_time_accounts_for_it_too() {
     let mut script = Script::new();
     script.pass(20.0);
-    change(&mut script, JobEdit::Pause);
+    change(&mut script, JobEdit::Pause(Pause::new()));
     found(&mut script, &report(10.0));
     script.expect(
         "→ read report
@@ -123,7 +123,7 @@ fn a_one_shot_whose_time_has_come_is_not_given_up_by_a_pause_and_fires_when_resu
     let once = JobRow { body: job(1, "report", Date::at(at(10.0)).into(), 10.0).job.body, ..report(10.0) };
     let mut script = Script::new();
     script.pass(25.0);
-    change(&mut script, JobEdit::Pause);
+    change(&mut script, JobEdit::Pause(Pause::new()));
     found(&mut script, &once);
     script.updated(Updated::Updated(Box::new(in_state(JobState::Paused))));
     change(&mut script, JobEdit::Resume);
@@ -181,7 +181,7 @@ fn a_one_shot_that_is_paused_in_its_run_does_not_fire_again_when_resumed() {
     ] {
         let mut script = Script::new();
         script.pass(25.0);
-        change(&mut script, JobEdit::Pause);
+        change(&mut script, JobEdit::Pause(Pause::new()));
         found(&mut script, &ending());
         script.updated(Updated::Updated(Box::new(in_state(JobState::Paused))));
         change(&mut script, JobEdit::Resume);
@@ -243,7 +243,7 @@ fn a_change_that_changes_nothing_writes_and_tells_nothing() {
     for (job, asked) in [
         (report(10.0), JobEdit::Resume),
         (in_state(JobState::Kept), JobEdit::Resume),
-        (in_state(JobState::Paused), JobEdit::Pause),
+        (in_state(JobState::Paused), JobEdit::Pause(Pause::new())),
     ] {
         let mut script = Script::new();
         change(&mut script, asked);
@@ -258,7 +258,7 @@ fn a_change_that_changes_nothing_writes_and_tells_nothing() {
 #[test]
 fn a_job_that_is_over_cannot_be_paused() {
     let mut script = Script::new();
-    change(&mut script, JobEdit::Pause);
+    change(&mut script, JobEdit::Pause(Pause::new()));
     found(&mut script, &in_state(JobState::Kept));
     script.expect(
         "→ read report
@@ -369,7 +369,7 @@ fn a_job_of_a_newer_version_and_one_that_cannot_be_read_are_not_changed() {
     let mut newer = report(10.0);
     newer.body.v = BODY_VERSION + 1;
     let mut script = Script::new();
-    change(&mut script, JobEdit::Pause);
+    change(&mut script, JobEdit::Pause(Pause::new()));
     found(&mut script, &newer);
     assert_eq!(script.last_error().kind(), ErrorKind::NewerVersion);
 
@@ -390,7 +390,7 @@ fn a_job_of_a_newer_version_and_one_that_cannot_be_read_are_not_changed() {
 #[test]
 fn a_job_that_goes_while_it_is_changed_is_not_found() {
     let mut script = Script::new();
-    change(&mut script, JobEdit::Pause);
+    change(&mut script, JobEdit::Pause(Pause::new()));
     found(&mut script, &report(10.0));
     script.updated(Updated::Gone);
     let error = script.last_error();
@@ -427,4 +427,62 @@ fn a_change_to_an_option_out_of_its_range_is_refused_and_an_old_one_stays() {
     old.body.options.timeout = Some(Duration::ZERO);
     let update = modified(&old, JobChange::default().priority(7));
     assert_eq!(update.body.unwrap().options.timeout, Some(Duration::ZERO));
+}
+
+#[test]
+fn a_pause_is_kept_with_what_its_user_says_and_is_due_at_its_end() {
+    let mut script = Script::running();
+    let pause = Pause::new().by("anna").note("no paper").until(at(60.0));
+    change(&mut script, JobEdit::Pause(pause.clone()));
+    found(&mut script, &report(10.0));
+    let said = update(&script);
+    assert_eq!((&said.state, said.next_fire_time, said.due), (&JobState::Paused, None, Some(at(60.0))));
+    let body = said.body.unwrap();
+    let kept = body.pause.clone().unwrap();
+    assert_eq!((&kept.by, &kept.note, kept.until, kept.since), (&pause.by, &pause.note, pause.until, Some(at(0.0))));
+    let paused = JobRow { state: JobState::Paused, next_fire_time: None, due: Some(at(60.0)), body, ..report(10.0) };
+    script.updated(Updated::Updated(Box::new(paused.clone())));
+    assert_eq!(script.count("→ notify JobPaused"), 1);
+
+    // A plain one changes nothing of it; another one takes its place, and the end of the pause stays what the job resumes by.
+    change(&mut script, JobEdit::Pause(Pause::new()));
+    found(&mut script, &paused);
+    assert!(!script.has_call());
+    change(&mut script, JobEdit::Pause(Pause::new().by("ben")));
+    found(&mut script, &paused);
+    let said = update(&script);
+    let kept = said.body.as_ref().unwrap().pause.clone().unwrap();
+    assert_eq!((kept.by.as_deref(), kept.note, kept.until, said.due), (Some("ben"), None, None, None));
+}
+
+#[test]
+fn a_job_that_is_resumed_forgets_its_pause() {
+    let mut script = Script::running();
+    let mut paused = JobRow { state: JobState::Paused, next_fire_time: None, due: None, ..report(10.0) };
+    paused.body.pause = Some(Box::new(Pause::new().by("anna")));
+    change(&mut script, JobEdit::Resume);
+    found(&mut script, &paused);
+    assert_eq!(update(&script).body.unwrap().pause, None);
+}
+
+#[test]
+fn a_pause_that_is_over_already_or_too_long_is_an_error_that_says_so() {
+    for (pause, expected) in [
+        (
+            Pause::new().until(at(0.0)),
+            "job `report`: its pause is to end at 2026-11-21 09:00:00 UTC, which has passed; give a time to come",
+        ),
+        (
+            Pause::new().note("x".repeat(4_097)),
+            "job `report`: the note of its pause has 4097 bytes; at most 4096 are kept",
+        ),
+        (Pause::new().by("x".repeat(257)), "job `report`: the `by` of its pause has 257 bytes; at most 256 are kept"),
+    ] {
+        let mut script = Script::running();
+        change(&mut script, JobEdit::Pause(pause));
+        found(&mut script, &report(10.0));
+        let error = script.last_error();
+        assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Job, expected));
+        assert!(!script.has_call());
+    }
 }

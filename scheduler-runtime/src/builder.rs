@@ -9,7 +9,7 @@ use scheduler_core::{
     Error, ErrorKind, Event, EventMask, Executor, ExecutorName, JobSpec, JobStore, PartialOptions, Scheduled,
     StoreName, Task, TaskName,
     engine::{Command, Config, Engine, LONGEST_LEASE, SHORTEST_LEASE},
-    store::{Clock, StoreError},
+    store::{Clock, NodeInfo, StoreError},
     trigger::CustomTrigger,
 };
 use scheduler_executors::{AsyncTaskFn, BlockingTaskFn, Spawn, blocking, parameters::Parameters, task};
@@ -81,6 +81,7 @@ pub struct Builder {
     lease: Duration,
     accuracy: Duration,
     run_limit: usize,
+    info: NodeInfo,
     errors: Vec<Error>,
 }
 
@@ -101,6 +102,7 @@ impl Builder {
             lease: defaults.lease,
             accuracy: defaults.accuracy,
             run_limit: defaults.run_limit,
+            info: of_this_process(),
             errors: Vec::new(),
         }
     }
@@ -348,6 +350,27 @@ impl Builder {
         self
     }
 
+    /// A label of this node: what its program wants to know it by among others, as a zone or a release. While the node holds
+    /// something in a store, [`Scheduler::nodes`](crate::Scheduler::nodes) shows it there with its labels, its host (the name that the operating
+    /// system has for the machine) and the version of this library.
+    ///
+    /// At most 4,096 bytes of labels. A key that is given again has its last value.
+    ///
+    /// ```
+    /// use scheduler_runtime::Scheduler;
+    /// use scheduler_thread::ThreadRuntime;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let builder = Scheduler::builder(ThreadRuntime::new()?).node_label("zone", "eu-1").node_label("release", "2026-11-30");
+    /// # drop(builder);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn node_label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.info = self.info.with_label(key, value);
+        self
+    }
+
     /// Within how long wake-ups are merged once they come thick; from zero, which merges none, to 1 s. No run is ever early, and a lone one is
     /// precise whatever this is. Defaults to 1 ms.
     pub fn accuracy(mut self, accuracy: Duration) -> Self {
@@ -441,6 +464,7 @@ impl Builder {
             lease: self.lease,
             accuracy: self.accuracy,
             run_limit: self.run_limit,
+            info: Arc::new(self.info),
             ..Config::new(format!("{seed:032x}"), seed)
         };
         if !has_default_store {
@@ -509,6 +533,13 @@ impl Builder {
         if self.run_limit == 0 {
             return config("run limit 0: at least 1 is needed; to run nothing, start the scheduler paused".to_owned());
         }
+        if self.info.labels.keys().any(String::is_empty) {
+            return config("a label of the node has no name; give it one, as in `zone`".to_owned());
+        }
+        let (labels, most) = (self.info.labels_len(), NodeInfo::LABELS_LIMIT);
+        if labels > most {
+            return config(format!("the labels of the node have {labels} bytes, at most {most} are allowed"));
+        }
         if let Err(error) = self.job_defaults.check() {
             return config(format!("job defaults: {error}"));
         }
@@ -537,6 +568,28 @@ fn repeated<'a, T: PartialEq>(names: impl Iterator<Item = &'a T> + Clone) -> Opt
         .enumerate()
         .find(|(at, name)| names.clone().take(*at).any(|other| other == *name))
         .map(|(_, name)| name)
+}
+
+/// This build on this machine.
+fn of_this_process() -> NodeInfo {
+    let info = NodeInfo::of_this_build();
+    match host().filter(|name| !name.is_empty()) {
+        Some(host) => info.with_host(host),
+        None => info,
+    }
+}
+
+/// The name of the machine; none if it cannot be had.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn host() -> Option<String> {
+    Some(rustix::system::uname().nodename().to_string_lossy().into_owned())
+}
+
+/// The name of the machine; none if it cannot be had.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn host() -> Option<String> {
+    // Windows has the first one, shells of other systems the second.
+    ["COMPUTERNAME", "HOSTNAME"].into_iter().find_map(|name| std::env::var(name).ok())
 }
 
 fn seed() -> Result<u128, Error> {

@@ -233,7 +233,8 @@ impl Scheduler {
         Ok(FoundRuns { runs, next: Cursor::write(places, kind)? })
     }
 
-    /// The nodes that hold something in a store, with what they run and until when their leases last.
+    /// The nodes that hold something in a store, with what they run, until when their leases last, and their hosts, versions and
+    /// [labels](crate::Builder::node_label).
     ///
     /// A node that has nothing to do leaves no trace in a store, this one included: [`health`](Self::health) tells of it.
     ///

@@ -79,6 +79,7 @@ impl Engine {
             max_v: BODY_VERSION,
             adopt: state.adopts(now, lease),
             declined,
+            info: Arc::clone(&self.config.info),
         }
     }
 

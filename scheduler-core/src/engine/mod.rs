@@ -54,7 +54,7 @@ use self::{
 };
 use crate::{
     Event, EventKind, ExecutorName, NodeId, Now, PartialOptions, StoreName, TaskName, WhoseClock,
-    store::{StoreError, Turn, TurnReply},
+    store::{NodeInfo, StoreError, Turn, TurnReply},
 };
 
 /// The shortest lease: below it, an ordinary hiccup of a machine or a network would cost a node its runs.
@@ -68,6 +68,8 @@ pub const LONGEST_LEASE: Duration = Duration::from_secs(365 * 86_400);
 pub struct Config {
     /// The node's id, new at each start of the process.
     pub node: NodeId,
+    /// What the node says of itself in its stores. Defaults to nothing.
+    pub info: Arc<NodeInfo>,
     /// Random bits, from which the uids of new jobs are drawn.
     pub seed: u128,
     /// How long the node's runs are left alone without a sign of life. Defaults to 15 s; from
@@ -91,6 +93,7 @@ impl Config {
     pub fn new(node: impl Into<NodeId>, seed: u128) -> Self {
         Self {
             node: node.into(),
+            info: Arc::default(),
             seed,
             lease: Duration::from_secs(15),
             job_defaults: PartialOptions::default(),

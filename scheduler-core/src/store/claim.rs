@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::NodeInfo;
 use crate::{BODY_VERSION, JobId, JobRow, NodeId, RawJob, Run, RunState, TaskName};
 
 /// A call of [`JobStore::claim`](crate::JobStore::claim).
@@ -29,6 +30,9 @@ pub struct Claim {
     pub adopt: Adopt,
     /// Whether to report due jobs that are left alone because of their task or version.
     pub declined: Report,
+    /// What the node says of itself, which is written when the node is first written.
+    #[serde(default)]
+    pub info: Arc<NodeInfo>,
 }
 
 impl Claim {
@@ -44,6 +48,7 @@ impl Claim {
             max_v: BODY_VERSION,
             adopt: Adopt::Nothing,
             declined: Report::Nothing,
+            info: Arc::default(),
         }
     }
 
@@ -56,6 +61,8 @@ impl Claim {
         with_adopt(adopt: Adopt);
         /// The same, which reports this.
         with_declined(declined: Report);
+        /// The same of a node that says this of itself.
+        with_info(info: Arc<NodeInfo>);
     }
 
     /// By when the lease of another node, or its claim of a job, must have passed for this claim to take what it covers:

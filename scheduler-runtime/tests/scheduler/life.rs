@@ -266,6 +266,11 @@ fn options_out_of_their_range_are_errors_of_the_last_step() {
     let builder = || Scheduler::builder(SimulatedRuntime::starting_at(clock("10:00:00")));
     let defaults = PartialOptions::default();
     for (builder, error) in [
+        (builder().node_label("", "eu-1"), "a label of the node has no name; give it one, as in `zone`"),
+        (
+            builder().node_label("zone", "x".repeat(4_093)),
+            "the labels of the node have 4097 bytes, at most 4096 are allowed",
+        ),
         (builder().run_limit(0), "run limit 0: at least 1 is needed; to run nothing, start the scheduler paused"),
         (
             builder().job_defaults(defaults.clone().max_instances(0)),

@@ -14,7 +14,7 @@ use crate::world::{World, clock, time};
 
 /// Jobs of two tenants in two stores.
 fn world() -> World {
-    let world = World::new(|builder| builder.store("other", MemoryStore::new()));
+    let world = World::new(|builder| builder.store("other", MemoryStore::new()).node_label("zone", "eu-1"));
     for (id, tag, store, seconds) in [
         ("42/a", "tenant:42", "default", 30),
         ("42/b", "tenant:42", "other", 10),
@@ -135,6 +135,9 @@ fn the_nodes_are_shown_with_what_they_run() {
         .collect();
     assert_eq!(running, [("default", vec!["long"])]);
     assert!(nodes[0].1.lease_until.is_some_and(|until| until > clock("10:00:01")));
+    let info = &nodes[0].1.info;
+    assert_eq!((info.labels["zone"].as_str(), info.version.as_deref()), ("eu-1", Some(env!("CARGO_PKG_VERSION"))));
+    assert!(!cfg!(target_os = "linux") || info.host.as_ref().is_some_and(|host| !host.is_empty()), "{info:?}");
     let of_node = RunFilter::new().node(&nodes[0].1.id).state(RunStateKind::Running);
     let found = world.wait(world.scheduler.search_runs(of_node, Page::first(9))).unwrap();
     assert_eq!(lines(&found), ["long 10:00:00 open"]);

@@ -75,7 +75,8 @@ macro_rules! store_conformance {
                 a_broken_row_is_found_as_quarantined
                 runs_are_found_over_all_jobs
                 runs_of_removed_jobs_are_not_found
-                nodes_are_shown_with_what_they_run;
+                nodes_are_shown_with_what_they_run
+                nodes_say_what_they_are;
             claim: jobs_are_claimed_in_the_order_of_due_and_uid
                 a_claim_shows_the_job
                 nothing_is_claimed_before_it_is_due

@@ -2,14 +2,14 @@
 //! [`count_jobs`](scheduler_core::JobStore::count_jobs), [`search_runs`](scheduler_core::JobStore::search_runs) and
 //! [`nodes`](scheduler_core::JobStore::nodes).
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use chrono::TimeDelta;
 use scheduler_core::{
     JobState, JobStore, Listed, Run, RunState, Tags, Verdict,
     store::{
-        FoundRun, JobCounts, JobFilter, JobKey, JobOrder, JobSearch, JobStateKind, RunChange, RunFilter, RunKey,
-        RunSearch, RunStateKind,
+        FoundRun, JobCounts, JobFilter, JobKey, JobOrder, JobSearch, JobStateKind, NodeInfo, RunChange, RunFilter,
+        RunKey, RunSearch, RunStateKind,
     },
 };
 
@@ -308,6 +308,40 @@ pub async fn nodes_are_shown_with_what_they_run(bench: &Bench) {
     assert_eq!((run.task.as_str(), run.run.id, run.run.owner.as_ref()), ("task", two.run, Some(&nodes[0].id)));
     bench.a().release().await;
     assert_eq!(text().await, ["node-b: {\"three 1\"}"]);
+}
+
+/// A node is shown with what it has said of itself when it first held something, for as long as it does; if the store shows more of a
+/// node than its runs, its lease included.
+pub async fn nodes_say_what_they_are(bench: &Bench) {
+    let info = NodeInfo::of_this_build().with_host("web-3").with_label("zone", "eu \"1\"").with_label("größe", "5");
+    for id in ["one", "two"] {
+        bench.due_job(id).await;
+    }
+    let claim = bench.a().claim_call().with_limit(1).with_info(Arc::new(info.clone()));
+    let claimed = bench.a().send(&claim).await.jobs.remove(0);
+    let shown = async || bench.store().nodes().await.unwrap();
+    let nodes = shown().await;
+    if nodes.first().is_none_or(|node| node.lease_until.is_none()) {
+        return;
+    }
+    assert_eq!((nodes[0].id.as_str(), &nodes[0].info), ("node-a", &info));
+    let mut to = moved(&claimed);
+    to.runs.push(RunChange::Insert(nth_run(&claimed, 1, RunState::Running)));
+    bench.a().settle_one(&to).await;
+    bench.a().life_sign().await;
+    bench.a().send(&bench.a().claim_call().with_limit(1).with_info(Arc::new(info.clone()))).await;
+    assert_eq!(shown().await[0].info, info, "after a turn");
+    bench.b().claim().await;
+    bench.due_job("three").await;
+    bench.b().start("three").await;
+    let nodes = shown().await;
+    assert_eq!((nodes[1].id.as_str(), nodes[1].info.is_empty()), ("node-b", true), "it has said nothing");
+    bench.a().release().await;
+    assert_eq!(shown().await.len(), 1);
+    // Whoever comes under the same name says it anew.
+    bench.a().send(&bench.a().claim_call().with_info(Arc::new(NodeInfo::default().with_host("web-4")))).await;
+    let hosts: Vec<_> = shown().await.into_iter().filter_map(|node| node.info.host).collect();
+    assert_eq!(hosts, ["web-4"]);
 }
 
 /// All that a search finds, page by page.

@@ -1,6 +1,11 @@
 //! What a database has to do for the kit: access to data, and none of the rules.
 
-use std::{any::Any, collections::BTreeSet, fmt};
+use std::{
+    any::Any,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -180,6 +185,12 @@ pub trait Session: Send + Sync {
     /// All nodes that hold something; none is locked.
     async fn nodes(&self) -> Result<Nodes, StoreError>;
 
+    /// What the nodes have said of themselves; from what [`nodes`](Self::nodes) reads by default.
+    async fn node_infos(&self) -> Result<BTreeMap<NodeId, Arc<str>>, StoreError> {
+        let nodes = self.nodes().await?;
+        Ok(nodes.known.into_iter().filter_map(|node| Some((node.id, node.info?))).collect())
+    }
+
     /// One node. It is not locked.
     async fn node(&self, id: &NodeId) -> Result<Option<Node>, StoreError>;
 
@@ -333,11 +344,14 @@ pub struct Node {
     pub last_claim_seq: u64,
     /// The database's mark of what was read, which differs after each write; 0 if the node has no row.
     pub version: u64,
+    /// What the node says of itself, as JSON ([`NodeInfo`](scheduler_core::store::NodeInfo)): given when the node is first written. A
+    /// backend that writes a node as a whole keeps it there; one that has [`Session::node_infos`] reads none.
+    pub info: Option<Arc<str>>,
 }
 
 impl Node {
     /// A node that has no row.
     pub fn unknown(id: &NodeId) -> Self {
-        Self { id: id.clone(), lease_until: None, last_claim_seq: 0, version: 0 }
+        Self { id: id.clone(), lease_until: None, last_claim_seq: 0, version: 0, info: None }
     }
 }

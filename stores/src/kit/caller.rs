@@ -1,12 +1,12 @@
 //! The node that makes a call, and its lease.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join;
 use scheduler_core::{
     NodeId,
-    store::{Hold, StoreError},
+    store::{Claim, Hold, StoreError},
 };
 
 use super::{
@@ -31,6 +31,8 @@ pub(super) struct Caller<'a> {
     was_taken_over: bool,
     /// The number of the claim that the next write of the row is to name.
     claim: Option<u64>,
+    /// What the node says of itself, if this call knows.
+    info: Option<Arc<str>>,
 }
 
 /// A claim that was overtaken by a later one of its node.
@@ -42,7 +44,7 @@ impl<'a> Caller<'a> {
     /// [locks](Self::lock) it.
     pub(super) fn new(call: Call<'a>, owner: &'a NodeId, node: Option<Node>) -> Self {
         let was_taken_over = node.as_ref().is_some_and(is_taken_over);
-        Self { call, owner, node, is_locked: !call.session.is_transaction(), was_taken_over, claim: None }
+        Self { call, owner, node, is_locked: !call.session.is_transaction(), was_taken_over, claim: None, info: None }
     }
 
     /// Locks the row until the end of the transaction.
@@ -95,7 +97,7 @@ impl<'a> Caller<'a> {
             return Ok(Some(written));
         }
         for _ in 0..ROUNDS {
-            let known = self.node.clone().unwrap_or_else(|| Node::unknown(self.owner));
+            let known = self.node.clone().unwrap_or_else(|| self.new_node());
             let Some(node) = renewed(&known, until, self.claim) else { return Ok(None) };
             if node == known {
                 self.call.archive(jobs).await?;
@@ -118,8 +120,17 @@ impl<'a> Caller<'a> {
     }
 
     /// Lets the next renewal be one for a claim, after which an earlier one takes nothing.
-    pub(super) fn begin_claim(&mut self, seq: u64) {
-        self.claim = Some(seq);
+    pub(super) fn begin_claim(&mut self, claim: &Claim) {
+        self.claim = Some(claim.seq);
+        if self.node.is_none() && !claim.info.is_empty() {
+            // It has a JSON form, being texts.
+            self.info = serde_json::to_string(&*claim.info).ok().map(Arc::from);
+        }
+    }
+
+    /// The node that is to be written if it has no row.
+    fn new_node(&self) -> Node {
+        Node { info: self.info.clone(), ..Node::unknown(self.owner) }
     }
 
     /// Renews for the claim that was begun, unless a write has done that.
@@ -165,7 +176,7 @@ impl<'a> Caller<'a> {
     async fn write(&mut self, change: impl Fn(&Node) -> Option<Node> + Send) -> Result<Option<()>, StoreError> {
         self.lock().await?;
         for _ in 0..ROUNDS {
-            let known = self.node.clone().unwrap_or_else(|| Node::unknown(self.owner));
+            let known = self.node.clone().unwrap_or_else(|| self.new_node());
             let Some(node) = change(&known) else { return Ok(None) };
             if node == known {
                 return Ok(Some(()));

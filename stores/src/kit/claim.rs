@@ -61,7 +61,7 @@ pub(super) async fn claim(
     let is_any_taken_over =
         jobs.iter().any(|job| job.head().claim.as_ref().is_some_and(|mark| mark.owner != claim.owner));
     if !jobs.is_empty() || nodes.is_running(&claim.owner) || caller.holds(HoldKind::Claim).await? {
-        caller.begin_claim(claim.seq);
+        caller.begin_claim(claim);
     }
     let call = caller.call();
     let next = async { if more || is_any_taken_over { Ok(None) } else { next(call, claim).await } };

@@ -1,6 +1,6 @@
 //! A job as a JSON object, read leniently and written exactly.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use scheduler_core::{
@@ -341,12 +341,14 @@ pub fn run_of(fields: &Map<String, Value>) -> Result<Run, String> {
     decode_run(&RunColumns(fields))
 }
 
-/// A node as an object: `id`, `lease_until` (none once another node has begun to take it over), `last_claim_seq`.
+/// A node as an object: `id`, `lease_until` (none once another node has begun to take it over), `last_claim_seq`, and `info`, the text
+/// of what it says of itself.
 pub fn node_fields(node: &Node) -> Map<String, Value> {
     object([
         ("id", Some(node.id.as_str().into())),
         ("lease_until", node.lease_until.map(micros)),
         ("last_claim_seq", Some(node.last_claim_seq.into())),
+        ("info", node.info.as_deref().map(Into::into)),
     ])
 }
 
@@ -358,6 +360,7 @@ pub fn node_of(id: impl Into<NodeId>, version: u64, fields: &Map<String, Value>)
         lease_until: number("lease_until").and_then(DateTime::from_timestamp_micros),
         last_claim_seq: number("last_claim_seq").and_then(|it| u64::try_from(it).ok()).unwrap_or_default(),
         version,
+        info: fields.get("info").and_then(Value::as_str).map(Arc::from),
     }
 }
 
@@ -540,7 +543,8 @@ mod tests {
     #[test]
     fn a_node_is_read_as_it_was_written() {
         for lease_until in [None, Some(time(0))] {
-            let node = Node { id: "a".into(), lease_until, last_claim_seq: 5, version: 6 };
+            let info = Some(r#"{"host":"web-3"}"#.into());
+            let node = Node { id: "a".into(), lease_until, last_claim_seq: 5, version: 6, info };
             assert_eq!(node_of("a", 6, &node_fields(&node)), node);
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::future::try_join;
 use scheduler_core::{
     JobId, Listed, NodeId, Run,
     store::{FoundRun, JobQuery, NodeRow, RunQuery, StoreError},
@@ -39,7 +40,7 @@ pub(super) async fn runs(session: &dyn Session, page: &RunQuery) -> Result<Vec<R
 
 /// The nodes that have a row or run something, by name.
 pub(super) async fn nodes(session: &dyn Session) -> Result<Vec<NodeRow>, StoreError> {
-    let found = session.nodes().await?;
+    let (found, mut infos) = try_join(session.nodes(), session.node_infos()).await?;
     let without_row = found.running.into_iter().map(|id| (id, None));
     // A row says more than that a node runs something.
     let mut leases: BTreeMap<NodeId, _> = without_row.collect();
@@ -51,7 +52,9 @@ pub(super) async fn nodes(session: &dyn Session) -> Result<Vec<NodeRow>, StoreEr
             let of_job = |run: &Run| FoundRun { job: job.id().clone(), task: job.task().clone(), run: run.clone() };
             job.runs().running_on(&id).map(of_job)
         });
-        nodes.push(NodeRow::new(id.clone(), lease_until, running.collect()));
+        // What another program has written there is not shown.
+        let info = infos.remove(&id).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        nodes.push(NodeRow::new(id.clone(), lease_until, running.collect()).with_info(info));
     }
     Ok(nodes)
 }

@@ -1,5 +1,7 @@
 //! The verb `claim`.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use scheduler_core::{
     JobState, RunId, Uid, Wait,
@@ -39,7 +41,8 @@ impl Table {
         }
         if self.claims.contains_key(&claim.owner) || self.running.is_any_of(&claim.owner) {
             let known = self.nodes.get(&claim.owner).and_then(|node| node.lease_until);
-            let node = Node { lease_until: known.max(Some(lease_end(now, claim.lease))), last_claim_seq: claim.seq };
+            let lease_until = known.max(Some(lease_end(now, claim.lease)));
+            let node = Node { lease_until, last_claim_seq: claim.seq, info: Arc::clone(&claim.info) };
             self.nodes.insert(claim.owner.clone(), node);
         }
         for slot in self.expired(now, EXPIRED) {

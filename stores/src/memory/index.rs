@@ -3,11 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Bound::{Excluded, Unbounded},
+    sync::Arc,
 };
 
 use chrono::{DateTime, Utc};
 use hashbrown::HashTable;
-use scheduler_core::{JobBody, JobId, NodeId, Run, RunId, RunState, Uid};
+use scheduler_core::{JobBody, JobId, NodeId, Run, RunId, RunState, Uid, store::NodeInfo};
 
 use super::{
     entry::{Entry, JobRuns},
@@ -47,6 +48,8 @@ pub(super) struct Node {
     /// None once other nodes have begun to take over.
     pub(super) lease_until: Option<DateTime<Utc>>,
     pub(super) last_claim_seq: u64,
+    /// What it says of itself.
+    pub(super) info: Arc<NodeInfo>,
 }
 
 /// The running runs by their nodes.

@@ -2,10 +2,10 @@
 
 use scheduler_core::{
     BODY_VERSION, JobId, Listed, NodeId, RawJob, Run,
-    store::{FoundRun, JobQuery, NodeRow, RunQuery},
+    store::{FoundRun, JobQuery, NodeInfo, NodeRow, RunQuery},
 };
 
-use super::index::{Slot, Table};
+use super::index::{Node, Slot, Table};
 use crate::kit::rules::{Runs, newer};
 
 impl Table {
@@ -38,9 +38,12 @@ impl Table {
     /// The nodes that have a row or run something, by name.
     pub(super) fn node_rows(&self) -> Vec<NodeRow> {
         let without_row = self.running.nodes().filter(|id| !self.nodes.contains_key(*id)).map(|id| (id, None));
-        let known = self.nodes.iter().map(|(id, node)| (id, node.lease_until));
-        let mut rows: Vec<NodeRow> =
-            known.chain(without_row).map(|(id, until)| NodeRow::new(id.clone(), until, self.running_on(id))).collect();
+        let known = self.nodes.iter().map(|(id, node)| (id, Some(node)));
+        let row = |(id, node): (&NodeId, Option<&Node>)| {
+            let row = NodeRow::new(id.clone(), node.and_then(|node| node.lease_until), self.running_on(id));
+            row.with_info(node.map(|node| NodeInfo::clone(&node.info)).unwrap_or_default())
+        };
+        let mut rows: Vec<NodeRow> = known.chain(without_row).map(row).collect();
         rows.sort_by(|a, b| a.id.cmp(&b.id));
         rows
     }

@@ -1,6 +1,6 @@
 //! The verbs but for `claim`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use scheduler_core::{
@@ -223,7 +223,7 @@ impl Table {
             // A call that was delayed must not take back what a later one has been told.
             node.lease_until = node.lease_until.max(Some(lease_end(now, lease)));
         } else if self.running.is_any_of(owner) {
-            let node = Node { lease_until: Some(lease_end(now, lease)), last_claim_seq: 0 };
+            let node = Node { lease_until: Some(lease_end(now, lease)), last_claim_seq: 0, info: Arc::default() };
             self.nodes.insert(owner.clone(), node);
         }
     }

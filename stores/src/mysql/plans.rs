@@ -99,7 +99,8 @@ async fn plan(connection: &mut MySqlConnection, name: &str, text: &str) -> Vec<S
 fn arguments(name: &str) -> &'static [&'static str] {
     match name {
         "node" | "free_node" | "delete_node" => &["000000000000000000000000000000FF"],
-        "insert_node" | "write_node" => &["node-1", "20000", "1"],
+        "insert_node" => &["node-1", "20000", "1", "{}"],
+        "write_node" => &["node-1", "20000", "1"],
         "jobs" | "live_after" | "runs" | "running" | "stopping" | "claimed" => &["node-1", "50", "1000"],
         "due" | "next" => &["20000", r#"["task"]"#, "1", "node-1", "20000", "1000"],
         "declined" => &["20000", r#"["task"]"#, "1", "16"],

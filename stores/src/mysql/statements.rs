@@ -168,11 +168,12 @@ const TEXTS: Statements<&str> = Statements {
 
     nodes: "SELECT id, lease_until, last_claim_seq, CAST(EXISTS \
         (SELECT 1 FROM {p}runs AS r FORCE INDEX (running) WHERE r.running_on = n.id) AS SIGNED) FROM {p}nodes AS n",
+    node_infos: "SELECT n.id, n.info FROM {p}nodes AS n WHERE n.info IS NOT NULL",
     node: "SELECT lease_until, last_claim_seq FROM {p}nodes WHERE id = ?1",
     own_node: "SELECT lease_until, last_claim_seq FROM {p}nodes WHERE id = ?1 FOR UPDATE",
     free_node: "SELECT lease_until, last_claim_seq FROM {p}nodes WHERE id = ?1 FOR UPDATE SKIP LOCKED",
     // `INSERT IGNORE` would ignore more.
-    insert_node: "INSERT INTO {p}nodes (id, lease_until, last_claim_seq) VALUES (?1, ?2, ?3) \
+    insert_node: "INSERT INTO {p}nodes (id, lease_until, last_claim_seq, info) VALUES (?1, ?2, ?3, NULLIF(?4, '')) \
         ON DUPLICATE KEY UPDATE id = {p}nodes.id",
     write_node: "UPDATE {p}nodes SET lease_until = ?2, last_claim_seq = ?3 WHERE id = ?1",
     delete_node: "DELETE FROM {p}nodes WHERE id = ?1",

@@ -1,7 +1,7 @@
 //! The keys as a backend of the kit.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     hash::{BuildHasher, RandomState},
     sync::{
@@ -95,6 +95,8 @@ impl Keyspace {
         let new = Node { version: self.mark(), ..node.clone() };
         let writes: Vec<Write> = jobs.iter().map(|job| Write::of(&self.link.names, job)).collect();
         let outcomes = self.perform(Some(NodeWrite::new(node, Some(&new))), &writes).await?;
+        // What it says of itself is kept beside it.
+        let new = Node { info: None, ..new };
         Ok(outcomes.map(|outcomes| (new, outcomes.into_iter().map(|outcome| outcome == Outcome::Written).collect())))
     }
 
@@ -338,6 +340,11 @@ impl Session for &Keyspace {
             Ok(Nodes { known, running: texts(runners)?.into_iter().map(NodeId::from).collect() })
         };
         self.understood(read())
+    }
+
+    async fn node_infos(&self) -> Result<BTreeMap<NodeId, Arc<str>>, StoreError> {
+        let infos = self.understood(pairs(self.one(self.command("HGETALL", "infos")).await?))?;
+        Ok(infos.into_iter().map(|(id, info)| (NodeId::from(id), Arc::from(info))).collect())
     }
 
     async fn node(&self, id: &NodeId) -> Result<Option<Node>, StoreError> {

@@ -77,6 +77,7 @@ use crate::kit::KitStore;
 /// | `claimers` | set | the nodes that have claimed jobs |
 /// | `runners` | set | the nodes that run something |
 /// | `running:NODE`, `asked:NODE` | sorted set | `UID:NUMBER` of the runs that a node runs, or is asked to stop |
+/// | `infos` | hash | the JSON of what each of these nodes says of itself: host, version, labels |
 /// | `nodes` | hash | `LEASE SEQ MARK` of each node that holds something: the end of its lease, the number of its last claim, and what tells this write from others |
 /// | `meta` | hash | `schema`, the version of these keys |
 /// | `changes` | channel | `due TIME`, `cancel NODE` or `resync`, for schedulers that wait |

@@ -254,7 +254,7 @@ pub(super) fn read_node(id: &str, value: &str) -> Node {
     let lease = words.next().and_then(|lease| lease.parse().ok()).and_then(DateTime::from_timestamp_micros);
     let seq = words.next().and_then(|seq| seq.parse().ok()).unwrap_or_default();
     let mark = words.next().and_then(|mark| mark.parse().ok()).unwrap_or(1);
-    Node { id: id.into(), lease_until: lease, last_claim_seq: seq, version: mark }
+    Node { id: id.into(), lease_until: lease, last_claim_seq: seq, version: mark, info: None }
 }
 
 pub(super) fn write_node(node: &Node) -> String {
@@ -295,9 +295,12 @@ mod tests {
             }
         }
         for lease_until in [None, Some(time)] {
-            let node = Node { id: "a".into(), lease_until, last_claim_seq: 5, version: 6 };
+            let node = Node { id: "a".into(), lease_until, last_claim_seq: 5, version: 6, info: None };
             assert_eq!(read_node("a", &write_node(&node)), node);
         }
-        assert_eq!(read_node("a", "- 5"), Node { id: "a".into(), lease_until: None, last_claim_seq: 5, version: 1 });
+        assert_eq!(
+            read_node("a", "- 5"),
+            Node { lease_until: None, last_claim_seq: 5, version: 1, ..Node::unknown(&"a".into()) }
+        );
     }
 }

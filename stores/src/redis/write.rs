@@ -251,10 +251,13 @@ fn call(names: &Names, node: Option<&NodeWrite<'_>>, is_first: bool, writes: &[W
     command.arg(SCHEMA);
     match node {
         Some(NodeWrite { id, mark, new }) if is_first => {
-            command.arg(*id).arg(*mark).arg(new.map(write_node).unwrap_or_default())
+            let info = new.and_then(|new| new.info.as_deref()).unwrap_or_default();
+            command.arg(*id).arg(*mark).arg(new.map(write_node).unwrap_or_default()).arg(info)
         }
-        Some(NodeWrite { id, mark, new }) => command.arg(*id).arg(new.map_or(*mark, |new| new.version)).arg("="),
-        None => command.arg(&["", "", ""]),
+        Some(NodeWrite { id, mark, new }) => {
+            command.arg(*id).arg(new.map_or(*mark, |new| new.version)).arg("=").arg("")
+        }
+        None => command.arg(&["", "", "", ""]),
     };
     let entries = || writes.iter().flat_map(|write| &write.entries);
     let indexes: BTreeSet<(bool, &Index)> = entries().map(|entry| (entry.score.is_some(), &entry.index)).collect();

@@ -130,7 +130,7 @@ impl<Tx: Transaction> SqlSession<'_, Tx> {
             DateTime::from_timestamp_micros(micros).ok_or_else(unreadable)
         });
         let last_claim_seq = self.number(row, at + 1, "last_claim_seq")?;
-        Ok(Node { lease_until: lease_until.transpose()?, last_claim_seq, version: VERSION, id })
+        Ok(Node { lease_until: lease_until.transpose()?, last_claim_seq, version: VERSION, info: None, id })
     }
 
     /// A node by one of the statements for that, which differ in how they lock its row.

@@ -1,6 +1,9 @@
 //! A session of the kit over tables.
 
-use std::collections::{BTreeSet, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use async_lock::Mutex;
 use async_trait::async_trait;
@@ -194,6 +197,12 @@ impl<Tx: Transaction> Session for SqlSession<'_, Tx> {
         Ok(nodes)
     }
 
+    async fn node_infos(&self) -> Result<BTreeMap<NodeId, Arc<str>>, StoreError> {
+        let rows = self.all(statement(&self.sql().node_infos)).await?;
+        let info = |row| Ok((node_name::read(self.text(row, 0, "id")?), Arc::from(self.text(row, 1, "info")?)));
+        rows.iter().map(info).collect()
+    }
+
     async fn node(&self, id: &NodeId) -> Result<Option<Node>, StoreError> {
         self.one_node(&self.sql().node, id).await
     }
@@ -210,8 +219,13 @@ impl<Tx: Transaction> Session for SqlSession<'_, Tx> {
     async fn put_node(&self, node: &Node) -> Result<Option<Node>, StoreError> {
         let is_new = node.version == 0;
         let sql = if is_new { &self.sql().insert_node } else { &self.sql().write_node };
-        self.run(statement(sql).node(&node.id).time(node.lease_until).count(node.last_claim_seq)).await?;
-        let written = Node { version: VERSION, ..node.clone() };
+        let mut put = statement(sql).node(&node.id).time(node.lease_until).count(node.last_claim_seq);
+        if is_new {
+            put = put.text(node.info.as_deref().unwrap_or_default());
+        }
+        self.run(put).await?;
+        // What a node says of itself is read with all nodes only.
+        let written = Node { version: VERSION, info: None, ..node.clone() };
         if is_new && self.node(&node.id).await?.as_ref() != Some(&written) {
             return Ok(None);
         }

@@ -113,7 +113,9 @@ statements! {
     own_node,
     /// The same unless another transaction has it locked. 1 id.
     free_node,
-    /// Adds a node unless it is there. 1 id, 2 lease, 3 number of its last claim.
+    /// What the nodes say of themselves: their ids, and that.
+    node_infos,
+    /// Adds a node unless it is there. 1 id, 2 lease, 3 number of its last claim, 4 what it says of itself, which is nothing if empty.
     insert_node,
     /// Writes a node that is there. 1 id, 2 lease, 3 number of its last claim.
     write_node,

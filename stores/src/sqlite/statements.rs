@@ -83,10 +83,11 @@ const TEXTS: Statements<&str> = Statements {
 
     nodes: "SELECT id, lease_until, last_claim_seq, \
         EXISTS (SELECT 1 FROM {p}runs AS r WHERE r.owner = n.id AND r.state = 'running') FROM {p}nodes AS n",
+    node_infos: "SELECT n.id, n.info FROM {p}nodes AS n WHERE n.info IS NOT NULL",
     node: "SELECT lease_until, last_claim_seq FROM {p}nodes WHERE id = ?1",
     own_node: "SELECT lease_until, last_claim_seq FROM {p}nodes WHERE id = ?1",
     free_node: "SELECT lease_until, last_claim_seq FROM {p}nodes WHERE id = ?1",
-    insert_node: "INSERT INTO {p}nodes (id, lease_until, last_claim_seq) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+    insert_node: "INSERT INTO {p}nodes (id, lease_until, last_claim_seq, info) VALUES (?1, ?2, ?3, NULLIF(?4, '')) ON CONFLICT DO NOTHING",
     write_node: "UPDATE {p}nodes SET lease_until = ?2, last_claim_seq = ?3 WHERE id = ?1",
     delete_node: "DELETE FROM {p}nodes WHERE id = ?1",
     claimed: "SELECT uid FROM {p}jobs INDEXED BY {p}jobs_claimed WHERE owner = ?1 LIMIT ?2",

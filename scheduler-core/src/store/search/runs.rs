@@ -5,7 +5,7 @@ use std::cmp::{Ordering, Reverse};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{JobId, NodeId, Run, RunId, RunState, TaskName, Verdict};
+use crate::{JobId, NodeId, Run, RunId, RunState, TaskName, Verdict, store::NodeInfo};
 
 /// Which runs of live jobs are meant: those that fit each part that is given. Without any part, it is all of them.
 ///
@@ -239,6 +239,9 @@ pub struct NodeRow {
     pub lease_until: Option<DateTime<Utc>>,
     /// What it runs, by the ids of the runs; of a node that runs very much, a part of it.
     pub running: Vec<FoundRun>,
+    /// Its host, version and labels, as far as it has said them and the store shows them.
+    #[serde(flatten)]
+    pub info: NodeInfo,
 }
 
 impl NodeRow {
@@ -249,6 +252,11 @@ impl NodeRow {
     pub fn new(id: NodeId, lease_until: Option<DateTime<Utc>>, mut running: Vec<FoundRun>) -> Self {
         running.sort_by_key(|found| found.run.id);
         running.truncate(Self::RUNNING_LIMIT);
-        Self { id, lease_until, running }
+        Self { id, lease_until, running, info: NodeInfo::default() }
+    }
+
+    setters! {
+        /// The same of a node that says this of itself.
+        with_info(info: NodeInfo);
     }
 }

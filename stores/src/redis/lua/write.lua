@@ -19,8 +19,8 @@ if schema ~= tostring(SCHEMA) then
     db("HSET", KEYS[1], "schema", SCHEMA)
 end
 
--- The node, the mark with which it was read, and what it is to be: `=` if it is to stay.
-local node, mark, value = word(), word(), word()
+-- The node, the mark with which it was read, what it is to be (`=` if it is to stay), and what it says of itself when it is new.
+local node, mark, value, info = word(), word(), word(), word()
 if node ~= "" then
     local is = db("HGET", prefix .. "nodes", node)
     if (is and (string.match(is, "^%S+ %d+ (%d+)$") or "1") or "0") ~= mark then
@@ -28,8 +28,12 @@ if node ~= "" then
     end
     if value == "" then
         db("HDEL", prefix .. "nodes", node)
+        db("HDEL", prefix .. "infos", node)
     elseif value ~= "=" then
         db("HSET", prefix .. "nodes", node, value)
+    end
+    if info ~= "" then
+        db("HSET", prefix .. "infos", node, info)
     end
 end
 

@@ -45,6 +45,7 @@ pub(super) fn statements(prefix: &str, clock: Clock) -> Statements {
     TEXTS.map(|text| lists.fill(text))
 }
 
+/// What is found up to a limit is asked for in the order of its index, without which the server reads all of it into a bitmap first.
 /// `(SELECT true ..)` in a condition is looked up row by row; `EXISTS` could become a join that reads all of the other
 /// table.
 const TEXTS: Statements<&str> = Statements {
@@ -113,10 +114,12 @@ const TEXTS: Statements<&str> = Statements {
     found_never: "SELECT {place}, {wanted} FROM {p}jobs AS k WHERE {is_live} AND next_fire_time IS NULL AND id > $2 \
         ORDER BY next_fire_time, id LIMIT $3",
     found_by_tag: "SELECT {place}, {wanted} FROM {p}tags AS h CROSS JOIN LATERAL \
-        (SELECT * FROM {p}jobs WHERE uid = h.uid AND {is_live} LIMIT 1) AS k WHERE h.tag = $2 LIMIT $3",
-    found_by_task: "SELECT {place}, {wanted} FROM {p}jobs AS k WHERE {is_live} AND task = $2 LIMIT $3",
+        (SELECT * FROM {p}jobs WHERE uid = h.uid AND {is_live} LIMIT 1) AS k WHERE h.tag = $2 \
+        ORDER BY h.uid LIMIT $3",
+    found_by_task: "SELECT {place}, {wanted} FROM {p}jobs AS k WHERE {is_live} AND task BETWEEN $2 AND $2 \
+        ORDER BY task LIMIT $3",
     found_by_state: "SELECT {place}, {wanted} FROM {p}jobs AS k WHERE state NOT IN ('active', 'ending', 'removed') \
-        AND state = $2 LIMIT $3",
+        AND state BETWEEN $2 AND $2 ORDER BY state LIMIT $3",
     counts: "SELECT state, count(*) FROM {p}jobs WHERE state NOT IN ('active', 'ending', 'removed') GROUP BY state \
         UNION ALL SELECT 'live', count(*) FROM {p}jobs WHERE {is_live}",
     counts_by_tag: "SELECT k.state, count(*) FROM {p}tags AS h CROSS JOIN LATERAL \
@@ -133,6 +136,6 @@ const TEXTS: Statements<&str> = Statements {
     judged: "SELECT {fired} FROM (SELECT * FROM {p}runs WHERE verdict <> 'ok' AND verdict = $1 AND fire_time < $2 \
         AND fire_time >= $3 ORDER BY fire_time DESC, uid DESC, seq DESC LIMIT $4) AS r {of_live_job} \
         ORDER BY r.fire_time DESC, r.uid DESC, r.seq DESC",
-    fired_by_job: "SELECT {fired} FROM (SELECT * FROM {p}runs WHERE uid = $1 LIMIT $2) AS r {of_live_job}",
+    fired_by_job: "SELECT {fired} FROM (SELECT * FROM {p}runs WHERE uid = $1 ORDER BY seq LIMIT $2) AS r {of_live_job}",
     fired_open: "SELECT {fired} FROM (SELECT * FROM {p}runs WHERE state <> 'ended' ORDER BY uid, seq LIMIT $1) AS r {of_live_job}",
 };

@@ -14,7 +14,10 @@ use scheduler_core::{
     store::{Changed, Claim, Declined, Hint, SqlStatement, StoreError, StoreErrorKind, StoreLimits},
 };
 
-use super::{job::LoadedJob, search::Finder};
+use super::{
+    job::LoadedJob,
+    search::{JobFinder, RunFinder},
+};
 
 /// A database in which jobs are kept; [`KitStore`](super::KitStore) makes a job store of it.
 ///
@@ -237,8 +240,13 @@ pub trait Session: Send + Sync {
         None
     }
 
-    /// What finds jobs and runs by indexes; none by default, so that searches look at one job after the other.
-    fn finder(&self) -> Option<&dyn Finder> {
+    /// What finds jobs by indexes; none by default, so that searches look at one job after the other.
+    fn job_finder(&self) -> Option<&dyn JobFinder> {
+        None
+    }
+
+    /// What finds runs by indexes; none by default, so that searches look at the runs of one job after the other.
+    fn run_finder(&self) -> Option<&dyn RunFinder> {
         None
     }
 

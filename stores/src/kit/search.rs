@@ -32,9 +32,9 @@ const LOOKS: usize = 10_000;
 /// How many jobs are loaded at once.
 const LOADED: usize = 250;
 
-/// Finds places of jobs and runs by the indexes of a database, a page of them at a time.
+/// Finds places of jobs by the indexes of a database, a page of them at a time.
 #[async_trait]
-pub trait Finder: Send + Sync {
+pub trait JobFinder: Send + Sync {
     /// Up to so many of the live jobs of a group, in any order. None if there is no index for it.
     async fn group(&self, group: JobGroup<'_>, tags: &Tags, limit: usize) -> Result<Option<Vec<JobPlace>>, StoreError>;
 
@@ -50,7 +50,11 @@ pub trait Finder: Send + Sync {
 
     /// How many live jobs of a group, or of all, are in each state. None if there is no index for it.
     async fn counts(&self, group: Option<JobGroup<'_>>) -> Result<Option<JobCounts>, StoreError>;
+}
 
+/// Finds places of runs by the indexes of a database, a page of them at a time.
+#[async_trait]
+pub trait RunFinder: Send + Sync {
     /// Up to so many runs of a group, in any order. None if there is no index for it.
     async fn run_group(&self, group: RunGroup, limit: usize) -> Result<Option<Vec<RunPlace>>, StoreError>;
 
@@ -100,8 +104,8 @@ pub struct JobPlace {
     pub task: TaskName,
     /// The state; one that is none counts as quarantined.
     pub state: JobStateKind,
-    /// Whether it has all tags that were asked for.
-    pub has_tags: bool,
+    /// Whether it has all tags that were asked for; none if that shows when it is loaded.
+    pub has_tags: Option<bool>,
 }
 
 /// What a filter and an order need to know of a run.
@@ -126,7 +130,7 @@ impl JobPlace {
 
     /// Whether the job may be one that the filter means.
     fn fits(&self, filter: &JobFilter) -> bool {
-        self.has_tags
+        self.has_tags.unwrap_or(true)
             && filter.id_prefix.as_ref().is_none_or(|prefix| self.id.as_str().starts_with(prefix))
             && filter.task.as_ref().is_none_or(|task| *task == self.task)
             && filter.state.is_none_or(|state| state == self.state)
@@ -147,7 +151,7 @@ impl RunPlace {
 
 pub(super) async fn jobs(
     session: &dyn Session,
-    finder: &dyn Finder,
+    finder: &dyn JobFinder,
     search: &JobSearch,
 ) -> Result<JobPage, StoreError> {
     let JobSearch { filter, order, .. } = search;
@@ -182,7 +186,7 @@ pub(super) async fn jobs(
 }
 
 /// All jobs of a group that the filter asks for, if these are few.
-async fn few_jobs(finder: &dyn Finder, filter: &JobFilter) -> Result<Option<Vec<JobPlace>>, StoreError> {
+async fn few_jobs(finder: &dyn JobFinder, filter: &JobFilter) -> Result<Option<Vec<JobPlace>>, StoreError> {
     let tags = filter.tags.iter().map(JobGroup::Tag);
     // Most jobs are active.
     let state = filter.state.filter(|state| *state != JobStateKind::Active).map(JobGroup::State);
@@ -197,7 +201,7 @@ async fn few_jobs(finder: &dyn Finder, filter: &JobFilter) -> Result<Option<Vec<
 
 pub(super) async fn count(
     session: &dyn Session,
-    finder: &dyn Finder,
+    finder: &dyn JobFinder,
     filter: &JobFilter,
 ) -> Result<JobCounts, StoreError> {
     let mut counts = JobCounts::default();
@@ -224,7 +228,7 @@ pub(super) async fn count(
         let is_beyond = last.as_ref().is_some_and(|it| !it.id.as_str().starts_with(prefix));
         let is_over = is_few || is_beyond || places.len() < STEP;
         let places: Vec<JobPlace> = places.into_iter().filter(|place| place.fits(filter)).collect();
-        if is_in_columns {
+        if is_in_columns && (filter.tags.is_empty() || places.iter().all(|place| place.has_tags.is_some())) {
             places.iter().for_each(|place| counts.add(place.state, 1));
         } else {
             let mut page = Jobs { session, search: &search, found: Vec::new() };
@@ -299,7 +303,7 @@ impl Jobs<'_> {
 
 pub(super) async fn runs(
     session: &dyn Session,
-    finder: &dyn Finder,
+    finder: &dyn RunFinder,
     search: &RunSearch,
 ) -> Result<RunPage, StoreError> {
     let filter = &search.filter;
@@ -344,7 +348,7 @@ pub(super) async fn runs(
 
 /// A page of runs as it fills.
 struct Runs<'a> {
-    finder: &'a dyn Finder,
+    finder: &'a dyn RunFinder,
     search: &'a RunSearch,
     found: Vec<FoundRun>,
 }

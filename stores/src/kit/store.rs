@@ -235,7 +235,7 @@ impl JobStore for KitStore {
 
     async fn search_jobs(&self, search: &JobSearch) -> Result<JobPage, StoreError> {
         let session = self.backend.begin_reading().await?;
-        match session.finder() {
+        match session.job_finder() {
             Some(finder) => search::jobs(&*session, finder, search).await,
             None => scan::jobs(self, search).await,
         }
@@ -243,7 +243,7 @@ impl JobStore for KitStore {
 
     async fn count_jobs(&self, filter: &JobFilter) -> Result<JobCounts, StoreError> {
         let session = self.backend.begin_reading().await?;
-        match session.finder() {
+        match session.job_finder() {
             Some(finder) => search::count(&*session, finder, filter).await,
             None => scan::count(self, filter).await,
         }
@@ -251,7 +251,7 @@ impl JobStore for KitStore {
 
     async fn search_runs(&self, search: &RunSearch) -> Result<RunPage, StoreError> {
         let session = self.backend.begin_reading().await?;
-        match session.finder() {
+        match session.run_finder() {
             Some(finder) => search::runs(&*session, finder, search).await,
             None => scan::runs(self, search).await,
         }

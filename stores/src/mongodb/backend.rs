@@ -27,7 +27,8 @@ use super::{
     watch::{self, Watch},
 };
 use crate::kit::{
-    Access, Archive, Backend, Document, HoldKind, Inserting, LoadedJob, NewJob, Node, Nodes, Replace, Session,
+    Access, Archive, Backend, Document, HoldKind, Inserting, JobFinder, LoadedJob, NewJob, Node, Nodes, Replace,
+    Session,
     rules::{earlier, whole_micros},
 };
 
@@ -310,6 +311,10 @@ impl Session for &Collections {
     }
 
     fn archive(&self) -> Option<&dyn Archive> {
+        Some(self)
+    }
+
+    fn job_finder(&self) -> Option<&dyn JobFinder> {
         Some(self)
     }
 

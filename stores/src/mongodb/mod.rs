@@ -7,6 +7,7 @@ mod guest;
 mod options;
 mod query;
 mod schema;
+mod search;
 mod server;
 mod watch;
 

@@ -18,6 +18,21 @@ pub(super) fn by_retention() -> Bsons {
     doc! { "retained_until": 1 }
 }
 
+/// The order of next fire times, and the index that has it.
+pub(super) fn by_next() -> Bsons {
+    doc! { "next_fire_time": 1, "live_id": 1 }
+}
+
+/// The indexes by which live jobs are searched. A claim changes none of them.
+pub(super) fn search_indexes() -> Vec<IndexModel> {
+    let of_live = |keys: Bsons| {
+        let filter = doc! { "live_id": { "$exists": true } };
+        let options = IndexOptions::builder().partial_filter_expression(filter).build();
+        IndexModel::builder().keys(keys).options(options).build()
+    };
+    vec![of_live(by_next()), of_live(doc! { "task": 1 }), of_live(doc! { "state": 1 })]
+}
+
 /// The jobs' indexes. Each has only the documents that it is asked for.
 pub(super) fn indexes() -> Vec<IndexModel> {
     let partial = |keys: Bsons, field: &str| {

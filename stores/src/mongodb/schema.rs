@@ -16,8 +16,10 @@ pub(super) async fn prepare(server: &Server, prefix: &str) -> Result<(), StoreEr
     if version(server, prefix).await? == SCHEMA_VERSION {
         return Ok(());
     }
+    // What is there already is left as it is.
+    let indexes = [query::indexes(), query::search_indexes()].concat();
     let jobs = server.jobs.clone();
-    server.run(async move { jobs.create_indexes(query::indexes()).await }).await?;
+    server.run(async move { jobs.create_indexes(indexes).await }).await?;
     let meta = server.meta.clone();
     server
         .run(async move {

@@ -10,10 +10,10 @@ use scheduler_core::{
 };
 
 use super::{RowOf, SqlSession, Statement, Transaction, statement};
-use crate::kit::{Finder, JobGroup, JobPlace, RunGroup, RunPlace, Session, columns::Columns};
+use crate::kit::{JobFinder, JobGroup, JobPlace, RunFinder, RunGroup, RunPlace, Session, columns::Columns};
 
 #[async_trait]
-impl<Tx: Transaction> Finder for SqlSession<'_, Tx> {
+impl<Tx: Transaction> JobFinder for SqlSession<'_, Tx> {
     async fn group(&self, group: JobGroup<'_>, tags: &Tags, limit: usize) -> Result<Option<Vec<JobPlace>>, StoreError> {
         let (sql, word) = match group {
             JobGroup::Tag(tag) => (&self.sql().found_by_tag, tag),
@@ -82,7 +82,10 @@ impl<Tx: Transaction> Finder for SqlSession<'_, Tx> {
         }
         Ok(Some(counts_of))
     }
+}
 
+#[async_trait]
+impl<Tx: Transaction> RunFinder for SqlSession<'_, Tx> {
     async fn run_group(&self, group: RunGroup, limit: usize) -> Result<Option<Vec<RunPlace>>, StoreError> {
         let found = match group {
             RunGroup::Job(uid) => statement(&self.sql().fired_by_job).text(uid.to_string()).count(limit),
@@ -136,7 +139,7 @@ impl<Tx: Transaction> SqlSession<'_, Tx> {
             next_fire_time: integer(row, 2).and_then(DateTime::from_timestamp_micros),
             task: text(row, 3).into(),
             state: kind_of(&text(row, 4)),
-            has_tags: integer(row, 5).and_then(|count| u64::try_from(count).ok()) >= Some(wanted),
+            has_tags: Some(integer(row, 5).and_then(|count| u64::try_from(count).ok()) >= Some(wanted)),
         };
         Ok(self.all(found).await?.iter().map(place).collect())
     }

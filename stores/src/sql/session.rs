@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::{RowOf, Sql, Statement, Statements, Tables, Transaction, node_name, rows::Rows, statement, write::Changes};
 use crate::kit::{
-    Access, Finder, HoldKind, Inserting, LoadedJob, NewJob, Node, Nodes, Session,
+    Access, HoldKind, Inserting, JobFinder, LoadedJob, NewJob, Node, Nodes, RunFinder, Session,
     columns::{Columns, decode_run},
     rules::{earlier, whole_micros},
 };
@@ -272,7 +272,11 @@ impl<Tx: Transaction> Session for SqlSession<'_, Tx> {
         }
     }
 
-    fn finder(&self) -> Option<&dyn Finder> {
+    fn job_finder(&self) -> Option<&dyn JobFinder> {
+        Some(self)
+    }
+
+    fn run_finder(&self) -> Option<&dyn RunFinder> {
         Some(self)
     }
 

@@ -4,7 +4,7 @@ use futures_lite::future::block_on;
 use mongodb::bson::{Document, doc};
 use scheduler_core::{
     JobState, RunState, Verdict,
-    store::{Clock, JobQuery, Report, RunChange},
+    store::{Clock, JobFilter, JobOrder, JobQuery, JobSearch, JobStateKind, Report, RunChange},
 };
 use scheduler_testkit::store::{Bench, LEASE, moved, nth_run};
 
@@ -53,6 +53,49 @@ fn no_call_scans_a_collection() {
         for call in due {
             assert_eq!(call.get_str("planSummary").unwrap(), "IXSCAN { due: 1, _id: 1 }");
             assert!(!call.get_bool("hasSortStage").unwrap_or_default(), "{call:#?}");
+        }
+    });
+}
+
+/// A search takes the index that it names, and sorts nothing.
+#[test]
+fn searches_of_jobs_go_by_indexes() {
+    block_on(async {
+        let collections = Collections::in_a_database_of_its_own();
+        let bench = Bench::new(setup_on(&collections, Clock::Caller).await);
+        let now = bench.now().await;
+        let jobs: Vec<_> = (0..60).map(|n| bench.job(&format!("job {n}"), now)).collect();
+        bench.store().insert(bench.at(), &jobs).await.unwrap();
+        let database = collections.database();
+        collections.run(async move { database.run_command(doc! { "profile": 2 }).await }).await.unwrap();
+
+        for filter in [
+            JobFilter::new(),
+            JobFilter::new().id_prefix("job 1"),
+            JobFilter::new().task("task"),
+            JobFilter::new().state(JobStateKind::Paused),
+            JobFilter::new().tag("suite").text("job"),
+        ] {
+            for order in [JobOrder::Id, JobOrder::NextFireTime] {
+                let search = JobSearch::new(filter.clone(), 7).with_order(order);
+                let page = bench.store().search_jobs(&search).await.unwrap();
+                bench.store().search_jobs(&search.with_after(page.next)).await.unwrap();
+            }
+            bench.store().count_jobs(&filter).await.unwrap();
+        }
+
+        let database = collections.database();
+        collections.run(async move { database.run_command(doc! { "profile": 0 }).await }).await.unwrap();
+        let profile = collections.profile(&["jobs"]).await;
+        assert!(profile.len() > 30, "{profile:#?}");
+        for call in &profile {
+            let plan = call.get_str("planSummary").unwrap_or_default();
+            assert!(!plan.contains("COLLSCAN"), "{call:#?}");
+            assert!(!call.get_bool("hasSortStage").unwrap_or_default(), "{call:#?}");
+        }
+        for index in ["live_id: 1", "next_fire_time: 1, live_id: 1", "task: 1", "state: 1"] {
+            let is_used = |call: &Document| call.get_str("planSummary").is_ok_and(|plan| plan.contains(index));
+            assert!(profile.iter().any(is_used), "{index}: {profile:#?}");
         }
     });
 }

@@ -1,0 +1,142 @@
+//! Where the indexes of the jobs' collection have jobs, for searches.
+//!
+//! Tags are in the text of a definition only, so that they show when a job is loaded.
+
+use ::mongodb::bson::{Bson, Document as Bsons, doc};
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use scheduler_core::{
+    JobState, Tags,
+    store::{JobCounts, JobKey, JobOrder, JobStateKind, StoreError},
+};
+
+use super::{backend::Collections, form, query, server::Page};
+use crate::kit::{JobFinder, JobGroup, JobPlace};
+
+#[async_trait]
+impl JobFinder for &Collections {
+    async fn group(&self, group: JobGroup<'_>, _: &Tags, limit: usize) -> Result<Option<Vec<JobPlace>>, StoreError> {
+        let Some((query, hint)) = grouped(group) else { return Ok(None) };
+        self.places(query, hint, None, limit).await.map(Some)
+    }
+
+    async fn walk(
+        &self,
+        order: JobOrder,
+        prefix: &str,
+        after: Option<&JobKey>,
+        _: &Tags,
+        limit: usize,
+    ) -> Result<Vec<JobPlace>, StoreError> {
+        let id = after.map(|after| after.id.as_str());
+        if order == JobOrder::Id {
+            let from = match id {
+                Some(id) if id >= prefix => doc! { "$gt": id },
+                _ => doc! { "$gte": prefix },
+            };
+            let by_id = doc! { "live_id": 1 };
+            return self.places(doc! { "live_id": from }, by_id.clone(), Some(by_id), limit).await;
+        }
+        let (hint, sort) = (query::by_next(), Some(query::by_next()));
+        let mut places = Vec::new();
+        let mut never_after = id.unwrap_or_default();
+        if after.is_none_or(|after| after.next_fire_time.is_some()) {
+            let time = after.and_then(|after| after.next_fire_time).map(|time| time.timestamp_micros());
+            if let Some(time) = time {
+                let tied = doc! { "next_fire_time": time, "live_id": { "$gt": never_after } };
+                places = self.places(tied, hint.clone(), sort.clone(), limit).await?;
+            }
+            if places.len() < limit {
+                let later = doc! {
+                    "next_fire_time": { "$gt": time.unwrap_or(i64::MIN) }, "live_id": { "$exists": true }
+                };
+                places.extend(self.places(later, hint.clone(), sort.clone(), limit - places.len()).await?);
+            }
+            never_after = "";
+        }
+        if places.len() < limit {
+            let never = doc! { "next_fire_time": Bson::Null, "live_id": { "$gt": never_after } };
+            places.extend(self.places(never, hint, sort, limit - places.len()).await?);
+        }
+        Ok(places)
+    }
+
+    async fn counts(&self, group: Option<JobGroup<'_>>) -> Result<Option<JobCounts>, StoreError> {
+        let all = match group {
+            None => (doc! { "live_id": { "$gte": "" } }, doc! { "live_id": 1 }),
+            Some(group) => match grouped(group) {
+                Some(found) => found,
+                None => return Ok(None),
+            },
+        };
+        let mut counts = JobCounts::default();
+        for kind in JobStateKind::ALL.into_iter().filter(|kind| *kind != JobStateKind::Active) {
+            let (mut query, hint) = in_state(kind);
+            query.extend(all.0.clone());
+            query.insert("live_id", doc! { "$exists": true });
+            counts.add(kind, self.count(query, if group.is_none() { hint } else { all.1.clone() }).await?);
+        }
+        let total = self.count(all.0, all.1).await?;
+        // A document of another program needs no state to be active.
+        counts.add(JobStateKind::Active, total.saturating_sub(counts.total()));
+        Ok(Some(counts))
+    }
+}
+
+impl Collections {
+    async fn places(
+        &self,
+        query: Bsons,
+        hint: Bsons,
+        sort: Option<Bsons>,
+        limit: usize,
+    ) -> Result<Vec<JobPlace>, StoreError> {
+        let projection = Some(doc! { "live_id": 1, "next_fire_time": 1, "task": 1, "state": 1 });
+        let page = Page { sort, limit: Some(limit), projection, hint: Some(hint) };
+        Ok(self.server.find(&self.server.jobs, query, page).await?.iter().map(place).collect())
+    }
+
+    async fn count(&self, query: Bsons, hint: Bsons) -> Result<u64, StoreError> {
+        let jobs = self.server.jobs.clone();
+        let hint = ::mongodb::options::Hint::Keys(hint);
+        self.server.run(async move { jobs.count_documents(query).hint(hint).await }).await
+    }
+}
+
+/// The live jobs of a group, and the index that has them.
+fn grouped(group: JobGroup<'_>) -> Option<(Bsons, Bsons)> {
+    match group {
+        JobGroup::Tag(_) => None,
+        JobGroup::Task(task) => {
+            Some((doc! { "task": task.as_str(), "live_id": { "$exists": true } }, doc! { "task": 1 }))
+        }
+        JobGroup::State(kind) => Some(in_state(kind)),
+    }
+}
+
+fn in_state(kind: JobStateKind) -> (Bsons, Bsons) {
+    (doc! { "state": kind.as_str(), "live_id": { "$exists": true } }, doc! { "state": 1 })
+}
+
+/// What cannot be read is shown as none, as a document of it is.
+fn place(bsons: &Bsons) -> JobPlace {
+    let text = |field: &str| bsons.get_str(field).unwrap_or_default();
+    let micros = match bsons.get("next_fire_time") {
+        Some(Bson::Int64(micros)) => Some(*micros),
+        Some(Bson::Int32(micros)) => Some(i64::from(*micros)),
+        Some(Bson::Double(micros)) => Some(*micros as i64),
+        _ => None,
+    };
+    let state = bsons.get("state").map(|state| {
+        let state = state.as_str().and_then(|word| JobState::parse(word, None));
+        state.and_then(|state| JobStateKind::of(&state)).unwrap_or(JobStateKind::Quarantined)
+    });
+    JobPlace {
+        key: bsons.get("_id").and_then(form::key_of).unwrap_or_default(),
+        id: text("live_id").into(),
+        next_fire_time: micros.and_then(DateTime::<Utc>::from_timestamp_micros),
+        task: text("task").into(),
+        state: state.unwrap_or(JobStateKind::Active),
+        has_tags: None,
+    }
+}

@@ -61,6 +61,7 @@
 //! | `config` | schedulers and their jobs from TOML, JSON, the environment, and APScheduler's flat keys |
 //! | `metrics` | numbers for the recorder that the program has installed |
 //! | `cron` | schedules of the `cron` crate as triggers |
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod observability;
 

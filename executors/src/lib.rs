@@ -20,6 +20,7 @@
 //! In another process it can: there a run that goes on for too long after its token was cancelled is killed.
 //!
 //! Panics can be caught only where they unwind: under `panic = "abort"` a panicking task ends the process.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod parameters;
 #[cfg(feature = "process")]
@@ -45,3 +46,8 @@ pub use spawn::Spawn;
 pub use task::{AsyncTaskFn, BlockingTaskFn, blocking, task};
 pub use tasks::Tasks;
 pub use thread_pool::ThreadPool;
+
+/// The programs of the page that the registry shows.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -68,3 +68,8 @@ impl Runtime for AsyncStdRuntime {
         task::block_on(future);
     }
 }
+
+/// The programs of the page that the registry shows.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

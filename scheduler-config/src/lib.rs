@@ -111,6 +111,7 @@
 //! | workers of a process pool | `process::serve` of the executors, first of all in `main` |
 //! | the handle | its last step: `build`, `background`, `blocking` or `local` |
 //! | jobs that come and go | `add_job` of the scheduler |
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod config;
 mod connect;
@@ -132,3 +133,8 @@ pub use jobs::JobConfig;
 pub use store::StoreConfig;
 pub use store_url::BuilderByUrl;
 pub use url::StoreUrl;
+
+/// The programs of the page that the registry shows.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -13,7 +13,7 @@
 //! | `engine` | the scheduler as a state machine; for this project's crates |
 //!
 //! Each type has one path.
-
+#![cfg_attr(docsrs, feature(doc_cfg))]
 // Stored rows and arguments reach all of it: what can overflow says what then. `allow` marks where no such number can come.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
@@ -80,3 +80,8 @@ pub mod __private {
     pub use async_trait::async_trait;
     pub use chrono::{DateTime, Utc};
 }
+
+/// The programs of the page that the registry shows.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

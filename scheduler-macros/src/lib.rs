@@ -236,3 +236,8 @@ pub fn task(arguments: TokenStream, function: TokenStream) -> TokenStream {
 pub fn scheduled(arguments: TokenStream, function: TokenStream) -> TokenStream {
     expansion::scheduled(arguments.into(), function.into()).into()
 }
+
+/// The programs of the page that the registry shows.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -10,6 +10,7 @@
 //!
 //! Each is built by a [`Builder`] over any [`Runtime`]; the adapters are crates of their own. How each ends, and what becomes
 //! of wrong use, is written down [with `Scheduler`](Scheduler#what-happens-when-).
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod background;
 mod builder;
@@ -49,3 +50,8 @@ pub use scheduler::Scheduler;
 pub use scheduler_core::engine::{ExportedJob, Lease, SchedulerState, ShutdownMode, StoreHealth, StoreLink};
 pub use search::{Cursor, FoundJobs, FoundRuns, Page};
 pub use transaction::PreparedJob;
+
+/// The programs of the page that the registry shows.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -64,3 +64,8 @@ impl Runtime for SmolRuntime {
         smol::block_on(future);
     }
 }
+
+/// The programs of the page that the registry shows.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

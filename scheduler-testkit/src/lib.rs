@@ -5,3 +5,8 @@ pub mod sim;
 pub mod store;
 
 pub use runtime::SimulatedRuntime;
+
+/// The programs of the page that the registry shows.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

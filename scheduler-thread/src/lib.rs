@@ -138,3 +138,8 @@ impl fmt::Debug for ThreadRuntime {
 fn work(executor: &Executor<'_>, end: &Receiver<()>) {
     let _ = futures_executor::block_on(executor.run(end.recv()));
 }
+
+/// The programs of the page that the registry shows.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -268,3 +268,8 @@ impl Drop for Own {
         }
     }
 }
+
+/// The programs of the page that the registry shows.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -20,6 +20,7 @@
 //!
 //! Each of them passes the suite of `scheduler-testkit` that holds stores to the promises of
 //! [`JobStore`](scheduler_core::JobStore).
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod changes;
 mod choices;
@@ -83,3 +84,8 @@ pub use table::{KnownStore, STORES, StoreNews, StorePlace};
 pub use transaction::Transaction;
 #[cfg(feature = "zookeeper")]
 pub use zookeeper::{ZooKeeperOptions, ZooKeeperStore};
+
+/// The programs of the page that the registry shows.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -8,6 +8,7 @@ mod features;
 mod matrix;
 mod nextest;
 mod oracle;
+mod packages;
 mod pasted;
 mod process;
 mod purity;
@@ -24,7 +25,7 @@ use self::features::Combinations;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  test [--stores LIST]   everything that CI checks: format, lints, tests, doc tests, purity, examples, documentation;
+  test [--stores LIST]   everything that CI checks: format, lints, tests, doc tests, purity, packages, examples, documentation;
                          LIST names the stores whose tests are run, as in `sqlite,redis`; all of them by default,
                          with `none` those that need no server. Servers are installed, started and stopped
   services VERB [NAME...]

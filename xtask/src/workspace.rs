@@ -25,6 +25,8 @@ pub(crate) struct Package {
     pub(crate) features: Vec<String>,
     /// The packages of this workspace that it needs outside of tests.
     pub(crate) needs: Vec<String>,
+    /// Whether it goes to the registry.
+    pub(crate) is_published: bool,
     /// The names of its programs, if it is in `examples`.
     pub(crate) examples: Vec<String>,
 }
@@ -58,6 +60,7 @@ fn package(json: &Value) -> Package {
         name: text(&json["name"]),
         features: keys(&json["features"]).filter(|feature| *feature != "default").map(ToOwned::to_owned).collect(),
         needs: elements(&json["dependencies"]).filter(is_internal).map(|need| text(&need["name"])).collect(),
+        is_published: json["publish"].is_null(),
         examples: elements(&json["targets"]).filter(is_example).map(|target| text(&target["name"])).collect(),
     }
 }
@@ -92,6 +95,7 @@ mod tests {
                 "targets": [{"kind": ["lib"], "name": "scheduler_stores"}, {"kind": ["bin"], "name": "tool"}]
             }, {
                 "name": "examples-tokio",
+                "publish": [],
                 "manifest_path": "/w/examples/tokio/Cargo.toml",
                 "targets": [{"kind": ["bin"], "name": "hello"}, {"kind": ["test"], "name": "http"}]
             }]
@@ -99,6 +103,7 @@ mod tests {
         let workspace = Workspace::parse(json).unwrap();
         assert_eq!(workspace.packages[0].features, ["redis", "sqlite", "tls"]);
         assert_eq!(workspace.packages[0].needs, ["scheduler-core"]);
+        assert_eq!(workspace.packages.iter().map(|it| it.is_published).collect::<Vec<_>>(), [true, false]);
         assert_eq!(
             (&workspace.packages[0].examples[..], &workspace.packages[1].examples[..]),
             (&[][..], &["hello".to_owned()][..])

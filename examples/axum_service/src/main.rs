@@ -1,73 +1,60 @@
-//! A web service with a scheduler in it: jobs are added, listed, paused, resumed, run and removed over HTTP, and runs cancelled.
+//! A web service on PostgreSQL with a scheduler in it: reminders of users, added in the transaction that writes them, on a pool of the
+//! service's own; jobs that an operator looks at and steers; probes; and an end that loses no run. Start it twice on one database.
 //!
-//!     cargo run -p axum_service
-//!     cargo run -p axum_service -- sqlite://service.db
-//!     LISTEN=127.0.0.1:3000 cargo run -p axum_service -- memory:
+//!     DATABASE_URL=postgres://user:password@host/database cargo run -p axum_service
 //!
 //! It prints its address, and then:
 //!
-//!     curl $URL/jobs --json '{"id": "tea", "task": "remind", "args": {"whom": "ann", "of": "tea"}, "trigger": "every 10s"}'
-//!     curl $URL/jobs
-//!     curl -X POST $URL/jobs/tea/pause
-//!     curl -X POST $URL/jobs/tea/run
-//!     curl $URL/jobs/tea/runs
-//!     curl $URL/reminded
-//!     curl -X DELETE $URL/jobs/tea
+//!     curl $URL/users/ann/reminders --json '{"text": "tea", "in_seconds": 60}'
+//!     curl $URL/users/ann/reminders
+//!     curl -X DELETE $URL/users/ann/reminders/1
+//!     curl $URL/users/ann/delivered
 //!
-//!     curl $URL/jobs --json '{"id": "eggs", "task": "count_down", "args": 300}'
+//!     curl $URL/jobs
+//!     curl $URL/jobs --json '{"id": "eggs", "task": "count_down", "args": 300, "trigger": "every 1h"}'
+//!     curl -X POST $URL/jobs/eggs/run
+//!     curl $URL/jobs/eggs/runs
 //!     curl -X POST $URL/jobs/eggs/runs/$RUN/cancel
+//!     curl -X POST $URL/jobs/eggs/pause
+//!     curl -X DELETE $URL/jobs/eggs
 //!     curl $URL/readyz
 //!
-//! A trigger is written as it is displayed: `every 10s`, `crontab 0 9 * * mon-fri in Europe/Berlin`, `date 2027-01-01T00:00:00Z`.
-//! Without one, the job runs at once. `/healthz` and `/readyz` are for the probes of the platform that runs the service. SIGTERM or Ctrl-C ends it in good order: requests are answered first, and then running
-//! tasks have 20 s to end.
+//! `/healthz` and `/readyz` are for the probes of the platform that runs the service. SIGTERM or Ctrl-C ends it in good order: requests
+//! are answered first, running tasks end, and what has not ended within the time is given back to the other processes.
+//!
+//! | variable | meaning | default |
+//! |---|---|---|
+//! | `DATABASE_URL` | the database of the service | must be given |
+//! | `LISTEN` | where it listens; port 0 is any that is free | `127.0.0.1:0` |
+//! | `GRACE` | how many seconds running tasks have at the end | 20 |
+//! | `LEASE` | after how many seconds others take over what a dead process ran | 15 |
+//! | `SENDING` | how many seconds it takes to deliver a reminder | 0 |
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
-use std::{
-    collections::BTreeMap,
-    env, io,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+mod jobs;
+mod refusal;
+mod reminders;
 
-use apscheduler::prelude::*;
+use std::{env, io, time::Duration};
+
+use apscheduler::{prelude::*, stores::PostgresOptions};
 use axum::{
     Json, Router,
-    extract::{Path, State, rejection::JsonRejection},
-    http::{StatusCode, header::LOCATION},
-    response::{IntoResponse, Response},
-    routing::{get, post},
+    extract::{FromRef, State},
+    http::StatusCode,
+    response::IntoResponse,
+    routing::get,
 };
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use sqlx::PgPool;
 use tokio::net::TcpListener;
 
-#[derive(Serialize, Deserialize)]
-struct Reminder {
-    whom: String,
-    of: String,
-}
+use self::refusal::Refusal;
 
-/// How often each has been reminded: what the tasks of this service share with its handlers. A pool of connections goes the same way.
-#[derive(Clone, Default)]
-struct Reminded(Arc<Mutex<BTreeMap<String, u32>>>);
-
-/// The work of the service. The arguments of a job are checked against its type when a client adds one. The `State` of tasks is not
-/// that of axum.
-#[task]
-async fn remind(apscheduler::State(reminded): apscheduler::State<Reminded>, context: RunContext, reminder: Reminder) {
-    *reminded.0.lock().unwrap_or_else(PoisonError::into_inner).entry(reminder.whom.clone()).or_default() += 1;
-    println!("{}: {}, think of {}", context.job_id, reminder.whom, reminder.of);
-}
-
-/// Work that takes a while. Who cancels its run ends it between two seconds.
-#[task]
-async fn count_down(context: RunContext, seconds: u32) {
-    println!("{}: {seconds} seconds", context.job_id);
-    for _ in 0..seconds {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    println!("{}: time is up", context.job_id);
+/// What the handlers of requests share. The tasks have the pool as well.
+#[derive(Debug, Clone, FromRef)]
+struct App {
+    scheduler: Scheduler,
+    pool: PgPool,
 }
 
 /// A job that the service brings along. It is there whenever the service runs.
@@ -78,151 +65,46 @@ async fn tidy() {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let reminded = Reminded::default();
-    let builder = Scheduler::builder(TokioRuntime::current())
-        .state(reminded.clone())
-        .register(remind::task())
-        .register(count_down::task())
-        .scheduled(tidy::scheduled());
-    let url = env::args().nth(1).unwrap_or_else(|| "memory:".to_owned());
-    let scheduler = match url.as_str() {
-        "memory:" => builder,
-        url if url.starts_with("sqlite:") => builder.store("default", SqliteStore::connect(url).await?),
-        other => return Err(format!("no store at `{other}`: give `memory:` or `sqlite://FILE`").into()),
-    }
-    .build()?;
+    let url = env::var("DATABASE_URL").map_err(|_| "give the URL of a PostgreSQL database in DATABASE_URL")?;
+    let pool = PgPool::connect(&url).await?;
+    reminders::create_table(&pool).await?;
+
+    // The tables of the scheduler are in the same database, so that jobs can be added in transactions of the service.
+    let store = PostgresOptions::new().from_pool(&pool).await?;
+    let scheduler = Scheduler::builder(TokioRuntime::current())
+        .store("default", store)
+        .lease(seconds("LEASE", 15)?)
+        .state(pool.clone())
+        .state(reminders::Sending(seconds("SENDING", 0)?))
+        .register(reminders::remind::task())
+        .register(jobs::count_down::task())
+        .scheduled(tidy::scheduled())
+        .build()?;
     scheduler.start().await?;
 
-    // Port 0 is any that is free.
     let address = env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:0".to_owned());
     let listener = TcpListener::bind(&address).await.map_err(|error| format!("listening on {address}: {error}"))?;
     println!("listening on http://{}", listener.local_addr()?);
-    let end = end()?;
-    axum::serve(listener, routes(scheduler.clone(), reminded)).with_graceful_shutdown(end).await?;
+    let (grace, end) = (seconds("GRACE", 20)?, end()?);
+    axum::serve(listener, routes(App { scheduler: scheduler.clone(), pool })).with_graceful_shutdown(end).await?;
 
     println!("no more requests; running tasks end");
-    // A platform such as Kubernetes kills what is not gone after 30 s. What has not ended before is given back to the store.
-    scheduler.shutdown(ShutdownMode::within(Duration::from_secs(20))).await?;
+    scheduler.shutdown(ShutdownMode::within(grace)).await?;
     println!("ended");
     Ok(())
 }
 
-fn routes(scheduler: Scheduler, reminded: Reminded) -> Router {
+fn routes(app: App) -> Router {
     Router::new()
-        .route("/jobs", get(list).post(add))
-        .route("/jobs/{id}", get(show).delete(remove))
-        .route("/jobs/{id}/pause", post(pause))
-        .route("/jobs/{id}/resume", post(resume))
-        .route("/jobs/{id}/run", post(run))
-        .route("/jobs/{id}/runs", get(runs))
-        .route("/jobs/{id}/runs/{run}/cancel", post(cancel))
-        .route("/reminded", get(show_reminded).with_state(reminded))
+        .merge(reminders::routes())
+        .merge(jobs::routes())
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .fallback(|| async { Refusal(StatusCode::NOT_FOUND, "there is nothing at this path".to_owned()) })
         .method_not_allowed_fallback(|| async {
             Refusal(StatusCode::METHOD_NOT_ALLOWED, "this path has other methods".to_owned())
         })
-        .with_state(scheduler)
-}
-
-/// A job as clients describe it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NewJob {
-    task: String,
-    #[serde(default)]
-    args: Value,
-    trigger: Option<String>,
-    id: Option<String>,
-    name: Option<String>,
-    #[serde(default)]
-    paused: bool,
-}
-
-impl NewJob {
-    fn spec(self) -> Result<JobSpec, Refusal> {
-        let mut spec = match self.trigger {
-            Some(text) => JobSpec::new(self.task, text.parse::<Trigger>().map_err(|error| unprocessable(&error))?),
-            None => JobSpec::now(self.task),
-        };
-        spec = spec.args(self.args);
-        if let Some(id) = self.id {
-            spec = spec.id(id);
-        }
-        if let Some(name) = self.name {
-            spec = spec.name(name);
-        }
-        Ok(if self.paused { spec.paused() } else { spec })
-    }
-}
-
-async fn add(
-    State(scheduler): State<Scheduler>,
-    job: Result<Json<NewJob>, JsonRejection>,
-) -> Result<impl IntoResponse, Refusal> {
-    let Json(job) = job?;
-    let job = scheduler.add_job(job.spec()?).await?;
-    Ok((StatusCode::CREATED, [(LOCATION, format!("/jobs/{}", escaped(job.id.as_str())))], Json(shown(&job))))
-}
-
-async fn list(State(scheduler): State<Scheduler>) -> Result<Json<Value>, Refusal> {
-    Ok(Json(scheduler.jobs().await?.iter().map(shown).collect()))
-}
-
-async fn show(State(scheduler): State<Scheduler>, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
-    match scheduler.job(id.as_str()).await? {
-        Some(job) => Ok(Json(shown(&job))),
-        None => Err(Refusal(StatusCode::NOT_FOUND, format!("job `{id}` is not there"))),
-    }
-}
-
-async fn pause(State(scheduler): State<Scheduler>, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
-    Ok(Json(shown(&scheduler.pause_job(id).await?)))
-}
-
-async fn resume(State(scheduler): State<Scheduler>, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
-    Ok(Json(shown(&scheduler.resume_job(id).await?)))
-}
-
-async fn remove(State(scheduler): State<Scheduler>, Path(id): Path<String>) -> Result<StatusCode, Refusal> {
-    scheduler.remove_job(id).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-/// Runs a job now, beside its fire times. The answer says which run that is, not how it ends.
-async fn run(State(scheduler): State<Scheduler>, Path(id): Path<String>) -> Result<impl IntoResponse, Refusal> {
-    let run = scheduler.run_job_now(id).await?;
-    Ok((StatusCode::ACCEPTED, Json(json!({"run": run.to_string()}))))
-}
-
-/// Asks a run to stop. How it has ended is in the list of runs.
-async fn cancel(
-    State(scheduler): State<Scheduler>,
-    Path((id, run)): Path<(String, String)>,
-) -> Result<StatusCode, Refusal> {
-    let run = run.parse().map_err(|error| unprocessable(&error))?;
-    scheduler.cancel_run(id, run).await?;
-    Ok(StatusCode::ACCEPTED)
-}
-
-async fn runs(State(scheduler): State<Scheduler>, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
-    let runs = scheduler.runs(id, 20).await?;
-    let shown = |run: &Run| {
-        let verdict = run.verdict().map(|verdict| verdict.as_str());
-        json!({
-            "run": run.id.to_string(),
-            "fire_time": run.fire_time,
-            "attempt": run.attempt,
-            "verdict": verdict,
-            "error": run.error,
-        })
-    };
-    Ok(Json(runs.iter().map(shown).collect()))
-}
-
-async fn show_reminded(State(reminded): State<Reminded>) -> Json<Value> {
-    Json(json!(*reminded.0.lock().unwrap_or_else(PoisonError::into_inner)))
+        .with_state(app)
 }
 
 /// Whether the scheduler answers. If not, a restart of the service is the remedy.
@@ -241,63 +123,15 @@ fn probed(is_well: bool) -> StatusCode {
     if is_well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
-/// A job as clients see it.
-fn shown(job: &Job) -> Value {
-    json!({
-        "id": job.id,
-        "name": job.body.display_name(),
-        "task": job.body.task,
-        "args": job.body.args,
-        "trigger": job.body.trigger.to_string(),
-        "state": job.state.as_str(),
-        "next_fire_time": job.next_fire_time,
-    })
-}
-
-/// An id as it stands in a path.
-fn escaped(id: &str) -> String {
-    let escape = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-        other => format!("%{other:02X}"),
-    };
-    id.bytes().map(escape).collect()
-}
-
-/// What the service answers when it does not do what it was asked: `{"error": ".."}`.
-struct Refusal(StatusCode, String);
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        (self.0, Json(json!({"error": self.1}))).into_response()
+/// A number of seconds from the environment.
+fn seconds(variable: &str, default: u64) -> Result<Duration, String> {
+    match env::var(variable) {
+        Err(_) => Ok(Duration::from_secs(default)),
+        Ok(text) => text
+            .parse()
+            .map(Duration::from_secs)
+            .map_err(|error| format!("{variable}: `{text}`: {error}; give seconds")),
     }
-}
-
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Self {
-        let status = match error.kind() {
-            ErrorKind::NotFound => StatusCode::NOT_FOUND,
-            ErrorKind::Conflict => StatusCode::CONFLICT,
-            ErrorKind::Arguments
-            | ErrorKind::Job
-            | ErrorKind::NeverFires
-            | ErrorKind::TooLarge
-            | ErrorKind::Trigger
-            | ErrorKind::UnknownTask => StatusCode::UNPROCESSABLE_ENTITY,
-            ErrorKind::Busy | ErrorKind::ShutDown | ErrorKind::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        Self(status, error.to_string())
-    }
-}
-
-impl From<JsonRejection> for Refusal {
-    fn from(rejection: JsonRejection) -> Self {
-        Self(rejection.status(), rejection.body_text())
-    }
-}
-
-fn unprocessable(error: &impl ToString) -> Refusal {
-    Refusal(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
 }
 
 /// A future that ends when the service is told to end. It listens from this call on.

@@ -1,6 +1,10 @@
 //! Manifests and pages say what the code says.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use scheduler_core::{
     PartialOptions,
@@ -85,4 +89,40 @@ fn the_documentation_names_each_option() {
             assert!(is_named, "{page} does not name the option `{name}`");
         }
     }
+}
+
+#[test]
+fn each_link_to_a_file_leads_to_one() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the workspace");
+    let mut pages = Vec::new();
+    find_pages(root, &mut pages);
+    assert!(pages.len() > 20, "{pages:?}");
+    let mut dead = Vec::new();
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link);
+        let files = links.filter_map(|link| link.split('#').next()).filter(|link| is_file_link(link));
+        let folder = page.parent().unwrap_or(root);
+        dead.extend(files.filter(|file| !folder.join(file).exists()).map(|file| format!("{}: {file}", page.display())));
+    }
+    assert!(dead.is_empty(), "{}", dead.join("\n"));
+}
+
+/// The guide's pages are left out: their links are rustdoc's, which checks them.
+fn find_pages(folder: &Path, pages: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        let is_skipped = ["target", "src", ".git"].contains(&name.as_str());
+        if entry.file_type().unwrap().is_dir() {
+            if !is_skipped {
+                find_pages(&path, pages);
+            }
+        } else if path.extension().is_some_and(|it| it == "md") {
+            pages.push(path);
+        }
+    }
+}
+
+fn is_file_link(link: &str) -> bool {
+    !link.is_empty() && !link.contains(':') && !link.contains(char::is_whitespace)
 }

@@ -143,7 +143,10 @@ impl Job {
         if let Some(run) = self.open_runs().next() {
             return Err(format!("job {} is over while run {run} is open", self.id));
         }
-        self.end = End::Over;
+        // One that was removed goes with its last run, and is not known any more.
+        if self.end != End::Removed {
+            self.end = End::Over;
+        }
         Ok(())
     }
 

@@ -106,8 +106,8 @@ impl Scheduler {
         let mut is_waiting = false;
         loop {
             match self.look(run, job).await {
-                Ok(Look::Found(found)) if !found.is_open() => return Ok(found),
-                Ok(Look::Found(found)) => seen = Some(found),
+                Ok(Look::Found(found)) if !found.is_open() => return Ok(*found),
+                Ok(Look::Found(found)) => seen = Some(*found),
                 Ok(Look::ToCome) => {}
                 Ok(Look::Gone) => {
                     return told.map(|end| end.of(seen.as_ref())).ok_or_else(|| gone_or_unknown(run, is_waiting));
@@ -123,13 +123,15 @@ impl Scheduler {
 
     async fn look(&self, run: RunId, job: Option<&Job>) -> Result<Look, Error> {
         if let Some(found) = self.find_run(run).await? {
-            return Ok(Look::Found(found));
+            return Ok(Look::Found(Box::new(found)));
         }
         let Some(job) = job else { return Ok(Look::Gone) };
         match job.refresh().await {
             Ok(_) => Ok(Look::ToCome),
             // It may have come and ended between the two looks.
-            Err(error) if error.is_not_found() => Ok(self.find_run(run).await?.map_or(Look::Gone, Look::Found)),
+            Err(error) if error.is_not_found() => {
+                Ok(self.find_run(run).await?.map_or(Look::Gone, |found| Look::Found(Box::new(found))))
+            }
             Err(error) => Err(error),
         }
     }
@@ -137,7 +139,7 @@ impl Scheduler {
 
 /// What a look for a run has found.
 enum Look {
-    Found(Run),
+    Found(Box<Run>),
     /// Its job goes on, and has not come to it yet.
     ToCome,
     Gone,

@@ -80,6 +80,7 @@ impl Move {
 
 /// What a [`Move`] does to one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "most changes add a run; boxing it would cost an allocation each")]
 pub enum RunChange {
     /// Adds a run: waiting, ended, or running, in which case the store fills in owner, fence and start.
     Insert(Run),

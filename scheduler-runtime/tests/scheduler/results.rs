@@ -38,8 +38,9 @@ fn a_job_that_is_over_is_known_by_its_runs_for_its_retention() {
     assert_eq!(world.wait(scheduler.jobs()).unwrap().len(), 0);
     let run = world.wait(scheduler.find_run(first_run(&job))).unwrap().expect("its retention has not passed");
     assert_eq!((run.verdict(), time(run.fire_time)), (Some(Verdict::Ok), "10:00:10".to_owned()));
-    assert_eq!(world.wait(scheduler.history(job.uid, 10)).unwrap(), [run.clone()]);
-    assert_eq!(world.wait(job.runs(10)).unwrap(), [run]);
+    let history = world.wait(scheduler.history(job.uid, 10)).unwrap();
+    assert_eq!(history, world.wait(job.runs(10)).unwrap());
+    assert_eq!(history, [run]);
 
     // Its id is free, and its successor has a history of its own.
     let successor = world.add(JobSpec::now("tick").id("once").retention(MINUTE));

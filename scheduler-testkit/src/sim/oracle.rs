@@ -22,7 +22,10 @@ use scheduler_core::{
     },
 };
 
-use self::{job::Job, plan::Shown};
+use self::{
+    job::{Job, Verdicts},
+    plan::Shown,
+};
 
 /// Why a promise was broken, in words.
 pub(super) type Broken = String;
@@ -332,7 +335,7 @@ impl Oracle {
     }
 
     /// The jobs that are over and stay known for longer than a simulation takes, with the verdicts of their runs by number.
-    pub(super) fn retained(&self) -> Vec<(Uid, Vec<(u64, Option<Verdict>)>)> {
+    pub(super) fn retained(&self) -> Vec<(Uid, Verdicts)> {
         let retained = self.jobs.values().filter(|job| job.is_retained());
         retained.map(|job| (job.uid(), job.verdicts())).collect()
     }

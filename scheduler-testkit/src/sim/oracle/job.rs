@@ -38,6 +38,9 @@ enum End {
     Over,
 }
 
+/// The verdicts of a job's runs, by number.
+pub(super) type Verdicts = Vec<(u64, Option<Verdict>)>;
+
 /// A run, as far as the store was seen to take it.
 #[derive(Debug)]
 struct Seen {
@@ -438,7 +441,7 @@ impl Job {
         self.end == End::Over && self.options.retention >= Duration::from_secs(3_600)
     }
 
-    pub(super) fn verdicts(&self) -> Vec<(u64, Option<Verdict>)> {
+    pub(super) fn verdicts(&self) -> Verdicts {
         self.runs.iter().map(|(seq, run)| (*seq, run.verdict)).collect()
     }
 

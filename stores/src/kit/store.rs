@@ -235,26 +235,32 @@ impl JobStore for KitStore {
 
     async fn search_jobs(&self, search: &JobSearch) -> Result<JobPage, StoreError> {
         let session = self.backend.begin_reading().await?;
-        match session.job_finder() {
-            Some(finder) => search::jobs(&*session, finder, search).await,
-            None => scan::jobs(self, search).await,
+        if let Some(finder) = session.job_finder() {
+            return search::jobs(&*session, finder, search).await;
         }
+        // A database may have one session at a time.
+        drop(session);
+        scan::jobs(self, search).await
     }
 
     async fn count_jobs(&self, filter: &JobFilter) -> Result<JobCounts, StoreError> {
         let session = self.backend.begin_reading().await?;
-        match session.job_finder() {
-            Some(finder) => search::count(&*session, finder, filter).await,
-            None => scan::count(self, filter).await,
+        if let Some(finder) = session.job_finder() {
+            return search::count(&*session, finder, filter).await;
         }
+        // A database may have one session at a time.
+        drop(session);
+        scan::count(self, filter).await
     }
 
     async fn search_runs(&self, search: &RunSearch) -> Result<RunPage, StoreError> {
         let session = self.backend.begin_reading().await?;
-        match session.run_finder() {
-            Some(finder) => search::runs(&*session, finder, search).await,
-            None => scan::runs(self, search).await,
+        if let Some(finder) = session.run_finder() {
+            return search::runs(&*session, finder, search).await;
         }
+        // A database may have one session at a time.
+        drop(session);
+        scan::runs(self, search).await
     }
 
     async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {

@@ -18,7 +18,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Tally, String> {
     let names: Vec<&str> =
         workspace.packages.iter().filter(|it| it.is_published).map(|package| package.name.as_str()).collect();
     let mut command = cargo(["package", "--quiet", "--no-verify", "--allow-dirty"]);
-    names.iter().for_each(|name| drop(command.args(["--package", name])));
+    command.args(names.iter().flat_map(|name| ["--package", name]));
     let mut tally = Tally::one(output(&mut command).map(drop));
     for name in names {
         let files = output(&mut cargo(["package", "--list", "--allow-dirty", "--package", name]))?;

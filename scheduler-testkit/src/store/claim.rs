@@ -38,6 +38,11 @@ pub async fn nothing_is_claimed_before_it_is_due(bench: &Bench) {
     let soon = bench.now().await + TimeDelta::milliseconds(100);
     bench.add(&bench.job("report", soon)).await;
     let claimed = bench.a().claim().await;
+    if claimed.now >= soon {
+        // A server's clock went on while a loaded machine did not: the job is due by now.
+        assert_eq!(claimed.jobs.len(), 1);
+        return;
+    }
     assert_eq!((&claimed.jobs[..], claimed.next_due, claimed.more), (&[][..], Some(soon), false));
     if bench.is_told_the_time() {
         bench.advance(Duration::from_micros(99_999)).await;

@@ -12,10 +12,11 @@ use crate::store::whole_micros;
 /// [`EventKind::JobPaused`](crate::EventKind::JobPaused).
 ///
 /// ```
-/// use chrono::{Duration, Utc};
+/// use chrono::{TimeZone, Utc};
 /// use scheduler_core::Pause;
 ///
-/// let pause = Pause::new().by("anna").note("the printer is away").until(Utc::now() + Duration::hours(2));
+/// let noon = Utc.with_ymd_and_hms(2026, 12, 1, 12, 0, 0).unwrap();
+/// let pause = Pause::new().by("anna").note("the printer is away").until(noon);
 /// assert_eq!(pause.by.as_deref(), Some("anna"));
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -42,7 +42,7 @@ impl Scheduler {
     }
 
     /// The newest runs of a job, newest first, by its uid: also when the job is over, for its
-    /// [`retention`](scheduler_core::JobOptions::retention), and if another job has its id. None if it is not known, or not any
+    /// [`retention`](scheduler_core::JobOptions::retention), and if another job has its id. Empty if it is not known, or not any
     /// more.
     ///
     /// # Errors

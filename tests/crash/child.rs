@@ -161,12 +161,15 @@ async fn play(part: Part, test_store: &TestStore, log: Log, lease: Duration) {
             }
         }
         Part::Hold => input.end().await,
-        Part::Serve => tokio::select! {
+        Part::Serve => {
+            log.write(&Line { what: "serves".to_owned(), pid: process::id(), ..Line::default() });
+            tokio::select! {
             _ = terminated.recv() => {
                 return scheduler.shutdown(ShutdownMode::within(SERVED_WITHIN)).await.unwrap();
             }
             () = input.end() => {}
-        },
+            }
+        }
     }
     scheduler.shutdown(ShutdownMode::Wait).await.unwrap();
 }

@@ -144,8 +144,9 @@ pub(crate) fn a_process_that_is_asked_to_end_gives_its_runs_to_another_at_once(s
         |lines: &[Line], pid| HELD.iter().all(|id| starts(lines).any(|line| line.job == *id && line.pid == pid));
     stage.log.wait_for("the old process runs what it holds", |lines| is_held_by(lines, old.id()));
     let mut new = stage.start(Part::Serve, lease);
-    stage.log.wait_for("both processes run jobs", |lines| {
-        [old.id(), new.id()].iter().all(|pid| starts(lines).filter(|line| line.pid == *pid).count() >= 20)
+    // On a busy machine it may get none of the jobs that are always due before the old one ends.
+    stage.log.wait_for("the new process serves", |lines| {
+        lines.iter().any(|line| line.what == "serves" && line.pid == new.id())
     });
 
     let old_pid = old.id();

@@ -37,7 +37,7 @@ pub(super) struct Table {
 }
 
 /// How many jobs that are over stay known at most; memory is for those that are not.
-const RETAINED: usize = 10_000;
+const RETAINED: usize = 1_000;
 
 /// The place of an entry. Four bytes hold more jobs than memory does.
 pub(super) type Slot = u32;

@@ -1,23 +1,27 @@
 //! A web service on PostgreSQL with a scheduler in it: reminders of users, added in the transaction that writes them, on a pool of the
 //! service's own; jobs that an operator looks at and steers; probes; and an end that loses no run. Start it twice on one database.
 //!
-//!     DATABASE_URL=postgres://user:password@host/database cargo run -p axum_service
+//! ```sh
+//! DATABASE_URL=postgres://user:password@host/database cargo run -p axum_service
+//! ```
 //!
 //! It prints its address, and then:
 //!
-//!     curl $URL/users/ann/reminders --json '{"text": "tea", "in_seconds": 60}'
-//!     curl $URL/users/ann/reminders
-//!     curl -X DELETE $URL/users/ann/reminders/1
-//!     curl $URL/users/ann/delivered
+//! ```sh
+//! curl $URL/users/ann/reminders --json '{"text": "tea", "in_seconds": 60}'
+//! curl $URL/users/ann/reminders
+//! curl -X DELETE $URL/users/ann/reminders/1
+//! curl $URL/users/ann/delivered
 //!
-//!     curl $URL/jobs
-//!     curl $URL/jobs --json '{"id": "eggs", "task": "count_down", "args": 300, "trigger": "every 1h"}'
-//!     curl -X POST $URL/jobs/eggs/run
-//!     curl $URL/jobs/eggs/runs
-//!     curl -X POST $URL/jobs/eggs/runs/$RUN/cancel
-//!     curl -X POST $URL/jobs/eggs/pause
-//!     curl -X DELETE $URL/jobs/eggs
-//!     curl $URL/readyz
+//! curl $URL/jobs
+//! curl $URL/jobs --json '{"id": "eggs", "task": "count_down", "args": 300, "trigger": "every 1h"}'
+//! curl -X POST $URL/jobs/eggs/run
+//! curl $URL/jobs/eggs/runs
+//! curl -X POST $URL/jobs/eggs/runs/$RUN/cancel
+//! curl -X POST $URL/jobs/eggs/pause
+//! curl -X DELETE $URL/jobs/eggs
+//! curl $URL/readyz
+//! ```
 //!
 //! `/healthz` and `/readyz` are for the probes of the platform that runs the service. SIGTERM or Ctrl-C ends it in good order: requests
 //! are answered first, running tasks end, and what has not ended within the time is given back to the other processes.

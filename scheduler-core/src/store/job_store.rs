@@ -119,7 +119,7 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     ///    past their claim by then, in the order of (`due`, `uid`), at most `limit`: claimed for this node until now + `lease`,
     ///    `fence` counted up.
     ///
-    /// 5. Some of the jobs that are over and whose retention has passed, whatever their tasks are, are deleted, in nobody's way; the
+    /// 5. Some of the jobs that are over and whose retention has passed, whatever their tasks are, are deleted, after what is due; the
     ///    others are left to later claims.
     ///
     /// Renews the node's lease, unless the node holds nothing and took nothing: an idle claim writes nothing.

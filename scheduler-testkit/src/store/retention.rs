@@ -1,4 +1,4 @@
-//! Promises about jobs that are over: each stays known for its retention, in nobody's way, and then goes.
+//! Promises about jobs that are over: each stays known for its retention, keeps neither its id nor a claim busy, and is then deleted.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 

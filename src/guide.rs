@@ -12,6 +12,7 @@
 //! | [`searching`] | How do I find jobs and runs among many, and change a group of jobs in one call? |
 //! | [`results`] | What became of a run? How do I wait for its result, and for how long is it known? |
 //! | [`events`] | How do I learn what happened, and why? |
+//! | [`dashboard`] | How do people look at the jobs, and steer them? And other programs, over HTTP? |
 //! | [`configuration`] | How do I set a scheduler up? |
 //! | [`testing`] | How do I test a month of schedules in milliseconds? |
 //! | [`coming_from_apscheduler`] | I know APScheduler. What is it called here, and what is different? |
@@ -61,6 +62,10 @@ pub mod results {
 
 pub mod events {
     #![doc = include_str!("guide/events.md")]
+}
+
+pub mod dashboard {
+    #![doc = include_str!("guide/dashboard.md")]
 }
 
 pub mod configuration {

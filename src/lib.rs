@@ -30,7 +30,7 @@
 //! - [Triggers](guide::triggers): when jobs run; time zones and daylight saving.
 //! - [Misfires](guide::misfires), coalescing and overlap, with pictures of time lines.
 //! - [Stores](guide::stores): where jobs are kept. [Clusters](guide::clusters): several processes on one store.
-//! - [Tasks and executors](guide::tasks), [state](guide::state) that tasks share, [events and observability](guide::events), [configuration](guide::configuration).
+//! - [Tasks and executors](guide::tasks), [state](guide::state) that tasks share, [events and observability](guide::events), the [dashboard](guide::dashboard), [configuration](guide::configuration).
 //! - [Testing](guide::testing): a month of schedules in milliseconds.
 //! - [Coming from APScheduler](guide::coming_from_apscheduler), side by side, and
 //!   [from tokio-cron-scheduler](guide::coming_from_tokio_cron_scheduler) and others.
@@ -60,6 +60,7 @@
 //! | `macros` | `#[task]` and `#[scheduled]`: tasks and jobs from functions |
 //! | `config` | schedulers and their jobs from TOML, JSON, the environment, and APScheduler's flat keys |
 //! | `metrics` | numbers for the recorder that the program has installed |
+//! | `web` | [`web`]: the dashboard and its JSON API, as a service that any server mounts |
 //! | `cron` | schedules of the `cron` crate as triggers |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -87,6 +88,9 @@ pub use {chrono, chrono_tz, serde_json};
 
 #[cfg(feature = "config")]
 pub use scheduler_config as config;
+
+#[cfg(feature = "web")]
+pub use scheduler_web as web;
 
 #[cfg(feature = "async-std")]
 pub use scheduler_async_std::AsyncStdRuntime;

@@ -501,7 +501,8 @@ impl Builder {
             tell(&mut driver, Command::AddStore(name, store.limits()), Attachment::Store(store));
         }
         let states = registry.states();
-        let scheduler = Scheduler::new(node, (sender, holds), self.runtime, registry, self.listeners, heartbeat);
+        let scheduler =
+            Scheduler::new((node, self.timezone), (sender, holds), self.runtime, registry, self.listeners, heartbeat);
         driver.states = with_own(states, &scheduler)?;
         Ok((scheduler, driver))
     }

@@ -16,6 +16,7 @@ mod background;
 mod builder;
 mod driver;
 mod explain;
+mod fire_times;
 mod groups;
 mod health;
 mod job;

@@ -3,6 +3,7 @@
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use async_channel::{Sender, TrySendError, WeakSender};
+use chrono_tz::Tz;
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
 use scheduler_core::{
@@ -71,6 +72,8 @@ pub struct Scheduler {
 #[derive(Debug, Clone)]
 struct Shared {
     node: NodeId,
+    /// That of triggers which name none.
+    timezone: Tz,
     commands: Sender<Message>,
     runtime: Arc<dyn Runtime>,
     registry: Arc<Registry>,
@@ -92,14 +95,14 @@ impl Scheduler {
     }
 
     pub(crate) fn new(
-        node: NodeId,
+        (node, timezone): (NodeId, Tz),
         (commands, holds): (Sender<Message>, Sender<Infallible>),
         runtime: Arc<dyn Runtime>,
         registry: Arc<Registry>,
         listeners: Arc<Listeners>,
         heartbeat: Arc<Heartbeat>,
     ) -> Self {
-        let shared = Shared { node, commands, runtime, registry, listeners, heartbeat, _holds: Some(holds) };
+        let shared = Shared { node, timezone, commands, runtime, registry, listeners, heartbeat, _holds: Some(holds) };
         Self { shared: Arc::new(shared), scope: None }
     }
 
@@ -392,6 +395,11 @@ impl Scheduler {
     /// As [`events`](Self::events), holding this many, at least one: 0 counts as 1. Memory is taken as the stream fills.
     pub fn events_with_capacity(&self, mask: EventMask, capacity: usize) -> EventStream {
         self.shared.listeners.subscribe(mask, capacity)
+    }
+
+    /// The zone of triggers that name none, as [the builder was told](Builder::timezone).
+    pub fn timezone(&self) -> Tz {
+        self.shared.timezone
     }
 
     pub(crate) fn node(&self) -> &NodeId {

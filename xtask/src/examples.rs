@@ -63,6 +63,11 @@ const EXAMPLES: &[(&str, &[&str], &[&str])] = &[
         &[],
         &["flaky     ok in attempt 4", "hopeless  error in attempt 2", "hanging   timeout in attempt 1"],
     ),
+    (
+        "dashboard",
+        &["--listen", "127.0.0.1:0", "--for", "3"],
+        &["the dashboard is at http://127.0.0.1:", "time is up", "ended"],
+    ),
     ("async_std", &[], &["tick 3"]),
     ("smol", &[], &["tick 3"]),
     (

@@ -40,6 +40,11 @@ const CORE_IS_MADE_OF: &[&str] = &[
 const BUDGETS: &[(&str, &[&str], usize)] = &[
     ("scheduler-core", &["scheduler-core"], 26),
     ("apscheduler with tokio", &["apscheduler", "--no-default-features", "--features", "tokio"], 56),
+    (
+        "apscheduler with tokio and the dashboard",
+        &["apscheduler", "--no-default-features", "--features", "tokio,web"],
+        69,
+    ),
     ("apscheduler with tokio and SQLite", &["apscheduler", "--no-default-features", "--features", "tokio,sqlite"], 128),
     ("the example quickstart", &["quickstart"], 135),
 ];
@@ -55,6 +60,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     // What the core refuses is refused while a program is compiled.
     ("scheduler-macros", &["scheduler-core"]),
     ("scheduler-testkit", &["scheduler-core", "scheduler-runtime"]),
+    ("scheduler-web", &["scheduler-core", "scheduler-runtime"]),
     ("scheduler-tokio", &["scheduler-core", "scheduler-runtime"]),
     ("scheduler-async-std", &["scheduler-core", "scheduler-runtime"]),
     ("scheduler-smol", &["scheduler-core", "scheduler-runtime"]),

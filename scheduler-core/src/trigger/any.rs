@@ -338,6 +338,28 @@ impl Trigger {
         matches!(self, Self::Interval(interval) if interval.waits_for_end())
     }
 
+    /// The zone by whose civil time the trigger goes; none if it goes by instants. Of a combination, that of its first part with one.
+    ///
+    /// ```
+    /// use scheduler_core::{Trigger, trigger::{Cron, Interval}};
+    ///
+    /// let at_nine = Trigger::from(Cron::crontab("0 9 * * *")?.timezone(chrono_tz::Europe::Berlin));
+    /// assert_eq!(at_nine.zone(), Some(chrono_tz::Europe::Berlin));
+    /// assert_eq!(Trigger::from(Interval::hours(1)).zone(), None);
+    /// # Ok::<(), scheduler_core::trigger::TriggerError>(())
+    /// ```
+    pub fn zone(&self) -> Option<Tz> {
+        let mut zone = None;
+        self.visit(&mut |part| {
+            zone = zone.or_else(|| match part {
+                Self::Cron(cron) => cron.zone(),
+                Self::CalendarInterval(interval) => Some(interval.zone()),
+                _ => None,
+            });
+        });
+        zone
+    }
+
     /// Visits each custom trigger inside, so that its implementation can be looked up after decoding.
     pub fn custom_mut(&mut self, visit: &mut dyn FnMut(&mut Custom)) {
         let parts = match self {

@@ -12,6 +12,7 @@ mod documented;
 mod endings;
 mod explain;
 mod faults;
+mod fire_times;
 mod health;
 mod jobs;
 mod life;

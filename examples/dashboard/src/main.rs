@@ -1,0 +1,105 @@
+//! A lively set of jobs in a SQLite file, and the dashboard that shows and steers them.
+//!
+//! ```sh
+//! cargo run -p dashboard
+//! cargo run -p dashboard -- --listen 127.0.0.1:8080 --db /tmp/jobs.db
+//! cargo run -p dashboard -- --for 60
+//! ```
+//!
+//! It prints the address of the page. Below that is the API:
+//!
+//! ```sh
+//! curl $URL/api/v1/jobs
+//! curl $URL/api/v1/runs?verdict=error
+//! curl -X POST $URL/api/v1/jobs/import/run
+//! curl $URL/api/v1/jobs/newsletter/pause --json '{"note": "not in August", "until": "2027-09-01T00:00:00Z"}'
+//! curl $URL/api/v1/openapi.json
+//! ```
+//!
+//! There is no login here, so that it listens on the loopback only, unless `--listen` says otherwise. A service of yours says with
+//! `Access::by` who may do what.
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+
+mod jobs;
+
+use std::{env, time::Duration};
+
+use apscheduler::{
+    prelude::*,
+    web::{Access, Dashboard, Hidden},
+};
+use axum::Router;
+use tokio::net::TcpListener;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let options = Options::from_args()?;
+    let store = SqliteStore::connect(&format!("sqlite://{}", options.db)).await?;
+    let builder =
+        Scheduler::builder(TokioRuntime::current()).store("default", store).node_label("example", "dashboard");
+    let scheduler = jobs::tasks(builder).build()?;
+    jobs::add(&scheduler).await?;
+    scheduler.start().await?;
+
+    let dashboard =
+        Dashboard::new(scheduler.clone(), Access::unprotected()).title("Print shop").hide(|task| match task {
+            // Letters are nobody's business, and neither are rows of which nobody knows what they are.
+            Some(task) if *task != "send_letter" => Hidden::Nothing,
+            _ => Hidden::Arguments,
+        });
+    let listen = &options.listen;
+    let listener = TcpListener::bind(listen).await.map_err(|error| format!("listening on {listen}: {error}"))?;
+    println!("the dashboard is at http://{}", listener.local_addr()?);
+    println!("the jobs are in {}", options.db);
+    let routes = Router::new().fallback_service(dashboard);
+    axum::serve(listener, routes).with_graceful_shutdown(end(options.seconds)).await?;
+
+    scheduler.shutdown(ShutdownMode::within(Duration::from_secs(2))).await?;
+    println!("ended");
+    Ok(())
+}
+
+/// Ends with Ctrl-C, or when the time is up.
+async fn end(seconds: Option<u64>) {
+    let time_is_up = async {
+        match seconds {
+            Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = time_is_up => println!("time is up"),
+        heard = tokio::signal::ctrl_c() => match heard {
+            Ok(()) => println!("interrupted"),
+            Err(error) => println!("Ctrl-C cannot be heard ({error}), so that this ends now"),
+        },
+    }
+}
+
+/// What the command line says.
+struct Options {
+    listen: String,
+    db: String,
+    seconds: Option<u64>,
+}
+
+impl Options {
+    fn from_args() -> Result<Self, String> {
+        let mut options = Self { listen: "127.0.0.1:0".to_owned(), db: "dashboard.db".to_owned(), seconds: None };
+        let mut args = env::args().skip(1);
+        while let Some(arg) = args.next() {
+            let mut value = || args.next().ok_or_else(|| format!("{arg} wants a value"));
+            match arg.as_str() {
+                "--listen" => options.listen = value()?,
+                "--db" => options.db = value()?,
+                "--for" => {
+                    let text = value()?;
+                    let seconds = text.parse().map_err(|error| format!("--for {text}: {error}; give seconds"))?;
+                    options.seconds = Some(seconds);
+                }
+                _ => return Err(format!("`{arg}` is unknown; there are --listen ADDR, --db FILE and --for SECONDS")),
+            }
+        }
+        Ok(options)
+    }
+}

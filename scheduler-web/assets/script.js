@@ -1,0 +1,64 @@
+// What the pages can do besides, where scripts run: they keep up to date, and have keys. Everything works without.
+(function () {
+  "use strict";
+  const every = 5000;
+  const follow = document.getElementById("follow");
+  document.querySelectorAll(".scripted").forEach((it) => { it.hidden = false; });
+
+  // Each time says itself in the zone of who looks.
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  function local(root) {
+    root.querySelectorAll("time[datetime]").forEach((it) => {
+      const at = new Date(it.dateTime);
+      if (!isNaN(at)) it.title = it.dateTime + "\n" + at.toLocaleString() + " " + zone;
+    });
+  }
+  local(document);
+
+  // A part that is in use is left alone: with the focus, an open detail, or selected text in it.
+  function inUse(part) {
+    const selection = document.getSelection();
+    return part.contains(document.activeElement) || part.querySelector("details[open]") ||
+      (selection && !selection.isCollapsed && part.contains(selection.anchorNode));
+  }
+
+  let reading = false;
+  async function read() {
+    if (reading || document.hidden || (follow && !follow.checked)) return;
+    reading = true;
+    try {
+      const answer = await fetch(location.href, { headers: { accept: "text/html" }, redirect: "error" });
+      if (!answer.ok) return;
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      document.querySelectorAll("[data-live][id]").forEach((part) => {
+        const other = page.getElementById(part.id);
+        if (other && !inUse(part) && part.innerHTML !== other.innerHTML) {
+          part.replaceChildren(...Array.from(other.childNodes, (node) => document.importNode(node, true)));
+          local(part);
+        }
+      });
+    } catch (_) {
+      // The next one may reach it.
+    } finally {
+      reading = false;
+    }
+  }
+  setInterval(read, every);
+  document.addEventListener("visibilitychange", read);
+
+  document.addEventListener("keydown", (event) => {
+    const target = event.target;
+    if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(target.tagName)) return;
+    if (event.key === "/") {
+      const search = document.getElementById("search");
+      if (search) {
+        event.preventDefault();
+        search.focus();
+      } else {
+        location.assign("?page=jobs");
+      }
+    } else if (event.key === "?") {
+      document.querySelector("footer").scrollIntoView();
+    }
+  });
+})();

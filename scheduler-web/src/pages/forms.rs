@@ -1,0 +1,71 @@
+//! Forms: a change, and then the page that shows what came of it.
+
+use http::{StatusCode, header, request::Parts};
+use scheduler_core::{Pause, RunId};
+
+use super::{job::at, links};
+use crate::{
+    answer::Answer,
+    api::trigger,
+    calls::{CancelRun, PauseJob, RemoveJob, RemovePutAside, RescheduleJob, ResumeJob, RunJob},
+    operation::Operation,
+    operator::Operator,
+    params::Params,
+    problem::Problem,
+};
+
+/// Does what a form asks for. The address says which job, and the field `do` which operation.
+pub(super) async fn answer(
+    operator: &Operator<'_>,
+    params: &Params,
+    request: &Parts,
+    body: &[u8],
+) -> Result<Answer, Problem> {
+    let content_type = request.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if !content_type.is_some_and(|it| it.starts_with("application/x-www-form-urlencoded")) {
+        let detail = "send the fields of a form, or use the API";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "no_form", detail));
+    }
+    let form = Params::read(body)?;
+    let wanted = form.required("do")?;
+    let operation = Operation::ALL.into_iter().find(|operation| operation.name() == wanted);
+    let at = at(params)?;
+    let back = links::job(params.one("store").unwrap_or_default(), at.id.as_str());
+    let back = match operation {
+        Some(Operation::RunJob) => {
+            operator.perform(RunJob(at)).await?;
+            back
+        }
+        Some(Operation::PauseJob) => {
+            let mut pause = form.one("note").into_iter().fold(Pause::new(), Pause::note);
+            pause = form.instant("until")?.into_iter().fold(pause, Pause::until);
+            operator.perform(PauseJob { at, pause }).await?;
+            back
+        }
+        Some(Operation::ResumeJob) => {
+            operator.perform(ResumeJob(at)).await?;
+            back
+        }
+        Some(Operation::RescheduleJob) => {
+            let trigger = trigger(form.required("trigger")?)?;
+            operator.perform(RescheduleJob { at, trigger }).await?;
+            back
+        }
+        Some(Operation::CancelRun) => {
+            let run = form.parsed::<RunId>("run", "the id of a run")?;
+            let run = run.ok_or_else(|| Problem::malformed("`run` is missing"))?;
+            operator.perform(CancelRun { at, run }).await?;
+            back
+        }
+        Some(Operation::RemoveJob) => {
+            operator.perform(RemoveJob(at)).await?;
+            links::page("jobs")
+        }
+        Some(Operation::RemovePutAside) => {
+            operator.perform(RemovePutAside(at)).await?;
+            links::page("put-aside")
+        }
+        _ => return Err(Problem::malformed(format!("pages do not `{wanted}`; the API may"))),
+    };
+    Ok(Answer::see_other(&format!("{back}&done={wanted}")))
+}

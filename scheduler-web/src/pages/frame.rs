@@ -1,0 +1,151 @@
+//! What is around each page: its title, the way to the others, the time, and a word on what was done.
+
+use std::borrow::Borrow;
+
+use chrono::{DateTime, Utc};
+
+use super::{links, rows::When};
+use crate::{assets, operation::Operation, operator::Operator};
+
+/// The pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Page {
+    Now,
+    Upcoming,
+    Jobs,
+    Job,
+    Runs,
+    PutAside,
+    Nodes,
+    None,
+}
+
+impl Page {
+    pub(super) fn named(name: &str) -> Self {
+        let pages = [Self::Now, Self::Upcoming, Self::Jobs, Self::Job, Self::Runs, Self::PutAside, Self::Nodes];
+        pages.into_iter().find(|page| page.name() == name).unwrap_or(Self::None)
+    }
+
+    /// The word in links.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Now => "now",
+            Self::Upcoming => "upcoming",
+            Self::Jobs => "jobs",
+            Self::Job => "job",
+            Self::Runs => "runs",
+            Self::PutAside => "put-aside",
+            Self::Nodes => "nodes",
+            Self::None => "none",
+        }
+    }
+
+    /// The words for people.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Now => "Now",
+            Self::Upcoming => "Upcoming",
+            Self::Jobs => "Jobs",
+            Self::Job => "Job",
+            Self::Runs => "Runs",
+            Self::PutAside => "Put aside",
+            Self::Nodes => "Nodes and stores",
+            Self::None => "Not there",
+        }
+    }
+
+    /// What has to be permitted for it to be of any use.
+    fn operations(self) -> &'static [Operation] {
+        match self {
+            Self::Now => &[Operation::ListJobs, Operation::ReadRuns, Operation::ReadNodes],
+            Self::Upcoming => &[Operation::ReadUpcoming],
+            Self::Jobs => &[Operation::ListJobs],
+            Self::Job => &[Operation::ReadJob],
+            Self::Runs => &[Operation::ReadRuns],
+            Self::PutAside => &[Operation::ReadPutAside],
+            Self::Nodes => &[Operation::ReadNodes],
+            Self::None => &[],
+        }
+    }
+}
+
+/// A link to another page.
+pub(super) struct Way {
+    pub(super) label: &'static str,
+    pub(super) link: String,
+    pub(super) is_here: bool,
+}
+
+/// What is around a page.
+pub(super) struct Frame<'a> {
+    operator: &'a Operator<'a>,
+    pub(super) title: &'a str,
+    pub(super) page: Page,
+    pub(super) ways: Vec<Way>,
+    pub(super) style: String,
+    pub(super) script: String,
+    pub(super) sign: String,
+    now: DateTime<Utc>,
+    pub(super) clock: When,
+    pub(super) notice: Option<&'static str>,
+}
+
+impl<'a> Frame<'a> {
+    pub(super) fn new(operator: &'a Operator<'a>, title: &'a str, page: Page) -> Self {
+        let listed = [Page::Now, Page::Upcoming, Page::Jobs, Page::Runs, Page::PutAside, Page::Nodes];
+        let is_of_use = |page: &Page| page.operations().iter().any(|it| operator.permits(*it));
+        let ways = listed.into_iter().filter(is_of_use).map(|it| Way {
+            label: it.label(),
+            link: links::page(it.name()),
+            is_here: it == page || (it, page) == (Page::Jobs, Page::Job),
+        });
+        let asset = |name| links::to(&[("asset", name), ("v", assets::version())]);
+        let now = operator.now();
+        Self {
+            operator,
+            title,
+            page,
+            ways: ways.collect(),
+            style: asset("style.css"),
+            script: asset("script.js"),
+            sign: asset("sign.svg"),
+            now,
+            clock: When::new(now, now),
+            notice: None,
+        }
+    }
+
+    /// With a word on what was done, which the address says. Only these words, and no text of the address, are shown.
+    pub(super) fn with_notice(self, done: Option<&str>) -> Self {
+        let operation = Operation::ALL.into_iter().find(|it| Some(it.name()) == done);
+        let notice = operation.and_then(|operation| {
+            Some(match operation {
+                Operation::RunJob => "It has been asked to run now. Its run is below as soon as a node has taken it.",
+                Operation::PauseJob => "It is paused.",
+                Operation::ResumeJob => "It goes on.",
+                Operation::RescheduleJob => "It has another trigger.",
+                Operation::RemoveJob => "The job is removed.",
+                Operation::CancelRun => "The run has been asked to stop.",
+                Operation::RemovePutAside => "The job that was put aside is removed.",
+                _ => return None,
+            })
+        });
+        Self { notice, ..self }
+    }
+
+    pub(super) fn may(&self, operation: impl Borrow<Operation>) -> bool {
+        self.operator.permits(*operation.borrow())
+    }
+
+    pub(super) fn who(&self) -> Option<&str> {
+        self.operator.who()
+    }
+
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.now
+    }
+
+    pub(super) fn when(&self, at: DateTime<Utc>) -> When {
+        When::new(self.now, at)
+    }
+}

@@ -1,0 +1,275 @@
+//! The pages: what they show, what can be done by their forms, and that no text becomes a part of them.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use scheduler_core::{JobSpec, Pause, Trigger, trigger::Custom, trigger::Interval};
+use scheduler_runtime::{Scheduler, ShutdownMode};
+use scheduler_web::{Access, Dashboard, Operation, Permissions};
+use serde_json::json;
+
+use crate::stage::{Told, get, pass, post, scheduler, unprotected, with_a_job};
+
+/// Each page, of a job as well.
+const PAGES: [&str; 8] = [
+    "/",
+    "/?page=now",
+    "/?page=upcoming&hours=168",
+    "/?page=jobs",
+    "/?page=job&id=hourly",
+    "/?page=runs",
+    "/?page=put-aside",
+    "/?page=nodes",
+];
+
+/// What a form did: the page that it leads to.
+async fn done(dashboard: &Dashboard, target: &str, fields: &[(&str, &str)]) -> Told {
+    let sent = post(target).header("sec-fetch-site", "same-origin").form(fields).of(dashboard).await;
+    assert_eq!(sent.status, StatusCode::SEE_OTHER, "{}", sent.text);
+    let location = sent.header("location");
+    assert!(location.starts_with('?'), "{location} is right below any path");
+    get(&format!("/{location}")).of(dashboard).await
+}
+
+async fn state(scheduler: &Scheduler) -> String {
+    scheduler.job("hourly").await.unwrap().unwrap().state.as_str().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_page_is_whole_and_has_nothing_from_elsewhere() {
+    let scheduler = with_a_job().await;
+    scheduler.add_job(JobSpec::new("wait", Interval::minutes(1)).id("slow")).await.unwrap();
+    scheduler.add_job(JobSpec::new("fail", Interval::minutes(1)).id("broken").args("no paper")).await.unwrap();
+    pass(Duration::from_secs(200)).await;
+    let dashboard = unprotected(&scheduler);
+    for page in PAGES {
+        let told = get(page).of(&dashboard).await;
+        assert_eq!(told.status, StatusCode::OK, "{page}");
+        assert_eq!(told.header("content-type"), "text/html; charset=utf-8");
+        assert!(told.text.trim_end().ends_with("</html>"), "{page}");
+        for forbidden in
+            ["http://", "https://", " style=", "<style", " onclick", "javascript:", "href=\"/", "action=\"/"]
+        {
+            assert!(!told.text.contains(forbidden), "{page} has {forbidden}");
+        }
+        assert_eq!(told.text.matches("<script").count(), 1, "{page}");
+        assert_eq!(told.text.matches(" aria-current=\"page\"").count(), 1, "{page}");
+        for asset in told.text.split("?asset=").skip(1).filter_map(|rest| rest.split('"').next()) {
+            let link = format!("/?asset={}", asset.replace("&#38;", "&"));
+            assert_eq!(get(&link).of(&dashboard).await.status, StatusCode::OK, "{link}");
+        }
+    }
+    let now = get("/").of(&dashboard).await.text;
+    assert!(now.contains("no paper") && now.contains("slow") && now.contains("Failed in the last 24 hours"), "{now}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_is_steered_by_forms() {
+    let scheduler = with_a_job().await;
+    let dashboard = unprotected(&scheduler);
+    let job = "/?page=job&store=default&id=hourly";
+
+    let ran = done(&dashboard, job, &[("do", "run_job")]).await;
+    assert!(ran.text.contains("asked to run now"), "{}", ran.text);
+    let pause = [("do", "pause_job"), ("note", "no <paper>"), ("until", "2026-11-30 12:30")];
+    let paused = done(&dashboard, job, &pause).await.text;
+    assert!(paused.contains("no &#60;paper&#62;") && paused.contains("2026-11-30 12:30:00"), "{paused}");
+    assert_eq!(state(&scheduler).await, "paused");
+    done(&dashboard, job, &[("do", "resume_job")]).await;
+    assert_eq!(state(&scheduler).await, "active");
+
+    let preview = get("/?page=job&id=hourly&trigger=crontab+30+9+*+*+*+in+Europe/Berlin").of(&dashboard).await.text;
+    assert!(preview.contains("Mon 2026-11-30 09:30:00 CET") && preview.contains("2026-11-30 08:30:00"), "{preview}");
+    let unchanged = scheduler.job("hourly").await.unwrap().unwrap();
+    assert_eq!(unchanged.body.trigger.to_string(), "every 1h");
+    let wrong = get("/?page=job&id=hourly&trigger=crontab+99+*+*+*+*").of(&dashboard).await;
+    assert_eq!(wrong.status, StatusCode::OK);
+    assert!(wrong.text.contains("column"), "{}", wrong.text);
+    assert!(!wrong.text.contains("Save this trigger"));
+    done(&dashboard, job, &[("do", "reschedule_job"), ("trigger", "every 2h")]).await;
+    assert_eq!(scheduler.job("hourly").await.unwrap().unwrap().body.trigger.to_string(), "every 2h");
+
+    let why = get("/?page=job&id=hourly&at=2026-11-30+08:30").of(&dashboard).await.text;
+    assert!(why.contains("that is not a fire time"), "{why}");
+
+    let removed = done(&dashboard, job, &[("do", "remove_job")]).await;
+    assert!(removed.text.contains("The job is removed."), "{}", removed.text);
+    assert!(scheduler.job("hourly").await.unwrap().is_none());
+    assert_eq!(get(job).of(&dashboard).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_is_cancelled_by_the_form_beside_it() {
+    let scheduler = scheduler().await;
+    scheduler.add_job(JobSpec::new("wait", Interval::hours(5)).id("slow")).await.unwrap();
+    let run = scheduler.run_job_now("slow").await.unwrap();
+    pass(Duration::from_secs(1)).await;
+    let dashboard = unprotected(&scheduler);
+    let now = get("/").of(&dashboard).await.text;
+    assert!(now.contains(&format!("name=\"run\" value=\"{run}\"")), "{now}");
+    done(&dashboard, "/?page=job&store=default&id=slow", &[("do", "cancel_run"), ("run", &run.to_string())]).await;
+    pass(Duration::from_secs(1)).await;
+    let ended = scheduler.find_run(run).await.unwrap().unwrap();
+    assert_eq!(ended.verdict().unwrap().as_str(), "cancelled");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_form_that_cannot_be_done_says_why_and_changes_nothing() {
+    let scheduler = with_a_job().await;
+    let dashboard = unprotected(&scheduler);
+    let job = "/?page=job&id=hourly";
+    for (target, fields, status) in [
+        (job, vec![], 400),
+        (job, vec![("do", "add_job")], 400),
+        (job, vec![("do", "<b>")], 400),
+        (job, vec![("do", "reschedule_job")], 400),
+        (job, vec![("do", "reschedule_job"), ("trigger", "never")], 422),
+        (job, vec![("do", "pause_job"), ("until", "tomorrow")], 400),
+        (job, vec![("do", "pause_job"), ("until", "2020-01-01 00:00")], 422),
+        (job, vec![("do", "cancel_run"), ("run", "x")], 400),
+        (job, vec![("do", "remove_put_aside")], 409),
+        ("/?page=job&id=none", vec![("do", "run_job")], 404),
+        ("/?page=job", vec![("do", "run_job")], 400),
+    ] {
+        let told = post(target).form(&fields).of(&dashboard).await;
+        assert_eq!(told.status.as_u16(), status, "{fields:?} {}", told.text);
+        assert!(told.text.contains("class=\"problem\""), "{fields:?}");
+        assert!(!told.text.contains("<b>"), "{fields:?}");
+    }
+    assert_eq!(
+        post(job).json(&json!({"do": "run_job"})).of(&dashboard).await.status,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE
+    );
+    assert_eq!(state(&scheduler).await, "active");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_is_permitted_is_offered() {
+    let scheduler = with_a_job().await;
+    let with = |permissions: Permissions| Dashboard::new(scheduler.clone(), Access::by(move |_| permissions.clone()));
+    let words = ["Run now", "Pause …", "Reschedule …", "Remove …"];
+
+    let of_reader = get("/?page=job&id=hourly").of(&with(Permissions::read())).await.text;
+    assert!(words.iter().all(|word| !of_reader.contains(word)), "{of_reader}");
+    let of_operator = get("/?page=job&id=hourly").of(&with(Permissions::steer().by("anna"))).await.text;
+    assert!(words.iter().all(|word| of_operator.contains(word)), "{of_operator}");
+    assert!(of_operator.contains("Signed in as anna."));
+    let of_runner = get("/?page=job&id=hourly").of(&with(Permissions::read().allow(Operation::RunJob))).await.text;
+    assert_eq!(words.map(|word| of_runner.contains(word)), [true, false, false, false]);
+
+    let nobody = with(Permissions::none());
+    for page in PAGES.into_iter().skip(2) {
+        let told = get(page).of(&nobody).await;
+        assert_eq!(told.status, StatusCode::FORBIDDEN, "{page}");
+        assert!(!told.text.contains("hourly") || page.contains("hourly"), "{page}");
+    }
+    let now = get("/").of(&nobody).await;
+    assert!(!now.text.contains("hourly"), "{}", now.text);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_put_aside_is_shown_with_its_reason_and_removed() {
+    let scheduler = with_a_job().await;
+    let tides = Trigger::from(Custom::new("tides", json!("no <tide> any more")));
+    scheduler.add_job(JobSpec::new("report", tides).id("ferry")).await.unwrap();
+    pass(Duration::from_secs(5)).await;
+    let dashboard = unprotected(&scheduler);
+
+    let page = get("/?page=put-aside").of(&dashboard).await.text;
+    assert!(page.contains("ferry") && page.contains("no &#60;tide&#62; any more"), "{page}");
+    assert!(get("/?page=job&id=ferry").of(&dashboard).await.text.contains("It is put aside"));
+    let listed = get("/api/v1/put-aside").of(&dashboard).await.json();
+    assert_eq!(listed["put_aside"][0]["task"], "report");
+
+    let removed = done(&dashboard, "/?page=put-aside&store=default&id=ferry", &[("do", "remove_put_aside")]).await;
+    assert!(removed.text.contains("Nothing is put aside."), "{}", removed.text);
+    assert!(scheduler.job("hourly").await.unwrap().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_end_of_the_scheduler_the_pages_say_so() {
+    let scheduler = with_a_job().await;
+    scheduler.shutdown(ShutdownMode::Wait).await.unwrap();
+    let dashboard = unprotected(&scheduler);
+    for page in ["/", "/?page=nodes"] {
+        let told = get(page).of(&dashboard).await;
+        assert_eq!(told.status, StatusCode::OK, "{page}");
+        assert!(told.text.contains("shut down"), "{}", told.text);
+    }
+    let jobs = get("/?page=jobs").of(&dashboard).await;
+    assert_eq!(jobs.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(jobs.text.contains("class=\"problem\""), "{}", jobs.text);
+    let nodes = get("/api/v1/nodes").of(&dashboard).await.json();
+    assert_eq!(nodes["health"]["state"], "shut_down");
+    assert!(nodes["nodes_error"].is_string(), "{nodes}");
+    assert_eq!(post("/api/v1/jobs/hourly/run").of(&dashboard).await.json()["kind"], "shut_down");
+}
+
+/// The pages of a scheduler whose jobs have this text wherever one can be.
+async fn with_text_everywhere(text: &str) -> Vec<String> {
+    let scheduler = scheduler().await;
+    let broken = JobSpec::new("fail", Interval::minutes(1)).id(format!("{text}1")).name(format!("{text}2"));
+    scheduler.add_job(broken.args(text).tag(text).meta(json!({"note": text}))).await.unwrap();
+    scheduler
+        .add_job(JobSpec::new("report", Interval::minutes(1)).id("paused").args(json!({text: text})))
+        .await
+        .unwrap();
+    scheduler.pause_job_with("paused", Pause::new().note(text).by(text)).await.unwrap();
+    let tides = Trigger::from(Custom::new("tides", json!(text)));
+    scheduler.add_job(JobSpec::new("report", tides).id(format!("{text}3"))).await.unwrap();
+    pass(Duration::from_secs(130)).await;
+
+    let access = {
+        let text = text.to_owned();
+        Access::by(move |_| Permissions::steer().by(&text))
+    };
+    let dashboard = Dashboard::new(scheduler, access).title(text);
+    let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let mut pages = Vec::new();
+    for page in [
+        "/".to_owned(),
+        "/?page=upcoming".to_owned(),
+        "/?page=jobs".to_owned(),
+        format!("/?page=jobs&text={encoded}&task={encoded}&tag={encoded}"),
+        format!("/?page=job&id={encoded}1"),
+        format!("/?page=job&id={encoded}1&trigger={encoded}&at={encoded}"),
+        "/?page=job&id=paused".to_owned(),
+        format!("/?page=job&id={encoded}3"),
+        "/?page=runs".to_owned(),
+        format!("/?page=runs&id={encoded}&task={encoded}&node={encoded}"),
+        format!("/?page=runs&since={encoded}"),
+        "/?page=put-aside".to_owned(),
+        format!("/?page={encoded}&done={encoded}"),
+    ] {
+        pages.push(get(&page).of(&dashboard).await.text);
+    }
+    pages
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_text_of_a_job_becomes_an_element_or_an_attribute() {
+    let benign = with_text_everywhere("benign").await;
+    for hostile in [
+        "<script>alert(1)</script>",
+        "\"><img src=x onerror=alert(1)>",
+        "' autofocus onfocus='x",
+        "{{ 7 * 7 }}</title>",
+    ] {
+        let pages = with_text_everywhere(hostile).await;
+        assert!(
+            pages
+                .iter()
+                .filter(|page| page.contains("alert") || page.contains("autofocus") || page.contains("7 * 7"))
+                .count()
+                > 8
+        );
+        for (page, same) in pages.iter().zip(&benign) {
+            assert!(!page.contains(hostile), "{page}");
+            for letter in ['<', '>', '"'] {
+                let (is, was) = (page.matches(letter).count(), same.matches(letter).count());
+                assert_eq!(is, was, "{letter} in a page with {hostile}: {page}");
+            }
+            assert!(!page.contains("' autofocus"), "{page}");
+        }
+    }
+}

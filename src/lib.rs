@@ -114,7 +114,7 @@ pub mod prelude {
         RunContextExt, Runtime, Scheduler, SchedulerState, ShutdownMode, State, SystemClock, Trigger, Verdict,
         WhenFinished,
         executors::{Inline, Spawn, ThreadPool, blocking, task},
-        store::{JobFilter, JobOrder, RunFilter},
+        store::{JobFilter, JobOrder, JobStateKind, RunFilter},
         stores::MemoryStore,
         trigger::{CalendarInterval, Cron, Date, Interval},
     };

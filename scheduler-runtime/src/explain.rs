@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeZone, Utc};
 use scheduler_core::{
-    Error, ErrorKind, Explanation, JobId, Run, StoreName, Uid, engine::Command, explain, store::RunQuery,
+    Error, ErrorKind, Explanation, JobId, JobState, Run, StoreName, Uid, engine::Command, explain, store::RunQuery,
 };
 
 use crate::{Job, Scheduler};
@@ -48,8 +48,12 @@ impl Scheduler {
         let Some(job) = self.job(id.clone()).await? else {
             return Err(Error::new(ErrorKind::NotFound, format!("job `{id}` is in no store of this scheduler")));
         };
+        self.explain_job(&job, at).await
+    }
+
+    async fn explain_job(&self, job: &Job, at: DateTime<Utc>) -> Result<Explanation, Error> {
         let runs = self.runs_back_to(job.store(), job.uid, at).await?;
-        Ok(explain(&job, &runs, self.runtime().now().utc, at))
+        Ok(explain(job, &runs, self.runtime().now().utc, at))
     }
 
     /// The runs of a job from the newest back to a time, and at least one before that if there is one.
@@ -68,12 +72,16 @@ impl Scheduler {
 }
 
 impl Job {
-    /// Why the job did, did not, or will (not) run at a time; see [`Scheduler::explain`].
+    /// Why the job did, did not, or will (not) run at a time; see [`Scheduler::explain`]. Also of a job that is over and was found by a
+    /// search.
     ///
     /// # Errors
     ///
     /// Those of [`Scheduler::explain`].
     pub async fn explain<Z: TimeZone>(&self, at: DateTime<Z>) -> Result<Explanation, Error> {
-        self.scheduler().explain(self.id.clone(), at).await
+        match self.state {
+            JobState::Ending => self.scheduler().explain_job(self, at.to_utc()).await,
+            _ => self.scheduler().explain(self.id.clone(), at).await,
+        }
     }
 }

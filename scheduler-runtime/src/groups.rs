@@ -2,7 +2,7 @@
 
 use futures_util::{StreamExt, stream};
 use scheduler_core::{
-    BoxFuture, Error, JobChange, JobId, Listed, Pause, StoreName, Trigger,
+    BoxFuture, Error, ErrorKind, JobChange, JobId, Listed, Pause, StoreName, Trigger,
     store::{JobFilter, JobSearch, JobStateKind},
 };
 
@@ -57,7 +57,8 @@ impl Scheduler {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::UnknownStore`](scheduler_core::ErrorKind::UnknownStore); that of a store that cannot be searched. Jobs that were found before are paused then.
+    /// [`ErrorKind::Config`] if the filter asks for jobs that are over; [`ErrorKind::UnknownStore`]; that of a store that cannot be searched.
+    /// Jobs that were found before are paused then.
     pub async fn pause_jobs(&self, filter: JobFilter) -> Result<GroupDone, Error> {
         let is_active = |listed: &Listed| JobStateKind::of_listed(listed) == Some(JobStateKind::Active);
         self.each_of(filter, is_active, |store, id| Box::pin(async move { store.pause_job(id).await.map(drop) })).await
@@ -145,6 +146,10 @@ impl Scheduler {
         is_for: fn(&Listed) -> bool,
         change: impl Fn(Self, JobId) -> Changing + Send + Sync,
     ) -> Result<GroupDone, Error> {
+        if filter.is_of_finished() {
+            let message = "jobs that are over cannot be changed; leave the state `finished` out of the filter";
+            return Err(Error::new(ErrorKind::Config, message));
+        }
         let mut group = GroupDone::default();
         for name in self.stores().await? {
             let store = self.in_store(name.clone());

@@ -2,14 +2,16 @@
 
 use std::{fmt, ops::Deref};
 
-use scheduler_core::{Error, ErrorKind, JobChange, JobRow, JobState, Pause, Run, RunId, StoreName, Trigger};
+use scheduler_core::{Error, ErrorKind, JobChange, JobId, JobRow, JobState, Pause, Run, RunId, StoreName, Trigger};
 
 use crate::Scheduler;
 
 /// A job as it was when it was read, and what can be done with it.
 ///
 /// Its fields are those of [`JobRow`]. They do not change by themselves; [`refresh`](Self::refresh) reads them anew. Its
-/// methods go by the job's id and store.
+/// methods go by the job's id and store. Of a job that is over (of state [`JobState::Ending`]), which a search finds for as long as it
+/// stays known, only [`runs`](Self::runs) and [`explain`](Self::explain) can be asked for: the others are
+/// [`ErrorKind::NotFound`], since its id may be that of another job by now.
 ///
 /// ```
 /// use scheduler_core::{JobChange, JobSpec, JobState, trigger::Interval};
@@ -54,11 +56,23 @@ impl Job {
         &self.store
     }
 
+    /// The id, by which the job can be changed unless it is over.
+    fn live_id(&self) -> Result<JobId, Error> {
+        if self.row.state == JobState::Ending {
+            let message = format!(
+                "job `{}` ({}) is over; its id is free, and may be that of another job",
+                self.row.id, self.row.uid
+            );
+            return Err(Error::new(ErrorKind::NotFound, message));
+        }
+        Ok(self.row.id.clone())
+    }
+
     /// The job as it is now.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] if it is gone, also if another job has its id; the store's own.
+    /// [`ErrorKind::NotFound`] if it is over or gone, also if another job has its id; the store's own.
     pub async fn refresh(&self) -> Result<Self, Error> {
         match self.scheduler.job(self.row.id.clone()).await? {
             Some(job) if job.row.uid == self.row.uid => Ok(job),
@@ -74,7 +88,7 @@ impl Job {
     ///
     /// Those of [`Scheduler::modify_job`].
     pub async fn modify(&self, change: JobChange) -> Result<Self, Error> {
-        self.scheduler.modify_job(self.row.id.clone(), change).await
+        self.scheduler.modify_job(self.live_id()?, change).await
     }
 
     /// Gives the job another trigger; see [`Scheduler::reschedule_job`].
@@ -83,7 +97,7 @@ impl Job {
     ///
     /// Those of [`Scheduler::reschedule_job`].
     pub async fn reschedule(&self, trigger: impl Into<Trigger>) -> Result<Self, Error> {
-        self.scheduler.reschedule_job(self.row.id.clone(), trigger).await
+        self.scheduler.reschedule_job(self.live_id()?, trigger).await
     }
 
     /// Keeps the job from firing; see [`Scheduler::pause_job`].
@@ -92,7 +106,7 @@ impl Job {
     ///
     /// Those of [`Scheduler::pause_job`].
     pub async fn pause(&self) -> Result<Self, Error> {
-        self.scheduler.pause_job(self.row.id.clone()).await
+        self.scheduler.pause_job(self.live_id()?).await
     }
 
     /// Keeps the job from firing, with a note, who does it, or an end; see [`Scheduler::pause_job_with`].
@@ -101,7 +115,7 @@ impl Job {
     ///
     /// Those of [`Scheduler::pause_job_with`].
     pub async fn pause_with(&self, pause: Pause) -> Result<Self, Error> {
-        self.scheduler.pause_job_with(self.row.id.clone(), pause).await
+        self.scheduler.pause_job_with(self.live_id()?, pause).await
     }
 
     /// Lets the job fire again; see [`Scheduler::resume_job`].
@@ -110,7 +124,7 @@ impl Job {
     ///
     /// Those of [`Scheduler::resume_job`].
     pub async fn resume(&self) -> Result<Self, Error> {
-        self.scheduler.resume_job(self.row.id.clone()).await
+        self.scheduler.resume_job(self.live_id()?).await
     }
 
     /// Runs the job once, now, beside its fire times; see [`Scheduler::run_job_now`].
@@ -119,7 +133,7 @@ impl Job {
     ///
     /// Those of [`Scheduler::run_job_now`].
     pub async fn run_now(&self) -> Result<RunId, Error> {
-        self.scheduler.run_job_now(self.row.id.clone()).await
+        self.scheduler.run_job_now(self.live_id()?).await
     }
 
     /// Asks a run of the job to stop; see [`Scheduler::cancel_run`].
@@ -128,7 +142,7 @@ impl Job {
     ///
     /// Those of [`Scheduler::cancel_run`].
     pub async fn cancel_run(&self, run: RunId) -> Result<(), Error> {
-        self.scheduler.cancel_run(self.row.id.clone(), run).await
+        self.scheduler.cancel_run(self.live_id()?, run).await
     }
 
     /// Removes the job; see [`Scheduler::remove_job`].
@@ -137,7 +151,7 @@ impl Job {
     ///
     /// Those of [`Scheduler::remove_job`].
     pub async fn remove(&self) -> Result<(), Error> {
-        self.scheduler.remove_job(self.row.id.clone()).await
+        self.scheduler.remove_job(self.live_id()?).await
     }
 
     /// The newest runs of the job, newest first.
@@ -165,6 +179,7 @@ impl fmt::Display for Job {
         match (&self.row.state, self.row.next_fire_time) {
             (JobState::Active, Some(next)) => write!(f, "next fire time: {next})"),
             (JobState::Active, None) => write!(f, "waits for the end of its run)"),
+            (JobState::Ending, _) => write!(f, "over)"),
             (state, _) => write!(f, "{})", state.as_str()),
         }
     }

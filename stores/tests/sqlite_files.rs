@@ -34,7 +34,7 @@ fn a_newer_schema_is_refused_with_both_versions() {
         assert_eq!(error.kind(), StoreErrorKind::Incompatible);
         let message = error.to_string();
         assert!(
-            message.contains("schema 7") && message.contains("up to 2") && message.contains("jobs.db"),
+            message.contains("schema 7") && message.contains("up to 3") && message.contains("jobs.db"),
             "{message}"
         );
     });
@@ -54,6 +54,23 @@ fn what_schema_1_has_left_is_opened_and_found() {
         samples::check(&by_store.open().await).await;
         by_tool.run(&options().schema_sql_from(1).unwrap()).await;
         samples::check(&options().connect(&by_tool.url()).await.unwrap()).await;
+    });
+}
+
+#[test]
+fn what_schema_2_has_left_is_opened_and_found() {
+    block_on(async {
+        let (by_store, by_tool) = (File::new(), File::new());
+        for file in [&by_store, &by_tool] {
+            file.write(b"");
+            for sample in [include_str!("samples/sqlite.sql"), include_str!("samples/sqlite-2.sql")] {
+                file.run(&sample.replace("{p}", "scheduler_")).await;
+            }
+        }
+        samples::check_with_finished(&by_store.open().await).await;
+        let options = || SqliteOptions::new().create_tables(false);
+        by_tool.run(&options().schema_sql_from(2).unwrap()).await;
+        samples::check_with_finished(&options().connect(&by_tool.url()).await.unwrap()).await;
     });
 }
 

@@ -73,6 +73,36 @@ fn a_search_among_many_jobs_finds_what_a_look_at_each_finds() {
     });
 }
 
+/// Eleven thousand of the jobs are over then, among whose ids many are the same.
+const FINISH: &str =
+    "UPDATE scheduler_jobs SET state = 'ending', next_fire_time = NULL, due = NULL, retained_until = 4102444800000000,
+        id = iif(rowid % 3 = 0, 'again', id) WHERE rowid % 12 < 11;";
+
+#[test]
+fn a_search_among_many_finished_jobs_looks_at_some_of_them_a_call() {
+    block_on(async {
+        let (file, store) = many().await;
+        file.run(FINISH).await;
+        let over = JobFilter::new().state(JobStateKind::Finished);
+        let (all, _) = jobs(&store, &over, JobOrder::Id, 1_000).await;
+        let by_statement = "SELECT id FROM scheduler_jobs WHERE retained_until IS NOT NULL ORDER BY id, uid";
+        assert_eq!((all.len(), &all), (11_000, &file.texts(by_statement).await));
+        for (filter, calls, wanted) in [
+            (over.clone().id("again"), 5, 4_000),
+            (over.clone().id_prefix("job-00"), 1, 583),
+            (over.clone().tag("rare"), 2, 3),
+            (over.clone().text("NEEDLE"), 2, 1),
+            (over.clone().task("nobody"), 2, 0),
+        ] {
+            let (found, pages) = jobs(&store, &filter, JobOrder::Id, 900).await;
+            assert_eq!(found.len(), wanted, "{filter:?}");
+            assert!(pages <= calls, "{filter:?}: {pages} pages");
+            assert_eq!(store.count_jobs(&filter).await.unwrap().finished, wanted as u64, "{filter:?}");
+        }
+        assert_eq!(store.count_jobs(&JobFilter::new()).await.unwrap().total(), 1_000);
+    });
+}
+
 #[test]
 fn a_search_that_finds_nothing_for_long_gives_a_place_to_go_on_from() {
     block_on(async {

@@ -76,22 +76,22 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     /// A page of a job's runs, newest first; also of one that is over, until it is deleted.
     async fn runs(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError>;
 
-    /// A page of the live jobs that a filter means, in its order. What matches, and what comes first, is said by [`JobSearch::is_ahead`] and
-    /// [`JobOrder::compare`](super::JobOrder::compare).
+    /// A page of the jobs that a filter means, in its order: of live ones, or of those that are over and stay known if it asks for them. What
+    /// matches, and what comes first, is said by [`JobSearch::is_ahead`] and [`JobOrder::compare`](super::JobOrder::compare).
     ///
-    /// Looks at one job after the other, unless the store has something better: see [`scan::jobs`].
+    /// Looks at one job after the other, and finds none that are over, unless the store has something better: see [`scan::jobs`].
     async fn search_jobs(&self, search: &JobSearch) -> Result<JobPage, StoreError> {
         scan::jobs(self, search).await
     }
 
-    /// How many live jobs that a filter means are in each state.
+    /// How many jobs that a filter means are in each state.
     ///
     /// Looks at one job after the other, unless the store has something better: see [`scan::count`].
     async fn count_jobs(&self, filter: &JobFilter) -> Result<JobCounts, StoreError> {
         scan::count(self, filter).await
     }
 
-    /// A page of the runs of live jobs that a filter means, newest first. What matches is said by [`RunSearch::is_ahead`]; those of a
+    /// A page of the runs that a filter means, newest first: of live jobs, and of those that are over and stay known. What matches is said by [`RunSearch::is_ahead`]; those of a
     /// job that cannot be read may be left out.
     ///
     /// Looks at the runs of one job after the other, unless the store has something better: see [`scan::runs`].

@@ -1,6 +1,7 @@
 //! Searching by looking at one job after the other: what a store does that has no index for it.
 //!
-//! A call reads pages, and no more of them than it says, so that neither memory nor the store is held for long.
+//! A call reads pages, and no more of them than it says, so that neither memory nor the store is held for long. Jobs that are over are in
+//! no listing, so that these look for none: a store that keeps them finds them by itself.
 
 use std::collections::BTreeMap;
 
@@ -23,6 +24,13 @@ const LOOKS: usize = 10_000;
 ///
 /// That of the store.
 pub async fn jobs<S: JobStore + ?Sized>(store: &S, search: &JobSearch) -> Result<JobPage, StoreError> {
+    if search.filter.is_of_finished() {
+        return Ok(JobPage::default());
+    }
+    if let Some(id) = &search.filter.id {
+        let found = job(store, id).await?.filter(|job| search.is_ahead(job));
+        return Ok(JobPage::new(found.into_iter().collect(), None));
+    }
     match search.order {
         JobOrder::Id => jobs_by_id(store, search).await,
         JobOrder::NextFireTime => jobs_by_time(store, search).await,
@@ -36,6 +44,14 @@ pub async fn jobs<S: JobStore + ?Sized>(store: &S, search: &JobSearch) -> Result
 /// That of the store.
 pub async fn count<S: JobStore + ?Sized>(store: &S, filter: &JobFilter) -> Result<JobCounts, StoreError> {
     let mut counts = JobCounts::default();
+    if filter.is_of_finished() {
+        return Ok(counts);
+    }
+    if let Some(id) = &filter.id {
+        let found = job(store, id).await?.filter(|job| filter.matches(job));
+        found.as_ref().and_then(JobStateKind::of_listed).into_iter().for_each(|kind| counts.add(kind, 1));
+        return Ok(counts);
+    }
     let mut walk = Walk::begin(store, filter, None).await?;
     while let Some(jobs) = walk.next().await? {
         let kinds = jobs.iter().filter(|job| filter.matches(job)).filter_map(JobStateKind::of_listed);
@@ -44,7 +60,8 @@ pub async fn count<S: JobStore + ?Sized>(store: &S, filter: &JobFilter) -> Resul
     Ok(counts)
 }
 
-/// A page of runs. It looks at the runs of all jobs, but for the one or the task that the filter names.
+/// A page of runs. It looks at the runs of all jobs, and of all that are over and that the store finds; or of those with the id that
+/// the filter names.
 ///
 /// # Errors
 ///
@@ -97,7 +114,7 @@ async fn jobs_by_id<S: JobStore + ?Sized>(store: &S, search: &JobSearch) -> Resu
             }
         }
         if looks >= LOOKS {
-            let next = walk.after.clone().map(|id| JobKey { next_fire_time: None, id });
+            let next = walk.after.clone().map(|id| JobKey { next_fire_time: None, id, uid: JobKey::BEHIND_ALL });
             return Ok(JobPage::new(found, next));
         }
     }
@@ -120,24 +137,46 @@ async fn jobs_by_time<S: JobStore + ?Sized>(store: &S, search: &JobSearch) -> Re
     Ok(JobPage::new(best, next))
 }
 
-/// Hands each run of one job, or of all, on.
+/// A job by its id, which may be one that no job can have.
+async fn job<S: JobStore + ?Sized>(store: &S, id: &JobId) -> Result<Option<Listed>, StoreError> {
+    if id.check().is_err() { Ok(None) } else { store.job(id).await }
+}
+
+/// Hands each run of the jobs with one id, or of all, on.
 async fn each_run<S: JobStore + ?Sized>(
     store: &S,
     job: Option<&JobId>,
     mut each: impl FnMut(FoundRun) + Send,
 ) -> Result<(), StoreError> {
+    let mut finished = JobFilter::new().state(JobStateKind::Finished);
     if let Some(id) = job {
-        if let Some(Listed::Job(job)) = store.job(id).await? {
-            each_run_of(store, &job, &mut each).await?;
+        each_run_of_all(store, self::job(store, id).await?.as_slice(), &mut each).await?;
+        finished = finished.id(id.clone());
+    } else {
+        let mut walk = Walk::begin(store, &JobFilter::new(), None).await?;
+        while let Some(jobs) = walk.next().await? {
+            each_run_of_all(store, &jobs, &mut each).await?;
         }
-        return Ok(());
     }
-    let mut walk = Walk::begin(store, &JobFilter::new(), None).await?;
-    while let Some(jobs) = walk.next().await? {
-        for job in &jobs {
-            if let Listed::Job(job) = job {
-                each_run_of(store, job, &mut each).await?;
-            }
+    let mut search = JobSearch::new(finished, PAGE);
+    loop {
+        let page = store.search_jobs(&search).await?;
+        each_run_of_all(store, &page.jobs, &mut each).await?;
+        if page.next.is_none() {
+            return Ok(());
+        }
+        search = search.with_after(page.next);
+    }
+}
+
+async fn each_run_of_all<S: JobStore + ?Sized>(
+    store: &S,
+    jobs: &[Listed],
+    each: &mut (impl FnMut(FoundRun) + Send),
+) -> Result<(), StoreError> {
+    for job in jobs {
+        if let Listed::Job(job) = job {
+            each_run_of(store, job, each).await?;
         }
     }
     Ok(())

@@ -12,9 +12,12 @@ use serde::{Deserialize, Serialize};
 
 pub use runs::*;
 
-use crate::{ExecutorName, JobId, JobRow, JobState, Listed, RawJob, Tags, TaskName};
+use crate::{ExecutorName, JobId, JobRow, JobState, Listed, RawJob, Tags, TaskName, Uid};
 
-/// Which live jobs are meant: those that fit each part that is given. Without any part, it is all of them.
+/// Which jobs are meant: those that fit each part that is given. Without any part, it is all live jobs.
+///
+/// Jobs that are over, and stay known for their [retention](crate::JobOptions::retention), are meant only if the state that is asked
+/// for is [`JobStateKind::Finished`]. Several of them, and a live job, may have the same id.
 ///
 /// ```
 /// use scheduler_core::store::{JobFilter, JobStateKind};
@@ -22,12 +25,18 @@ use crate::{ExecutorName, JobId, JobRow, JobState, Listed, RawJob, Tags, TaskNam
 /// let paused_of_a_tenant = JobFilter::new().tag("tenant:42").state(JobStateKind::Paused);
 /// let json = serde_json::to_string(&paused_of_a_tenant)?;
 /// assert_eq!(json, r#"{"tags":["tenant:42"],"state":"paused"}"#);
+///
+/// let earlier_jobs_of_that_id = JobFilter::new().id("import-7").state(JobStateKind::Finished);
+/// # let _ = earlier_jobs_of_that_id;
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct JobFilter {
+    /// The whole id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<JobId>,
     /// How the id begins, byte for byte.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id_prefix: Option<String>,
@@ -37,7 +46,7 @@ pub struct JobFilter {
     /// Tags that the job has, each of them.
     #[serde(skip_serializing_if = "Tags::is_empty")]
     pub tags: Tags,
-    /// The state.
+    /// The state; any but [`JobStateKind::Finished`] if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<JobStateKind>,
     /// The executor.
@@ -52,6 +61,13 @@ impl JobFilter {
     /// All live jobs.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Only jobs with this id: one that is live, or those that are over if the [state](Self::state) asks for them.
+    #[must_use]
+    pub fn id(mut self, id: impl Into<JobId>) -> Self {
+        self.id = Some(id.into());
+        self
     }
 
     /// Only jobs whose ids begin so, byte for byte.
@@ -96,7 +112,29 @@ impl JobFilter {
         self
     }
 
-    /// Whether the job is meant. One that cannot be read counts as quarantined, and is found by its id alone.
+    /// Whether jobs that are over are meant, and no live ones.
+    pub fn is_of_finished(&self) -> bool {
+        self.state == Some(JobStateKind::Finished)
+    }
+
+    /// How the ids of all jobs that are meant begin.
+    pub fn id_start(&self) -> &str {
+        self.id.as_ref().map(JobId::as_str).or(self.id_prefix.as_deref()).unwrap_or_default()
+    }
+
+    /// Whether a job with this id may be meant.
+    pub fn matches_id(&self, id: &JobId) -> bool {
+        self.id.as_ref().is_none_or(|wanted| wanted == id)
+            && self.id_prefix.as_ref().is_none_or(|prefix| id.as_str().starts_with(prefix))
+    }
+
+    /// Whether a job in this state may be meant.
+    pub fn matches_state(&self, kind: JobStateKind) -> bool {
+        self.state.map_or_else(|| kind.is_live(), |wanted| wanted == kind)
+    }
+
+    /// Whether the job is meant. One that cannot be read counts as quarantined, or as finished where jobs that are over are asked for, and
+    /// is found by its id alone.
     pub fn matches(&self, listed: &Listed) -> bool {
         match listed {
             Listed::Job(job) => self.matches_job(job),
@@ -109,7 +147,7 @@ impl JobFilter {
         self.matches_id(id)
             && self.task.as_ref().is_none_or(|task| *task == body.task)
             && self.tags.iter().all(|tag| body.tags.contains(tag))
-            && self.state.is_none_or(|kind| JobStateKind::of(state) == Some(kind))
+            && JobStateKind::of(state).is_some_and(|kind| self.matches_state(kind))
             && self.executor.as_ref().is_none_or(|executor| *executor == body.executor)
             && self.text.as_ref().is_none_or(|text| {
                 let names = [id.as_str(), body.display_name(), body.task.as_str()];
@@ -121,13 +159,9 @@ impl JobFilter {
         self.matches_id(&raw.id)
             && self.task.is_none()
             && self.tags.is_empty()
-            && self.state.is_none_or(|kind| kind == JobStateKind::Quarantined)
+            && (self.is_of_finished() || self.matches_state(JobStateKind::Quarantined))
             && self.executor.is_none()
             && self.text.as_ref().is_none_or(|text| has_text(raw.id.as_str(), text))
-    }
-
-    fn matches_id(&self, id: &JobId) -> bool {
-        self.id_prefix.as_ref().is_none_or(|prefix| id.as_str().starts_with(prefix))
     }
 }
 
@@ -137,7 +171,7 @@ fn has_text(name: &str, text: &str) -> bool {
     text.is_empty() || name.windows(text.len()).any(|part| part.eq_ignore_ascii_case(text))
 }
 
-/// The state of a live job, without the reason of a quarantine.
+/// The state of a job that can be found, without the reason of a quarantine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobStateKind {
@@ -149,24 +183,35 @@ pub enum JobStateKind {
     Kept,
     /// [`JobState::Quarantined`], or the job cannot be read.
     Quarantined,
+    /// The job is over and stays known for its [retention](crate::JobOptions::retention), as [`JobState::Ending`].
+    Finished,
 }
 
 impl JobStateKind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Active, Self::Paused, Self::Kept, Self::Quarantined];
+    pub const ALL: [Self; 5] = [Self::Active, Self::Paused, Self::Kept, Self::Quarantined, Self::Finished];
 
-    /// That of a state; none if a job in this state is not live.
+    /// Those of live jobs.
+    pub const LIVE: [Self; 4] = [Self::Active, Self::Paused, Self::Kept, Self::Quarantined];
+
+    /// Whether a job in this state is live.
+    pub fn is_live(self) -> bool {
+        self != Self::Finished
+    }
+
+    /// That of a state; none if a job in this state cannot be found.
     pub fn of(state: &JobState) -> Option<Self> {
         Some(match state {
             JobState::Active => Self::Active,
             JobState::Paused => Self::Paused,
             JobState::Kept => Self::Kept,
             JobState::Quarantined(_) => Self::Quarantined,
-            JobState::Ending | JobState::Removed => return None,
+            JobState::Ending => Self::Finished,
+            JobState::Removed => return None,
         })
     }
 
-    /// That of an entry of a listing; none if the job is not live.
+    /// That of an entry of a listing; none if the job cannot be found.
     pub fn of_listed(listed: &Listed) -> Option<Self> {
         match listed {
             Listed::Job(job) => Self::of(&job.state),
@@ -174,18 +219,19 @@ impl JobStateKind {
         }
     }
 
-    /// The word in stores and logs.
+    /// The word in filters and logs, and in stores, but for finished jobs, which these keep as `ending`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
             Self::Paused => "paused",
             Self::Kept => "kept",
             Self::Quarantined => "quarantined",
+            Self::Finished => "finished",
         }
     }
 }
 
-/// How many live jobs there are in each state.
+/// How many jobs there are in each state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct JobCounts {
@@ -197,6 +243,9 @@ pub struct JobCounts {
     pub kept: u64,
     /// Those that are quarantined or cannot be read.
     pub quarantined: u64,
+    /// Those that are over and stay known, if the filter has asked for them; else 0, and left out in JSON.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub finished: u64,
 }
 
 impl JobCounts {
@@ -212,6 +261,7 @@ impl JobCounts {
             JobStateKind::Paused => self.paused,
             JobStateKind::Kept => self.kept,
             JobStateKind::Quarantined => self.quarantined,
+            JobStateKind::Finished => self.finished,
         }
     }
 
@@ -222,6 +272,7 @@ impl JobCounts {
             JobStateKind::Paused => &mut self.paused,
             JobStateKind::Kept => &mut self.kept,
             JobStateKind::Quarantined => &mut self.quarantined,
+            JobStateKind::Finished => &mut self.finished,
         };
         *count = count.saturating_add(n);
     }
@@ -232,43 +283,64 @@ impl JobCounts {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 /// In which order jobs are found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobOrder {
-    /// By the bytes of their ids.
+    /// By the bytes of their ids; jobs that are over and share one by their uids.
     #[default]
     Id,
-    /// By their next fire times, those without one last; and by their ids where these are equal.
+    /// By their next fire times, those without one last; and by their ids where these are equal. Jobs that are over have none, so that
+    /// they are in the order of ids.
     NextFireTime,
 }
 
-/// A place in the order of jobs: that of the job with this id and next fire time, whether or not it is there.
+/// A place in the order of jobs: that of the job with this id, uid and next fire time, whether or not it is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobKey {
     /// The next fire time; without meaning in the order of ids.
     pub next_fire_time: Option<DateTime<Utc>>,
     /// The id.
     pub id: JobId,
+    /// The uid. [`BEHIND_ALL`](Self::BEHIND_ALL) stands behind all jobs with the id.
+    #[serde(default = "behind_all")]
+    pub uid: Uid,
 }
 
 impl JobKey {
+    /// A uid that is behind all others; that of a row in which it cannot be read.
+    pub const BEHIND_ALL: Uid = Uid(u128::MAX);
+
     /// The place of an entry of a listing.
     pub fn of(listed: &Listed) -> Self {
         match listed {
-            Listed::Job(job) => Self { next_fire_time: job.next_fire_time, id: job.id.clone() },
-            Listed::Raw(raw) => Self { next_fire_time: raw.next_fire_time, id: raw.id.clone() },
+            Listed::Job(job) => Self { next_fire_time: job.next_fire_time, id: job.id.clone(), uid: job.uid },
+            Listed::Raw(raw) => Self {
+                next_fire_time: raw.next_fire_time,
+                id: raw.id.clone(),
+                uid: raw.uid.parse().unwrap_or(Self::BEHIND_ALL),
+            },
         }
     }
+}
+
+fn behind_all() -> Uid {
+    JobKey::BEHIND_ALL
 }
 
 impl JobOrder {
     /// Which of two places comes first.
     pub fn compare(self, a: &JobKey, b: &JobKey) -> Ordering {
         let by_time = |key: &JobKey| (key.next_fire_time.is_none(), key.next_fire_time);
+        let by_id = || a.id.cmp(&b.id).then_with(|| a.uid.cmp(&b.uid));
         match self {
-            Self::Id => a.id.cmp(&b.id),
-            Self::NextFireTime => by_time(a).cmp(&by_time(b)).then_with(|| a.id.cmp(&b.id)),
+            Self::Id => by_id(),
+            Self::NextFireTime => by_time(a).cmp(&by_time(b)).then_with(by_id),
         }
     }
 }
@@ -348,11 +420,32 @@ mod tests {
         let key = |at: Option<i64>, id: &str| JobKey {
             next_fire_time: at.map(|at| DateTime::from_timestamp_micros(at).unwrap()),
             id: id.into(),
+            uid: Uid(7),
         };
         let in_order = [key(Some(1), "z"), key(Some(2), "a"), key(Some(2), "b"), key(None, "a"), key(None, "b")];
         for pair in in_order.windows(2) {
             assert_eq!(JobOrder::NextFireTime.compare(&pair[0], &pair[1]), Ordering::Less, "{pair:?}");
         }
         assert_eq!(JobOrder::Id.compare(&in_order[0], &in_order[1]), Ordering::Greater);
+    }
+
+    #[test]
+    fn a_place_without_a_uid_is_behind_all_jobs_with_its_id() {
+        let of_an_earlier_version: JobKey = serde_json::from_str(r#"{"next_fire_time":null,"id":"a"}"#).unwrap();
+        let job = |id: &str| JobKey { next_fire_time: None, id: id.into(), uid: Uid(7) };
+        assert_eq!(JobOrder::Id.compare(&job("a"), &of_an_earlier_version), Ordering::Less);
+        assert_eq!(JobOrder::Id.compare(&job("b"), &of_an_earlier_version), Ordering::Greater);
+    }
+
+    #[test]
+    fn finished_jobs_are_meant_only_if_they_are_asked_for() {
+        let (all, finished) = (JobFilter::new(), JobFilter::new().state(JobStateKind::Finished));
+        for kind in JobStateKind::ALL {
+            assert_eq!(all.matches_state(kind), kind.is_live(), "{kind:?}");
+            assert_eq!(finished.matches_state(kind), !kind.is_live(), "{kind:?}");
+        }
+        assert_eq!(serde_json::to_string(&finished).unwrap(), r#"{"state":"finished"}"#);
+        let counts = serde_json::to_string(&JobCounts::default()).unwrap();
+        assert_eq!(counts, r#"{"active":0,"paused":0,"kept":0,"quarantined":0}"#);
     }
 }

@@ -216,3 +216,47 @@ fn a_group_of_thousands_is_done_page_by_page() {
     let page = world.scheduler.search_jobs(JobFilter::new().tag("odd"), JobOrder::Id, Page::first(3));
     assert_eq!(ids(&world.wait(page).unwrap()), ["0001", "0003", "0005"]);
 }
+
+#[test]
+fn a_job_that_is_over_is_found_and_cannot_be_changed() {
+    let world = World::new(|builder| builder);
+    let scheduler = &world.scheduler;
+    for _ in 0..2 {
+        world.add(JobSpec::now("tick").id("once"));
+        world.advance(1);
+    }
+    let live = world.add(JobSpec::new("tick", Interval::seconds(60)).id("once"));
+    let finished = || JobFilter::new().id("once").state(JobStateKind::Finished);
+
+    let jobs = world.wait(scheduler.find_jobs(finished())).unwrap();
+    assert_eq!(jobs.len(), 2);
+    for job in &jobs {
+        assert!(job.uid != live.uid && job.to_string().ends_with(", over)"), "{job}");
+        let run = world.wait(job.runs(9)).unwrap().remove(0);
+        assert_eq!(run.verdict(), Some(Verdict::Ok));
+        let explained = world.wait(job.explain(run.fire_time)).unwrap().to_string();
+        assert!(explained.contains("ended as ok"), "{explained}");
+        // The id is that of the job that goes on, which is not meant.
+        for refused in
+            [world.wait(job.pause()).map(drop), world.wait(job.remove()), world.wait(job.run_now()).map(drop)]
+        {
+            let error = refused.unwrap_err();
+            assert!(error.is_not_found() && error.to_string().contains("is over"), "{error}");
+        }
+    }
+    let refused = world.wait(scheduler.remove_jobs(finished())).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Config);
+    assert_eq!(world.wait(live.refresh()).unwrap().state, JobState::Active);
+
+    let mut page = Page::first(1);
+    let mut seen = Vec::new();
+    loop {
+        let found = world.wait(scheduler.search_jobs(finished(), JobOrder::NextFireTime, page)).unwrap();
+        seen.extend(found.jobs.iter().map(|job| job.uid));
+        let Some(next) = found.next else { break };
+        page = Page::after(next, 1);
+    }
+    assert!(seen.len() == 2 && seen[0] < seen[1], "{seen:?}");
+    let runs = world.wait(scheduler.search_runs(RunFilter::new().job("once"), Page::first(9))).unwrap().runs;
+    assert_eq!(runs.len(), 2);
+}

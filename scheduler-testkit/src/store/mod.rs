@@ -58,6 +58,7 @@ pub mod changed;
 pub mod claim;
 pub mod durable;
 pub mod ending;
+pub mod finished;
 pub mod hostile;
 pub mod insert;
 pub mod listing;

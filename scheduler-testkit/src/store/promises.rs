@@ -160,6 +160,11 @@ macro_rules! store_conformance {
                 a_changed_retention_counts
                 a_removed_job_is_not_retained
                 it_outlives_the_process;
+            finished: finished_jobs_are_found_if_they_are_asked_for
+                a_finished_job_is_shown_as_it_ended
+                a_page_of_finished_jobs_begins_behind_any_place
+                runs_of_finished_jobs_are_found
+                finished_jobs_are_found_until_they_go;
             release: claims_are_given_up_at_once
                 runs_are_given_back_at_once
                 a_release_touches_nothing_of_others;
@@ -220,6 +225,7 @@ mod tests {
             ("record", include_str!("record.rs")),
             ("ending", include_str!("ending.rs")),
             ("retention", include_str!("retention.rs")),
+            ("finished", include_str!("finished.rs")),
             ("release", include_str!("release.rs")),
             ("changed", include_str!("changed.rs")),
             ("durable", include_str!("durable.rs")),

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use chrono::TimeDelta;
 use scheduler_core::{
-    JobState, JobStore, Listed, Run, RunState, Tags, Verdict,
+    JobState, JobStore, Listed, Run, RunState, Tags, Uid, Verdict,
     store::{
         FoundRun, JobCounts, JobFilter, JobKey, JobOrder, JobSearch, JobStateKind, NodeInfo, RunChange, RunFilter,
         RunKey, RunSearch, RunStateKind,
@@ -35,6 +35,12 @@ pub async fn jobs_are_found_by_each_part_of_a_filter(bench: &Bench) {
         (JobFilter::new().id_prefix("tenant-42"), "tenant-42 tenant-42/invoice tenant-42/report"),
         (JobFilter::new().id_prefix("tenant-42/"), "tenant-42/invoice tenant-42/report"),
         (JobFilter::new().id_prefix("Tenant"), ""),
+        (JobFilter::new().id("tenant-42"), "tenant-42"),
+        (JobFilter::new().id("tenant-42/report").tag("tenant:42"), "tenant-42/report"),
+        (JobFilter::new().id("tenant-42/report").task("mail"), ""),
+        (JobFilter::new().id("tenant-4"), ""),
+        (JobFilter::new().id(""), ""),
+        (JobFilter::new().id("x".repeat(300)), ""),
         (JobFilter::new().task("mail"), "tenant-42 tenant-42/invoice tenant-43/invoice"),
         (JobFilter::new().task("mai"), ""),
         (JobFilter::new().tag("billing"), "tenant-42/invoice tenant-43/invoice"),
@@ -121,7 +127,7 @@ pub async fn a_page_of_found_jobs_begins_behind_any_place(bench: &Bench) {
         bench.add(&bench.job(id, now + TimeDelta::seconds(seconds))).await;
     }
     for order in [JobOrder::Id, JobOrder::NextFireTime] {
-        let gone = JobKey { next_fire_time: Some(now + TimeDelta::seconds(20)), id: "b".into() };
+        let gone = JobKey { next_fire_time: Some(now + TimeDelta::seconds(20)), id: "b".into(), uid: Uid(7) };
         let search = JobSearch::new(JobFilter::new(), 9).with_order(order).with_after(Some(gone));
         let page = bench.store().search_jobs(&search).await.unwrap();
         assert_eq!(page.jobs.iter().map(|job| job.id().as_str()).collect::<Vec<_>>(), ["c"], "{order:?}");

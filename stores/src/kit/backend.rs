@@ -160,6 +160,12 @@ pub trait Session: Send + Sync {
     /// Claims ask for them now and then, and delete them.
     async fn expired(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<LoadedJob>, StoreError>;
 
+    /// All jobs that are over and stay known, in any order, to be shown. A backend with a [`job_finder`](Self::job_finder) is not asked. By
+    /// default those that will have [`expired`](Self::expired) at the end of time.
+    async fn retained(&self) -> Result<Vec<LoadedJob>, StoreError> {
+        self.expired(DateTime::<Utc>::MAX_UTC, usize::MAX).await
+    }
+
     /// The first due jobs that no node has claimed and that are not for the claim.
     async fn declined(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<Declined>, StoreError>;
 
@@ -240,7 +246,8 @@ pub trait Session: Send + Sync {
         None
     }
 
-    /// What finds jobs by indexes; none by default, so that searches look at one job after the other.
+    /// What finds jobs by indexes; none by default, so that searches look at one live job after the other, and at all that are
+    /// over.
     fn job_finder(&self) -> Option<&dyn JobFinder> {
         None
     }

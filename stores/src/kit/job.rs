@@ -393,6 +393,12 @@ impl LoadedJob {
         is_over && self.0.stored.head.is_expired(now)
     }
 
+    /// Whether the job is over and stays known.
+    pub(super) fn is_retained(&self) -> bool {
+        let head = &self.0.stored.head;
+        !head.state.is_live() && head.retained_until.is_some()
+    }
+
     /// The archive has no run of the finished job any more, so that its record can be deleted.
     pub(super) fn mark_emptied(&mut self) {
         (self.0.fate, self.0.is_emptied) = (Fate::Deleted, true);

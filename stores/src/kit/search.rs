@@ -17,6 +17,7 @@ use scheduler_core::{
 
 use super::{
     backend::{Access, Session},
+    job::LoadedJob,
     listing::listed,
 };
 
@@ -48,15 +49,27 @@ pub trait JobFinder: Send + Sync {
         limit: usize,
     ) -> Result<Vec<JobPlace>, StoreError>;
 
+    /// The next jobs that are over and stay known, by id and uid, behind a place. Their ids are not before `prefix`.
+    async fn walk_finished(
+        &self,
+        prefix: &str,
+        after: Option<&JobKey>,
+        tags: &Tags,
+        limit: usize,
+    ) -> Result<Vec<JobPlace>, StoreError>;
+
     /// How many live jobs of a group, or of all, are in each state. None if there is no index for it.
     async fn counts(&self, group: Option<JobGroup<'_>>) -> Result<Option<JobCounts>, StoreError>;
+
+    /// How many jobs are over and stay known.
+    async fn count_finished(&self) -> Result<u64, StoreError>;
 }
 
 /// Finds places of runs by the indexes of a database, a page of them at a time.
 #[async_trait]
 pub trait RunFinder: Send + Sync {
     /// Up to so many runs of a group, in any order. None if there is no index for it.
-    async fn run_group(&self, group: RunGroup, limit: usize) -> Result<Option<Vec<RunPlace>>, StoreError>;
+    async fn run_group(&self, group: RunGroup<'_>, limit: usize) -> Result<Option<Vec<RunPlace>>, StoreError>;
 
     /// The next runs behind a place, newest first, up to the fire time `since`; only those with a verdict if one is given.
     async fn run_walk(
@@ -71,7 +84,7 @@ pub trait RunFinder: Send + Sync {
     async fn runs(&self, ids: &BTreeSet<RunId>) -> Result<Vec<Run>, StoreError>;
 }
 
-/// Jobs that an index finds together.
+/// Live jobs that an index finds together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobGroup<'f> {
     /// Those with a tag.
@@ -84,21 +97,23 @@ pub enum JobGroup<'f> {
 
 /// Runs that an index finds together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RunGroup {
-    /// Those of a job.
-    Job(Uid),
+pub enum RunGroup<'u> {
+    /// Those of these jobs.
+    Jobs(&'u BTreeSet<Uid>),
     /// Those that have not ended.
     Open,
 }
 
-/// What a filter and an order need to know of a live job.
+/// What a filter and an order need to know of a job.
 #[derive(Debug, Clone)]
 pub struct JobPlace {
     /// The key by which it is loaded.
     pub key: String,
+    /// The uid, or [`JobKey::BEHIND_ALL`] if it cannot be read.
+    pub uid: Uid,
     /// The id.
     pub id: JobId,
-    /// The next fire time.
+    /// The next fire time; none of a job that is over.
     pub next_fire_time: Option<DateTime<Utc>>,
     /// The task.
     pub task: TaskName,
@@ -119,21 +134,21 @@ pub struct RunPlace {
     pub verdict: Option<Verdict>,
     /// The node.
     pub node: Option<NodeId>,
-    /// The job and its task; none if the job is not live.
+    /// The job and its task; none if the job is neither live nor stays known.
     pub job: Option<(JobId, TaskName)>,
 }
 
 impl JobPlace {
     fn key(&self) -> JobKey {
-        JobKey { next_fire_time: self.next_fire_time, id: self.id.clone() }
+        JobKey { next_fire_time: self.next_fire_time, id: self.id.clone(), uid: self.uid }
     }
 
     /// Whether the job may be one that the filter means.
     fn fits(&self, filter: &JobFilter) -> bool {
         self.has_tags.unwrap_or(true)
-            && filter.id_prefix.as_ref().is_none_or(|prefix| self.id.as_str().starts_with(prefix))
+            && filter.matches_id(&self.id)
             && filter.task.as_ref().is_none_or(|task| *task == self.task)
-            && filter.state.is_none_or(|state| state == self.state)
+            && filter.matches_state(self.state)
     }
 }
 
@@ -165,29 +180,65 @@ pub(super) async fn jobs(
         page.add(&places).await?;
         return Ok(page.finish(None));
     }
-    let prefix = filter.id_prefix.as_deref().unwrap_or_default();
-    let (mut after, mut looks) = (search.after.clone(), 0_usize);
-    loop {
-        let mut places = finder.walk(*order, prefix, after.as_ref(), &filter.tags, STEP).await?;
-        let last = places.last().map(JobPlace::key);
-        let is_beyond = *order == JobOrder::Id && last.as_ref().is_some_and(|it| !it.id.as_str().starts_with(prefix));
-        let is_over = places.len() < STEP || is_beyond;
+    let mut walk = Walk::of(finder, search);
+    let mut looks = 0_usize;
+    while let Some(mut places) = walk.next().await? {
         looks = looks.saturating_add(places.len());
         places.retain(|place| place.fits(filter));
         page.add(&places).await?;
-        if page.is_full() || is_over {
-            return Ok(page.finish(None));
+        if page.is_full() {
+            break;
         }
-        if looks >= LOOKS {
-            return Ok(page.finish(last));
+        if looks >= LOOKS && !walk.is_over {
+            return Ok(page.finish(walk.after));
         }
-        after = last;
+    }
+    Ok(page.finish(None))
+}
+
+/// A walk along an order, a step at a time.
+struct Walk<'a> {
+    finder: &'a dyn JobFinder,
+    filter: &'a JobFilter,
+    order: JobOrder,
+    after: Option<JobKey>,
+    is_over: bool,
+}
+
+impl<'a> Walk<'a> {
+    fn of(finder: &'a dyn JobFinder, search: &'a JobSearch) -> Self {
+        // One id is one place in the order of ids, and jobs that are over are in that order alone.
+        let is_by_id = search.filter.id.is_some() || search.filter.is_of_finished();
+        let order = if is_by_id { JobOrder::Id } else { search.order };
+        Self { finder, filter: &search.filter, order, after: search.after.clone(), is_over: false }
+    }
+
+    /// The next places; none behind the last ones.
+    async fn next(&mut self) -> Result<Option<Vec<JobPlace>>, StoreError> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let (start, after) = (self.filter.id_start(), self.after.as_ref());
+        let places = match self.filter.is_of_finished() {
+            true => self.finder.walk_finished(start, after, &self.filter.tags, STEP).await?,
+            false => self.finder.walk(self.order, start, after, &self.filter.tags, STEP).await?,
+        };
+        let last = places.last().map(JobPlace::key);
+        let is_beyond =
+            self.order == JobOrder::Id && last.as_ref().is_some_and(|last| !self.filter.matches_id(&last.id));
+        self.is_over = is_beyond || places.len() < STEP;
+        self.after = last.or_else(|| self.after.take());
+        Ok(Some(places))
     }
 }
 
 /// All jobs of a group that the filter asks for, if these are few.
 async fn few_jobs(finder: &dyn JobFinder, filter: &JobFilter) -> Result<Option<Vec<JobPlace>>, StoreError> {
     let tags = filter.tags.iter().map(JobGroup::Tag);
+    // Groups are of live jobs, and one id is found sooner by a walk.
+    if filter.is_of_finished() || filter.id.is_some() {
+        return Ok(None);
+    }
     // Most jobs are active.
     let state = filter.state.filter(|state| *state != JobStateKind::Active).map(JobGroup::State);
     for group in tags.chain(state).chain(filter.task.as_ref().map(JobGroup::Task)) {
@@ -206,46 +257,51 @@ pub(super) async fn count(
 ) -> Result<JobCounts, StoreError> {
     let mut counts = JobCounts::default();
     let is_in_columns = filter.executor.is_none() && filter.text.is_none();
+    if *filter == JobFilter::new().state(JobStateKind::Finished) {
+        counts.add(JobStateKind::Finished, finder.count_finished().await?);
+        return Ok(counts);
+    }
     if let Some(group) = counted_group(filter)
         && let Some(all) = finder.counts(group).await?
     {
-        JobStateKind::ALL
+        JobStateKind::LIVE
             .into_iter()
-            .filter(|kind| filter.state.is_none_or(|it| it == *kind))
+            .filter(|kind| filter.matches_state(*kind))
             .for_each(|kind| counts.add(kind, all.of(kind)));
         return Ok(counts);
     }
     let search = JobSearch::new(filter.clone(), usize::MAX);
-    let (mut walked, mut after) = (few_jobs(finder, filter).await?, None);
-    let is_few = walked.is_some();
-    let prefix = filter.id_prefix.as_deref().unwrap_or_default();
-    loop {
-        let places = match walked.take() {
-            Some(places) => places,
-            None => finder.walk(JobOrder::Id, prefix, after.as_ref(), &filter.tags, STEP).await?,
-        };
-        let last = places.last().map(JobPlace::key);
-        let is_beyond = last.as_ref().is_some_and(|it| !it.id.as_str().starts_with(prefix));
-        let is_over = is_few || is_beyond || places.len() < STEP;
-        let places: Vec<JobPlace> = places.into_iter().filter(|place| place.fits(filter)).collect();
+    let few = few_jobs(finder, filter).await?;
+    let mut walk = Walk::of(finder, &search);
+    walk.is_over = few.is_some();
+    let mut next = few;
+    if next.is_none() {
+        next = walk.next().await?;
+    }
+    while let Some(mut places) = next {
+        places.retain(|place| place.fits(filter));
         if is_in_columns && (filter.tags.is_empty() || places.iter().all(|place| place.has_tags.is_some())) {
             places.iter().for_each(|place| counts.add(place.state, 1));
         } else {
             let mut page = Jobs { session, search: &search, found: Vec::new() };
             page.add(&places).await?;
-            page.found.iter().filter_map(JobStateKind::of_listed).for_each(|kind| counts.add(kind, 1));
+            page.found.iter().filter_map(|job| kind_of(job, filter)).for_each(|kind| counts.add(kind, 1));
         }
-        if is_over {
-            return Ok(counts);
-        }
-        after = last;
+        next = walk.next().await?;
     }
+    Ok(counts)
+}
+
+/// The kind under which a job that was found counts. One that cannot be read does not say that it is over.
+fn kind_of(job: &Listed, filter: &JobFilter) -> Option<JobStateKind> {
+    if filter.is_of_finished() { Some(JobStateKind::Finished) } else { JobStateKind::of_listed(job) }
 }
 
 /// The group that a filter asks for and nothing else but a state; none within if that is all jobs.
 fn counted_group(filter: &JobFilter) -> Option<Option<JobGroup<'_>>> {
-    let JobFilter { id_prefix, task, tags, executor, text, .. } = filter;
-    if id_prefix.is_some() || executor.is_some() || text.is_some() {
+    let JobFilter { id, id_prefix, task, tags, executor, text, .. } = filter;
+    let is_by_id = id.is_some() || id_prefix.is_some();
+    if is_by_id || executor.is_some() || text.is_some() || filter.is_of_finished() {
         return None;
     }
     match (task, tags.len()) {
@@ -281,9 +337,12 @@ impl Jobs<'_> {
             }
             let keys: BTreeSet<String> = places.iter().map(|place| place.key.clone()).collect();
             let loaded = self.session.by_key(&keys, Access::Show).await?;
-            let is_live = loaded.into_iter().filter(|job| job.head().state.is_live());
+            let is_of_finished = self.search.filter.is_of_finished();
+            let is_there =
+                |job: &LoadedJob| if is_of_finished { job.is_retained() } else { job.head().state.is_live() };
+            let there = loaded.into_iter().filter(is_there);
             let mut jobs: HashMap<String, Listed> =
-                is_live.filter_map(|job| Some((job.key().to_owned(), listed(job)?))).collect();
+                there.filter_map(|job| Some((job.key().to_owned(), listed(job)?))).collect();
             let in_order = places.iter().filter_map(|place| jobs.remove(&place.key));
             self.found.extend(in_order.filter(|job| self.search.is_ahead(job)));
         }
@@ -301,6 +360,26 @@ impl Jobs<'_> {
     }
 }
 
+/// A page of the jobs that are over and stay known, of a backend that has no index for them.
+pub(super) async fn finished(session: &dyn Session, search: &JobSearch) -> Result<JobPage, StoreError> {
+    let mut page = Jobs { session, search, found: all_finished(session).await? };
+    page.found.retain(|job| search.is_ahead(job));
+    Ok(page.finish(None))
+}
+
+/// How many of them a filter means.
+pub(super) async fn count_finished(session: &dyn Session, filter: &JobFilter) -> Result<JobCounts, StoreError> {
+    let found = all_finished(session).await?;
+    let mut counts = JobCounts::default();
+    found.iter().filter(|job| filter.matches(job)).for_each(|_| counts.add(JobStateKind::Finished, 1));
+    Ok(counts)
+}
+
+async fn all_finished(session: &dyn Session) -> Result<Vec<Listed>, StoreError> {
+    let retained = session.retained().await?.into_iter().filter(LoadedJob::is_retained);
+    Ok(retained.filter_map(listed).collect())
+}
+
 pub(super) async fn runs(
     session: &dyn Session,
     finder: &dyn RunFinder,
@@ -308,14 +387,15 @@ pub(super) async fn runs(
 ) -> Result<RunPage, StoreError> {
     let filter = &search.filter;
     let mut page = Runs { finder, search, found: Vec::new() };
-    let group = match &filter.job {
-        Some(id) => {
-            let jobs = session.by_live_id(&BTreeSet::from([id.clone()]), Access::Show).await?;
-            let Some(uid) = jobs.first().and_then(|job| job.uid()) else { return Ok(page.finish(None)) };
-            Some(RunGroup::Job(uid))
-        }
-        None => filter.state.filter(|state| *state != RunStateKind::Ended).map(|_| RunGroup::Open),
+    let jobs = match &filter.job {
+        Some(id) => known_jobs(session, id).await?,
+        None => None,
     };
+    if jobs.as_ref().is_some_and(BTreeSet::is_empty) {
+        return Ok(page.finish(None));
+    }
+    let open = || filter.state.filter(|state| *state != RunStateKind::Ended).map(|_| RunGroup::Open);
+    let group = jobs.as_ref().map(RunGroup::Jobs).or_else(open);
     if let Some(group) = group
         && let Some(mut places) = finder.run_group(group, FEW + 1).await?.filter(|places| places.len() <= FEW)
     {
@@ -344,6 +424,22 @@ pub(super) async fn runs(
         }
         after = last;
     }
+}
+
+/// The live job with an id, and those that have had it before and stay known, if these are few.
+async fn known_jobs(session: &dyn Session, id: &JobId) -> Result<Option<BTreeSet<Uid>>, StoreError> {
+    let live = session.by_live_id(&BTreeSet::from([id.clone()]), Access::Show).await?;
+    let mut jobs: BTreeSet<Uid> = live.first().and_then(LoadedJob::uid).into_iter().collect();
+    let Some(finder) = session.job_finder() else { return Ok(None) };
+    let search = JobSearch::new(JobFilter::new().id(id.clone()).state(JobStateKind::Finished), usize::MAX);
+    let mut walk = Walk::of(finder, &search);
+    while let Some(places) = walk.next().await? {
+        jobs.extend(places.iter().filter(|place| place.id == *id).map(|place| place.uid));
+        if jobs.len() > FEW {
+            return Ok(None);
+        }
+    }
+    Ok(Some(jobs))
 }
 
 /// A page of runs as it fills.

@@ -238,6 +238,9 @@ impl JobStore for KitStore {
         if let Some(finder) = session.job_finder() {
             return search::jobs(&*session, finder, search).await;
         }
+        if search.filter.is_of_finished() {
+            return search::finished(&*session, search).await;
+        }
         // A database may have one session at a time.
         drop(session);
         scan::jobs(self, search).await
@@ -247,6 +250,9 @@ impl JobStore for KitStore {
         let session = self.backend.begin_reading().await?;
         if let Some(finder) = session.job_finder() {
             return search::count(&*session, finder, filter).await;
+        }
+        if filter.is_of_finished() {
+            return search::count_finished(&*session, filter).await;
         }
         // A database may have one session at a time.
         drop(session);

@@ -112,6 +112,11 @@ impl Table {
         expired.filter_map(|(_, key)| self.slot(key.uid())).collect()
     }
 
+    /// The jobs that are over and stay known.
+    pub(super) fn retained_slots(&self) -> impl Iterator<Item = Slot> {
+        self.retained.iter().filter_map(|key| self.slot(key.uid()))
+    }
+
     /// Adds an entry whose uid and id are free.
     pub(super) fn add(&mut self, entry: Entry) {
         let key = entry.due().map(|at| DueKey::new(at, entry.uid()));

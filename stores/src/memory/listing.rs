@@ -2,7 +2,9 @@
 
 use scheduler_core::{
     BODY_VERSION, JobId, Listed, NodeId, RawJob, Run,
-    store::{FoundRun, JobQuery, NodeInfo, NodeRow, RunQuery},
+    store::{
+        FoundRun, JobCounts, JobFilter, JobKey, JobPage, JobQuery, JobSearch, JobStateKind, NodeInfo, NodeRow, RunQuery,
+    },
 };
 
 use super::index::{Node, Slot, Table};
@@ -33,6 +35,28 @@ impl Table {
             .take(query.limit)
             .cloned()
             .collect()
+    }
+
+    /// A page of the jobs that are over and stay known. It looks at all of them, which are not many.
+    pub(super) fn finished_page(&self, search: &JobSearch) -> JobPage {
+        let mut found: Vec<Listed> = self.finished().filter(|job| search.is_ahead(job)).collect();
+        found.sort_by(|a, b| search.order.compare(&JobKey::of(a), &JobKey::of(b)));
+        let limit = search.limit.max(1);
+        let is_more = found.len() > limit;
+        found.truncate(limit);
+        let next = found.last().map(JobKey::of).filter(|_| is_more);
+        JobPage::new(found, next)
+    }
+
+    /// How many of them a filter means.
+    pub(super) fn finished_counts(&self, filter: &JobFilter) -> JobCounts {
+        let mut counts = JobCounts::default();
+        self.finished().filter(|job| filter.matches(job)).for_each(|_| counts.add(JobStateKind::Finished, 1));
+        counts
+    }
+
+    fn finished(&self) -> impl Iterator<Item = Listed> {
+        self.retained_slots().map(|slot| self.listed(slot))
     }
 
     /// The nodes that have a row or run something, by name.

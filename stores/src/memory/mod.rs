@@ -18,9 +18,9 @@ use event_listener::Event;
 use scheduler_core::{
     JobId, JobRow, JobStore, Listed, NodeId, Run, RunId,
     store::{
-        Cancelled, Changed, Claim, Claimed, Clock, Durability, Inserted, JobQuery, NodeRow, Record, Recorded, Removed,
-        RemovedAll, RunQuery, Settle, Settled, Stamped, StoreError, StoreLimits, Turn, TurnReply, Update, Updated,
-        Wakes,
+        Cancelled, Changed, Claim, Claimed, Clock, Durability, Inserted, JobCounts, JobFilter, JobPage, JobQuery,
+        JobSearch, NodeRow, Record, Recorded, Removed, RemovedAll, RunQuery, Settle, Settled, Stamped, StoreError,
+        StoreLimits, Turn, TurnReply, Update, Updated, Wakes, scan,
     },
 };
 
@@ -121,6 +121,20 @@ impl JobStore for MemoryStore {
 
     async fn runs(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
         Ok(self.table().runs(query))
+    }
+
+    async fn search_jobs(&self, search: &JobSearch) -> Result<JobPage, StoreError> {
+        match search.filter.is_of_finished() {
+            true => Ok(self.table().finished_page(search)),
+            false => scan::jobs(self, search).await,
+        }
+    }
+
+    async fn count_jobs(&self, filter: &JobFilter) -> Result<JobCounts, StoreError> {
+        match filter.is_of_finished() {
+            true => Ok(self.table().finished_counts(filter)),
+            false => scan::count(self, filter).await,
+        }
     }
 
     async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {

@@ -23,14 +23,29 @@ pub(super) fn by_next() -> Bsons {
     doc! { "next_fire_time": 1, "live_id": 1 }
 }
 
-/// The indexes by which live jobs are searched. A claim changes none of them.
+/// The order in which jobs that are over are found, and the index that has it.
+pub(super) fn by_over() -> Bsons {
+    doc! { "id": 1, "_id": 1 }
+}
+
+/// The jobs that are over and stay known, with ids as `id` says.
+pub(super) fn over(id: impl Into<Bson>) -> Bsons {
+    doc! { "retained_until": { "$exists": true }, "state": "ending", "id": id }
+}
+
+/// The indexes by which jobs are searched. A claim changes none of them.
 pub(super) fn search_indexes() -> Vec<IndexModel> {
     let of_live = |keys: Bsons| {
         let filter = doc! { "live_id": { "$exists": true } };
         let options = IndexOptions::builder().partial_filter_expression(filter).build();
         IndexModel::builder().keys(keys).options(options).build()
     };
-    vec![of_live(by_next()), of_live(doc! { "task": 1 }), of_live(doc! { "state": 1 })]
+    let of_over = {
+        let filter = doc! { "retained_until": { "$exists": true } };
+        let options = IndexOptions::builder().partial_filter_expression(filter).build();
+        IndexModel::builder().keys(by_over()).options(options).build()
+    };
+    vec![of_live(by_next()), of_live(doc! { "task": 1 }), of_live(doc! { "state": 1 }), of_over]
 }
 
 /// The jobs' indexes. Each has only the documents that it is asked for.

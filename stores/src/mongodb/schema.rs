@@ -9,7 +9,7 @@ use scheduler_core::store::{StoreError, StoreErrorKind};
 use super::{query, server::Server};
 
 /// The newest schema that this build knows.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
 /// Makes the indexes and stamps the schema. Writes nothing if that has been done; any number of nodes may do it at once.
 pub(super) async fn prepare(server: &Server, prefix: &str) -> Result<(), StoreError> {

@@ -61,6 +61,30 @@ impl JobFinder for &Collections {
         Ok(places)
     }
 
+    async fn walk_finished(
+        &self,
+        prefix: &str,
+        after: Option<&JobKey>,
+        _: &Tags,
+        limit: usize,
+    ) -> Result<Vec<JobPlace>, StoreError> {
+        let sort = Some(query::by_over());
+        let mut places = Vec::new();
+        let mut later = doc! { "$gte": prefix };
+        if let Some(after) = after.filter(|after| after.id.as_str() >= prefix) {
+            let mut tied = query::over(after.id.as_str());
+            tied.insert("_id", doc! { "$gt": after.uid.to_string() });
+            places = self.places(tied, query::by_over(), sort.clone(), limit).await?;
+            later = doc! { "$gt": after.id.as_str() };
+        }
+        if places.len() < limit {
+            let rest = limit - places.len();
+            places.extend(self.places(query::over(later), query::by_over(), sort, rest).await?);
+        }
+        let over = |place| JobPlace { next_fire_time: None, state: JobStateKind::Finished, ..place };
+        Ok(places.into_iter().map(over).collect())
+    }
+
     async fn counts(&self, group: Option<JobGroup<'_>>) -> Result<Option<JobCounts>, StoreError> {
         let all = match group {
             None => (doc! { "live_id": { "$gte": "" } }, doc! { "live_id": 1 }),
@@ -70,7 +94,7 @@ impl JobFinder for &Collections {
             },
         };
         let mut counts = JobCounts::default();
-        for kind in JobStateKind::ALL.into_iter().filter(|kind| *kind != JobStateKind::Active) {
+        for kind in JobStateKind::LIVE.into_iter().filter(|kind| *kind != JobStateKind::Active) {
             let (mut query, hint) = in_state(kind);
             query.extend(all.0.clone());
             query.insert("live_id", doc! { "$exists": true });
@@ -80,6 +104,10 @@ impl JobFinder for &Collections {
         // A document of another program needs no state to be active.
         counts.add(JobStateKind::Active, total.saturating_sub(counts.total()));
         Ok(Some(counts))
+    }
+
+    async fn count_finished(&self) -> Result<u64, StoreError> {
+        self.count(query::over(doc! { "$gte": "" }), query::by_over()).await
     }
 }
 
@@ -91,7 +119,7 @@ impl Collections {
         sort: Option<Bsons>,
         limit: usize,
     ) -> Result<Vec<JobPlace>, StoreError> {
-        let projection = Some(doc! { "live_id": 1, "next_fire_time": 1, "task": 1, "state": 1 });
+        let projection = Some(doc! { "id": 1, "next_fire_time": 1, "task": 1, "state": 1 });
         let page = Page { sort, limit: Some(limit), projection, hint: Some(hint) };
         Ok(self.server.find(&self.server.jobs, query, page).await?.iter().map(place).collect())
     }
@@ -131,9 +159,11 @@ fn place(bsons: &Bsons) -> JobPlace {
         let state = state.as_str().and_then(|word| JobState::parse(word, None));
         state.and_then(|state| JobStateKind::of(&state)).unwrap_or(JobStateKind::Quarantined)
     });
+    let key = bsons.get("_id").and_then(form::key_of).unwrap_or_default();
     JobPlace {
-        key: bsons.get("_id").and_then(form::key_of).unwrap_or_default(),
-        id: text("live_id").into(),
+        uid: key.parse().unwrap_or(JobKey::BEHIND_ALL),
+        key,
+        id: text("id").into(),
         next_fire_time: micros.and_then(DateTime::<Utc>::from_timestamp_micros),
         task: text("task").into(),
         state: state.unwrap_or(JobStateKind::Active),

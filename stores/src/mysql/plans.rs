@@ -28,8 +28,18 @@ const FILL: [&str; 4] = [
 ];
 
 /// The searches that take a page in the order of an index, which need no sorting.
-const WALKS: [&str; 8] =
-    ["found_by_id", "found_tied", "found_later", "found_never", "fired_tied", "fired", "judged_tied", "judged"];
+const WALKS: [&str; 10] = [
+    "found_by_id",
+    "found_tied",
+    "found_later",
+    "found_never",
+    "over_tied",
+    "over_later",
+    "fired_tied",
+    "fired",
+    "judged_tied",
+    "judged",
+];
 
 #[test]
 fn no_statement_scans_a_table() {
@@ -117,7 +127,9 @@ fn arguments(name: &str) -> &'static [&'static str] {
         "fired" => &["20000", "0", "50"],
         "judged_tied" => &["error", "1", "000000000000000000000000000000FF", "5", "50"],
         "judged" => &["error", "20000", "0", "50"],
-        "fired_by_job" => &["000000000000000000000000000000FF", "50"],
+        "fired_by_job" => &[r#"["000000000000000000000000000000FF"]"#, "50"],
+        "over_tied" => &[r#"["tag"]"#, "job-1", "000000000000000000000000000000FF", "50"],
+        "over_later" => &[r#"["tag"]"#, "job-1", "50"],
         "fired_open" => &["50"],
         "quarantine" => &[r#"[["000000000000000000000000000000FF", "why"]]"#],
         _ => &[r#"["000000000000000000000000000000FF"]"#],

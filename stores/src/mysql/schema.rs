@@ -13,7 +13,7 @@ use crate::sql::{
 };
 
 /// The newest schema that this build knows.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
 /// The steps from each schema to the next; the first one starts without tables. The server ends a transaction at each
 /// `CREATE`, so that each step can be taken again after it broke off.
@@ -21,7 +21,8 @@ const SCHEMA_VERSION: i64 = 2;
 /// Texts compare by bytes, as in every store. A job's id is free again once its job is over, which an index cannot say;
 /// so `live_id` is the id of a live job, and NULLs do not clash in a unique index. It is in bytes, since texts that
 /// differ in spaces at their ends are equal to an index. `is_open` and `running_on` keep the indexes of runs small in
-/// the same way. What the indexes of the second step are for is said in [`sql`](crate::sql).
+/// the same way, and `over_id` is the id of a job that is over and stays known. What the indexes of the later steps are for is said in
+/// [`sql`](crate::sql).
 ///
 /// A tag is in bytes like an id, and names are written with a length where an index takes no more.
 const MIGRATIONS: [&[&str]; SCHEMA_VERSION as usize] = [
@@ -106,6 +107,11 @@ const MIGRATIONS: [&[&str]; SCHEMA_VERSION as usize] = [
         JSON_TABLE(IF(JSON_VALID(k.body), k.body, '{}'), '$.tags[*]' COLUMNS (
             tag LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PATH '$'
         )) AS t WHERE OCTET_LENGTH(t.tag) <= 200",
+],
+    &[
+    "ALTER TABLE {p}jobs ADD COLUMN over_id VARBINARY(764) GENERATED ALWAYS AS
+        (CASE WHEN retained_until IS NULL OR state <> 'ending' THEN NULL ELSE CAST(id AS BINARY) END) STORED,
+        ADD KEY over_first (over_id, uid)",
 ]];
 
 /// What has to be there before the version can be asked for.

@@ -52,8 +52,9 @@ fn filled(prefix: &str, texts: Statements<&str>) -> Statements {
                 ON g.tag = CAST(j.c0 AS BINARY) AND g.uid = k.uid)",
         )
         .with(
-            "{of_live_job}",
-            "LEFT JOIN {p}jobs AS k FORCE INDEX (PRIMARY) ON k.uid = r.uid AND k.live_id IS NOT NULL",
+            "{of_known_job}",
+            "LEFT JOIN {p}jobs AS k FORCE INDEX (PRIMARY) ON k.uid = r.uid \
+                AND (k.live_id IS NOT NULL OR k.over_id IS NOT NULL)",
         )
         .with("{p}", prefix)
         .with("{list}", list("?1", "j", KEY))
@@ -198,23 +199,29 @@ const TEXTS: Statements<&str> = Statements {
         AND k.live_id IS NOT NULL LIMIT ?3",
     found_by_state: "SELECT {place}, {wanted} FROM {p}jobs AS k FORCE INDEX (by_state) WHERE k.state = ?2 \
         AND k.live_id IS NOT NULL LIMIT ?3",
+    over_tied: "SELECT {place}, {wanted} FROM {p}jobs AS k FORCE INDEX (over_first) WHERE k.over_id = CAST(?2 AS BINARY) \
+        AND k.uid > ?3 ORDER BY k.uid LIMIT ?4",
+    over_later: "SELECT {place}, {wanted} FROM {p}jobs AS k FORCE INDEX (over_first) WHERE k.over_id > CAST(?2 AS BINARY) \
+        ORDER BY k.over_id, k.uid LIMIT ?3",
+    count_over: "SELECT COUNT(*) FROM {p}jobs FORCE INDEX (over_first) WHERE over_id IS NOT NULL",
     counts: "SELECT state, COUNT(*) FROM {p}jobs FORCE INDEX (by_state) WHERE state NOT IN ('ending', 'removed') GROUP BY state",
     counts_by_tag: "SELECT STRAIGHT_JOIN k.state, COUNT(*) FROM {p}tags AS h FORCE INDEX (PRIMARY) \
         JOIN {p}jobs AS k FORCE INDEX (PRIMARY) ON k.uid = h.uid WHERE h.tag = CAST(?1 AS BINARY) \
         AND k.live_id IS NOT NULL GROUP BY k.state",
     counts_by_task: "SELECT k.state, COUNT(*) FROM {p}jobs AS k FORCE INDEX (by_task) WHERE k.task = ?1 \
         AND CAST(k.task AS BINARY) = CAST(?1 AS BINARY) AND k.live_id IS NOT NULL GROUP BY k.state",
-    fired_tied: "SELECT STRAIGHT_JOIN {fired} FROM {p}runs AS r FORCE INDEX (fired) {of_live_job} WHERE r.fire_time = ?1 \
+    fired_tied: "SELECT STRAIGHT_JOIN {fired} FROM {p}runs AS r FORCE INDEX (fired) {of_known_job} WHERE r.fire_time = ?1 \
         AND r.uid <= ?2 AND (r.uid < ?2 OR r.seq < ?3) ORDER BY r.uid DESC, r.seq DESC LIMIT ?4",
-    fired: "SELECT STRAIGHT_JOIN {fired} FROM {p}runs AS r FORCE INDEX (fired) {of_live_job} WHERE r.fire_time < ?1 \
+    fired: "SELECT STRAIGHT_JOIN {fired} FROM {p}runs AS r FORCE INDEX (fired) {of_known_job} WHERE r.fire_time < ?1 \
         AND r.fire_time >= ?2 ORDER BY r.fire_time DESC, r.uid DESC, r.seq DESC LIMIT ?3",
-    judged_tied: "SELECT STRAIGHT_JOIN {fired} FROM {p}runs AS r FORCE INDEX (by_verdict) {of_live_job} WHERE r.verdict = ?1 \
+    judged_tied: "SELECT STRAIGHT_JOIN {fired} FROM {p}runs AS r FORCE INDEX (by_verdict) {of_known_job} WHERE r.verdict = ?1 \
         AND r.fire_time = ?2 AND r.uid <= ?3 AND (r.uid < ?3 OR r.seq < ?4) \
         ORDER BY r.uid DESC, r.seq DESC LIMIT ?5",
-    judged: "SELECT STRAIGHT_JOIN {fired} FROM {p}runs AS r FORCE INDEX (by_verdict) {of_live_job} WHERE r.verdict = ?1 \
+    judged: "SELECT STRAIGHT_JOIN {fired} FROM {p}runs AS r FORCE INDEX (by_verdict) {of_known_job} WHERE r.verdict = ?1 \
         AND r.fire_time < ?2 AND r.fire_time >= ?3 ORDER BY r.fire_time DESC, r.uid DESC, r.seq DESC LIMIT ?4",
-    fired_by_job: "SELECT STRAIGHT_JOIN {fired} FROM {p}runs AS r FORCE INDEX (PRIMARY) {of_live_job} WHERE r.uid = ?1 LIMIT ?2",
-    fired_open: "SELECT STRAIGHT_JOIN {fired} FROM {p}runs AS r FORCE INDEX (open) {of_live_job} WHERE r.is_open = 1 LIMIT ?1",
+    fired_by_job: "SELECT STRAIGHT_JOIN {fired} FROM {list} JOIN {p}runs AS r FORCE INDEX (PRIMARY) ON r.uid = j.c0 {of_known_job} \
+        LIMIT ?2",
+    fired_open: "SELECT STRAIGHT_JOIN {fired} FROM {p}runs AS r FORCE INDEX (open) {of_known_job} WHERE r.is_open = 1 LIMIT ?1",
 };
 
 /// A statement whose places take the arguments in the order in which they come.

@@ -10,11 +10,11 @@ use crate::sql::{
 };
 
 /// The newest schema that this build knows.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
 /// The steps from each schema to the next; the first one starts without tables. Texts compare by bytes, as in every
 /// store. A tenth of a page and more is free for claims, which then touch no index. Rows come and go by the second, so
-/// that the tables are swept long before a fifth of them has died. What the indexes of the second step are for is said in
+/// that the tables are swept long before a fifth of them has died. What the indexes of the later steps are for is said in
 /// [`sql`](crate::sql); a claim touches none of them.
 ///
 /// A definition that is no JSON has no tags, which the server tells only by failing.
@@ -101,6 +101,7 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     CREATE INDEX {p}jobs_next ON {p}jobs (next_fire_time, id) WHERE state NOT IN ('ending', 'removed');
     CREATE INDEX {p}runs_fired ON {p}runs (fire_time, uid, seq);
     CREATE INDEX {p}runs_verdict ON {p}runs (verdict, fire_time, uid, seq) WHERE verdict <> 'ok';",
+    "CREATE INDEX {p}jobs_over ON {p}jobs (id, uid) WHERE retained_until IS NOT NULL;",
 ];
 
 /// The statements that bring tables of a schema to the newest one; 0 if there are none.

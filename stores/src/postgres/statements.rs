@@ -33,8 +33,9 @@ pub(super) fn statements(prefix: &str, clock: Clock) -> Statements {
         )
         // A row is looked up for each run, and no join made that reads all of the jobs.
         .with(
-            "{of_live_job}",
-            "LEFT JOIN LATERAL (SELECT id, task FROM {p}jobs WHERE uid = r.uid AND {is_live} LIMIT 1) AS k ON true",
+            "{of_known_job}",
+            "LEFT JOIN LATERAL (SELECT id, task FROM {p}jobs WHERE uid = r.uid \
+                AND ({is_live} OR retained_until IS NOT NULL AND state = 'ending') LIMIT 1) AS k ON true",
         )
         .with("{p}", prefix)
         .with("{is_live}", "state NOT IN ('ending', 'removed')")
@@ -120,22 +121,28 @@ const TEXTS: Statements<&str> = Statements {
         ORDER BY task LIMIT $3",
     found_by_state: "SELECT {place}, {wanted} FROM {p}jobs AS k WHERE state NOT IN ('active', 'ending', 'removed') \
         AND state BETWEEN $2 AND $2 ORDER BY state LIMIT $3",
+    over_tied: "SELECT {place}, {wanted} FROM {p}jobs AS k WHERE retained_until IS NOT NULL AND id = $2 AND uid > $3 \
+        ORDER BY id, uid LIMIT $4",
+    over_later: "SELECT {place}, {wanted} FROM {p}jobs AS k WHERE retained_until IS NOT NULL AND id > $2 \
+        ORDER BY id, uid LIMIT $3",
+    count_over: "SELECT count(*) FROM {p}jobs WHERE retained_until IS NOT NULL",
     counts: "SELECT state, count(*) FROM {p}jobs WHERE state NOT IN ('active', 'ending', 'removed') GROUP BY state \
         UNION ALL SELECT 'live', count(*) FROM {p}jobs WHERE {is_live}",
     counts_by_tag: "SELECT k.state, count(*) FROM {p}tags AS h CROSS JOIN LATERAL \
         (SELECT state FROM {p}jobs WHERE uid = h.uid AND {is_live} LIMIT 1) AS k WHERE h.tag = $1 GROUP BY k.state",
     counts_by_task: "SELECT state, count(*) FROM {p}jobs WHERE {is_live} AND task = $1 GROUP BY state",
     fired_tied: "SELECT {fired} FROM (SELECT * FROM {p}runs WHERE fire_time = $1 AND uid <= $2 AND (uid < $2 OR seq < $3) \
-        ORDER BY fire_time DESC, uid DESC, seq DESC LIMIT $4) AS r {of_live_job} ORDER BY r.uid DESC, r.seq DESC",
+        ORDER BY fire_time DESC, uid DESC, seq DESC LIMIT $4) AS r {of_known_job} ORDER BY r.uid DESC, r.seq DESC",
     fired: "SELECT {fired} FROM (SELECT * FROM {p}runs WHERE fire_time < $1 AND fire_time >= $2 \
-        ORDER BY fire_time DESC, uid DESC, seq DESC LIMIT $3) AS r {of_live_job} \
+        ORDER BY fire_time DESC, uid DESC, seq DESC LIMIT $3) AS r {of_known_job} \
         ORDER BY r.fire_time DESC, r.uid DESC, r.seq DESC",
     judged_tied: "SELECT {fired} FROM (SELECT * FROM {p}runs WHERE verdict <> 'ok' AND verdict = $1 AND fire_time = $2 \
-        AND uid <= $3 AND (uid < $3 OR seq < $4) ORDER BY fire_time DESC, uid DESC, seq DESC LIMIT $5) AS r {of_live_job} \
+        AND uid <= $3 AND (uid < $3 OR seq < $4) ORDER BY fire_time DESC, uid DESC, seq DESC LIMIT $5) AS r {of_known_job} \
         ORDER BY r.uid DESC, r.seq DESC",
     judged: "SELECT {fired} FROM (SELECT * FROM {p}runs WHERE verdict <> 'ok' AND verdict = $1 AND fire_time < $2 \
-        AND fire_time >= $3 ORDER BY fire_time DESC, uid DESC, seq DESC LIMIT $4) AS r {of_live_job} \
+        AND fire_time >= $3 ORDER BY fire_time DESC, uid DESC, seq DESC LIMIT $4) AS r {of_known_job} \
         ORDER BY r.fire_time DESC, r.uid DESC, r.seq DESC",
-    fired_by_job: "SELECT {fired} FROM (SELECT * FROM {p}runs WHERE uid = $1 ORDER BY seq LIMIT $2) AS r {of_live_job}",
-    fired_open: "SELECT {fired} FROM (SELECT * FROM {p}runs WHERE state <> 'ended' ORDER BY uid, seq LIMIT $1) AS r {of_live_job}",
+    fired_by_job: "SELECT {fired} FROM jsonb_array_elements_text($1::jsonb) AS u (uid) CROSS JOIN LATERAL \
+        (SELECT * FROM {p}runs WHERE uid = u.uid ORDER BY seq LIMIT $2) AS r {of_known_job} LIMIT $2",
+    fired_open: "SELECT {fired} FROM (SELECT * FROM {p}runs WHERE state <> 'ended' ORDER BY uid, seq LIMIT $1) AS r {of_known_job}",
 };

@@ -270,6 +270,14 @@ impl Session for &Keyspace {
         Ok(jobs)
     }
 
+    async fn retained(&self) -> Result<Vec<LoadedJob>, StoreError> {
+        let mut look = self.command("ZRANGE", "retained");
+        look.arg(&["0", "-1"]);
+        let uids = self.understood(texts(self.one(look).await?))?;
+        let rows = self.load(uids.into_iter().map(|uid| (None, uid)).collect(), Access::Show).await?;
+        Ok(rows.into_iter().filter(Row::is_there).map(|row| row.loaded(Access::Show)).collect())
+    }
+
     async fn declined(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<Declined>, StoreError> {
         let mut look = self.command("ZRANGEBYSCORE", "due");
         look.arg("-inf").arg(now.timestamp_micros());

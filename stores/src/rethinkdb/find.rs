@@ -103,6 +103,12 @@ impl Database {
         Ok(documents(self.client.rows(expired.limit(limit)).await?))
     }
 
+    /// All jobs that are over and stay known.
+    pub(super) async fn all_retained(&self) -> Result<Vec<Document>, StoreError> {
+        let bounds = BetweenOptions::new().index(RETAINED_UNTIL.to_owned());
+        Ok(documents(self.client.rows(self.tables.jobs().between(-NEVER, NEVER, r.with_opt((), bounds))).await?))
+    }
+
     pub(super) async fn claim_end(&self, claim: &Claim) -> Result<Option<DateTime<Utc>>, StoreError> {
         let (tasks, max_v, owner) = (tasks(claim), claim.max_v, claim.owner.to_string());
         let bounds = BetweenOptions::new().index(CLAIM_UNTIL.to_owned());

@@ -224,6 +224,10 @@ impl Session for &Database {
         Ok(LoadedJob::all(self.expired_by(now, limit).await?))
     }
 
+    async fn retained(&self) -> Result<Vec<LoadedJob>, StoreError> {
+        Ok(LoadedJob::all(self.all_retained().await?))
+    }
+
     async fn declined(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<Declined>, StoreError> {
         self.left_alone(claim, now, limit).await
     }

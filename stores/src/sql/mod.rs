@@ -15,10 +15,11 @@
 //! | jobs by task | jobs and counts of a task | as above; on PostgreSQL by each move, too |
 //! | jobs by state, but for active ones | jobs and counts by state | what pauses, resumes, keeps |
 //! | jobs by (next fire time, id) | jobs in that order | each move |
+//! | jobs that are over by (id, uid) | these in that order; runs of a job by its id | the end of a job that stays known |
 //! | runs by (fire time, job, number) | runs of all jobs, newest first; of a task and of a node | each run |
 //! | runs by (verdict, fire time, ..), but for those that went well | runs that failed, were missed or skipped | such runs |
 //!
-//! MySQL has no partial indexes; there the last one and that of states have all rows. There is none of runs by node: a node's open runs
+//! MySQL has no partial indexes; there the last one and those of states and of what is over have all rows. There is none of runs by node: a node's open runs
 //! have one for claims, and its ended ones are found on a walk along the fire times.
 
 mod failure;

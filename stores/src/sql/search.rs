@@ -62,6 +62,30 @@ impl<Tx: Transaction> JobFinder for SqlSession<'_, Tx> {
         Ok(places)
     }
 
+    async fn walk_finished(
+        &self,
+        prefix: &str,
+        after: Option<&JobKey>,
+        tags: &Tags,
+        limit: usize,
+    ) -> Result<Vec<JobPlace>, StoreError> {
+        let after = after.filter(|after| after.id.as_str() >= prefix);
+        let id = after.map_or(prefix, |after| after.id.as_str());
+        let uid = after.map(|after| after.uid.to_string()).unwrap_or_default();
+        let asked = |sql| statement(sql).list(tags.iter()).text(id);
+        let mut places = Vec::new();
+        // No id is empty.
+        if !id.is_empty() {
+            places = self.places(asked(&self.sql().over_tied).text(uid).count(limit), tags).await?;
+        }
+        if places.len() < limit {
+            let later = asked(&self.sql().over_later).count(limit - places.len());
+            places.extend(self.places(later, tags).await?);
+        }
+        let over = |place| JobPlace { next_fire_time: None, state: JobStateKind::Finished, ..place };
+        Ok(places.into_iter().map(over).collect())
+    }
+
     async fn counts(&self, group: Option<JobGroup<'_>>) -> Result<Option<JobCounts>, StoreError> {
         let counts = match group {
             None => statement(&self.sql().counts),
@@ -82,13 +106,21 @@ impl<Tx: Transaction> JobFinder for SqlSession<'_, Tx> {
         }
         Ok(Some(counts_of))
     }
+
+    async fn count_finished(&self) -> Result<u64, StoreError> {
+        let row = self.first(statement(&self.sql().count_over)).await?;
+        row.map_or(Ok(0), |row| self.number(&row, 0, "count"))
+    }
 }
 
 #[async_trait]
 impl<Tx: Transaction> RunFinder for SqlSession<'_, Tx> {
-    async fn run_group(&self, group: RunGroup, limit: usize) -> Result<Option<Vec<RunPlace>>, StoreError> {
+    async fn run_group(&self, group: RunGroup<'_>, limit: usize) -> Result<Option<Vec<RunPlace>>, StoreError> {
         let found = match group {
-            RunGroup::Job(uid) => statement(&self.sql().fired_by_job).text(uid.to_string()).count(limit),
+            RunGroup::Jobs(uids) => {
+                let uids: Vec<String> = uids.iter().map(Uid::to_string).collect();
+                statement(&self.sql().fired_by_job).list(uids.iter().map(String::as_str)).count(limit)
+            }
             RunGroup::Open => statement(&self.sql().fired_open).count(limit),
         };
         self.run_places(found).await.map(Some)
@@ -135,6 +167,7 @@ impl<Tx: Transaction> SqlSession<'_, Tx> {
         let integer = |row: &RowOf<Tx>, at| row.integer(at).ok().flatten();
         let place = |row: &RowOf<Tx>| JobPlace {
             key: text(row, 0),
+            uid: text(row, 0).parse().unwrap_or(JobKey::BEHIND_ALL),
             id: text(row, 1).into(),
             next_fire_time: integer(row, 2).and_then(DateTime::from_timestamp_micros),
             task: text(row, 3).into(),

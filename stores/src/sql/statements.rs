@@ -143,6 +143,12 @@ statements! {
     found_by_task,
     /// Those in a state that is not `active`, in any order. 1 wanted tags, 2 state, 3 limit.
     found_by_state,
+    /// Places of jobs that are over and stay known, with an id, by their uids. 1 wanted tags, 2 id, 3 the uid before, 4 limit.
+    over_tied,
+    /// Those with later ids, by their ids and uids. 1 wanted tags, 2 the id before, 3 limit.
+    over_later,
+    /// How many there are.
+    count_over,
     /// How many live jobs are in each state: the word and the number. The word `live` stands for all of them, where the active
     /// ones are not counted by themselves.
     counts,
@@ -151,7 +157,7 @@ statements! {
     /// The same of those of a task. 1 task.
     counts_by_task,
     /// Places of runs with a fire time, the last ids first: uid, number, fire time, state, verdict, owner, and id and task of the job if
-    /// it is live, as for the next five. 1 fire time, 2 uid and 3 number behind, 4 limit.
+    /// it is live or stays known, as for the next five. 1 fire time, 2 uid and 3 number behind, 4 limit.
     fired_tied,
     /// Those before a fire time, the newest first. 1 fire time, 2 the earliest, 3 limit.
     fired,
@@ -159,7 +165,7 @@ statements! {
     judged_tied,
     /// As `fired` with a verdict that is not `ok`. 1 verdict, 2 fire time, 3 the earliest, 4 limit.
     judged,
-    /// Those of a job, in any order. 1 uid, 2 limit.
+    /// Those of jobs, in any order. 1 uids, 2 limit.
     fired_by_job,
     /// Those that have not ended, in any order. 1 limit.
     fired_open,

@@ -10,9 +10,9 @@ use crate::sql::{
 };
 
 /// The newest schema that this build knows.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
-/// The steps from each schema to the next; the first one starts from an empty file. What the indexes of the second one are for is
+/// The steps from each schema to the next; the first one starts from an empty file. What the indexes of the later ones are for is
 /// said in [`sql`](crate::sql).
 const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     "CREATE TABLE {p}jobs (
@@ -90,6 +90,7 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     CREATE INDEX {p}jobs_next ON {p}jobs (next_fire_time, id) WHERE state NOT IN ('ending', 'removed');
     CREATE INDEX {p}runs_fired ON {p}runs (fire_time, uid, seq);
     CREATE INDEX {p}runs_verdict ON {p}runs (verdict, fire_time, uid, seq) WHERE verdict <> 'ok';",
+    "CREATE INDEX {p}jobs_over ON {p}jobs (id, uid) WHERE retained_until IS NOT NULL;",
 ];
 
 /// Whether a store opens its file for the first time, or after it has used it.

@@ -11,7 +11,10 @@ pub(super) fn statements(prefix: &str) -> Statements {
             "{wanted}",
             "(SELECT count(*) FROM json_each(?1) AS j CROSS JOIN {p}tags AS g WHERE g.tag = j.value AND g.uid = k.uid)",
         )
-        .with("{of_live_job}", "LEFT JOIN {p}jobs AS k ON k.uid = r.uid AND {is_live}")
+        .with(
+            "{of_known_job}",
+            "LEFT JOIN {p}jobs AS k ON k.uid = r.uid AND ({is_live} OR k.retained_until IS NOT NULL AND k.state = 'ending')",
+        )
         .with("{is_live}", "k.state NOT IN ('ending', 'removed')")
         .with("{p}", prefix);
     TEXTS.map(|text| lists.fill(text))
@@ -109,6 +112,11 @@ const TEXTS: Statements<&str> = Statements {
     found_by_task: "SELECT {place}, {wanted} FROM {p}jobs AS k INDEXED BY {p}jobs_task WHERE {is_live} AND k.task = ?2 LIMIT ?3",
     found_by_state: "SELECT {place}, {wanted} FROM {p}jobs AS k INDEXED BY {p}jobs_state \
         WHERE k.state NOT IN ('active', 'ending', 'removed') AND k.state = ?2 LIMIT ?3",
+    over_tied: "SELECT {place}, {wanted} FROM {p}jobs AS k INDEXED BY {p}jobs_over WHERE k.retained_until IS NOT NULL \
+        AND k.id = ?2 AND k.uid > ?3 ORDER BY k.uid LIMIT ?4",
+    over_later: "SELECT {place}, {wanted} FROM {p}jobs AS k INDEXED BY {p}jobs_over WHERE k.retained_until IS NOT NULL \
+        AND k.id > ?2 ORDER BY k.id, k.uid LIMIT ?3",
+    count_over: "SELECT count(*) FROM {p}jobs AS k INDEXED BY {p}jobs_over WHERE k.retained_until IS NOT NULL",
     counts: "SELECT state, count(*) FROM {p}jobs INDEXED BY {p}jobs_state WHERE state NOT IN ('active', 'ending', 'removed') \
         GROUP BY state UNION ALL SELECT 'live', count(*) FROM {p}jobs INDEXED BY {p}jobs_live \
         WHERE state NOT IN ('ending', 'removed')",
@@ -116,18 +124,18 @@ const TEXTS: Statements<&str> = Statements {
         AND {is_live} GROUP BY k.state",
     counts_by_task: "SELECT k.state, count(*) FROM {p}jobs AS k INDEXED BY {p}jobs_task WHERE {is_live} AND k.task = ?1 \
         GROUP BY k.state",
-    fired_tied: "SELECT {fired} FROM {p}runs AS r INDEXED BY {p}runs_fired {of_live_job} WHERE r.fire_time = ?1 AND r.uid <= ?2 \
+    fired_tied: "SELECT {fired} FROM {p}runs AS r INDEXED BY {p}runs_fired {of_known_job} WHERE r.fire_time = ?1 AND r.uid <= ?2 \
         AND (r.uid < ?2 OR r.seq < ?3) ORDER BY r.uid DESC, r.seq DESC LIMIT ?4",
-    fired: "SELECT {fired} FROM {p}runs AS r INDEXED BY {p}runs_fired {of_live_job} WHERE r.fire_time < ?1 AND r.fire_time >= ?2 \
+    fired: "SELECT {fired} FROM {p}runs AS r INDEXED BY {p}runs_fired {of_known_job} WHERE r.fire_time < ?1 AND r.fire_time >= ?2 \
         ORDER BY r.fire_time DESC, r.uid DESC, r.seq DESC LIMIT ?3",
-    judged_tied: "SELECT {fired} FROM {p}runs AS r INDEXED BY {p}runs_verdict {of_live_job} WHERE r.verdict <> 'ok' \
+    judged_tied: "SELECT {fired} FROM {p}runs AS r INDEXED BY {p}runs_verdict {of_known_job} WHERE r.verdict <> 'ok' \
         AND r.verdict = ?1 AND r.fire_time = ?2 AND r.uid <= ?3 AND (r.uid < ?3 OR r.seq < ?4) \
         ORDER BY r.uid DESC, r.seq DESC LIMIT ?5",
-    judged: "SELECT {fired} FROM {p}runs AS r INDEXED BY {p}runs_verdict {of_live_job} WHERE r.verdict <> 'ok' \
+    judged: "SELECT {fired} FROM {p}runs AS r INDEXED BY {p}runs_verdict {of_known_job} WHERE r.verdict <> 'ok' \
         AND r.verdict = ?1 AND r.fire_time < ?2 AND r.fire_time >= ?3 \
         ORDER BY r.fire_time DESC, r.uid DESC, r.seq DESC LIMIT ?4",
-    fired_by_job: "SELECT {fired} FROM {p}runs AS r {of_live_job} WHERE r.uid = ?1 LIMIT ?2",
-    fired_open: "SELECT {fired} FROM {p}runs AS r INDEXED BY {p}runs_open {of_live_job} WHERE r.state <> 'ended' LIMIT ?1",
+    fired_by_job: "SELECT {fired} FROM json_each(?1) AS j CROSS JOIN {p}runs AS r ON r.uid = j.value {of_known_job} LIMIT ?2",
+    fired_open: "SELECT {fired} FROM {p}runs AS r INDEXED BY {p}runs_open {of_known_job} WHERE r.state <> 'ended' LIMIT ?1",
 };
 
 #[cfg(test)]

@@ -13,6 +13,9 @@ use crate::sql_servers::database;
 /// What schema 1 has left.
 pub(crate) const SAMPLE: &str = include_str!("../samples/postgres.sql");
 
+/// What schema 2 has made of it.
+pub(crate) const SAMPLE_2: &str = include_str!("../samples/postgres-2.sql");
+
 /// The server, in URLs and messages.
 pub(crate) const NAME: &str = "postgres";
 

@@ -5,7 +5,7 @@ use scheduler_testkit::store::{Bench, StoreUnderTest, block_on};
 
 use super::database::Database;
 use crate::{
-    dialect::{KEY, NAME, PoolOptions, SAMPLE, Store},
+    dialect::{KEY, NAME, PoolOptions, SAMPLE, SAMPLE_2, Store},
     server,
 };
 
@@ -32,7 +32,7 @@ fn a_newer_schema_is_refused_with_both_versions() {
         let error = database.options().connect(&server::url(NAME)).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Incompatible);
         let message = error.to_string();
-        assert!(message.contains("schema 7") && message.contains("up to 2"), "{message}");
+        assert!(message.contains("schema 7") && message.contains("up to 3"), "{message}");
         assert!(message.contains(database.prefix()) && message.contains(&format!("{NAME} database")), "{message}");
     });
 }
@@ -50,6 +50,21 @@ fn what_schema_1_has_left_is_opened_and_found() {
         let options = || by_tool.options().create_tables(false);
         by_tool.run(&options().schema_sql_from(1).unwrap()).await;
         samples::check(&options().connect(&server::url(NAME)).await.unwrap()).await;
+    });
+}
+
+#[test]
+fn what_schema_2_has_left_is_opened_and_found() {
+    block_on(async {
+        let (by_store, by_tool) = (Database::new(Clock::Server), Database::new(Clock::Server));
+        for database in [&by_store, &by_tool] {
+            database.run(SAMPLE).await;
+            database.run(SAMPLE_2).await;
+        }
+        samples::check_with_finished(&by_store.open().await).await;
+        let options = || by_tool.options().create_tables(false);
+        by_tool.run(&options().schema_sql_from(2).unwrap()).await;
+        samples::check_with_finished(&options().connect(&server::url(NAME)).await.unwrap()).await;
     });
 }
 

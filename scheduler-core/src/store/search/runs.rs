@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{JobId, NodeId, Run, RunId, RunState, TaskName, Verdict, store::NodeInfo};
 
-/// Which runs of live jobs are meant: those that fit each part that is given. Without any part, it is all of them.
+/// Which runs are meant, of jobs that are live and of those that are over and stay known: those that fit each part that is given. Without
+/// any part, it is all of them.
 ///
 /// ```
 /// use scheduler_core::{Verdict, store::RunFilter};
@@ -20,7 +21,7 @@ use crate::{JobId, NodeId, Run, RunId, RunState, TaskName, Verdict, store::NodeI
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RunFilter {
-    /// The id of the job.
+    /// The id of the job; also of those that have had it before and stay known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job: Option<JobId>,
     /// The task of the job, as it is now.
@@ -44,12 +45,12 @@ pub struct RunFilter {
 }
 
 impl RunFilter {
-    /// All runs of live jobs.
+    /// All runs of jobs that are live or stay known.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Only runs of this job.
+    /// Only runs of the job with this id, and of those that have had it before and stay known.
     #[must_use]
     pub fn job(mut self, job: impl Into<JobId>) -> Self {
         self.job = Some(job.into());

@@ -19,6 +19,8 @@
 //! | runs by (fire time, job, number) | runs of all jobs, newest first; of a task and of a node | each run |
 //! | runs by (verdict, fire time, ..), but for those that went well | runs that failed, were missed or skipped | such runs |
 //!
+//! What they cost a move on PostgreSQL is counted in `docs/design/indexes-of-searches.md`.
+//!
 //! MySQL has no partial indexes; there the last one and those of states and of what is over have all rows. There is none of runs by node: a node's open runs
 //! have one for claims, and its ended ones are found on a walk along the fire times.
 

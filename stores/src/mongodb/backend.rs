@@ -28,7 +28,7 @@ use super::{
 };
 use crate::kit::{
     Access, Archive, Backend, Document, HoldKind, Inserting, JobFinder, LoadedJob, NewJob, Node, Nodes, Replace,
-    Session,
+    RunFinder, Session,
     rules::{earlier, whole_micros},
 };
 
@@ -315,6 +315,10 @@ impl Session for &Collections {
     }
 
     fn job_finder(&self) -> Option<&dyn JobFinder> {
+        Some(self)
+    }
+
+    fn run_finder(&self) -> Option<&dyn RunFinder> {
         Some(self)
     }
 

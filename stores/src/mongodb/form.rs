@@ -1,18 +1,23 @@
 //! Documents of jobs, runs and nodes as BSON.
 //!
 //! Beside its fields a document has `_id`, the key; `version`, drawn anew with each write; and what indexes need: `live_id`,
-//! the id of a live job; `running` and `asked`, the nodes that run a run of it, and are asked to stop one.
+//! the id of a live job; `running` and `asked`, the nodes that run a run of it, and are asked to stop one; `tags`; and what names its
+//! [runs](super::runs).
 
 use std::collections::BTreeSet;
 
 use ::mongodb::bson::{Bson, Document as Bsons, doc, oid::ObjectId};
-use scheduler_core::{NodeId, Run, RunId, Uid};
+use scheduler_core::{NodeId, Run, RunId, Tags, Uid};
 use serde_json::{Map, Value};
 
+use super::runs::{FIRED, MARKED, names_of_runs};
 use crate::kit::{Document, Index, Node, Replace, node_fields, node_of, run_fields, run_of};
 
 /// The fields that are computed from the others.
-const COMPUTED: [&str; 3] = ["live_id", "running", "asked"];
+const COMPUTED: [&str; 6] = ["live_id", "running", "asked", TAGS, FIRED, MARKED];
+
+/// The tags of a job, and their index.
+pub(super) const TAGS: &str = "tags";
 
 /// A job's document as it is added.
 pub(super) fn added(document: &Document, version: i64) -> Bsons {
@@ -24,7 +29,44 @@ pub(super) fn added(document: &Document, version: i64) -> Bsons {
     bsons.extend(live_id.map(|id| ("live_id".to_owned(), id.as_str().into())));
     bsons.extend(names(&running).map(|nodes| ("running".to_owned(), nodes)));
     bsons.extend(names(&stopping).map(|nodes| ("asked".to_owned(), nodes)));
+    for (name, value) in found_by(document) {
+        bsons.extend(value.map(|value| (name.to_owned(), value)));
+    }
     bsons
+}
+
+/// What searches find the document by: tags and runs.
+pub(super) fn found_by(document: &Document) -> [(&'static str, Option<Bson>); 3] {
+    let [fired, marked] = runs_of(document);
+    [(TAGS, tags_of(document)), (FIRED, fired), (MARKED, marked)]
+}
+
+/// The tags of a job's document; none if it has none or cannot be read.
+fn tags_of(document: &Document) -> Option<Bson> {
+    #[derive(serde::Deserialize)]
+    struct Tagged {
+        #[serde(default)]
+        tags: Tags,
+    }
+    let body = document.fields.get("body").and_then(Value::as_str)?;
+    let tagged: Tagged = serde_json::from_str(body).ok()?;
+    listed(tagged.tags.iter().map(Bson::from).collect())
+}
+
+/// What names the runs of a job's document.
+fn runs_of(document: &Document) -> [Option<Bson>; 2] {
+    let lists = ["runs", "ended"].into_iter().filter_map(|name| document.fields.get(name).and_then(Value::as_array));
+    let run = |run: &Value| {
+        let word = |name| run.get(name).and_then(Value::as_str);
+        let word = word("verdict").or_else(|| word("state"))?.to_owned();
+        Some((run.get("fire_time")?.as_i64()?, run.get("seq")?.as_i64()?, word))
+    };
+    let (fired, marked) = names_of_runs(&document.key, lists.flatten().filter_map(run));
+    [listed(fired), listed(marked)]
+}
+
+fn listed(values: Vec<Bson>) -> Option<Bson> {
+    (!values.is_empty()).then_some(Bson::Array(values))
 }
 
 /// Which document a write is for, if no other call has written it since it was read.
@@ -57,6 +99,21 @@ pub(super) fn changes(replace: &Replace, new: &Document, version: i64) -> Bsons 
     for (name, nodes) in [("running", running), ("asked", stopping)] {
         match names(&nodes) {
             Some(nodes) => set.insert(name, nodes),
+            None => unset.insert(name, ""),
+        };
+    }
+    let mut computed = Vec::new();
+    if old.get("body") != new.fields.get("body") {
+        computed.push((TAGS, tags_of(new)));
+    }
+    for ((name, before), after) in [FIRED, MARKED].into_iter().zip(runs_of(&replace.old)).zip(runs_of(new)) {
+        if before != after {
+            computed.push((name, after));
+        }
+    }
+    for (name, value) in computed {
+        match value {
+            Some(value) => set.insert(name, value),
             None => unset.insert(name, ""),
         };
     }
@@ -118,6 +175,16 @@ pub(super) fn archived_below(uid: Uid, below: u64) -> Bsons {
 /// An archived run as it is read; none if it cannot be read.
 pub(super) fn run_of_archived(bsons: Bsons) -> Option<Run> {
     run_of(&fields_of(bsons)).ok()
+}
+
+/// A whole number of whichever type.
+pub(super) fn whole(bson: &Bson) -> Option<i64> {
+    match bson {
+        Bson::Int64(number) => Some(*number),
+        Bson::Int32(number) => Some(i64::from(*number)),
+        Bson::Double(number) => Some(*number as i64),
+        _ => None,
+    }
 }
 
 /// A node.

@@ -6,7 +6,12 @@ use ::mongodb::{
     options::IndexOptions,
 };
 use chrono::{DateTime, Utc};
-use scheduler_core::{JobId, NodeId, store::Claim};
+use scheduler_core::{JobId, NodeId, Uid, store::Claim};
+
+use super::{
+    form::TAGS,
+    runs::{FIRED, MARKED},
+};
 
 /// The order of claims, and the index that has it.
 pub(super) fn by_due() -> Bsons {
@@ -33,6 +38,36 @@ pub(super) fn over(id: impl Into<Bson>) -> Bsons {
     doc! { "retained_until": { "$exists": true }, "state": "ending", "id": id }
 }
 
+/// The order of the runs in documents, the newest first, and the index that has it.
+pub(super) fn by_name(field: &str) -> Bsons {
+    doc! { field: -1 }
+}
+
+/// The index of the nodes that run a run.
+pub(super) fn by_running() -> Bsons {
+    doc! { "running": 1, "_id": 1 }
+}
+
+/// The order of ended runs, the newest first, and the index that has it.
+pub(super) fn by_fire_time() -> Bsons {
+    doc! { "fire_time": -1, "_id": -1 }
+}
+
+/// The same of those that ended in one way.
+pub(super) fn by_verdict() -> Bsons {
+    doc! { "verdict": 1, "fire_time": -1, "_id": -1 }
+}
+
+/// The jobs with these uids.
+pub(super) fn with_uids<'u>(uids: impl IntoIterator<Item = &'u Uid>) -> Bsons {
+    doc! { "_id": { "$in": uids.into_iter().map(Uid::to_string).collect::<Vec<_>>() } }
+}
+
+/// The indexes by which ended runs are searched.
+pub(super) fn indexes_of_runs() -> Vec<IndexModel> {
+    [by_fire_time(), by_verdict()].map(|keys| IndexModel::builder().keys(keys).build()).into()
+}
+
 /// The indexes by which jobs are searched. A claim changes none of them.
 pub(super) fn search_indexes() -> Vec<IndexModel> {
     let of_live = |keys: Bsons| {
@@ -45,7 +80,20 @@ pub(super) fn search_indexes() -> Vec<IndexModel> {
         let options = IndexOptions::builder().partial_filter_expression(filter).build();
         IndexModel::builder().keys(by_over()).options(options).build()
     };
-    vec![of_live(by_next()), of_live(doc! { "task": 1 }), of_live(doc! { "state": 1 }), of_over]
+    // Only what has the field is there, and is found by no other index.
+    let sparse = |keys: Bsons| {
+        let options = IndexOptions::builder().sparse(true).build();
+        IndexModel::builder().keys(keys).options(options).build()
+    };
+    vec![
+        of_live(by_next()),
+        of_live(doc! { "task": 1 }),
+        of_live(doc! { "state": 1 }),
+        of_live(doc! { TAGS: 1 }),
+        of_over,
+        sparse(by_name(FIRED)),
+        sparse(by_name(MARKED)),
+    ]
 }
 
 /// The jobs' indexes. Each has only the documents that it is asked for.
@@ -62,7 +110,7 @@ pub(super) fn indexes() -> Vec<IndexModel> {
         partial(by_due(), "due"),
         partial(doc! { "owner": 1, "claim_until": 1 }, "owner"),
         // It has all jobs, since only then the server jumps from one node to the next to list them.
-        IndexModel::builder().keys(doc! { "running": 1, "_id": 1 }).build(),
+        IndexModel::builder().keys(by_running()).build(),
         partial(doc! { "asked": 1, "_id": 1 }, "asked"),
         partial(by_retention(), "retained_until"),
     ]

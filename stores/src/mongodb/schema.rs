@@ -1,25 +1,38 @@
 //! The collections, and how they come to be.
 
 use ::mongodb::{
-    bson::{Bson, doc},
+    bson::{Bson, Document as Bsons, doc},
     error::{Error, ErrorKind, WriteFailure},
 };
 use scheduler_core::store::{StoreError, StoreErrorKind};
 
-use super::{query, server::Server};
+use super::{
+    form, query,
+    server::{Page, Server, Writes},
+};
+use crate::kit::Document;
 
 /// The newest schema that this build knows.
-const SCHEMA_VERSION: i64 = 3;
+const SCHEMA_VERSION: i64 = 4;
+
+/// How many documents are brought up to date at once.
+const PAGE: usize = 500;
 
 /// Makes the indexes and stamps the schema. Writes nothing if that has been done; any number of nodes may do it at once.
 pub(super) async fn prepare(server: &Server, prefix: &str) -> Result<(), StoreError> {
-    if version(server, prefix).await? == SCHEMA_VERSION {
+    let from = version(server, prefix).await?;
+    if from == SCHEMA_VERSION {
         return Ok(());
     }
     // What is there already is left as it is.
     let indexes = [query::indexes(), query::search_indexes()].concat();
     let jobs = server.jobs.clone();
     server.run(async move { jobs.create_indexes(indexes).await }).await?;
+    let (runs, indexes) = (server.runs.clone(), query::indexes_of_runs());
+    server.run(async move { runs.create_indexes(indexes).await }).await?;
+    if from > 0 {
+        fill(server).await?;
+    }
     let meta = server.meta.clone();
     server
         .run(async move {
@@ -34,6 +47,26 @@ pub(super) async fn prepare(server: &Server, prefix: &str) -> Result<(), StoreEr
             Ok(())
         })
         .await
+}
+
+/// Gives the documents of earlier schemas what searches find them by. Those that another node writes meanwhile are left to it.
+async fn fill(server: &Server) -> Result<(), StoreError> {
+    // Those with other keys cannot be read.
+    let mut behind = doc! { "_id": { "$gte": "" } };
+    loop {
+        let page = Page { sort: Some(doc! { "_id": 1 }), limit: Some(PAGE), ..Page::default() };
+        let found = server.find(&server.jobs, behind, page).await?;
+        let Some(last) = found.last().and_then(|bsons| bsons.get("_id")).cloned() else { return Ok(()) };
+        behind = doc! { "_id": { "$gt": last } };
+        let updates: Vec<Bsons> = found.into_iter().filter_map(form::document_of).filter_map(filling).collect();
+        server.write(Writes::Update, &server.jobs, &updates).await?;
+    }
+}
+
+fn filling(document: Document) -> Option<Bsons> {
+    let set: Bsons =
+        form::found_by(&document).into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+    (!set.is_empty()).then(|| doc! { "q": form::as_read(&document), "u": { "$set": set } })
 }
 
 /// The schema of the collections; 0 if there are none.

@@ -1,6 +1,4 @@
 //! Where the indexes of the jobs' collection have jobs, for searches.
-//!
-//! Tags are in the text of a definition only, so that they show when a job is loaded.
 
 use ::mongodb::bson::{Bson, Document as Bsons, doc};
 use async_trait::async_trait;
@@ -15,9 +13,9 @@ use crate::kit::{JobFinder, JobGroup, JobPlace};
 
 #[async_trait]
 impl JobFinder for &Collections {
-    async fn group(&self, group: JobGroup<'_>, _: &Tags, limit: usize) -> Result<Option<Vec<JobPlace>>, StoreError> {
-        let Some((query, hint)) = grouped(group) else { return Ok(None) };
-        self.places(query, hint, None, limit).await.map(Some)
+    async fn group(&self, group: JobGroup<'_>, tags: &Tags, limit: usize) -> Result<Option<Vec<JobPlace>>, StoreError> {
+        let (query, hint) = grouped(group);
+        self.places(query, hint, None, tags, limit).await.map(Some)
     }
 
     async fn walk(
@@ -25,7 +23,7 @@ impl JobFinder for &Collections {
         order: JobOrder,
         prefix: &str,
         after: Option<&JobKey>,
-        _: &Tags,
+        tags: &Tags,
         limit: usize,
     ) -> Result<Vec<JobPlace>, StoreError> {
         let id = after.map(|after| after.id.as_str());
@@ -35,7 +33,7 @@ impl JobFinder for &Collections {
                 _ => doc! { "$gte": prefix },
             };
             let by_id = doc! { "live_id": 1 };
-            return self.places(doc! { "live_id": from }, by_id.clone(), Some(by_id), limit).await;
+            return self.places(doc! { "live_id": from }, by_id.clone(), Some(by_id), tags, limit).await;
         }
         let (hint, sort) = (query::by_next(), Some(query::by_next()));
         let mut places = Vec::new();
@@ -44,19 +42,19 @@ impl JobFinder for &Collections {
             let time = after.and_then(|after| after.next_fire_time).map(|time| time.timestamp_micros());
             if let Some(time) = time {
                 let tied = doc! { "next_fire_time": time, "live_id": { "$gt": never_after } };
-                places = self.places(tied, hint.clone(), sort.clone(), limit).await?;
+                places = self.places(tied, hint.clone(), sort.clone(), tags, limit).await?;
             }
             if places.len() < limit {
                 let later = doc! {
                     "next_fire_time": { "$gt": time.unwrap_or(i64::MIN) }, "live_id": { "$exists": true }
                 };
-                places.extend(self.places(later, hint.clone(), sort.clone(), limit - places.len()).await?);
+                places.extend(self.places(later, hint.clone(), sort.clone(), tags, limit - places.len()).await?);
             }
             never_after = "";
         }
         if places.len() < limit {
             let never = doc! { "next_fire_time": Bson::Null, "live_id": { "$gt": never_after } };
-            places.extend(self.places(never, hint, sort, limit - places.len()).await?);
+            places.extend(self.places(never, hint, sort, tags, limit - places.len()).await?);
         }
         Ok(places)
     }
@@ -65,7 +63,7 @@ impl JobFinder for &Collections {
         &self,
         prefix: &str,
         after: Option<&JobKey>,
-        _: &Tags,
+        tags: &Tags,
         limit: usize,
     ) -> Result<Vec<JobPlace>, StoreError> {
         let sort = Some(query::by_over());
@@ -74,12 +72,12 @@ impl JobFinder for &Collections {
         if let Some(after) = after.filter(|after| after.id.as_str() >= prefix) {
             let mut tied = query::over(after.id.as_str());
             tied.insert("_id", doc! { "$gt": after.uid.to_string() });
-            places = self.places(tied, query::by_over(), sort.clone(), limit).await?;
+            places = self.places(tied, query::by_over(), sort.clone(), tags, limit).await?;
             later = doc! { "$gt": after.id.as_str() };
         }
         if places.len() < limit {
             let rest = limit - places.len();
-            places.extend(self.places(query::over(later), query::by_over(), sort, rest).await?);
+            places.extend(self.places(query::over(later), query::by_over(), sort, tags, rest).await?);
         }
         let over = |place| JobPlace { next_fire_time: None, state: JobStateKind::Finished, ..place };
         Ok(places.into_iter().map(over).collect())
@@ -88,10 +86,7 @@ impl JobFinder for &Collections {
     async fn counts(&self, group: Option<JobGroup<'_>>) -> Result<Option<JobCounts>, StoreError> {
         let all = match group {
             None => (doc! { "live_id": { "$gte": "" } }, doc! { "live_id": 1 }),
-            Some(group) => match grouped(group) {
-                Some(found) => found,
-                None => return Ok(None),
-            },
+            Some(group) => grouped(group),
         };
         let mut counts = JobCounts::default();
         for kind in JobStateKind::LIVE.into_iter().filter(|kind| *kind != JobStateKind::Active) {
@@ -117,11 +112,15 @@ impl Collections {
         query: Bsons,
         hint: Bsons,
         sort: Option<Bsons>,
+        tags: &Tags,
         limit: usize,
     ) -> Result<Vec<JobPlace>, StoreError> {
-        let projection = Some(doc! { "id": 1, "next_fire_time": 1, "task": 1, "state": 1 });
-        let page = Page { sort, limit: Some(limit), projection, hint: Some(hint) };
-        Ok(self.server.find(&self.server.jobs, query, page).await?.iter().map(place).collect())
+        let mut projection = doc! { "id": 1, "next_fire_time": 1, "task": 1, "state": 1 };
+        if !tags.is_empty() {
+            projection.insert(form::TAGS, 1);
+        }
+        let page = Page { sort, limit: Some(limit), projection: Some(projection), hint: Some(hint) };
+        Ok(self.server.find(&self.server.jobs, query, page).await?.iter().map(|bsons| place(bsons, tags)).collect())
     }
 
     async fn count(&self, query: Bsons, hint: Bsons) -> Result<u64, StoreError> {
@@ -132,13 +131,12 @@ impl Collections {
 }
 
 /// The live jobs of a group, and the index that has them.
-fn grouped(group: JobGroup<'_>) -> Option<(Bsons, Bsons)> {
+fn grouped(group: JobGroup<'_>) -> (Bsons, Bsons) {
+    let by = |field: &str, word: &str| (doc! { field: word, "live_id": { "$exists": true } }, doc! { field: 1 });
     match group {
-        JobGroup::Tag(_) => None,
-        JobGroup::Task(task) => {
-            Some((doc! { "task": task.as_str(), "live_id": { "$exists": true } }, doc! { "task": 1 }))
-        }
-        JobGroup::State(kind) => Some(in_state(kind)),
+        JobGroup::Tag(tag) => by(form::TAGS, tag),
+        JobGroup::Task(task) => by("task", task.as_str()),
+        JobGroup::State(kind) => in_state(kind),
     }
 }
 
@@ -147,14 +145,10 @@ fn in_state(kind: JobStateKind) -> (Bsons, Bsons) {
 }
 
 /// What cannot be read is shown as none, as a document of it is.
-fn place(bsons: &Bsons) -> JobPlace {
+fn place(bsons: &Bsons, tags: &Tags) -> JobPlace {
     let text = |field: &str| bsons.get_str(field).unwrap_or_default();
-    let micros = match bsons.get("next_fire_time") {
-        Some(Bson::Int64(micros)) => Some(*micros),
-        Some(Bson::Int32(micros)) => Some(i64::from(*micros)),
-        Some(Bson::Double(micros)) => Some(*micros as i64),
-        _ => None,
-    };
+    let micros = bsons.get("next_fire_time").and_then(form::whole);
+    let has_tag = |tag| bsons.get_array(form::TAGS).is_ok_and(|tags| tags.iter().any(|it| it.as_str() == Some(tag)));
     let state = bsons.get("state").map(|state| {
         let state = state.as_str().and_then(|word| JobState::parse(word, None));
         state.and_then(|state| JobStateKind::of(&state)).unwrap_or(JobStateKind::Quarantined)
@@ -167,6 +161,6 @@ fn place(bsons: &Bsons) -> JobPlace {
         next_fire_time: micros.and_then(DateTime::<Utc>::from_timestamp_micros),
         task: text("task").into(),
         state: state.unwrap_or(JobStateKind::Active),
-        has_tags: None,
+        has_tags: Some(tags.iter().all(has_tag)),
     }
 }

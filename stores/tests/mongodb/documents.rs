@@ -33,7 +33,7 @@ fn a_newer_schema_is_refused_with_both_versions() {
         let error = collections.options(Clock::Server).connect(&collections.url).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Incompatible);
         let message = error.to_string();
-        assert!(message.contains("schema 7") && message.contains("up to 3"), "{message}");
+        assert!(message.contains("schema 7") && message.contains("up to 4"), "{message}");
         assert!(message.contains(&collections.prefix) && message.contains("mongodb database"), "{message}");
     });
 }

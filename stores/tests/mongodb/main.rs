@@ -8,5 +8,6 @@ mod documents;
 mod outages;
 mod plans;
 mod runtimes;
+mod searches;
 
 use test_support::{every_runtime, server};

@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_named_with_what_can() {
         let told = params("state=asleep").job_filter().unwrap_err().detail;
-        assert_eq!(told, "`state` is `asleep`; give active, paused, kept, quarantined");
+        assert_eq!(told, "`state` is `asleep`; give active, paused, kept, quarantined, finished");
         assert_eq!(params("limit=1000").limit().unwrap_err().detail, "`limit` is 1000; give 1 to 200");
         assert_eq!(
             params("since=x").run_filter().unwrap_err().detail,

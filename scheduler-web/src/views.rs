@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use scheduler_core::{
     Answer, Explanation, JobOptions, JobState, Pause, RawJob, Run, RunOutput, RunState, StoreName, Tags, Verdict,
-    store::{FoundRun, NodeRow},
+    store::{FoundRun, JobStateKind, NodeRow},
 };
 use scheduler_runtime::{Health, Job};
 use serde::{Serialize, Serializer};
@@ -33,7 +33,7 @@ pub(crate) struct JobView {
     pub(crate) tags: Tags,
     pub(crate) meta: Value,
     pub(crate) options: JobOptions,
-    /// `active`, `paused`, `kept` or `quarantined`.
+    /// `active`, `paused`, `kept` or `quarantined`; or `finished`, which is found if it is asked for.
     pub(crate) state: &'static str,
     /// Why it is put aside.
     pub(crate) reason: Option<String>,
@@ -70,7 +70,7 @@ impl JobView {
             tags: body.tags.clone(),
             meta,
             options: body.options.clone(),
-            state: job.state.as_str(),
+            state: JobStateKind::of(&job.state).map_or_else(|| job.state.as_str(), JobStateKind::as_str),
             reason,
             pause: job.current_pause().cloned(),
             next_fire_time: job.next_fire_time,

@@ -51,6 +51,7 @@ struct Bar {
 
 struct Row {
     at: When,
+    id: String,
     name: String,
     link: String,
     task: String,
@@ -68,6 +69,7 @@ pub(super) async fn page(operator: &Operator<'_>, frame: &Frame<'_>, params: &Pa
     let at_once = |at| upcoming.fire_times.iter().filter(|other| other.at == at).count().saturating_sub(1);
     let rows = upcoming.fire_times.iter().map(|coming| Row {
         at: frame.when(coming.at),
+        id: coming.job.clone(),
         name: coming.name.clone(),
         link: links::job(&coming.store, &coming.job),
         task: coming.task.clone(),

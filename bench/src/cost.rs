@@ -20,7 +20,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
 use crate::{
-    report::{Flags, Line, cpu_seconds},
+    report::{Flags, Line, cpu_seconds, resident_bytes},
     store::StoreAddress,
 };
 
@@ -32,7 +32,7 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Box<dyn Error>> {
     let (n, nodes, tick) = (flags.number("n", 20_000), flags.number("nodes", 1).max(1), flags.number("tick", 1_000));
     let (name, idle) = (flags.text("store", "memory"), flags.number("idle", 0));
     if name == "memory" {
-        runtime.block_on(size(flags.number("far", 1_000_000)));
+        runtime.block_on(size(flags.number("far", 1_000_000)))?;
     }
     let address = StoreAddress::new(flags)?;
     let memory: Arc<dyn JobStore> = Arc::new(MemoryStore::new());
@@ -70,8 +70,8 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Box<dyn Error>> {
 }
 
 /// The bytes and the time of jobs in memory that are not due.
-async fn size(count: usize) {
-    let before = resident();
+async fn size(count: usize) -> Result<(), Box<dyn Error>> {
+    let before = resident_bytes()?;
     let rows = jobs(count as u64, start() + TimeDelta::hours(1), 3_600);
     let store = MemoryStore::new();
     let (began, cpu) = (now(), cpu_seconds());
@@ -79,7 +79,7 @@ async fn size(count: usize) {
     let (took, cpu) = (began.elapsed(), cpu_seconds() - cpu);
     drop(rows);
     // What is left are the store's own jobs, with the names that they shared with the given rows.
-    let bytes = resident().saturating_sub(before) / count.max(1);
+    let bytes = resident_bytes()?.saturating_sub(before) / count.max(1);
     Line::new("cost", "ours")
         .text("store", "memory")
         .int("far", count)
@@ -87,6 +87,7 @@ async fn size(count: usize) {
         .num("cpu_s", cpu)
         .int("bytes_per_job", bytes)
         .print();
+    Ok(())
 }
 
 async fn fill(store: &dyn JobStore, runs: usize) {
@@ -173,13 +174,6 @@ fn jobs(count: u64, first: DateTime<Utc>, spread: i64) -> Vec<JobRow> {
 
 fn start() -> DateTime<Utc> {
     DateTime::from_timestamp_micros(1_795_251_600_000_000).expect("a time in November 2026")
-}
-
-/// The bytes of memory that the process has.
-fn resident() -> usize {
-    let pages = std::fs::read_to_string("/proc/self/statm").expect("a Linux system");
-    let pages = pages.split_whitespace().nth(1).and_then(|pages| pages.parse::<usize>().ok());
-    pages.expect("the second field is a number") * 4_096
 }
 
 #[expect(clippy::disallowed_methods, reason = "an example that measures has to read the clock")]

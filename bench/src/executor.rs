@@ -4,7 +4,7 @@
 //! Each job is a one-shot for a store in memory, so that nothing but the executor and the scheduler is at work. Memory is
 //! what the process has resident after the first tenth of the runs, and at the end.
 
-use crate::report::{Flags, Line, cpu_seconds};
+use crate::report::{Flags, Line, cpu_seconds, resident_bytes};
 use apscheduler::{
     Builder, EventKind, EventMask, JobSpec, Scheduler, ShutdownMode, TokioRuntime,
     executors::{Inline, Spawn, ThreadPool},
@@ -16,7 +16,6 @@ use apscheduler::{
 };
 use std::{
     error::Error,
-    fs,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -114,11 +113,11 @@ impl Work {
             }
             done += batch;
             if early.is_none() && done >= self.n / 10 {
-                early = Some(resident()?);
+                early = Some(resident_bytes()? / 1_024);
             }
         }
         let (took, cpu) = (began.elapsed(), cpu_seconds() - cpu);
-        let late = resident()?;
+        let late = resident_bytes()? / 1_024;
         scheduler.shutdown(ShutdownMode::Wait).await?;
         self.report(took, cpu, ends.ok.load(Ordering::Relaxed), early.unwrap_or(late), late);
         Ok(())
@@ -135,12 +134,4 @@ impl Work {
             .int("rss_kb_at_the_end", late)
             .print();
     }
-}
-
-/// What this process has in memory, in KiB.
-fn resident() -> Result<usize, Box<dyn Error>> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.and_then(|line| line.trim().strip_suffix(" kB")).ok_or("the system does not tell")?;
-    Ok(number.trim().parse()?)
 }

@@ -8,6 +8,10 @@
 //!                 [--url URL] [--spread SECONDS] [--lead SECONDS] [--idle JOBS] [--sync full|normal] [--dir /tmp]
 //! scheduler-bench cost  --store .. [--n 20000] [--nodes 1] [--tick 1000] [--idle JOBS] [--far 1000000] [--url URL] ..
 //! scheduler-bench executor --executor spawn|blocking|thread-pool|process-pool|commands|inline|local [--n 1000000]
+//! scheduler-bench add|fire|burst|idle [--n 10000] [--secs 10] [--lead 3] [--phases distinct|same] [--batch 1000] [--store memory]
+//!                 [--executor spawn|inline] [--runtime tokio|smol|async-std|thread] [--threads 2]
+//! scheduler-bench catch-up [--n 100000] [--on-time 1000] [--secs 10] ..
+//! scheduler-bench engine [--n 10000] [--secs 20] [--phases distinct|same]
 //! scheduler-bench overload [--n 100000] [--seconds 15] [--busy 2] [--threads 2] [--local 1]
 //! ```
 //!
@@ -18,14 +22,19 @@
 
 mod cost;
 mod cron;
+mod engine;
 mod executor;
+mod lateness;
 mod limit;
+mod load;
 mod overload;
 mod report;
 mod store;
 
 use report::Flags;
 use std::process::ExitCode;
+
+const WORKLOADS: &str = "cron-next|cron-parse|add|fire|burst|idle|catch-up|engine|store|cost|executor|overload";
 
 fn main() -> ExitCode {
     #[cfg(unix)]
@@ -52,8 +61,10 @@ fn main() -> ExitCode {
         "cost" => cost::run(&flags),
         "executor" => executor::run(&flags),
         "overload" => overload::run(&flags),
+        "add" | "fire" | "burst" | "idle" | "catch-up" => load::run(&work, &flags),
+        "engine" => engine::run(&flags),
         _ => {
-            println!("scheduler-bench cron-next|cron-parse|store|cost|executor|overload [--flag value]..");
+            println!("scheduler-bench {WORKLOADS} [--flag value]..");
             return ExitCode::from(2);
         }
     };

@@ -1,7 +1,6 @@
 //! Flags in, JSON lines out.
 
-use std::collections::HashMap;
-use std::fmt::Write as _;
+use std::{collections::HashMap, fmt::Write as _, fs, io};
 
 /// `--name value` pairs from the command line.
 pub(crate) struct Flags(HashMap<String, String>);
@@ -57,6 +56,13 @@ impl Line {
         self
     }
 
+    /// How late runs were, from microseconds.
+    pub(crate) fn quantiles(self, late: &mut [f64]) -> Self {
+        self.num("late_p50_us", quantile(late, 0.5))
+            .num("late_p99_us", quantile(late, 0.99))
+            .num("late_max_us", quantile(late, 1.0))
+    }
+
     pub(crate) fn print(self) {
         println!("{}}}", self.0);
     }
@@ -82,4 +88,26 @@ pub(crate) fn quantile(values: &mut [f64], share: f64) -> f64 {
 pub(crate) fn cpu_seconds() -> f64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+/// The bytes of memory that the process has.
+pub(crate) fn resident_bytes() -> io::Result<usize> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let kilobytes = number_of(&status, "VmRSS:").ok_or_else(|| io::Error::other("the system does not tell"))?;
+    Ok(kilobytes * 1_024)
+}
+
+/// How often the threads that the process has now have given up or lost their processor so far.
+pub(crate) fn context_switches() -> usize {
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let of_thread = |thread: fs::DirEntry| {
+        let status = fs::read_to_string(thread.path().join("status")).ok()?;
+        Some(number_of(&status, "voluntary_ctxt_switches:")? + number_of(&status, "nonvoluntary_ctxt_switches:")?)
+    };
+    threads.filter_map(of_thread).sum()
+}
+
+/// The number in the line of `/proc/../status` that begins so.
+fn number_of(status: &str, name: &str) -> Option<usize> {
+    status.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
 }

@@ -149,13 +149,22 @@ pub(crate) struct StoreAddress {
 impl StoreAddress {
     /// Of the store `--store`: at `--url`, or where its variable says; a file is in `--dir`.
     pub(crate) fn new(flags: &Flags) -> Result<Self, Box<dyn Error>> {
+        Self::or(flags, "sqlite")
+    }
+
+    /// Of the store `--store`, which is memory unless it is named.
+    pub(crate) fn or_memory(flags: &Flags) -> Result<Self, Box<dyn Error>> {
+        Self::or(flags, "memory")
+    }
+
+    fn or(flags: &Flags, default: &str) -> Result<Self, Box<dyn Error>> {
         let prefix = format!("bench{}_{}_", std::process::id(), Utc::now().timestamp_millis());
         let sync = match flags.text("sync", "full") {
             "full" => Synchronous::Full,
             "normal" => Synchronous::Normal,
             other => return Err(format!("--sync {other}: it is `full` or `normal`").into()),
         };
-        let store = flags.text("store", "sqlite");
+        let store = flags.text("store", default);
         let names = || STORES.iter().map(|known| known.name).collect::<Vec<_>>().join(", ");
         let known = STORES.iter().find(|known| known.name == store);
         let known = known.ok_or_else(|| format!("--store {store}: there are {}", names()))?;
@@ -191,11 +200,15 @@ impl StoreAddress {
     }
 
     /// Gives a scheduler a store of its own on the same jobs.
-    async fn join(&self, builder: Builder) -> Result<Builder, Box<dyn Error>> {
+    pub(crate) async fn join(&self, builder: Builder) -> Result<Builder, Box<dyn Error>> {
         Ok(match self.open().await? {
             Some(store) => builder.store("default", store),
             None => builder,
         })
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.known.name
     }
 
     fn sync_name(&self) -> &'static str {

@@ -65,8 +65,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("scheduler-async-std", &["scheduler-core", "scheduler-runtime"]),
     ("scheduler-smol", &["scheduler-core", "scheduler-runtime"]),
     ("scheduler-thread", &["scheduler-core", "scheduler-runtime"]),
-    // It measures what its users use.
-    ("scheduler-bench", &["apscheduler"]),
+    // It measures what users use, and the engine alone.
+    ("scheduler-bench", &["apscheduler", "scheduler-core"]),
 ];
 
 /// `cargo xtask purity`.

@@ -137,8 +137,8 @@ impl Work {
         };
         let builder = builder.task("tick", task).task("old", || std::future::ready(()));
         // A listener for what goes wrong: it hears nothing while all goes well.
-        let builder = builder
-            .listener(EventMask::RUN_SKIPPED | EventMask::RUN_COALESCED | EventMask::RUN_MISSED, move |event| {
+        let builder =
+            builder.listener(EventMask::RUN_SKIPPED | EventMask::RUN_COALESCED | EventMask::RUN_MISSED, move |event| {
                 counted.count(&event.kind);
             });
         let builder = match self.executor.as_str() {
@@ -155,9 +155,7 @@ impl Work {
             "fire" if self.is_spread => JobSpec::new("tick", Interval::seconds(1).starting_at(first + of_second)),
             "fire" => JobSpec::new("tick", Interval::seconds(1).starting_at(first)),
             "burst" => JobSpec::new("tick", Date::at(first)),
-            "idle" => {
-                JobSpec::new("tick", Interval::hours(1).starting_at(whole + TimeDelta::hours(1) + of_second))
-            }
+            "idle" => JobSpec::new("tick", Interval::hours(1).starting_at(whole + TimeDelta::hours(1) + of_second)),
             _ => {
                 // Within a day from tomorrow on, and not in order.
                 let scatter = (at as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;

@@ -111,7 +111,8 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     /// 1. A `seq` not above the node's last one: nothing happens and the reply is empty (a delayed call takes nothing).
     /// 2. If `adopt`: running runs of nodes whose lease has passed, now and when the claim was sent
     ///    ([`Claim::lapsed_by`]), become waiting ([`Wait::Orphan`](crate::Wait::Orphan)),
-    ///    due now, `takeovers` counted up, their jobs due now; at most `limit` a call. A node's row goes with its last run.
+    ///    due since when they were, and so ahead of the runs of their jobs that were queued behind them; `takeovers` counted up, their jobs
+    ///    due now; at most `limit` a call. A node's row goes with its last run.
     ///    Without it nothing of another node's is taken.
     /// 3. Rows that are due and cannot be decoded are quarantined and reported.
     /// 4. Jobs with `due` not after now, their task among `tasks`, `v` at most `max_v`, in any state but quarantined (a

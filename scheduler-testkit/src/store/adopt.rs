@@ -1,8 +1,9 @@
 //! Promises of [`JobStore::claim`](scheduler_core::JobStore::claim) about nodes that have died.
 
+use chrono::TimeDelta;
 use scheduler_core::{
     RunState, Verdict, Wait,
-    store::{Adopt, Hold, RecordOutcome, RunChange, RunReport, SettleOutcome},
+    store::{Adopt, Hold, Move, RecordOutcome, RunChange, RunReport, SettleOutcome},
 };
 
 use super::{Bench, LEASE, moved, node::ended, nth_run};
@@ -28,6 +29,27 @@ pub async fn a_run_whose_node_died_is_taken_over(bench: &Bench) {
     let run = &bench.runs(started.uid()).await[0];
     assert_eq!((run.state, run.attempt, run.takeovers), (RunState::Running, 2, 1));
     assert_eq!((run.owner.clone(), run.fence), (Some(bench.b().id), job.job.fence));
+}
+
+/// A run that is taken over comes before the runs of its job that were queued behind it: they are as late, and it has begun.
+pub async fn a_run_that_is_taken_over_comes_before_those_queued_behind_it(bench: &Bench) {
+    bench.due_job("report").await;
+    let queue = |to: &mut Move| {
+        let RunChange::Insert(first) = &to.runs[0] else { panic!("the run that starts") };
+        let mut queued = first.clone();
+        (queued.id.seq, queued.state) = (2, RunState::Waiting(Wait::Queued));
+        queued.due += TimeDelta::microseconds(1);
+        to.runs.push(RunChange::Insert(queued));
+        to.blocked = true;
+    };
+    bench.a().start_and("report", queue).await;
+    bench.advance(LEASE).await;
+
+    let claimed = bench.b().adopt().await;
+
+    let [job] = &claimed.jobs[..] else { panic!("{claimed:?}") };
+    let waiting: Vec<_> = job.waiting.iter().map(|run| (run.id.seq, run.state)).collect();
+    assert_eq!(waiting, [(1, RunState::Waiting(Wait::Orphan)), (2, RunState::Waiting(Wait::Queued))]);
 }
 
 /// A claim that does not adopt takes nothing from a node whose lease has passed.

@@ -96,6 +96,7 @@ macro_rules! store_conformance {
                 jobs_with_a_backlog_take_turns
                 each_job_is_claimed_exactly_once;
             adopt: a_run_whose_node_died_is_taken_over
+                a_run_that_is_taken_over_comes_before_those_queued_behind_it
                 nothing_is_taken_over_without_adopting
                 a_delayed_claim_takes_over_nothing_that_lapsed_on_its_way
                 a_node_that_shows_life_keeps_its_runs

@@ -251,10 +251,10 @@ impl Head {
 
     /// Takes a running run from its node: it waits for another one, at once.
     pub fn take_from_node(&mut self, runs: &mut impl Runs, mut run: Run, wait: Wait, now: DateTime<Utc>) {
+        // It stays due since when it was, and so comes before the runs of its job that were queued behind it.
         run.state = RunState::Waiting(wait);
         if wait == Wait::Orphan {
             run.takeovers = run.takeovers.saturating_add(1);
-            run.due = now;
         }
         runs.put(run);
         self.claim_is_stale = true;

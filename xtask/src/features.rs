@@ -11,6 +11,8 @@ use crate::{
 /// Which combinations of features are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Combinations {
+    /// None of each library; each alone and all of the facade, whose features are those of the libraries below it.
+    Facade,
     /// None, each alone, all: of every library.
     Each,
     /// Each pair as well, of the facade: its features are those of the libraries below it.
@@ -30,7 +32,12 @@ pub(crate) fn run(combinations: Combinations) -> Result<bool, String> {
 /// Counts one check for each combination.
 pub(crate) fn check(workspace: &Workspace, combinations: Combinations) -> Result<Tally, String> {
     install()?;
-    let mut tally = hack(&arguments(workspace));
+    if combinations == Combinations::Facade {
+        let mut tally = hack(&arguments(workspace, "--no-default-features"));
+        tally += hack(&arguments_of(&["apscheduler"], "--each-feature"));
+        return Ok(tally);
+    }
+    let mut tally = hack(&arguments(workspace, "--each-feature"));
     if combinations == Combinations::Pairs {
         tally += hack(&["--feature-powerset", "--depth", "2", "--package", "apscheduler"].map(str::to_owned));
     }
@@ -46,15 +53,21 @@ fn install() -> Result<(), String> {
     run_program(&mut cargo(["install", "cargo-hack", "--locked"]))
 }
 
-/// What asks for each feature of the libraries that have some. A feature that only others switch on is none of its own.
-fn arguments(workspace: &Workspace) -> Vec<String> {
+/// What asks for the libraries that have features.
+fn arguments(workspace: &Workspace, which: &str) -> Vec<String> {
     let libraries =
         workspace.packages.iter().filter(|it| it.name == "apscheduler" || it.name.starts_with("scheduler-"));
-    let names = libraries.filter(|it| !it.features.is_empty() && it.name != "scheduler-bench").map(|it| &it.name);
-    let mut arguments = vec!["--each-feature".to_owned(), "--exclude-features".to_owned(), INTERNAL.join(",")];
-    for name in names {
-        arguments.extend(["--package".to_owned(), name.clone()]);
+    let with_features = libraries.filter(|it| !it.features.is_empty() && it.name != "scheduler-bench");
+    arguments_of(&with_features.map(|it| it.name.as_str()).collect::<Vec<_>>(), which)
+}
+
+/// What asks for these libraries with `--each-feature`, or with none. A feature that only others switch on is none of its own.
+fn arguments_of(libraries: &[&str], which: &str) -> Vec<String> {
+    let mut arguments = vec![which.to_owned()];
+    if which == "--each-feature" {
+        arguments.extend(["--exclude-features".to_owned(), INTERNAL.join(",")]);
     }
+    arguments.extend(libraries.iter().flat_map(|name| ["--package".to_owned(), (*name).to_owned()]));
     arguments
 }
 
@@ -96,8 +109,12 @@ mod tests {
         ];
         let workspace = Workspace { root: "/w".into(), target: "/w/target".into(), packages };
         assert_eq!(
-            arguments(&workspace),
+            arguments(&workspace, "--each-feature"),
             ["--each-feature", "--exclude-features", "sql-servers", "--package", "apscheduler"]
+        );
+        assert_eq!(
+            arguments(&workspace, "--no-default-features"),
+            ["--no-default-features", "--package", "apscheduler"]
         );
     }
 

@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod documentation;
 mod examples;
+mod extent;
 mod features;
 mod matrix;
 mod nextest;
@@ -25,7 +26,9 @@ use self::features::Combinations;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  test [--stores LIST]   everything that CI checks: format, lints, tests, doc tests, purity, packages, examples, documentation;
+  test [--stores LIST] [--thorough]
+                         everything that CI checks: format, lints, tests, doc tests, purity, packages, examples, documentation;
+                         what is repeated on several runtimes, nodes and libraries is sampled, unless it is to be thorough;
                          LIST names the stores whose tests are run, as in `sqlite,redis`; all of them by default,
                          with `none` those that need no server. Servers are installed, started and stopped
   services VERB [NAME...]

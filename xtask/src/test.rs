@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     examples,
+    extent::{self, Extent},
     features::{self, Combinations},
     misuse,
     nextest::{self, EVERYTHING},
@@ -31,7 +32,7 @@ const STEPS: &[(&str, Step)] = &[
     ("lints", |_| Ok(Tally::one(lints()))),
     ("tests", tests),
     ("doc tests", doc_tests),
-    ("features", |setting| features::check(&setting.workspace, Combinations::Each)),
+    ("features", features),
     ("purity", |_| Ok(Tally::one(purity::check().map(|sizes| println!("{sizes}"))))),
     ("packages", |setting| packages::check(&setting.workspace)),
     ("examples", examples),
@@ -43,6 +44,7 @@ const STEPS: &[(&str, Step)] = &[
 struct Setting {
     workspace: Workspace,
     stores: Stores,
+    extent: Extent,
     /// Started by the first step that needs them.
     servers: Option<Result<Servers, String>>,
 }
@@ -56,12 +58,13 @@ enum Stores {
     Only(Vec<String>),
 }
 
-/// `cargo xtask test [--stores LIST]`.
+/// `cargo xtask test [--stores LIST] [--thorough]`.
 pub(crate) fn run(options: &[&str]) -> Result<bool, String> {
-    let chosen = Stores::parse(options)?;
+    let (extent, options) = Extent::parse(options);
+    let chosen = Stores::parse(&options)?;
     let workspace = Workspace::read()?;
     chosen.check()?;
-    let mut setting = Setting { workspace, stores: chosen, servers: None };
+    let mut setting = Setting { workspace, stores: chosen, extent, servers: None };
 
     let mut all = Tally::default();
     let mut summary = String::from("\n");
@@ -74,6 +77,9 @@ pub(crate) fn run(options: &[&str]) -> Result<bool, String> {
         all += tally;
     }
     print!("{summary}");
+    if extent == Extent::Sampled {
+        println!("{}", extent::left_out());
+    }
     for failure in &all.failures {
         println!("failed: {failure}");
     }
@@ -167,11 +173,20 @@ fn component(name: &str, command: &str) -> Result<(), String> {
 fn tests(setting: &mut Setting) -> Result<Tally, String> {
     nextest::install()?;
     let variables = setting.servers()?.variables();
-    let filter = setting.stores.filter()?;
+    let of_stores = setting.stores.filter()?;
+    let filter = extent::filter(setting.extent, of_stores.as_deref());
     let (tests, result) = nextest::run_tests(&setting.workspace, filter.as_deref(), variables);
     let (passed, failed): (Vec<_>, Vec<_>) = tests.into_iter().partition(|test| test.has_passed);
     let failures = failed.iter().map(|test| format!("test {} {}", test.binary, test.name)).collect();
     Ok(Tally { passed: passed.len() as u64, failures }.closed_by(result))
+}
+
+fn features(setting: &mut Setting) -> Result<Tally, String> {
+    let combinations = match setting.extent {
+        Extent::Sampled => Combinations::Facade,
+        Extent::Thorough => Combinations::Each,
+    };
+    features::check(&setting.workspace, combinations)
 }
 
 fn doc_tests(setting: &mut Setting) -> Result<Tally, String> {

@@ -1,0 +1,74 @@
+//! How much `cargo xtask test` runs: a sample of what is repeated, or all of it with `--thorough`.
+//!
+//! No promise is left out: what is sampled is the same test on one more store, runtime or number of nodes.
+
+/// What is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// Each promise at least once.
+    Sampled,
+    /// Everything.
+    Thorough,
+}
+
+/// Tests that only [`Extent::Thorough`] runs: their filterset, and what they are.
+const REPEATED: &[(&str, &str)] = &[
+    (
+        "binary(matrix) & test(/^(async_std|smol|thread)::(mysql|redis|mongodb|etcd|zookeeper|rethinkdb)::/)",
+        "the runtimes but tokio with servers but PostgreSQL (each server is run with tokio, each runtime with three stores)",
+    ),
+    (
+        "binary(crash) & test(/after_crashes_of_(one_node|four_nodes)_all_is_accounted_for/)",
+        "crashes of one and of four nodes (those of two are run on each store)",
+    ),
+];
+
+/// What else is sampled: features, which are no tests.
+const FEATURES: &str = "each feature of each library (those of the facade are run, which ask for the libraries' own)";
+
+impl Extent {
+    /// Takes `--thorough` out of the options.
+    pub(crate) fn parse<'a>(options: &[&'a str]) -> (Self, Vec<&'a str>) {
+        let others: Vec<_> = options.iter().copied().filter(|option| *option != "--thorough").collect();
+        let extent = if others.len() < options.len() { Self::Thorough } else { Self::Sampled };
+        (extent, others)
+    }
+}
+
+/// The filterset of the tests that are run, of those that another one names.
+pub(crate) fn filter(extent: Extent, others: Option<&str>) -> Option<String> {
+    if extent == Extent::Thorough {
+        return others.map(str::to_owned);
+    }
+    let repeated: Vec<_> = REPEATED.iter().map(|(filter, _)| format!("({filter})")).collect();
+    let sampled = format!("not ({})", repeated.join(" | "));
+    Some(others.map_or_else(|| sampled.clone(), |others| format!("({others}) & {sampled}")))
+}
+
+/// Says what has not been run.
+pub(crate) fn left_out() -> String {
+    let repeated = REPEATED.iter().map(|(_, what)| *what).chain([FEATURES]);
+    let lines: Vec<_> = repeated.map(|what| format!("left to `--thorough`: {what}")).collect();
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thorough_is_an_option_beside_the_others() {
+        assert_eq!(Extent::parse(&["--stores", "redis"]), (Extent::Sampled, vec!["--stores", "redis"]));
+        assert_eq!(Extent::parse(&["--thorough", "--stores", "redis"]), (Extent::Thorough, vec!["--stores", "redis"]));
+    }
+
+    #[test]
+    fn what_is_repeated_is_left_out_of_what_was_asked_for() {
+        assert_eq!(filter(Extent::Thorough, None), None);
+        assert_eq!(filter(Extent::Thorough, Some("test(a)")).as_deref(), Some("test(a)"));
+        let sampled = filter(Extent::Sampled, None).unwrap();
+        assert!(sampled.starts_with("not ((binary(matrix) & ") && sampled.ends_with("))"), "{sampled}");
+        assert_eq!(filter(Extent::Sampled, Some("test(a)")), Some(format!("(test(a)) & {sampled}")));
+        assert_eq!(left_out().lines().count(), REPEATED.len() + 1);
+    }
+}

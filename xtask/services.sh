@@ -10,7 +10,7 @@
 #   services.sh guard ROOT            when standard input ends: kill the instances in ROOT/NAME, and remove ROOT
 #   services.sh url   NAME PORT       the URL for the store of that name
 #   services.sh python                the folder of what Python needs to talk to postgres and mysql
-#   services.sh library NAME          install a library that an example is built with, if it is missing: glib
+#   services.sh library NAME          install what an example or a check needs, if it is missing: glib, valgrind
 #   services.sh list                  the names
 #
 # Names: postgres mysql redis mongodb etcd zookeeper rethinkdb
@@ -141,7 +141,8 @@ cmd_install() {
 cmd_library() {
   case $1 in
     glib) pkg-config --exists 'glib-2.0 >= 2.66' 2>/dev/null || apt_install libglib2.0-dev pkg-config ;;
-    *) die "unknown library '$1' (one of: glib)" ;;
+    valgrind) command -v valgrind >/dev/null || apt_install valgrind ;;
+    *) die "unknown library '$1' (one of: glib, valgrind)" ;;
   esac
 }
 

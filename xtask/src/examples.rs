@@ -176,7 +176,7 @@ fn texts_with_servers(example: &str, variables: &[(String, String)]) -> Vec<&'st
 }
 
 /// The programs that a build makes, by name. Those of the workspace come out of the build that the tests have made already.
-fn build(command: &mut Command) -> Result<BTreeMap<String, PathBuf>, String> {
+pub(crate) fn build(command: &mut Command) -> Result<BTreeMap<String, PathBuf>, String> {
     let messages = output(command.args(["--message-format", "json-render-diagnostics", "--quiet"]))?;
     Ok(programs(&messages))
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask`: what developers and CI run.
 #![expect(clippy::print_stdout, reason = "a tool for the terminal")]
 
+mod budgets;
 #[cfg(test)]
 mod documentation;
 mod examples;
@@ -43,6 +44,8 @@ usage: cargo xtask COMMAND
                          compares random cron expressions with a walk through every second, around every change of
                          every zone's clocks; takes minutes, and wants `--release`
   purity                 whether the crates depend on nothing that they must not know, and examples and guide on the facade
+  budgets [--write]      what a firing, an added job and a run cost, in instructions that valgrind counts, held to what is written down
+                         in `bench/budgets.json`; with `--write` it is written down anew
   help                   this text";
 
 fn main() -> ExitCode {
@@ -56,12 +59,14 @@ fn main() -> ExitCode {
         ["features", "--pairs"] => features::run(Combinations::Pairs),
         ["oracle", options @ ..] => return oracle::run(&options.iter().map(ToString::to_string).collect::<Vec<_>>()),
         ["purity"] => purity::run(),
+        ["budgets"] => budgets::run(budgets::Then::Compare),
+        ["budgets", "--write"] => budgets::run(budgets::Then::Write),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(true)
         }
         [] => Err(misuse("a command is missing")),
-        ["matrix" | "features" | "purity" | "help", argument, ..] => {
+        ["matrix" | "features" | "purity" | "budgets" | "help", argument, ..] => {
             Err(misuse(&format!("unknown argument `{argument}`")))
         }
         [command, ..] => Err(misuse(&format!("unknown command `{command}`"))),

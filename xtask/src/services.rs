@@ -66,7 +66,7 @@ fn install(workspace: &Workspace, names: &[&str]) -> Result<String, String> {
     })
 }
 
-/// Installs a library that an example is built with, if it is missing.
+/// Installs a library or tool that an example or a check needs, if it is missing.
 pub(crate) fn install_library(workspace: &Workspace, name: &str) -> Result<(), String> {
     output(script(&workspace.root).args(["library", name])).map(drop)
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    examples,
+    budgets, examples,
     extent::{self, Extent},
     features::{self, Combinations},
     misuse,
@@ -36,6 +36,7 @@ const STEPS: &[(&str, Step)] = &[
     ("purity", |_| Ok(Tally::one(purity::check().map(|sizes| println!("{sizes}"))))),
     ("packages", |setting| packages::check(&setting.workspace)),
     ("examples", examples),
+    ("budgets", |setting| budgets::check(&setting.workspace)),
     ("first programs", |setting| pasted::check(&setting.workspace)),
     ("documentation", |_| Ok(Tally::one(documentation()))),
 ];
@@ -90,7 +91,7 @@ pub(crate) fn run(options: &[&str]) -> Result<bool, String> {
 impl Setting {
     /// The servers of the chosen stores.
     fn servers(&mut self) -> Result<&Servers, String> {
-        let Self { workspace, stores: chosen, servers } = self;
+        let Self { workspace, stores: chosen, servers, .. } = self;
         let start = || {
             let names: Vec<_> = chosen.of().into_iter().filter(|store| stores::is_server(store)).collect();
             Servers::start(workspace, &names)

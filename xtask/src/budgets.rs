@@ -21,8 +21,7 @@ use serde_json::{Value, json};
 
 use crate::{
     examples,
-    nextest::EVERYTHING,
-    process::{cargo, output, run_and_read, succeeds},
+    process::{output, run_and_read, succeeds},
     services,
     tally::Tally,
     workspace::Workspace,
@@ -101,7 +100,7 @@ fn count(workspace: &Workspace) -> Result<BTreeMap<String, u64>, String> {
     if !succeeds(Command::new("valgrind").arg("--version")) {
         services::install_library(workspace, "valgrind")?;
     }
-    let programs = examples::build(cargo(["build", "--bins"]).args(EVERYTHING))?;
+    let programs = examples::build(&mut examples::programs_of_all())?;
     let program = programs.get("scheduler-bench").ok_or("cargo has built no scheduler-bench")?;
     let mut costs = BTreeMap::new();
     for (name, [small, large], field) in COSTS {

@@ -123,7 +123,7 @@ pub(crate) fn run(workspace: &Workspace, variables: &[(String, String)]) -> Resu
     for (name, reason) in LEFT_OUT {
         println!("example {name} is left out: {reason}");
     }
-    let mut programs = build(cargo(["build", "--bins"]).args(EVERYTHING))?;
+    let mut programs = build(&mut programs_of_all())?;
     // As a newcomer builds it: with its own few crates, and without the features that the others ask for.
     programs.extend(build(&mut cargo(["build", "--package", "quickstart"]))?);
     let folders = workspace.scratch("examples");
@@ -175,6 +175,14 @@ fn texts_with_servers(example: &str, variables: &[(String, String)]) -> Vec<&'st
     rows.map(|(.., text)| *text).collect()
 }
 
+/// What builds the programs of the workspace. With the tests, so that they are made of what the tests were made of: without, other
+/// features are asked for, and half of it is built anew.
+pub(crate) fn programs_of_all() -> Command {
+    let mut command = cargo(["build", "--bins", "--tests"]);
+    command.args(EVERYTHING);
+    command
+}
+
 /// The programs that a build makes, by name. Those of the workspace come out of the build that the tests have made already.
 pub(crate) fn build(command: &mut Command) -> Result<BTreeMap<String, PathBuf>, String> {
     let messages = output(command.args(["--message-format", "json-render-diagnostics", "--quiet"]))?;
@@ -186,6 +194,9 @@ fn programs(messages: &str) -> BTreeMap<String, PathBuf> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let programs = messages.filter_map(|artifact| {
         let program = artifact["executable"].as_str()?;
+        if artifact["profile"]["test"] == Value::Bool(true) {
+            return None; // The tests of a program have its name.
+        }
         Some((artifact["target"]["name"].as_str()?.to_owned(), PathBuf::from(program)))
     });
     programs.collect()
@@ -215,6 +226,7 @@ mod tests {
         let messages = r#"
 {"reason":"compiler-artifact","target":{"kind":["lib"],"name":"apscheduler"},"executable":null}
 {"reason":"compiler-artifact","target":{"kind":["bin"],"name":"hello"},"executable":"/t/debug/hello"}
+{"reason":"compiler-artifact","target":{"kind":["bin"],"name":"hello"},"profile":{"test":true},"executable":"/t/debug/deps/hello-1"}
 {"reason":"build-finished","success":true}"#;
         assert_eq!(programs(messages), BTreeMap::from([("hello".into(), "/t/debug/hello".into())]));
     }

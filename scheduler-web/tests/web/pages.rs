@@ -187,6 +187,19 @@ async fn what_is_put_aside_is_shown_with_its_reason_and_removed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn jobs_that_are_over_are_listed_if_they_are_asked_for() {
+    let scheduler = scheduler().await;
+    scheduler.add_job(JobSpec::now("report").id("once")).await.unwrap();
+    pass(Duration::from_secs(5)).await;
+    let dashboard = unprotected(&scheduler);
+    assert!(!get("/?page=jobs").of(&dashboard).await.text.contains("once"));
+    let finished = get("/?page=jobs&state=finished").of(&dashboard).await.text;
+    assert!(finished.contains("once") && finished.contains("1 finished"), "{finished}");
+    // Its page is that of a job that is there.
+    assert!(!finished.contains("id=once"), "{finished}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_the_end_of_the_scheduler_the_pages_say_so() {
     let scheduler = with_a_job().await;
     scheduler.shutdown(ShutdownMode::Wait).await.unwrap();

@@ -70,10 +70,10 @@ pub use scheduler_core::{
     Answer, AttemptError, BODY_VERSION, BoxFuture, CancellationToken, ClockChange, Coalesce, Conflict, Delivery,
     Dispatch, Error, ErrorKind, Event, EventKind, EventMask, Executor, ExecutorName, Explanation, Failures,
     InvalidRunId, InvalidUid, JobBody, JobChange, JobId, JobOptions, JobRef, JobRow, JobSpec, JobState, JobStore,
-    Listed, NESTING_LIMIT, NodeId, Outcome, Outdated, Output, Overlap, PartialOptions, Pause, RawJob, Removal, Retry,
-    Run, RunContext, RunId, RunOutput, RunRef, RunState, Scheduled, SpawnBlocking, State, StateType, States, StoreName,
-    Tags, Task, TaskCall, TaskName, Together, Totals, Trigger, Uid, Verdict, Version, Wait, WhenFinished, WhoseClock,
-    explain, store, trigger, version,
+    LimitKey, Listed, NESTING_LIMIT, NodeId, Outcome, Outdated, Output, Overlap, PartialOptions, Pause, RawJob,
+    Removal, Retry, Run, RunContext, RunId, RunOutput, RunRef, RunState, Scheduled, SpawnBlocking, State, StateType,
+    States, StoreName, Tags, Task, TaskCall, TaskName, Together, Totals, Trigger, Uid, Verdict, Version, Wait,
+    WhenFinished, WhoseClock, explain, store, trigger, version,
 };
 pub use scheduler_executors as executors;
 pub use scheduler_runtime::{

@@ -354,23 +354,23 @@ async fn a_job_of_a_newer_version_is_left_as_it_is() {
     let file = File::new();
     let scheduler = builder().store("default", file.open().await).build().unwrap();
     scheduler.add_job(due("tick").id("newer")).await.unwrap();
-    file.damage("UPDATE scheduler_jobs SET v = 3, body = json_set(body, '$.v', 3)").await;
+    file.damage("UPDATE scheduler_jobs SET v = 4, body = json_set(body, '$.v', 4)").await;
 
     let mut events = scheduler.events(EventMask::JOB_DECLINED);
     scheduler.start().await.unwrap();
 
     let event = next(&mut events).await;
     let EventKind::JobDeclined { job, reason, .. } = &event.kind else { panic!("{event:?}") };
-    assert_eq!((job.as_str(), reason.as_str()), ("newer", "its version 3 is newer than 2, which this node reads"));
+    assert_eq!((job.as_str(), reason.as_str()), ("newer", "its version 4 is newer than 3, which this node reads"));
 
     let json =
-        r#"{"id": "newer", "job": {"v": 3, "task": "tick", "trigger": {"type": "interval", "every_us": 1000000}}}"#;
+        r#"{"id": "newer", "job": {"v": 4, "task": "tick", "trigger": {"type": "interval", "every_us": 1000000}}}"#;
     let job: ExportedJob = serde_json::from_str(json).unwrap();
     let error = scheduler.import_jobs(vec![job], Conflict::Error).await.remove(0).unwrap_err();
     assert_error(
         &error,
         ErrorKind::NewerVersion,
-        "job `newer` has version 3, and this scheduler reads 2; update it first",
+        "job `newer` has version 4, and this scheduler reads 3; update it first",
     );
 }
 

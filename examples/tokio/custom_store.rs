@@ -11,17 +11,19 @@
 use std::{
     fs::File,
     io::{self, Read, Seek, Write},
+    num::NonZeroU32,
     path::Path,
     sync::Arc,
     time::Duration,
 };
 
 use apscheduler::{
-    Conflict, EventMask, JobId, JobRow, JobSpec, JobStore, Listed, NodeId, Run, RunId, Scheduler, ShutdownMode,
-    TokioRuntime, Verdict,
+    Conflict, EventMask, JobId, JobRow, JobSpec, JobStore, LimitKey, Listed, NodeId, Run, RunId, Scheduler,
+    ShutdownMode, TokioRuntime, Verdict,
     store::{
-        Cancelled, Changed, Claim, Claimed, Durability, Inserted, JobQuery, NodeRow, Record, Recorded, Removed,
-        RemovedAll, RunQuery, Settle, Settled, Stamped, StoreError, StoreErrorKind, StoreLimits, Update, Updated,
+        Cancelled, Changed, Claim, Claimed, Durability, Inserted, JobQuery, KeyLimit, NodeRow, Record, Recorded,
+        Removed, RemovedAll, RunQuery, Settle, Settled, Stamped, StoreError, StoreErrorKind, StoreLimits, Update,
+        Updated,
     },
     stores::MemoryStore,
     trigger::{First, Interval},
@@ -73,6 +75,7 @@ enum Call {
     Cancel(DateTime<Utc>, JobId, RunId),
     Remove(DateTime<Utc>, Vec<JobId>),
     RemoveAll(DateTime<Utc>),
+    SetKeyLimit(DateTime<Utc>, LimitKey, Option<NonZeroU32>),
     Claim(Claim),
     Settle(Settle),
     Record(Record),
@@ -124,6 +127,7 @@ async fn take(memory: &MemoryStore, call: Call) {
         Call::Insert(at, jobs) => drop(memory.insert(at, &jobs).await),
         Call::Update(at, update) => drop(memory.update(at, &update).await),
         Call::Cancel(at, job, run) => drop(memory.cancel(at, &job, run).await),
+        Call::SetKeyLimit(at, key, limit) => drop(memory.set_key_limit(at, &key, limit).await),
         Call::Remove(at, ids) => drop(memory.remove(at, &ids).await),
         Call::RemoveAll(at) => drop(memory.remove_all(at).await),
         Call::Claim(claim) => drop(memory.claim(&claim).await),
@@ -166,6 +170,20 @@ impl JobStore for JournalStore {
     async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<RemovedAll>, StoreError> {
         let _written = self.write(Call::RemoveAll(at)).await?;
         self.memory.remove_all(at).await
+    }
+
+    async fn set_key_limit(
+        &self,
+        at: DateTime<Utc>,
+        key: &LimitKey,
+        limit: Option<NonZeroU32>,
+    ) -> Result<(), StoreError> {
+        let _written = self.write(Call::SetKeyLimit(at, key.clone(), limit)).await?;
+        self.memory.set_key_limit(at, key, limit).await
+    }
+
+    async fn key_limits(&self, key: Option<&LimitKey>) -> Result<Vec<KeyLimit>, StoreError> {
+        self.memory.key_limits(key).await
     }
 
     async fn job(&self, id: &JobId) -> Result<Option<Listed>, StoreError> {

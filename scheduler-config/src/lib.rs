@@ -32,6 +32,7 @@
 //! misfire_grace_time = "5m"      # "none" by default: a run is never too late
 //! coalesce = "latest"            # or "earliest", "all"; true and false as in APScheduler
 //! max_instances = 1
+//! limit_key = "none"             # or a key, of whose runs a limit lets only so many run at once
 //! overlap = "skip"               # or "allow", "cancel_previous", { queue = 5 }
 //! delivery = "at_least_once"     # or "at_most_once"
 //! timeout = "10m"                # "none" by default

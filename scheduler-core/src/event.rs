@@ -5,7 +5,7 @@ use std::{fmt, ops, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-use crate::{ExecutorName, JobId, Outdated, Pause, RunId, StoreName, Tags, TaskName, Uid};
+use crate::{ExecutorName, JobId, LimitKey, Outdated, Pause, RunId, StoreName, Tags, TaskName, Uid};
 
 /// Something that happened, told after the store has confirmed it.
 ///
@@ -109,6 +109,14 @@ pub enum EventKind {
         job: JobRef,
         /// Why, who did it, and until when.
         pause: Box<Pause>,
+    },
+    /// A due job waits, since as many runs are running under its [limit key](crate::JobOptions::limit_key) as may. Its fire time stays open
+    /// until there is a place; the job then runs on whichever node comes first.
+    JobWaiting {
+        /// The job.
+        job: JobRef,
+        /// The key.
+        key: LimitKey,
     },
     /// A job cannot be read, or its trigger fails; it is skipped until it is repaired or removed.
     JobQuarantined {
@@ -287,6 +295,7 @@ impl EventKind {
             Self::JobRemoved { .. } => EventMask::JOB_REMOVED,
             Self::JobModified(_) => EventMask::JOB_MODIFIED,
             Self::JobPaused { .. } => EventMask::JOB_PAUSED,
+            Self::JobWaiting { .. } => EventMask::JOB_WAITING,
             Self::JobQuarantined { .. } => EventMask::JOB_QUARANTINED,
             Self::JobDeclined { .. } => EventMask::JOB_DECLINED,
             Self::FireTimeCorrected { .. } => EventMask::FIRE_TIME_CORRECTED,
@@ -392,6 +401,7 @@ masks! {
     21 RUN_COALESCED, "Fire times were given up for another one.";
     22 RUN_TAKEN_AWAY, "Another node took over a run of this one.";
     40 JOB_PAUSED, "A job was paused.";
+    41 JOB_WAITING, "A due job waits for a place of its limit key.";
     23 JOB_QUARANTINED, "A job cannot be read, or its trigger fails.";
     24 JOB_DECLINED, "A due job was left to other nodes.";
     25 STORE_FAILED, "A store call failed.";

@@ -7,7 +7,7 @@ mod clocks;
 mod tests;
 mod text;
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -15,10 +15,12 @@ use serde::Serialize;
 
 pub use self::clocks::ClockChange;
 use crate::{
-    Coalesce, JobId, JobRow, JobState, NodeId, Outdated, Pause, Run, RunState, TaskName, Trigger, Verdict, Wait,
+    Coalesce, JobId, JobRow, JobState, LimitKey, NodeId, Outdated, Pause, Run, RunState, TaskName, Trigger, Verdict,
+    Wait,
     options::{exact_seconds, seconds},
     outdated::outdated,
     plan::due_of,
+    store::KeyLimit,
     trigger::{TriggerError, window::optional_zone},
 };
 
@@ -155,6 +157,21 @@ pub enum Answer {
         /// The task that a node needs for it.
         task: TaskName,
     },
+    /// It is due, and waits, since as many runs are running under the limit key of its job as may.
+    NoPlace {
+        /// The key.
+        key: LimitKey,
+        /// How many may be running at once.
+        limit: NonZeroU32,
+        /// How many places are taken.
+        running: usize,
+        /// For how long it has been due; unknown of a run that was running before or was asked for.
+        #[serde(with = "seconds")]
+        late: Option<Duration>,
+        /// The misfire grace time, after which a fire time is missed, though it waits.
+        #[serde(with = "seconds")]
+        grace: Option<Duration>,
+    },
     /// It will run: it is the job's next fire time.
     Next,
     /// It will run: it is one of the job's later fire times.
@@ -240,6 +257,39 @@ pub fn explain(job: &JobRow, runs: &[Run], now: DateTime<Utc>, at: DateTime<Utc>
     let (zone, clocks) = clocks::around(trigger, at);
     let (outdated, pause) = (outdated(job, now), job.current_pause().cloned());
     Explanation { job: job.id.clone(), at, fire_time, answer, together, due, pause, clocks, outdated, zone }
+}
+
+impl Explanation {
+    /// The same, knowing how far the limit key of the job is used at `now`: what is due and finds no place waits for one.
+    ///
+    /// ```
+    /// use scheduler_core::{Answer, Explanation, store::KeyLimit};
+    /// # use chrono::{DateTime, Utc};
+    ///
+    /// fn why(explanation: Explanation, limit: &KeyLimit, now: DateTime<Utc>) -> String {
+    ///     match explanation.with_key_limit(limit, now).answer {
+    ///         Answer::NoPlace { key, running, .. } => format!("{running} runs are running under `{key}`"),
+    ///         other => format!("{other:?}"),
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn with_key_limit(mut self, of: &KeyLimit, now: DateTime<Utc>) -> Self {
+        let no_place =
+            |late, grace| Answer::NoPlace { key: of.key.clone(), limit: of.limit, running: of.running, late, grace };
+        if of.free() > 0 {
+            return self;
+        }
+        match self.answer {
+            Answer::Due { late, grace, .. } => self.answer = no_place(Some(late), grace),
+            // One that is queued waits for the runs of its own job.
+            Answer::Waiting { wait, until, .. } if wait != Wait::Queued && until <= now => {
+                self.answer = no_place(None, None)
+            }
+            _ => {}
+        }
+        self
+    }
 }
 
 struct Question<'a> {

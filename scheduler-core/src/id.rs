@@ -110,17 +110,51 @@ impl JobId {
     ///
     /// Why not, and what to do: it is empty, too long, or contains NUL.
     pub fn check(&self) -> Result<(), String> {
-        let id = self.as_str();
-        let reason = if id.is_empty() {
-            "it is empty".to_owned()
-        } else if id.len() > Self::LIMIT {
-            format!("it has {} bytes; {} are allowed", id.len(), Self::LIMIT)
-        } else if id.contains('\0') {
-            "it contains NUL".to_owned()
-        } else {
-            return Ok(());
-        };
-        Err(format!("job id {id:?}: {reason}; choose another"))
+        check_name("job id", self.as_str())
+    }
+}
+
+fn check_name(what: &str, name: &str) -> Result<(), String> {
+    let reason = if name.is_empty() {
+        "it is empty".to_owned()
+    } else if name.len() > JobId::LIMIT {
+        format!("it has {} bytes; {} are allowed", name.len(), JobId::LIMIT)
+    } else if name.contains('\0') {
+        "it contains NUL".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(format!("{what} {name:?}: {reason}; choose another"))
+}
+
+name! {
+    /// What runs of several jobs have in common, of which only so many may be running at once: a tenant, an account of another
+    /// service, a printer. See [`JobOptions::limit_key`](crate::JobOptions::limit_key).
+    ///
+    /// At most [`JobId::LIMIT`] bytes and without NUL. An empty one is none.
+    ///
+    /// ```
+    /// use scheduler_core::LimitKey;
+    /// assert_eq!(LimitKey::from("tenant-42"), "tenant-42");
+    /// ```
+    LimitKey
+}
+
+impl LimitKey {
+    /// Whether every store can keep the key. The scheduler asks when a job is added or changed, and when a limit is set.
+    ///
+    /// ```
+    /// use scheduler_core::LimitKey;
+    ///
+    /// assert_eq!(LimitKey::from("tenant-42").check(), Ok(()));
+    /// assert_eq!(LimitKey::from("").check(), Err("limit key \"\": it is empty; choose another".to_owned()));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Why not, and what to do: it is empty, too long, or contains NUL.
+    pub fn check(&self) -> Result<(), String> {
+        check_name("limit key", self.as_str())
     }
 }
 

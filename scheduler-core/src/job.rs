@@ -10,8 +10,9 @@ use crate::{ExecutorName, JobId, JobOptions, Pause, RunId, Tags, TaskName, Total
 ///
 /// A job with a higher number is left to nodes that know it. A job gets the lowest number that has words for it, so that
 /// nodes of an earlier release run what they can read: 2 if a cron expression in it has what 1 did not know (a crontab
-/// with seconds, with `?`, `L-3` or `15W`; a long name such as `monday`; a step beyond the range), else 1.
-pub const BODY_VERSION: u32 = 2;
+/// with seconds, with `?`, `L-3` or `15W`; a long name such as `monday`; a step beyond the range), 3 if it has a
+/// [limit key](crate::JobOptions::limit_key), which an earlier node would not keep, else 1.
+pub const BODY_VERSION: u32 = 3;
 
 /// A job as a store hands it out: its definition and how far it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -130,9 +131,15 @@ pub struct JobBody {
 }
 
 impl JobBody {
-    /// The lowest version of the form that has words for a trigger.
-    pub(crate) fn version_for(trigger: &Trigger) -> u32 {
-        if trigger.is_newer() { 2 } else { 1 }
+    /// The lowest version of the form that has words for a job of this trigger and these options.
+    pub(crate) fn version_for(trigger: &Trigger, options: &JobOptions) -> u32 {
+        if options.limit_key.is_some() {
+            3
+        } else if trigger.is_newer() {
+            2
+        } else {
+            1
+        }
     }
 
     /// The name for people: the given one, or the task's.

@@ -55,7 +55,7 @@ pub use error::{Error, ErrorKind};
 pub use event::{Event, EventKind, EventMask, JobRef, Removal, RunRef, WhoseClock};
 pub use executor::{Dispatch, Executor, SpawnBlocking};
 pub use explain::{Answer, ClockChange, Explanation, Together, explain};
-pub use id::{ExecutorName, InvalidRunId, InvalidUid, JobId, NodeId, RunId, StoreName, TaskName, Uid};
+pub use id::{ExecutorName, InvalidRunId, InvalidUid, JobId, LimitKey, NodeId, RunId, StoreName, TaskName, Uid};
 pub use job::{BODY_VERSION, JobBody, JobRow, JobState, Listed, RawJob};
 pub use nesting::{NESTING_LIMIT, is_nested_too_deeply};
 pub use now::Now;

@@ -1,11 +1,11 @@
-//! The options under which a job runs: misfire, coalesce, overlap, delivery, timeout, retry, priority, history, retention.
+//! The options under which a job runs: misfire, coalesce, overlap, limit key, delivery, timeout, retry, priority, history, retention.
 
 use std::{num::NonZeroU32, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::Retry;
+use crate::{LimitKey, Retry};
 
 /// What is persisted of a job's options: each one settled when the job was added.
 ///
@@ -32,6 +32,13 @@ pub struct JobOptions {
     pub max_instances: NonZeroU32,
     /// What becomes of a fire time when `max_instances` are running. Defaults to [`Overlap::Skip`].
     pub overlap: Overlap,
+    /// The key under which the runs of the job count, with those of all jobs that have it: if it is given a
+    /// [limit](crate::store::KeyLimit), at most so many of them are running at once, in the whole cluster. What finds no place waits, and
+    /// holds up no other job: the fire time stays open until then, so that misfire grace time and coalescing are judged
+    /// when a place is free. A run counts under the key that its job had when it started, until its end is in the store. Defaults to
+    /// none: the runs count nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit_key: Option<LimitKey>,
     /// What becomes of a run whose node dies. Defaults to [`Delivery::AtLeastOnce`] in a store that outlives
     /// the process and to [`Delivery::AtMostOnce`] in one that does not.
     pub delivery: Delivery,
@@ -79,6 +86,7 @@ impl Default for JobOptions {
             coalesce: Coalesce::Latest,
             max_instances: NonZeroU32::MIN,
             overlap: Overlap::Skip,
+            limit_key: None,
             delivery: Delivery::AtLeastOnce,
             timeout: None,
             retry: None,
@@ -122,6 +130,7 @@ impl JobOptions {
     pub fn check(&self) -> Result<(), String> {
         check_grace(self.misfire_grace_time)?;
         check_timeout(self.timeout)?;
+        check_limit_key(self.limit_key.as_ref())?;
         self.retry.as_ref().map_or(Ok(()), |retry| retry.check())
     }
 }
@@ -133,6 +142,11 @@ pub(crate) fn check_grace(grace: Option<Duration>) -> Result<(), String> {
         }
         None => Ok(()),
     }
+}
+
+/// A key that is given is one that stores can keep.
+pub(crate) fn check_limit_key(key: Option<&LimitKey>) -> Result<(), String> {
+    key.map_or(Ok(()), LimitKey::check).map_err(|error| format!("`limit_key`: {error}"))
 }
 
 pub(crate) fn check_timeout(timeout: Option<Duration>) -> Result<(), String> {

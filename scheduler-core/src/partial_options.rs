@@ -8,8 +8,8 @@ use serde::{
 };
 
 use crate::{
-    Coalesce, Delivery, JobChange, JobOptions, JobSpec, Output, Overlap, Retry, Task, WhenFinished, duration,
-    options::{check_grace, check_max_instances, check_timeout},
+    Coalesce, Delivery, JobChange, JobOptions, JobSpec, LimitKey, Output, Overlap, Retry, Task, WhenFinished, duration,
+    options::{check_grace, check_limit_key, check_max_instances, check_timeout},
     retry,
 };
 
@@ -152,6 +152,10 @@ options! {
     /// What becomes of a fire time when that many are running
     overlap(overlap: Overlap) -> Overlap { overlap }
 
+    /// The key under which the runs count, of which a limit may let only so many run at once; an empty one is none
+    #[serde(deserialize_with = "limit_key")]
+    limit_key(key: impl Into<LimitKey>) -> LimitKey { key.into() } for a job { given_key(key) }
+
     /// What becomes of a run whose node dies
     delivery(delivery: Delivery) -> Delivery { delivery }
 
@@ -197,6 +201,7 @@ impl PartialOptions {
         check_grace(self.misfire_grace_time.flatten())?;
         check_timeout(self.timeout.flatten())?;
         self.max_instances.map_or(Ok(()), check_max_instances)?;
+        check_limit_key(self.limit_key.clone().and_then(given_key).as_ref())?;
         self.retry.iter().flatten().try_for_each(|retry| retry.check())
     }
 }
@@ -236,6 +241,19 @@ fn max_instances<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u3
     let n = u32::deserialize(deserializer)?;
     check_max_instances(n).map_err(de::Error::custom)?;
     Ok(Some(n))
+}
+
+/// A key, unless it is the empty one.
+fn given_key(key: LimitKey) -> Option<LimitKey> {
+    (!key.as_str().is_empty()).then_some(key)
+}
+
+/// A key; `none` and null are the empty one.
+fn limit_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<LimitKey>, D::Error> {
+    let key = Option::<String>::deserialize(deserializer)?.filter(|key| key != "none").unwrap_or_default();
+    let key = LimitKey::from(key);
+    check_limit_key(given_key(key.clone()).as_ref()).map_err(de::Error::custom)?;
+    Ok(Some(key))
 }
 
 /// A policy by its name, or as APScheduler has it.
@@ -285,6 +303,13 @@ mod tests {
         }
         let null: PartialOptions = serde_json::from_value(json!({"retry": null})).unwrap();
         assert_eq!(null, PartialOptions::default().retry(None));
+        let no_keys = [json!({"limit_key": null}), json!({"limit_key": "none"}), json!({"limit_key": ""})];
+        for json in no_keys {
+            let options: PartialOptions = serde_json::from_value(json).unwrap();
+            assert_eq!(options, PartialOptions::default().limit_key(""));
+            let keyed = JobOptions { limit_key: Some("tenant-42".into()), ..JobOptions::default() };
+            assert_eq!(options.over(keyed).limit_key, None);
+        }
     }
 
     #[test]
@@ -295,6 +320,7 @@ mod tests {
             .coalesce(Coalesce::Earliest)
             .max_instances(3)
             .overlap(Overlap::Queue(7))
+            .limit_key("tenant-42")
             .delivery(Delivery::AtMostOnce)
             .timeout(Duration::from_secs(3600))
             .retry(retry)
@@ -305,7 +331,7 @@ mod tests {
             .output(Output::Keep);
         let json = json!({
             "misfire_grace_time": "1m 30s", "coalesce": "earliest", "max_instances": 3, "overlap": {"queue": 7},
-            "delivery": "at_most_once", "timeout": "1h",
+            "limit_key": "tenant-42", "delivery": "at_most_once", "timeout": "1h",
             "retry": {"attempts": 5, "backoff": "10s", "factor": 3.0, "cap": "5m", "jitter": 0.1, "on": ["timeout"]},
             "priority": -2, "history": 10, "when_finished": "keep", "retention": "1d", "output": "keep",
         });

@@ -11,6 +11,9 @@
 //! 4. Of the rest, coalescing picks those that run; the others end as coalesced.
 //! 5. What has no free slot is skipped, waits, or cancels its predecessors, as the overlap policy says.
 //! 6. The job moves on to its next fire time, waits for an end, or is over.
+//!
+//! A move that starts a run under a limit key is all or nothing: if the store finds no place for the run, nothing of the move is written, and
+//! the job is planned anew when there is one, with the time that it is then.
 
 mod fire_times;
 #[cfg(test)]
@@ -164,6 +167,8 @@ impl<'a> Plan<'a> {
                 // It waits until the job is resumed.
             } else if run.due > self.now {
                 self.waiting_due = earliest(self.waiting_due, Some(run.due));
+            } else if self.has_slot() && !self.has_turn() {
+                self.waiting_due = Some(self.now);
             } else if self.has_slot() {
                 self.start(run);
             } else if is_requested(run) {
@@ -239,6 +244,12 @@ impl<'a> Plan<'a> {
         options.overlap == Overlap::Allow || self.running < options.max_instances.get() as usize
     }
 
+    /// Whether this plan may start one more run. Of a job with a limit key each plan starts one, since it needs a place for what it starts,
+    /// all or nothing: the next one is due at once.
+    fn has_turn(&self) -> bool {
+        self.claimed.job.body.options.limit_key.is_none() || !self.changes.iter().any(is_start)
+    }
+
     /// Whether a new run may start: one that has been waiting longer comes first.
     fn has_slot_for_new(&self) -> bool {
         let is_in_order = !self.has_unreported || self.claimed.job.body.options.overlap == Overlap::Allow;
@@ -265,6 +276,9 @@ impl<'a> Plan<'a> {
             Some(Outdated::OtherZoneRules { right, .. }) => right,
             _ => kept,
         };
+        if self.has_slot_for_new() && !self.has_turn() {
+            return Ok(Next::At(first));
+        }
         let Some(due) = self.due_fire_times(first)? else {
             return Ok(Next::At(first));
         };
@@ -350,6 +364,9 @@ impl<'a> Plan<'a> {
             if is_full {
                 self.is_blocked = true;
                 return Ok(Next::Full(fire_time));
+            }
+            if self.has_slot_for_new() && !self.has_turn() {
+                return Ok(Next::At(fire_time));
             }
             // First of all, since a fire time can be given its run only if the one after it is known.
             next = match self.searches.after(fire_time) {
@@ -480,6 +497,7 @@ impl<'a> Plan<'a> {
             next_fire_time,
             due,
             blocked: self.is_blocked,
+            limit_key: job.body.options.limit_key.clone(),
             runs: self.changes,
         };
         // One that has to wait for room is met again.
@@ -498,6 +516,14 @@ impl<'a> Plan<'a> {
 
 fn is_requested(run: &Run) -> bool {
     run.state == RunState::Waiting(Wait::Requested)
+}
+
+fn is_start(change: &RunChange) -> bool {
+    match change {
+        RunChange::Insert(run) => run.state == RunState::Running,
+        RunChange::Start { .. } => true,
+        RunChange::End { .. } | RunChange::Cancel { .. } => false,
+    }
 }
 
 fn is_start_of(change: &RunChange, run: &Run) -> bool {

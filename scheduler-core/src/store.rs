@@ -1,4 +1,4 @@
-//! The port to job stores: sixteen plain async functions over plain data, of which five have a default.
+//! The port to job stores: eighteen plain async functions over plain data, of which seven have a default.
 //!
 //! A store keeps jobs and their runs. Its promises, which the conformance suite of `scheduler-testkit` holds it to:
 //!
@@ -32,6 +32,7 @@ mod claim;
 mod failure;
 mod forward;
 pub(crate) mod job_store;
+mod key_limit;
 mod node_info;
 pub mod scan;
 mod search;
@@ -42,6 +43,7 @@ pub(crate) mod verb;
 pub use call::*;
 pub use claim::*;
 pub use failure::*;
+pub use key_limit::{KeyLimit, KeyLimits};
 pub use node_info::*;
 pub use search::*;
 pub use settle::*;
@@ -96,12 +98,14 @@ pub struct StoreLimits {
     pub wakes: Wakes,
     /// Whether what it keeps outlives the process.
     pub durability: Durability,
+    /// Whether it keeps limits by key.
+    pub key_limits: KeyLimits,
 }
 
 impl StoreLimits {
-    /// A store that behaves like this, and takes bodies of 1 MiB and calls of 100 items.
+    /// A store that behaves like this, takes bodies of 1 MiB and calls of 100 items, and keeps no limits by key.
     pub fn new(clock: Clock, wakes: Wakes, durability: Durability) -> Self {
-        Self { payload: 1 << 20, batch: 100, clock, wakes, durability }
+        Self { payload: 1 << 20, batch: 100, clock, wakes, durability, key_limits: KeyLimits::Unsupported }
     }
 
     setters! {
@@ -115,6 +119,8 @@ impl StoreLimits {
         with_wakes(wakes: Wakes);
         /// The same with another durability.
         with_durability(durability: Durability);
+        /// The same, which keeps limits by key, or does not.
+        with_key_limits(key_limits: KeyLimits);
     }
 }
 

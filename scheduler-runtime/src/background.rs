@@ -14,9 +14,9 @@ use std::{
 use chrono::{DateTime, TimeZone};
 use scheduler_core::{
     Conflict, Error, ErrorKind, Event, EventMask, Executor, ExecutorName, Explanation, JobChange, JobId, JobSpec,
-    JobStore, NodeId, Pause, RawJob, Run, RunId, StoreName, Task, TaskName, Trigger, Uid,
+    JobStore, LimitKey, NodeId, Pause, RawJob, Run, RunId, StoreName, Task, TaskName, Trigger, Uid,
     engine::{ExportedJob, SchedulerState, ShutdownMode},
-    store::{JobCounts, JobFilter, JobOrder, NodeRow, RunFilter},
+    store::{JobCounts, JobFilter, JobOrder, KeyLimit, NodeRow, RunFilter},
     trigger::CustomTrigger,
 };
 

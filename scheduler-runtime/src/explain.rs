@@ -53,7 +53,14 @@ impl Scheduler {
 
     async fn explain_job(&self, job: &Job, at: DateTime<Utc>) -> Result<Explanation, Error> {
         let runs = self.runs_back_to(job.store(), job.uid, at).await?;
-        Ok(explain(job, &runs, self.runtime().now().utc, at))
+        let now = self.runtime().now().utc;
+        let explanation = explain(job, &runs, now, at);
+        let Some(key) = job.body.options.limit_key.clone() else { return Ok(explanation) };
+        let limit = self.limit_in(job.store(), key).await?;
+        Ok(match limit {
+            Some(limit) => explanation.with_key_limit(&limit, now),
+            None => explanation,
+        })
     }
 
     /// The runs of a job from the newest back to a time, and at least one before that if there is one.

@@ -22,6 +22,7 @@ mod health;
 mod job;
 mod jobs;
 mod let_go;
+mod limits;
 mod listen;
 mod local;
 mod local_set;

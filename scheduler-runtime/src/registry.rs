@@ -200,6 +200,7 @@ impl Registry {
             | StoreReply::Runs(_)
             | StoreReply::Search(_)
             | StoreReply::Release
+            | StoreReply::SetKeyLimit
             | StoreReply::Changed(_) => {}
         }
     }

@@ -75,7 +75,7 @@ fn an_error_names_the_variable() {
         (
             "APSCHEDULER_JOB_DEFAULTS__MAX_INSTANCE",
             "3",
-            "environment variable `APSCHEDULER_JOB_DEFAULTS__MAX_INSTANCE`: unknown field `max_instance`, expected one of `misfire_grace_time`, `coalesce`, `max_instances`, `overlap`, `delivery`, `timeout`, `retry`, `priority`, `history`, `when_finished`, `retention`, `output`",
+            "environment variable `APSCHEDULER_JOB_DEFAULTS__MAX_INSTANCE`: unknown field `max_instance`, expected one of `misfire_grace_time`, `coalesce`, `max_instances`, `overlap`, `limit_key`, `delivery`, `timeout`, `retry`, `priority`, `history`, `when_finished`, `retention`, `output`",
         ),
         (
             "APSCHEDULER_DEBUG",

@@ -46,6 +46,7 @@ pub(super) enum PendingCall {
     Jobs(CallId, StoreName),
     Runs(CallId, StoreName),
     Search(CallId, StoreName),
+    SetKeyLimit(CallId, StoreName),
 }
 
 impl PendingCall {
@@ -61,7 +62,7 @@ impl PendingCall {
             Self::RemoveAll(removing) => &removing.store,
             Self::Request(requesting) => &requesting.store,
             Self::Cancel(cancelling) => &cancelling.store,
-            Self::Jobs(_, store) | Self::Runs(_, store) | Self::Search(_, store) => store,
+            Self::Jobs(_, store) | Self::Runs(_, store) | Self::Search(_, store) | Self::SetKeyLimit(_, store) => store,
         }
     }
 
@@ -79,7 +80,8 @@ impl PendingCall {
             | Self::Cancel(_)
             | Self::Jobs(..)
             | Self::Runs(..)
-            | Self::Search(..) => false,
+            | Self::Search(..)
+            | Self::SetKeyLimit(..) => false,
         }
     }
 }
@@ -155,6 +157,7 @@ impl Engine {
             Command::Search(store, search) => {
                 self.list(call, store.clone(), StoreCall::Search(search), PendingCall::Search(call, store));
             }
+            Command::SetKeyLimit(store, key, limit) => self.set_key_limit(now, call, store, key, limit),
             Command::LoopHeldUp(by, duration) => {
                 self.notify(now, EventKind::LoopHeldUp { by, duration });
                 self.reply(call, Ok(Reply::Done));
@@ -184,6 +187,9 @@ impl Engine {
             PendingCall::Cancel(cancelling) => self.on_cancelled(now, cancelling, answer(result)),
             PendingCall::Jobs(call, store) => self.on_listed(call, &store, answer(result).map(Reply::Jobs)),
             PendingCall::Runs(call, store) => self.on_listed(call, &store, answer(result).map(Reply::Runs)),
+            PendingCall::SetKeyLimit(call, store) => {
+                self.on_listed(call, &store, answer::<()>(result).map(|()| Reply::Done));
+            }
             PendingCall::Search(call, store) => self.on_listed(call, &store, answer(result).map(Reply::Searched)),
         }
     }

@@ -10,7 +10,7 @@ use super::{CallId, Engine, Health, OpId};
 pub use crate::store::verb::{Search, SearchReply, StoreCall, StoreReply};
 use crate::{
     Error, ErrorKind, Event, ExecutorName, JobId, JobRow, Listed, Run, RunId, StoreName, Tags, TaskName,
-    store::{JobCounts, JobPage, NodeRow, RunPage},
+    store::{JobCounts, JobPage, KeyLimit, NodeRow, RunPage},
 };
 
 /// What the engine wants done.
@@ -120,6 +120,7 @@ replies! {
     Reply::Searched(SearchReply::Counts(counts)) => counts, JobCounts = "how many jobs there are";
     Reply::Searched(SearchReply::Runs(page)) => page, RunPage = "a page of runs that were searched for";
     Reply::Searched(SearchReply::Nodes(nodes)) => nodes, Vec<NodeRow> = "the nodes";
+    Reply::Searched(SearchReply::KeyLimits(limits)) => limits, Vec<KeyLimit> = "the keys that have a limit";
     Reply::Count(count) => count, u64 = "a number";
     Reply::Engine(engine) => engine, Box<Engine> = "an engine for calls in a transaction";
 }

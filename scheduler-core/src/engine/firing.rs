@@ -27,7 +27,7 @@ use crate::{
     plan::due_of,
     store::{
         Adopt, Claim, Claimed, ClaimedJob, Entry, Hold, Move, RunChange, RunReport, Settle, SettleOutcome, Settled,
-        Turn, TurnReply,
+        Turn, TurnReply, Waits,
     },
 };
 
@@ -183,7 +183,10 @@ impl Engine {
         state.clock.note(now, sent, settled.now);
         state.claims.note_due(settled.next_due);
         let is_starting = is_lease_held && state.removal.drain == Drain::No;
-        if settled.outcomes.iter().any(|outcome| matches!(outcome, SettleOutcome::Applied { .. })) {
+        // One that waits is out of the way of the others, too.
+        let is_moved =
+            |outcome: &SettleOutcome| matches!(outcome, SettleOutcome::Applied { .. } | SettleOutcome::Waits(_));
+        if settled.outcomes.iter().any(is_moved) {
             state.claims.alarm.pause = FIRST_PAUSE;
         } else if settled.outcomes.contains(&SettleOutcome::Changed) {
             // Each settle that came too late means that a change was written. With a pause that grew, changes would keep the job from
@@ -206,6 +209,13 @@ impl Engine {
                         self.notify(now, EventKind::JobRemoved { job, reason: Removal::Finished });
                     }
                 }
+                SettleOutcome::Waits(Waits::Begin) => {
+                    if let Some(key) = planned.limit_key.clone() {
+                        let job = job_ref(store, &settling.claimed.job);
+                        self.notify(now, EventKind::JobWaiting { job, key });
+                    }
+                }
+                SettleOutcome::Waits(Waits::GoOn) => {}
                 SettleOutcome::Changed | SettleOutcome::Taken | SettleOutcome::Gone => {
                     if let Some(state) = self.store_state(store) {
                         state.on_not_moved(planned);
@@ -274,7 +284,8 @@ impl Engine {
             return;
         };
         if !is_starting {
-            state.reports.unsent.push_back(Entry { run: run.id, fence, report: RunReport::Release });
+            let limit_key = job.body.options.limit_key.clone();
+            state.reports.unsent.push_back(Entry { run: run.id, fence, report: RunReport::Release, limit_key });
             return;
         }
         let is_taken_over = run.state == RunState::Waiting(Wait::Orphan);
@@ -282,6 +293,7 @@ impl Engine {
         let active = ActiveRun {
             run: run_ref(store, job, run, attempt),
             fence,
+            limit_key: options.limit_key.clone(),
             since: now.monotonic,
             started: now.monotonic,
             waiting: None,

@@ -1,12 +1,15 @@
 //! What the engine is told: four inputs.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 
 use super::{Search, StoreReply};
 use crate::{
-    ExecutorName, JobBody, JobChange, JobId, JobSpec, Outcome, Pause, RunId, StoreName, TaskName, Trigger,
+    ExecutorName, JobBody, JobChange, JobId, JobSpec, LimitKey, Outcome, Pause, RunId, StoreName, TaskName, Trigger,
     store::{StoreError, StoreLimits},
 };
 
@@ -82,6 +85,8 @@ pub enum Command {
     Jobs(StoreName, crate::store::JobQuery),
     /// Lists a page of a job's runs.
     Runs(StoreName, crate::store::RunQuery),
+    /// Sets a limit by key in a store, or takes it away.
+    SetKeyLimit(StoreName, LimitKey, Option<NonZeroU32>),
     /// Searches a store.
     Search(StoreName, Search),
     /// Tells the listeners what is amiss with a store that is added.
@@ -163,6 +168,7 @@ impl ShutdownMode {
 
 /// A change of one job.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "wherever it is kept, it is in a box")]
 pub enum JobEdit {
     /// Other properties.
     Modify(JobChange),

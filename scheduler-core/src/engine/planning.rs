@@ -96,6 +96,10 @@ impl Engine {
             let reason = format!("this node has no executor `{}`", job.body.executor);
             return (self.decline(now, index, job, store_now, reason).into(), 0);
         }
+        if let Some(key) = job.body.options.limit_key.as_ref().filter(|_| !self.stores[index].keeps_key_limits()) {
+            let reason = format!("this node's store keeps no limits by key, and the job has the limit key `{key}`");
+            return (self.decline(now, index, job, store_now, reason).into(), 0);
+        }
         let (planned, steps) = match catch(|| plan_counting(claimed, store_now)) {
             Ok(planned) => planned,
             // Planning changes nothing of the engine, which goes on without this job. How long it took is not known.
@@ -153,6 +157,7 @@ fn stay(job: &JobRow, due: DateTime<Utc>) -> Move {
         due: Some(due),
         blocked: job.blocked,
         runs: Vec::new(),
+        limit_key: job.body.options.limit_key.clone(),
     }
 }
 
@@ -167,5 +172,6 @@ pub(super) fn quarantine(job: &JobRow, reason: String) -> Move {
         due: None,
         blocked: false,
         runs: Vec::new(),
+        limit_key: job.body.options.limit_key.clone(),
     }
 }

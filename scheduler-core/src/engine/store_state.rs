@@ -41,8 +41,8 @@ use self::{
 };
 use super::effect::{Wake, WakeReason};
 use crate::{
-    ExecutorName, Now, Outcome, RunId, RunState, StoreName, Uid,
-    store::{Adopt, Entry, Hint, Move, Report, RunChange, RunReport, StoreLimits},
+    ExecutorName, Now, Outcome, RunId, StoreName, Uid,
+    store::{Adopt, Entry, Hint, KeyLimits, Move, Report, RunReport, StoreLimits},
 };
 
 /// One store, as far as the engine knows it.
@@ -86,6 +86,11 @@ impl StoreState {
             }
             LinkState::Down { .. } => false,
         }
+    }
+
+    /// Whether the store keeps limits by key.
+    pub(super) fn keeps_key_limits(&self) -> bool {
+        self.limits.key_limits == KeyLimits::Kept
     }
 
     /// Whether the next claim is due.
@@ -186,15 +191,11 @@ impl StoreState {
     /// job may have gone on since: runs that it started are given back, for they would stay with a node that knows nothing
     /// of them.
     pub(super) fn on_not_moved(&mut self, planned: &Move) {
-        let started = planned.runs.iter().filter_map(|change| match change {
-            RunChange::Insert(run) => (run.state == RunState::Running).then_some(run.id.seq),
-            RunChange::Start { seq, .. } => Some(*seq),
-            RunChange::End { .. } | RunChange::Cancel { .. } => None,
-        });
-        self.reports.unsent.extend(started.map(|seq| Entry {
+        self.reports.unsent.extend(planned.starts().map(|seq| Entry {
             run: RunId { uid: planned.uid, seq },
             fence: planned.fence,
             report: RunReport::Release,
+            limit_key: planned.limit_key.clone(),
         }));
         // The change or the claim that was ahead has made the job due as it should be.
         self.claims.note_change();

@@ -90,6 +90,16 @@ impl Explanation {
                     _ => write!(f, "; is a scheduler with the task `{task}` running, and in reach of the store?"),
                 }
             }
+            Answer::NoPlace { key, limit, running, late, grace } => {
+                write!(f, "it waits for a place under the limit key `{key}`, of which {running} of {limit} are taken")?;
+                late.map_or(Ok(()), |late| write!(f, "; it is due since {}", seconds(late)))?;
+                match (late, grace) {
+                    (Some(late), Some(grace)) if late > grace => {
+                        write!(f, "; later than {}, it will be missed", seconds(*grace))
+                    }
+                    _ => Ok(()),
+                }
+            }
             Answer::Next => f.write_str("it will run; that is its next fire time"),
             Answer::Later { next } => write!(f, "it will run; its next fire time is {}", self.time(*next)),
             Answer::NotAFireTime { before, after } => self.neighbours(f, *before, *after),

@@ -141,6 +141,25 @@ macro_rules! forward_job_store {
                     $inner.nodes().await
                 }
 
+                async fn set_key_limit(
+                    &self,
+                    at: DateTime<Utc>,
+                    key: &$crate::LimitKey,
+                    limit: ::std::option::Option<::std::num::NonZeroU32>,
+                ) -> ::std::result::Result<(), $crate::store::StoreError> {
+                    let $this = self;
+                    $inner.set_key_limit(at, key, limit).await
+                }
+
+                async fn key_limits(
+                    &self,
+                    key: ::std::option::Option<&$crate::LimitKey>,
+                ) -> ::std::result::Result<::std::vec::Vec<$crate::store::KeyLimit>, $crate::store::StoreError>
+                {
+                    let $this = self;
+                    $inner.key_limits(key).await
+                }
+
                 async fn claim(
                     &self,
                     claim: &$crate::store::Claim,

@@ -1,17 +1,19 @@
 //! What a job store does.
 
-use std::{any::Any, sync::Arc};
+use std::{any::Any, num::NonZeroU32, sync::Arc};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{
-    Cancelled, Changed, Claim, Claimed, Inserted, JobCounts, JobFilter, JobPage, JobQuery, JobSearch, NodeRow, Record,
-    Recorded, Removed, RemovedAll, RunPage, RunQuery, RunSearch, Settle, Settled, SqlStatement, Stamped, StoreCall,
-    StoreError, StoreLimits, StoreReply, Turn, TurnReply, Update, Updated, scan,
+    Cancelled, Changed, Claim, Claimed, Inserted, JobCounts, JobFilter, JobPage, JobQuery, JobSearch, KeyLimit,
+    NodeRow, Record, Recorded, Removed, RemovedAll, RunPage, RunQuery, RunSearch, Settle, Settled, SqlStatement,
+    Stamped, StoreCall, StoreError, StoreLimits, StoreReply, Turn, TurnReply, Update, Updated,
+    key_limit::no_key_limits,
+    scan,
     transaction::{no_statements, no_transactions},
 };
-use crate::{JobId, JobRow, Listed, NodeId, Run, RunId};
+use crate::{JobId, JobRow, LimitKey, Listed, NodeId, Run, RunId};
 
 /// A place that keeps jobs and runs, shared safely by any number of nodes if it can be reached by them.
 ///
@@ -106,6 +108,27 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
         scan::nodes(self).await
     }
 
+    /// Sets how many runs of jobs with this key may be running at once, or takes that limit away. Runs that are running go on,
+    /// and count; jobs that wait for a place are due now, as far as there are places.
+    ///
+    /// A store that keeps limits says so by [`StoreLimits::key_limits`], and holds its [settle](Self::settle) to them. One that does
+    /// not refuses this, which is the default.
+    async fn set_key_limit(
+        &self,
+        at: DateTime<Utc>,
+        key: &LimitKey,
+        limit: Option<NonZeroU32>,
+    ) -> Result<(), StoreError> {
+        let _ = (at, key, limit);
+        Err(no_key_limits())
+    }
+
+    /// The keys that have a limit, by key; or only this one, if it has one. None by default.
+    async fn key_limits(&self, key: Option<&LimitKey>) -> Result<Vec<KeyLimit>, StoreError> {
+        let _ = key;
+        Ok(Vec::new())
+    }
+
     /// Takes due jobs for one node, for the time of a lease.
     ///
     /// 1. A `seq` not above the node's last one: nothing happens and the reply is empty (a delayed call takes nothing).
@@ -143,6 +166,12 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     ///
     /// A run that is not as the claim showed it (to be started or ended, but not waiting; inserted, but not with the next
     /// number) makes the move [`SettleOutcome::Changed`](super::SettleOutcome::Changed).
+    ///
+    /// A move that starts runs under a [limit key](super::Move::limit_key) which has a [limit](Self::set_key_limit) needs a place for each
+    /// of them. A run has its place from before it is running until after its end is written; one whose node has died has it until it is
+    /// taken over. If too few places are free, the move is [`SettleOutcome::Waits`](super::SettleOutcome::Waits): the claim is given
+    /// up, `fence` counted up, and the job is due when a place is free, or after a while that grows to a minute. Which of the jobs that wait
+    /// are due then goes by since when they have been due.
     async fn settle(&self, settle: &Settle) -> Result<Settled, StoreError>;
 
     /// Takes reports about running runs, each by itself, and renews the node's lease. Without entries it is the node's
@@ -267,6 +296,19 @@ impl<S: JobStore + ?Sized> JobStore for Arc<S> {
 
     async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
         (**self).nodes().await
+    }
+
+    async fn set_key_limit(
+        &self,
+        at: DateTime<Utc>,
+        key: &LimitKey,
+        limit: Option<NonZeroU32>,
+    ) -> Result<(), StoreError> {
+        (**self).set_key_limit(at, key, limit).await
+    }
+
+    async fn key_limits(&self, key: Option<&LimitKey>) -> Result<Vec<KeyLimit>, StoreError> {
+        (**self).key_limits(key).await
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Claim, Claimed};
-use crate::{JobId, JobRow, JobState, NodeId, Run, RunId, RunOutput, Uid, Verdict};
+use crate::{JobId, JobRow, JobState, LimitKey, NodeId, Run, RunId, RunOutput, RunState, Uid, Verdict};
 
 /// A call of [`JobStore::settle`](crate::JobStore::settle).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,6 +49,10 @@ pub struct Move {
     pub blocked: bool,
     /// What becomes of its runs, in this order. Inserted ones are numbered from the job's `last_seq` + 1.
     pub runs: Vec<RunChange>,
+    /// The limit key of the job, if it has one: under it count the runs that the move starts. A move that starts none says that the job
+    /// does not wait for a place any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_key: Option<LimitKey>,
 }
 
 impl Move {
@@ -63,7 +67,17 @@ impl Move {
             due: None,
             blocked: false,
             runs: Vec::new(),
+            limit_key: None,
         }
+    }
+
+    /// The numbers of the runs that the move starts.
+    pub fn starts(&self) -> impl Iterator<Item = u64> {
+        self.runs.iter().filter_map(|change| match change {
+            RunChange::Insert(run) => (run.state == RunState::Running).then_some(run.id.seq),
+            RunChange::Start { seq, .. } => Some(*seq),
+            RunChange::End { .. } | RunChange::Cancel { .. } => None,
+        })
     }
 
     setters! {
@@ -75,6 +89,8 @@ impl Move {
         with_due(due: Option<DateTime<Utc>>);
         /// The same with these changes of runs.
         with_runs(runs: Vec<RunChange>);
+        /// The same, whose runs count under this key.
+        with_limit_key(limit_key: Option<LimitKey>);
     }
 }
 
@@ -134,12 +150,24 @@ pub enum SettleOutcome {
         /// What has become of the job with it.
         job: Fate,
     },
+    /// No place of the move's limit key is free: nothing of the move was written, and the job waits for one. It is due again when a run
+    /// ends that has one, and after a while in any case.
+    Waits(Waits),
     /// The job was changed after the claim: nothing of the move was written.
     Changed,
     /// The job was taken by another node: nothing of the move was written.
     Taken,
     /// The job is not there: nothing of the move was written.
     Gone,
+}
+
+/// Whether it is news that a job waits for a place of its limit key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waits {
+    /// The job begins to wait.
+    Begin,
+    /// The job was waiting before.
+    GoOn,
 }
 
 /// What has become of a job after a step.
@@ -192,12 +220,20 @@ pub struct Entry {
     pub fence: u64,
     /// What happened.
     pub report: RunReport,
+    /// The key under which the run counts, if it was started with one: its place becomes free.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_key: Option<LimitKey>,
 }
 
 impl Entry {
-    /// A report about a run that was started under this fence.
+    /// A report about a run that was started under this fence and counts under no key.
     pub fn new(run: RunId, fence: u64, report: RunReport) -> Self {
-        Self { run, fence, report }
+        Self { run, fence, report, limit_key: None }
+    }
+
+    setters! {
+        /// The same about a run that counts under this key.
+        with_limit_key(limit_key: Option<LimitKey>);
     }
 }
 

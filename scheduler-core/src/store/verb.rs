@@ -1,14 +1,14 @@
 //! The verbs of the store port as values: a call that an engine asks for, and its reply.
 
-use std::sync::Arc;
+use std::{num::NonZeroU32, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
 use super::{
-    Cancelled, Changed, Inserted, JobCounts, JobFilter, JobPage, JobQuery, JobSearch, NodeRow, Removed, RemovedAll,
-    RunPage, RunQuery, RunSearch, Stamped, StoreError, StoreErrorKind, Turn, TurnReply, Update, Updated,
+    Cancelled, Changed, Inserted, JobCounts, JobFilter, JobPage, JobQuery, JobSearch, KeyLimit, NodeRow, Removed,
+    RemovedAll, RunPage, RunQuery, RunSearch, Stamped, StoreError, StoreErrorKind, Turn, TurnReply, Update, Updated,
 };
-use crate::{JobId, JobRow, JobStore, Listed, NodeId, Run, RunId};
+use crate::{JobId, JobRow, JobStore, LimitKey, Listed, NodeId, Run, RunId};
 
 /// A call of one verb of the store port.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +23,8 @@ pub enum StoreCall {
     Remove(DateTime<Utc>, Vec<JobId>),
     /// Removes all jobs.
     RemoveAll(DateTime<Utc>),
+    /// Sets a limit by key, or takes it away.
+    SetKeyLimit(DateTime<Utc>, LimitKey, Option<NonZeroU32>),
     /// Reads a job.
     Job(JobId),
     /// Lists jobs.
@@ -52,6 +54,10 @@ impl StoreCall {
             Self::Cancel(at, job, run) => StoreReply::Cancel(store.cancel(at, &job, run).await?),
             Self::Remove(at, ids) => StoreReply::Remove(store.remove(at, &ids).await?),
             Self::RemoveAll(at) => StoreReply::RemoveAll(store.remove_all(at).await?),
+            Self::SetKeyLimit(at, key, limit) => {
+                store.set_key_limit(at, &key, limit).await?;
+                StoreReply::SetKeyLimit
+            }
             Self::Job(id) => StoreReply::Job(store.job(&id).await?.map(Box::new)),
             Self::Jobs(query) => StoreReply::Jobs(store.jobs(&query).await?),
             Self::Runs(query) => StoreReply::Runs(store.runs(&query).await?),
@@ -79,6 +85,8 @@ pub enum StoreReply {
     Remove(Stamped<Vec<Removed>>),
     /// To a removal of all.
     RemoveAll(Stamped<RemovedAll>),
+    /// To a limit by key that was set.
+    SetKeyLimit,
     /// To a read.
     Job(Option<Box<Listed>>),
     /// To a listing of jobs.
@@ -95,7 +103,7 @@ pub enum StoreReply {
     Changed(Changed),
 }
 
-/// A search of a store.
+/// A search of a store for what is in it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Search {
     /// For a page of jobs.
@@ -106,6 +114,8 @@ pub enum Search {
     Runs(RunSearch),
     /// For the nodes.
     Nodes,
+    /// For the keys that have a limit, or for one of them.
+    KeyLimits(Option<LimitKey>),
 }
 
 /// The answer to a [`Search`].
@@ -119,6 +129,8 @@ pub enum SearchReply {
     Runs(RunPage),
     /// The nodes.
     Nodes(Vec<NodeRow>),
+    /// The keys that have a limit.
+    KeyLimits(Vec<KeyLimit>),
 }
 
 impl Search {
@@ -128,6 +140,7 @@ impl Search {
             Self::Counts(filter) => SearchReply::Counts(store.count_jobs(&filter).await?),
             Self::Runs(search) => SearchReply::Runs(store.search_runs(&search).await?),
             Self::Nodes => SearchReply::Nodes(store.nodes().await?),
+            Self::KeyLimits(key) => SearchReply::KeyLimits(store.key_limits(key.as_ref()).await?),
         })
     }
 }
@@ -163,14 +176,14 @@ replies! {
     Changed: Changed = "a question for changes";
 }
 
-/// The reply to a [`Release`](StoreCall::Release), as with the other types.
+/// The reply to a [`Release`](StoreCall::Release) or a [`SetKeyLimit`](StoreCall::SetKeyLimit), as with the other types.
 impl TryFrom<StoreReply> for () {
     type Error = StoreError;
 
     fn try_from(reply: StoreReply) -> Result<Self, StoreError> {
         match reply {
-            StoreReply::Release => Ok(()),
-            other => Err(other.instead_of("a release")),
+            StoreReply::Release | StoreReply::SetKeyLimit => Ok(()),
+            other => Err(other.instead_of("a release, or a limit that was set")),
         }
     }
 }

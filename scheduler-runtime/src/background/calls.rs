@@ -166,6 +166,42 @@ macro_rules! blocking_calls {
                 self.block(self.scheduler.nodes())
             }
 
+            /// Limits how many runs under a key may be running at once; see [`Scheduler::set_limit`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::set_limit`].
+            pub fn set_limit(&self, key: impl Into<LimitKey>, limit: u32) -> Result<(), Error> {
+                self.block(self.scheduler.set_limit(key, limit))
+            }
+
+            /// Takes the limit of a key away; see [`Scheduler::remove_limit`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::remove_limit`].
+            pub fn remove_limit(&self, key: impl Into<LimitKey>) -> Result<(), Error> {
+                self.block(self.scheduler.remove_limit(key))
+            }
+
+            /// The limit of a key; see [`Scheduler::limit`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::limit`].
+            pub fn limit(&self, key: impl Into<LimitKey>) -> Result<Option<KeyLimit>, Error> {
+                self.block(self.scheduler.limit(key))
+            }
+
+            /// The limits of all keys that have one; see [`Scheduler::limits`].
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Scheduler::limits`].
+            pub fn limits(&self) -> Result<Vec<(StoreName, KeyLimit)>, Error> {
+                self.block(self.scheduler.limits())
+            }
+
             /// Pauses the active jobs that a filter means; see [`Scheduler::pause_jobs`].
             ///
             /// # Errors

@@ -38,6 +38,9 @@ pub(super) fn log(event: &Event) {
         }
         EventKind::StoreRecovered(store) => log!(info, seq, %store, "store answers again"),
         EventKind::AllJobsRemoved { store, count } => log!(info, seq, %store, count, "all jobs removed"),
+        EventKind::JobWaiting { job, key } => {
+            log!(debug, seq, store = %job.store, job = %job.id, %key, "job waits for a place of its limit key");
+        }
         EventKind::JobQuarantined { store, job, reason } => {
             log!(error, seq, %store, %job, reason, "job quarantined until it is repaired or removed");
         }

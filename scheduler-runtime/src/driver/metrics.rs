@@ -230,8 +230,10 @@ fn verb(call: &StoreCall) -> &'static str {
             Search::Counts(_) => "count_jobs",
             Search::Runs(_) => "search_runs",
             Search::Nodes => "nodes",
+            Search::KeyLimits(_) => "key_limits",
         },
         StoreCall::Turn(_) => "turn",
+        StoreCall::SetKeyLimit(..) => "set_key_limit",
         StoreCall::Release(..) => "release",
         StoreCall::Changed(_) => CHANGED,
     }

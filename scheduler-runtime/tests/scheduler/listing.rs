@@ -132,7 +132,7 @@ fn what_cannot_be_imported_is_refused_by_itself() {
             exported("typed", &format!(r#"{{"v": 1, "task": "greet", "args": 7, {trigger}}}"#)),
             exported("good", &format!(r#"{{"v": 1, "task": "greet", "args": "ann", {trigger}}}"#)),
             exported("unknown", &format!(r#"{{"v": 1, "task": "ghost", {trigger}}}"#)),
-            exported("newer", &format!(r#"{{"v": 3, "task": "tick", {trigger}}}"#)),
+            exported("newer", &format!(r#"{{"v": 4, "task": "tick", {trigger}}}"#)),
         ],
         Conflict::Error,
     ));

@@ -15,6 +15,7 @@ mod faults;
 mod fire_times;
 mod health;
 mod jobs;
+mod key_limits;
 mod life;
 mod limits;
 mod listeners;

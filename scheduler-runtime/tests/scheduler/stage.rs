@@ -3,6 +3,7 @@
 use std::{
     fmt,
     future::Future,
+    num::NonZeroU32,
     pin::Pin,
     sync::{
         Arc, Mutex,
@@ -17,9 +18,10 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures_channel::oneshot;
 use scheduler_core::{
-    BoxFuture, Dispatch, Executor, JobId, JobRow, JobStore, Listed, NodeId, Now, Outcome, Run, RunContext, RunId,
+    BoxFuture, Dispatch, Executor, JobId, JobRow, JobStore, LimitKey, Listed, NodeId, Now, Outcome, Run, RunContext,
+    RunId,
     store::{
-        Cancelled, Changed, Claim, Claimed, Durability, Hint, Inserted, JobQuery, Record, Recorded, Removed,
+        Cancelled, Changed, Claim, Claimed, Durability, Hint, Inserted, JobQuery, KeyLimit, Record, Recorded, Removed,
         RemovedAll, RunQuery, Settle, Settled, Stamped, StoreError, StoreErrorKind, StoreLimits, Turn, TurnReply,
         Update, Updated,
     },
@@ -297,6 +299,19 @@ impl JobStore for FaultyStore {
 
     async fn remove_all(&self, at: DateTime<Utc>) -> Result<Stamped<RemovedAll>, StoreError> {
         self.answering().await?.remove_all(at).await
+    }
+
+    async fn set_key_limit(
+        &self,
+        at: DateTime<Utc>,
+        key: &LimitKey,
+        limit: Option<NonZeroU32>,
+    ) -> Result<(), StoreError> {
+        self.answering().await?.set_key_limit(at, key, limit).await
+    }
+
+    async fn key_limits(&self, key: Option<&LimitKey>) -> Result<Vec<KeyLimit>, StoreError> {
+        self.answering().await?.key_limits(key).await
     }
 
     async fn job(&self, id: &JobId) -> Result<Option<Listed>, StoreError> {

@@ -145,6 +145,7 @@ fn what(kind: &EventKind) -> String {
             let said = [&pause.by, &pause.note].into_iter().flatten().map(|it| format!(", {it}")).collect::<String>();
             format!("paused {}{said}", job.id)
         }
+        EventKind::JobWaiting { job, key } => format!("waiting {} for {key}", job.id),
         EventKind::JobQuarantined { job, reason, .. } => format!("quarantined {job}: {reason}"),
         EventKind::JobDeclined { job, reason, .. } => format!("declined {job}: {reason}"),
         EventKind::RunSubmitted(run) => format!("submitted {}", fire_time(run)),

@@ -26,6 +26,7 @@ pub(super) fn at_time(mut call: StoreCall, now: DateTime<Utc>) -> StoreCall {
         | StoreCall::Cancel(at, ..)
         | StoreCall::Remove(at, _)
         | StoreCall::RemoveAll(at)
+        | StoreCall::SetKeyLimit(at, ..)
         | StoreCall::Release(at, _) => *at = now,
         StoreCall::Turn(turn) => {
             let turn = std::sync::Arc::make_mut(turn);
@@ -46,6 +47,7 @@ pub(super) fn time_of(call: &StoreCall) -> Option<DateTime<Utc>> {
         | StoreCall::Cancel(at, ..)
         | StoreCall::Remove(at, _)
         | StoreCall::RemoveAll(at)
+        | StoreCall::SetKeyLimit(at, ..)
         | StoreCall::Release(at, _) => Some(*at),
         StoreCall::Turn(turn) => {
             let record = turn.record.as_ref().map(|record| record.at);

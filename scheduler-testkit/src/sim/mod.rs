@@ -3,7 +3,7 @@
 //! A seed decides all of it: how many nodes there are, their leases and clocks, the jobs and what their users do to them,
 //! which messages are late, lost or told twice, when the store is away, when a node freezes, dies or is restarted. An
 //! oracle watches what the store is seen to do and what the engines do and tell: each fire time has exactly one run or
-//! verdict, no run is lost, none executes twice under valid leases, and nothing is told before it is committed. After a
+//! verdict, no run is lost, none executes twice under valid leases, no more are running under a key than its limit allows, and nothing is told before it is committed. After a
 //! while the faults stop; then every run has to end and the cluster has to fall silent.
 //!
 //! ```text

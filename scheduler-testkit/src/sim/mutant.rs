@@ -48,11 +48,13 @@ pub enum Mutant {
     EndsQueue,
     /// What is given back ends as cancelled.
     CancelInstead,
+    /// What is started names no limit key.
+    ForgetLimitKey,
 }
 
 impl Mutant {
     /// Each bug, without [`Sound`](Self::Sound).
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::StartAfterLease,
         Self::StartTwice,
         Self::StartNever,
@@ -74,5 +76,6 @@ impl Mutant {
         Self::ForgetSlots,
         Self::EndsQueue,
         Self::CancelInstead,
+        Self::ForgetLimitKey,
     ];
 }

@@ -8,13 +8,13 @@ mod plan;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    num::NonZeroUsize,
+    num::{NonZeroU32, NonZeroUsize},
     time::Duration,
 };
 
 use chrono::{DateTime, Utc};
 use scheduler_core::{
-    Event, EventKind, JobId, NodeId, RunId, RunRef, RunState, Uid, Verdict, Wait,
+    Event, EventKind, JobId, LimitKey, NodeId, RunId, RunRef, RunState, Uid, Verdict, Wait,
     engine::{Start, StoreCall, StoreReply},
     store::{
         Cancelled, Claim, Hold, Inserted, Record, Recorded, Removed, RunReport, Settle, SettleOutcome, Settled, Turn,
@@ -45,6 +45,10 @@ pub(super) struct Oracle {
     shown: BTreeMap<(Uid, u64), Shown>,
     /// Nodes that are shut down and do not wait for ever.
     stopping: BTreeSet<NodeId>,
+    /// The keys that have a limit.
+    limits: BTreeMap<LimitKey, NonZeroU32>,
+    /// The keys under which runs have been started by the last call.
+    started_under: BTreeSet<LimitKey>,
 }
 
 /// What a node has told so far.
@@ -80,7 +84,14 @@ impl Oracle {
         call: &StoreCall,
         reply: &StoreReply,
     ) -> Result<Vec<Adopted>, Broken> {
+        self.started_under.clear();
         match (call, reply) {
+            (StoreCall::SetKeyLimit(_, key, limit), StoreReply::SetKeyLimit) => {
+                match limit {
+                    Some(limit) => self.limits.insert(key.clone(), *limit),
+                    None => self.limits.remove(key),
+                };
+            }
             (StoreCall::Insert(_, rows), StoreReply::Insert(outcomes)) => {
                 for (row, outcome) in rows.iter().zip(&outcomes.value) {
                     if *outcome == Inserted::Added {
@@ -192,10 +203,12 @@ impl Oracle {
         for (to, outcome) in settle.moves.iter().zip(&settled.outcomes) {
             if let SettleOutcome::Applied { job: fate } = outcome {
                 let job = self.job(to.uid)?;
+                let key = to.limit_key.clone().filter(|_| !job.has_moved(to.fence) && to.starts().next().is_some());
                 job.moved(to, &settle.owner, now)?;
                 if fate.is_over() {
                     job.finished()?;
                 }
+                self.started_under.extend(key);
             }
         }
         self.renew(&settle.owner, now, settle.lease);
@@ -327,6 +340,13 @@ impl Oracle {
         };
         let is_so = self.jobs.get(&run.run.uid).is_some_and(is_so);
         expect(is_so, || format!("run {} is told {verdict} before the store has it", run.run))
+    }
+
+    /// The keys with a limit under which the last call has started runs, with the limit and the runs that may be running under them.
+    pub(super) fn limited_starts(&self) -> Vec<(LimitKey, usize, Vec<RunId>)> {
+        let limited = self.started_under.iter().filter_map(|key| Some((key, self.limits.get(key)?)));
+        let running = |key| self.jobs.values().flat_map(move |job| job.running_under(key)).collect();
+        limited.map(|(key, limit)| (key.clone(), limit.get() as usize, running(key))).collect()
     }
 
     /// The runs that have not ended, in jobs that were not removed.

@@ -44,6 +44,8 @@ pub struct Parameters {
     pub(super) commands: i64,
     pub(super) jobs: i64,
     pub(super) is_job_defaults: bool,
+    /// The limit keys, of which each job has one or none.
+    pub(super) keys: &'static [&'static str],
 }
 
 impl Parameters {
@@ -71,6 +73,7 @@ impl Parameters {
             commands: chance.pick(&[0, 0, 5, 30, 300]),
             jobs: chance.between(1, 10),
             is_job_defaults: chance.permille(300),
+            keys: chance.pick(&[&[][..], &["printer"], &["printer", "tenant", "tenant", ""]]),
         }
     }
 
@@ -107,6 +110,7 @@ impl Parameters {
             0 => spec,
             millis => spec.timeout(Duration::from_millis(millis)),
         };
+        let spec = if self.keys.is_empty() { spec } else { spec.limit_key(chance.pick(self.keys)) };
         let spec = match chance.pick(&[0, 0, 2, 4]) {
             0 => spec,
             attempts => {

@@ -117,6 +117,9 @@ pub(super) fn mutate_call(mutant: Mutant, oracle: &Oracle, mut call: StoreCall) 
                 to.next_fire_time = to.next_fire_time.map(|next| next + chrono::TimeDelta::microseconds(MS));
             }
         }
+        Mutant::ForgetLimitKey => {
+            turn.settle.iter_mut().flat_map(|settle| &mut settle.moves).for_each(|to| to.limit_key = None);
+        }
         _ => {}
     }
     call

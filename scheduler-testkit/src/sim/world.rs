@@ -86,6 +86,7 @@ enum Happening {
     StoreIsBack,
     Thaws { slot: usize, generation: u64 },
     AddJob { spec: Box<JobSpec> },
+    SetLimit { key: &'static str },
     Calm,
     Resume,
 }
@@ -136,6 +137,9 @@ impl World {
         for slot in 0..self.nodes.len() {
             let at = self.chance.between(0, SECOND);
             self.schedule(at, Happening::Begin { slot });
+        }
+        for key in self.parameters.keys {
+            self.schedule(SECOND / 2, Happening::SetLimit { key });
         }
         for number in 0..self.parameters.jobs {
             let spec = Box::new(self.parameters.draw_job(&mut self.chance, number));
@@ -237,6 +241,7 @@ impl World {
             }
             Happening::Thaws { slot, generation } => self.thaws(slot, generation),
             Happening::AddJob { spec } => self.add_job(*spec),
+            Happening::SetLimit { key } => self.set_limit(key),
             Happening::Calm => self.calm(),
             Happening::Resume => self.resume_all(),
         }

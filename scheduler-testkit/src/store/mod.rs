@@ -46,6 +46,7 @@
 //! | a run is to stop while it changes hands | [`a_waiting_run_that_is_to_stop_does_not_start`](cancel::a_waiting_run_that_is_to_stop_does_not_start), [`a_run_that_was_to_stop_is_not_retried`](cancel::a_run_that_was_to_stop_is_not_retried), [`an_orphan_is_still_to_stop`](cancel::an_orphan_is_still_to_stop) |
 //! | a run is asked for twice, or the job paused before it starts | [`a_request_repeated_adds_one_run`](update::a_request_repeated_adds_one_run), [`two_requests_are_two_runs`](update::two_requests_are_two_runs), [`a_run_that_was_asked_for_keeps_its_job_due`](update::a_run_that_was_asked_for_keeps_its_job_due) |
 //! | two nodes change a job at once; a node shuts down; history is pruned | [`of_many_updates_one_is_applied`](at_once::of_many_updates_one_is_applied), [`an_update_of_an_older_revision_is_a_conflict`](update::an_update_of_an_older_revision_is_a_conflict), [`claims_are_given_up_at_once`](release::claims_are_given_up_at_once), [`runs_are_given_back_at_once`](release::runs_are_given_back_at_once), [`what_is_given_back_is_told`](changed::what_is_given_back_is_told), [`the_history_is_pruned_and_the_totals_stay`](record::the_history_is_pruned_and_the_totals_stay) |
+//! | jobs of many tenants want the same few places | [`limits`], as a whole |
 //! | people and programs write what they like | [`quarantine`] and [`hostile`], as a whole |
 
 #![allow(clippy::unwrap_used, reason = "a broken promise panics, which is how a test fails")]
@@ -61,6 +62,7 @@ pub mod ending;
 pub mod finished;
 pub mod hostile;
 pub mod insert;
+pub mod limits;
 pub mod listing;
 mod node;
 mod promises;

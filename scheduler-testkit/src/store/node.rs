@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use scheduler_core::{
-    JobRow, JobStore, NodeId, Run, RunId, RunState, Uid, Verdict, Wait,
+    JobRow, JobStore, LimitKey, NodeId, Run, RunId, RunState, Uid, Verdict, Wait,
     store::{
         Adopt, Cancelled, Claim, Claimed, ClaimedJob, Entry, Move, Record, RecordOutcome, Recorded, RunChange,
         RunReport, Settle, SettleOutcome, Settled, Update, Updated,
@@ -105,7 +105,7 @@ impl<'a> Node<'a> {
         let claimed = self.claim_one(id).await;
         let run = nth_run(&claimed, 1, RunState::Running);
         let started = Started { run: run.id, fence: claimed.job.fence, claimed: claimed.clone() };
-        let mut to = moved(&claimed);
+        let mut to = moved(&claimed).with_limit_key(started.limit_key());
         to.runs.push(RunChange::Insert(run));
         change(&mut to);
         let outcome = self.settle_one(&to).await;
@@ -158,7 +158,11 @@ impl<'a> Node<'a> {
 impl Started {
     /// A report about the run.
     pub fn entry(&self, report: RunReport) -> Entry {
-        Entry::new(self.run, self.fence, report)
+        Entry::new(self.run, self.fence, report).with_limit_key(self.limit_key())
+    }
+
+    fn limit_key(&self) -> Option<LimitKey> {
+        self.claimed.job.body.options.limit_key.clone()
     }
 
     /// The job.

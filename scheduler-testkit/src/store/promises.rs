@@ -166,6 +166,26 @@ macro_rules! store_conformance {
                 a_page_of_finished_jobs_begins_behind_any_place
                 runs_of_finished_jobs_are_found
                 finished_jobs_are_found_until_they_go;
+            limits: a_limit_is_kept_and_shown
+                no_more_runs_start_than_the_limit_allows
+                a_key_without_a_limit_is_not_limited
+                other_keys_and_jobs_without_one_are_not_held_up
+                many_that_wait_leave_the_claim_to_others
+                the_first_that_waits_is_due_first
+                a_move_repeated_takes_one_place
+                a_move_that_is_not_applied_leaves_its_place
+                a_move_that_has_to_wait_is_not_applied_later
+                a_run_counts_until_it_is_taken_over
+                a_run_given_back_by_a_release_does_not_count
+                a_run_that_is_put_off_leaves_its_place
+                a_lower_limit_ends_nothing
+                a_higher_limit_is_used_at_once
+                without_the_limit_all_that_wait_are_due
+                what_runs_or_is_claimed_before_the_limit_counts
+                a_run_counts_under_the_key_with_which_it_started
+                a_removed_job_leaves_its_turn_to_the_next
+                limits_outlive_the_process
+                of_many_at_once_no_more_start_than_the_limit_allows;
             release: claims_are_given_up_at_once
                 runs_are_given_back_at_once
                 a_release_touches_nothing_of_others;
@@ -227,6 +247,7 @@ mod tests {
             ("ending", include_str!("ending.rs")),
             ("retention", include_str!("retention.rs")),
             ("finished", include_str!("finished.rs")),
+            ("limits", include_str!("limits.rs")),
             ("release", include_str!("release.rs")),
             ("changed", include_str!("changed.rs")),
             ("durable", include_str!("durable.rs")),

@@ -100,6 +100,11 @@ impl Batch {
         Self { keys, jobs, runs: BTreeSet::new(), access }
     }
 
+    /// Those that are there, as they were loaded or remembered.
+    pub(super) fn jobs(&self) -> &[LoadedJob] {
+        &self.jobs
+    }
+
     /// Shows the rules these runs too.
     pub(super) fn with_runs(mut self, runs: impl Iterator<Item = (Uid, u64)>) -> Self {
         self.runs = runs.collect();

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    num::NonZeroU32,
     pin::Pin,
     sync::{
         Arc, Mutex,
@@ -14,8 +15,8 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_lite::future::{block_on, yield_now};
 use scheduler_core::{
-    BODY_VERSION, JobBody, JobRow, JobState, JobStore, Listed, NodeId, Run, RunId, RunState, Totals, Uid, Verdict,
-    Wait,
+    BODY_VERSION, JobBody, JobRow, JobState, JobStore, LimitKey, Listed, NodeId, Run, RunId, RunState, Totals, Uid,
+    Verdict, Wait,
     store::{
         Adopt, Claim, ClaimedJob, Entry, Hold, JobQuery, Move, Record, RecordOutcome, RunChange, RunQuery, RunReport,
         Settle, SettleOutcome, StoreError,
@@ -25,7 +26,7 @@ use scheduler_testkit::store::moved;
 use serde_json::json;
 
 use super::{
-    KitStore,
+    Document, KitStore,
     faulty::{Fault, FaultyBackend},
 };
 
@@ -41,6 +42,8 @@ struct World {
     micros: AtomicI64,
     random: AtomicU64,
     seen: Mutex<Seen>,
+    /// How many runs of the jobs, which share a key, may be running at once.
+    limit: Option<NonZeroU32>,
 }
 
 #[derive(Debug, Default)]
@@ -70,6 +73,10 @@ impl World {
         (z ^ (z >> 31)) % n
     }
 
+    fn key(&self) -> Option<LimitKey> {
+        self.limit.map(|_| "key".into())
+    }
+
     fn is_one_in(&self, n: u64) -> bool {
         self.below(n) == 0
     }
@@ -82,6 +89,15 @@ impl World {
             // What it ran may have been taken over before this lease, which does not bring it back.
             seen.running.retain(|_, owner| owner != node);
         }
+    }
+
+    /// No more runs are running than may, as the database has it.
+    fn check_limit(&self, backend: &FaultyBackend) {
+        let Some(limit) = self.limit else { return };
+        let contents = backend.contents.lock().unwrap();
+        let runs = contents.documents.values().filter_map(|document| document.fields.get("runs")?.as_array());
+        let running = runs.flatten().filter(|run| run["state"] == "running").count();
+        assert!(running <= limit.get() as usize, "seed {}: {running} runs are running at {}", self.seed, self.now());
     }
 
     fn starts(&self, run: RunId, node: &NodeId) {
@@ -151,7 +167,7 @@ async fn report(world: &World, store: &KitStore, id: &NodeId, running: &mut Vec<
             // From here on others may run it, whether or not the answer arrives.
             world.seen.lock().unwrap().running.remove(&run);
         }
-        entries.push(Entry::new(run, fence, report));
+        entries.push(Entry::new(run, fence, report).with_limit_key(world.key()));
     }
     running.retain(|(run, _)| entries.iter().all(|entry| entry.run != *run));
     let record = Record::new(at, id.clone(), LEASE, entries);
@@ -176,7 +192,7 @@ fn claim(id: &NodeId, at: DateTime<Utc>, seq: u64, adopt: Adopt, limit: usize) -
 
 /// Moves a job on as the engine would: one run at a time, skipping what is due meanwhile.
 fn advance(job: &ClaimedJob, now: DateTime<Utc>) -> Move {
-    let mut to = moved(job);
+    let mut to = moved(job).with_limit_key(job.job.body.options.limit_key.clone());
     to.next_fire_time = job.job.next_fire_time;
     let mut is_free = job.running_count == 0;
     for run in job.waiting.iter().filter(|run| run.due <= now) {
@@ -212,10 +228,11 @@ fn started(to: &Move) -> impl Iterator<Item = RunId> {
     })
 }
 
-fn job(n: u128, at: DateTime<Utc>) -> JobRow {
+fn job(n: u128, at: DateTime<Utc>, key: Option<LimitKey>) -> JobRow {
     let trigger = json!({ "type": "date", "at": "2026-11-21T09:00:00Z" });
-    let body: JobBody =
+    let mut body: JobBody =
         serde_json::from_value(json!({ "v": BODY_VERSION, "task": "task", "trigger": trigger })).unwrap();
+    body.options.limit_key = key;
     JobRow {
         uid: Uid(n + 1),
         id: format!("{} {n}", if n == 0 { "ending" } else { "kept" }).into(),
@@ -258,6 +275,7 @@ fn play(world: &Arc<World>, backend: &FaultyBackend) {
             lives[at] = birth();
         }
         assert!(lives[at].as_mut().poll(&mut context).is_pending());
+        world.check_limit(backend);
         world.pass(TimeDelta::milliseconds(world.below(80) as i64));
         if world.is_one_in(1_000) {
             world.pass(TimeDelta::seconds(20));
@@ -284,7 +302,7 @@ async fn tidy_up(world: &World, store: &KitStore) {
         let end = RunReport::End { verdict: Verdict::Ok, error: None, duration: Duration::ZERO, output: None };
         let entries = applied.flat_map(|(to, _)| started(to).map(|run| (run, to.fence))).map(|(run, fence)| {
             world.starts(run, &id);
-            Entry::new(run, fence, end.clone())
+            Entry::new(run, fence, end.clone()).with_limit_key(world.key())
         });
         let record = Record::new(now, id.clone(), LEASE, entries.collect());
         store.record(&record).await.unwrap();
@@ -294,39 +312,57 @@ async fn tidy_up(world: &World, store: &KitStore) {
 
 #[test]
 fn no_run_is_lost_or_doubled_whatever_goes_wrong() {
-    for seed in 0..50 {
-        let world = World { seed, micros: 1_795_251_600_000_000.into(), random: seed.into(), seen: Mutex::default() };
-        let (world, backend) = (Arc::new(world), FaultyBackend::new(|_| Fault::Nothing));
-        let store = KitStore::new(backend.clone());
-        let start = world.now();
-        let jobs: Vec<JobRow> = (0..JOBS).map(|n| job(n, start)).collect();
-        block_on(store.insert(start, &jobs)).unwrap();
+    let starts = (0..50).map(|seed| survive(seed, None));
+    assert!(starts.sum::<usize>() > 500);
+}
 
-        play(&world, &backend);
-        block_on(tidy_up(&world, &store));
+#[test]
+fn no_more_runs_are_running_under_a_key_than_its_limit_allows_whatever_goes_wrong() {
+    let starts = (0..25).map(|seed| survive(seed, NonZeroU32::new(1 + u32::from(seed % 3 == 0))));
+    assert!(starts.sum::<usize>() > 250);
+}
 
-        let seen = world.seen.lock().unwrap();
-        let mut live = block_on(store.jobs(&JobQuery { after: None, limit: 10 })).unwrap();
-        live.retain(|entry| !entry.id().as_str().starts_with("ending"));
-        assert_eq!(live.len(), jobs.len() - 1, "seed {seed}");
-        for entry in live {
-            let Listed::Job(job) = entry else { panic!("seed {seed}: {entry:?}") };
-            let runs = block_on(store.runs(&RunQuery { uid: job.uid, before: None, limit: 100 })).unwrap();
-            let fire_times: Vec<DateTime<Utc>> = runs.iter().rev().map(|run| run.fire_time).collect();
-            let wanted: Vec<DateTime<Utc>> = (0..FIRE_TIMES).map(|n| start + PERIOD * n as i32).collect();
-            assert_eq!(fire_times, wanted, "seed {seed}: {job:#?} {runs:#?}");
-            assert!(runs.iter().all(|run| !run.is_open()), "seed {seed}: {runs:#?}");
-            assert_eq!(job.totals.sum(), FIRE_TIMES as u64, "seed {seed}");
-            let is_ok = |run: &Run| run.verdict() == Some(Verdict::Ok);
-            assert!(runs.iter().all(|run| is_ok(run) || !seen.ended.contains(&run.id)), "seed {seed}: {runs:#?}");
-        }
-        let contents = backend.contents.lock().unwrap();
-        assert_eq!(contents.documents.len(), jobs.len() - 1, "seed {seed}");
-        assert!(contents.nodes.is_empty(), "seed {seed}: {:?}", contents.nodes);
-        assert!(
-            contents.archived.keys().all(|(uid, _)| *uid != jobs[0].uid),
-            "seed {seed}: archived runs of a job that is gone"
-        );
-        assert!(seen.starts > 5, "seed {seed}: {} starts", seen.starts);
+/// Says how many runs have been started.
+fn survive(seed: u64, limit: Option<NonZeroU32>) -> usize {
+    let random = seed.into();
+    let world = World { seed, micros: 1_795_251_600_000_000.into(), random, seen: Mutex::default(), limit };
+    let (world, backend) = (Arc::new(world), FaultyBackend::new(|_| Fault::Nothing));
+    let store = KitStore::new(backend.clone());
+    let start = world.now();
+    let jobs: Vec<JobRow> = (0..JOBS).map(|n| job(n, start, world.key())).collect();
+    block_on(store.insert(start, &jobs)).unwrap();
+    if limit.is_some() {
+        block_on(store.set_key_limit(start, &"key".into(), limit)).unwrap();
     }
+
+    play(&world, &backend);
+    block_on(tidy_up(&world, &store));
+
+    let seen = world.seen.lock().unwrap();
+    let mut live = block_on(store.jobs(&JobQuery { after: None, limit: 10 })).unwrap();
+    live.retain(|entry| !entry.id().as_str().starts_with("ending"));
+    assert_eq!(live.len(), jobs.len() - 1, "seed {seed}");
+    for entry in live {
+        let Listed::Job(job) = entry else { panic!("seed {seed}: {entry:?}") };
+        let runs = block_on(store.runs(&RunQuery { uid: job.uid, before: None, limit: 100 })).unwrap();
+        let fire_times: Vec<DateTime<Utc>> = runs.iter().rev().map(|run| run.fire_time).collect();
+        let wanted: Vec<DateTime<Utc>> = (0..FIRE_TIMES).map(|n| start + PERIOD * n as i32).collect();
+        assert_eq!(fire_times, wanted, "seed {seed}: {job:#?} {runs:#?}");
+        assert!(runs.iter().all(|run| !run.is_open()), "seed {seed}: {runs:#?}");
+        assert_eq!(job.totals.sum(), FIRE_TIMES as u64, "seed {seed}");
+        let is_ok = |run: &Run| run.verdict() == Some(Verdict::Ok);
+        assert!(runs.iter().all(|run| is_ok(run) || !seen.ended.contains(&run.id)), "seed {seed}: {runs:#?}");
+    }
+    let of_key = block_on(store.key_limits(None)).unwrap();
+    assert_eq!(of_key.len(), usize::from(limit.is_some()), "seed {seed}");
+    let contents = backend.contents.lock().unwrap();
+    let is_job = |document: &&Document| document.fields["task"] == "task";
+    assert_eq!(contents.documents.values().filter(is_job).count(), jobs.len() - 1, "seed {seed}");
+    assert!(contents.nodes.is_empty(), "seed {seed}: {:?}", contents.nodes);
+    assert!(
+        contents.archived.keys().all(|(uid, _)| *uid != jobs[0].uid),
+        "seed {seed}: archived runs of a job that is gone"
+    );
+    assert!(seen.starts > 5, "seed {seed}: {} starts", seen.starts);
+    seen.starts
 }

@@ -46,6 +46,7 @@ mod faulty;
 mod job;
 mod listing;
 mod moves;
+mod places;
 mod pruning;
 mod recent;
 mod reports;

@@ -8,7 +8,7 @@ use scheduler_core::{
     store::{Fate, Move, Settle, SettleOutcome, Settled},
 };
 
-use super::job::LoadedJob;
+use super::{job::LoadedJob, places::Taken};
 
 /// The moves of a settle, and what became of them.
 #[derive(Debug)]
@@ -36,10 +36,18 @@ impl<'a> Moves<'a> {
     }
 
     /// Moves a job on, which may be gone. What it does last for a job holds.
-    pub(super) fn apply(&mut self, uid: Uid, job: Option<&mut LoadedJob>) {
+    pub(super) fn apply(&mut self, uid: Uid, job: Option<&mut LoadedJob>, places: &Taken) {
         let Some(to) = self.moves.get(&uid) else { return };
         let mut applied = Applied { outcome: SettleOutcome::Gone, due: None, stopped: Vec::new() };
-        if let Some(job) = job.filter(|job| !job.is_deleted()) {
+        let refused = places.refused(uid);
+        let can_move = |job: &&mut LoadedJob| !job.is_deleted() && job.head().can_move(to, self.owner);
+        if let (Some((waits, since)), true) = (refused, job.as_ref().is_some_and(can_move)) {
+            if let Some(job) = job {
+                job.apply(|head, _| head.wait_for_place(since, self.now));
+                applied.due = job.head().due;
+            }
+            applied.outcome = SettleOutcome::Waits(waits);
+        } else if let Some(job) = job.filter(|job| !job.is_deleted()) {
             let (outcome, stopped) = job.apply(|head, runs| head.settle(runs, to, self.owner, self.now));
             if let SettleOutcome::Applied { job: fate } = outcome {
                 job.set_fate(fate);
@@ -50,15 +58,20 @@ impl<'a> Moves<'a> {
         self.applied.insert(uid, applied);
     }
 
+    /// Whether the move of a job is applied.
+    pub(super) fn is_applied(&self, uid: Uid) -> bool {
+        self.applied.get(&uid).is_some_and(|applied| matches!(applied.outcome, SettleOutcome::Applied { .. }))
+    }
+
     /// The nodes that have been asked to stop a run.
     pub(super) fn stopped(&self) -> BTreeSet<NodeId> {
         self.applied.values().flat_map(|applied| applied.stopped.iter().cloned()).collect()
     }
 
-    /// The reply.
-    pub(super) fn settled(self, settle: &Settle) -> Settled {
+    /// The reply. `woken` is when other jobs are due that have waited for a place.
+    pub(super) fn settled(self, settle: &Settle, woken: Option<DateTime<Utc>>) -> Settled {
         let outcome = |to: &Move| self.applied.get(&to.uid).map_or(SettleOutcome::Gone, |applied| applied.outcome);
-        let next_due = self.applied.values().filter_map(|applied| applied.due).min();
+        let next_due = self.applied.values().filter_map(|applied| applied.due).chain(woken).min();
         Settled::new(self.now, settle.moves.iter().map(outcome).collect(), next_due)
     }
 }

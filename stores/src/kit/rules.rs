@@ -3,6 +3,7 @@
 //! The rules are pure: a store loads a [`Head`] with its [`Runs`], lets a rule change them, and writes what has changed. They ask
 //! no clock and no database. All stores of this crate share them.
 
+mod places;
 mod record;
 mod settle;
 
@@ -10,6 +11,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 pub use scheduler_core::store::whole_micros;
+
+pub use self::places::{Granted, Held, Places};
 use scheduler_core::{
     BODY_VERSION, JobId, JobRow, JobState, NodeId, Run, RunState, TaskName, Totals, Uid, Verdict, Wait,
     store::{

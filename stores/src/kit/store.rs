@@ -1,16 +1,17 @@
 //! The job store that the kit makes of a backend.
 
-use std::{any::Any, sync::Arc};
+use std::{any::Any, num::NonZeroU32, sync::Arc};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures_util::future::{BoxFuture, try_join, try_join3, try_join4};
 use scheduler_core::{
-    JobId, JobRow, JobStore, Listed, NodeId, Run, RunId,
+    JobId, JobRow, JobStore, LimitKey, Listed, NodeId, Run, RunId,
     store::{
-        Cancelled, Changed, Claim, Claimed, Inserted, JobCounts, JobFilter, JobPage, JobQuery, JobSearch, NodeRow,
-        Record, Recorded, Removed, RemovedAll, RunPage, RunQuery, RunSearch, Settle, Settled, SqlStatement, Stamped,
-        StoreCall, StoreError, StoreErrorKind, StoreLimits, StoreReply, Turn, TurnReply, Update, Updated, scan,
+        Cancelled, Changed, Claim, Claimed, Inserted, JobCounts, JobFilter, JobPage, JobQuery, JobSearch, KeyLimit,
+        KeyLimits, NodeRow, Record, Recorded, Removed, RemovedAll, RunPage, RunQuery, RunSearch, Settle, Settled,
+        SqlStatement, Stamped, StoreCall, StoreError, StoreErrorKind, StoreLimits, StoreReply, Turn, TurnReply, Update,
+        Updated, scan,
     },
 };
 
@@ -18,7 +19,7 @@ use super::{
     backend::{Backend, NewJob, Session},
     caller::Caller,
     change::{Batch, Call},
-    claim, listing,
+    claim, listing, places,
     pruning::Pruning,
     recent::Recent,
     reports::STOPPING_JOBS,
@@ -46,6 +47,14 @@ struct Part<'t> {
     record: Option<&'t Record>,
     settle: Option<&'t Settle>,
     claim: Option<&'t Claim>,
+}
+
+/// A step of setting a limit by key.
+#[derive(Debug, Clone, Copy)]
+enum LimitStep {
+    List,
+    Prepare,
+    Set,
 }
 
 impl KitStore {
@@ -171,12 +180,41 @@ impl KitStore {
                     format!("{place}: a search is made in no transaction of the application; make it beside that");
                 return Err(StoreError::new(StoreErrorKind::Incompatible, message));
             }
+            StoreCall::SetKeyLimit(..) => {
+                let message = format!(
+                    "{place}: a limit by key is set in no transaction of the application, since runs are to be seen that start \
+                     meanwhile; set it beside that"
+                );
+                return Err(StoreError::new(StoreErrorKind::Incompatible, message));
+            }
             StoreCall::Turn(_) | StoreCall::Release(..) | StoreCall::Changed(_) => {
                 let message =
                     format!("{place}: what nodes do for themselves is done in no transaction of the application");
                 return Err(StoreError::new(StoreErrorKind::Incompatible, message));
             }
         })
+    }
+
+    async fn change_limit(
+        &self,
+        at: DateTime<Utc>,
+        step: LimitStep,
+        key: &LimitKey,
+        limit: Option<NonZeroU32>,
+    ) -> Result<(), StoreError> {
+        let payload = self.limits().payload;
+        self.perform(|session| {
+            Box::pin(async move {
+                let call = Call { session, place: &self.place, recent: None, now: session.now(at).await? };
+                match (step, limit) {
+                    (LimitStep::List, _) => places::list(call, key, limit, payload).await,
+                    (LimitStep::Prepare, Some(limit)) => places::prepare(call, key, limit, payload).await,
+                    (LimitStep::Prepare, None) => Ok(()),
+                    (LimitStep::Set, _) => places::set(call, key, limit).await,
+                }
+            })
+        })
+        .await
     }
 
     async fn perform_claim(&self, session: &dyn Session, claim: &Claim) -> Result<Claimed, StoreError> {
@@ -191,7 +229,7 @@ impl KitStore {
 #[async_trait]
 impl JobStore for KitStore {
     fn limits(&self) -> StoreLimits {
-        self.backend.limits()
+        self.backend.limits().with_key_limits(KeyLimits::Kept)
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -271,6 +309,29 @@ impl JobStore for KitStore {
 
     async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
         listing::nodes(&*self.backend.begin_reading().await?).await
+    }
+
+    async fn set_key_limit(
+        &self,
+        at: DateTime<Utc>,
+        key: &LimitKey,
+        limit: Option<NonZeroU32>,
+    ) -> Result<(), StoreError> {
+        // Each step is there for all before the next one begins.
+        self.change_limit(at, LimitStep::List, key, limit).await?;
+        if limit.is_some() {
+            self.change_limit(at, LimitStep::Prepare, key, limit).await?;
+        }
+        self.change_limit(at, LimitStep::Set, key, limit).await?;
+        if limit.is_some() {
+            // Another call may have taken the limit away and the key from the list.
+            self.change_limit(at, LimitStep::List, key, limit).await?;
+        }
+        Ok(())
+    }
+
+    async fn key_limits(&self, key: Option<&LimitKey>) -> Result<Vec<KeyLimit>, StoreError> {
+        places::limits(&*self.backend.begin_reading().await?, key).await
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {

@@ -1,11 +1,11 @@
 //! The verbs but for `claim`.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join;
 use scheduler_core::{
-    JobId, JobRow, Listed, RunId, Uid, Wait,
+    JobId, JobRow, LimitKey, Listed, RunId, Uid, Wait,
     store::{
         Cancelled, Hint, Inserted, Record, Recorded, Removed, RemovedAll, Settle, Settled, Stamped, StoreError,
         StoreErrorKind, Update, Updated,
@@ -20,8 +20,9 @@ use super::{
     job::LoadedJob,
     listing::listed,
     moves::Moves,
+    places::{self, Taken},
     reports::Reports,
-    rules::{UpdateStep, all_removed, check_id},
+    rules::{Held, UpdateStep, all_removed, check_id, earlier},
     takeover::take_from_node,
 };
 
@@ -242,21 +243,37 @@ pub(super) async fn record_and_settle(
     let batch = batch.with_runs(reported.map(|entry| (entry.run.uid, entry.run.seq)));
     let mut reports = Reports::new(record, owner, call.now);
     let mut moves = Moves::new(settle, owner, call.now);
+    let has_limits = places::are_concerned(record, settle);
+    let taken = match has_limits {
+        true => places::take(call, batch.jobs(), record, settle, owner).await?,
+        false => Taken::default(),
+    };
+    let mut unneeded: BTreeMap<Uid, Vec<(LimitKey, Held)>> = BTreeMap::new();
     let step = &mut |key: &str, mut job: Option<&mut LoadedJob>| {
         if let Some(uid) = uid_of(key, job.as_deref()) {
             reports.take(uid, job.as_deref_mut());
-            moves.apply(uid, job);
+            if has_limits {
+                unneeded.insert(uid, places::unneeded(record, uid, job.as_deref()));
+            }
+            moves.apply(uid, job, &taken);
         }
     };
     let cover = settle.map(|settle| Cover { caller: &mut *caller, lease: settle.lease });
     call.change(batch, cover, step).await?;
+    let mut woken = None;
+    if has_limits {
+        let unneeded = unneeded.into_values().flatten();
+        woken = places::give_back(call, taken, |uid| moves.is_applied(uid), unneeded).await?;
+    }
     let mut reply = (None, None);
     if let Some(record) = record {
         if let Some(due) = reports.given_back() {
             call.session.announce(&[Hint::Due(due)]).await?;
         }
         let hold = caller.hold(record.lease).await?;
-        reply.0 = Some(reports.recorded(record, hold, stopping));
+        let recorded = reports.recorded(record, hold, stopping);
+        let next_due = earlier(recorded.next_due, woken);
+        reply.0 = Some(recorded.with_next_due(next_due));
     }
     if let Some(settle) = settle {
         caller.lock().await?;
@@ -267,7 +284,7 @@ pub(super) async fn record_and_settle(
         if !stopped.is_empty() {
             call.session.announce(&stopped).await?;
         }
-        reply.1 = Some(moves.settled(settle));
+        reply.1 = Some(moves.settled(settle, woken));
     }
     Ok(reply)
 }

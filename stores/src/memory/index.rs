@@ -8,7 +8,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use hashbrown::HashTable;
-use scheduler_core::{JobBody, JobId, NodeId, Run, RunId, RunState, Uid, store::NodeInfo};
+use scheduler_core::{JobBody, JobId, LimitKey, NodeId, Run, RunId, RunState, Uid, store::NodeInfo};
 
 use super::{
     entry::{Entry, JobRuns},
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     changes::Changes,
-    kit::rules::{Head, Runs},
+    kit::rules::{Head, Places, Runs},
 };
 
 /// All that the store keeps.
@@ -34,6 +34,8 @@ pub(super) struct Table {
     pub(super) nodes: BTreeMap<NodeId, Node>,
     pub(super) changes: Changes,
     pub(super) shapes: Shapes,
+    /// The limit keys that have a limit.
+    pub(super) places: BTreeMap<LimitKey, Places>,
 }
 
 /// How many jobs that are over stay known at most; memory is for those that are not.

@@ -4,11 +4,13 @@ mod claim;
 mod entry;
 mod index;
 mod listing;
+mod places;
 mod shape;
 mod verbs;
 
 use std::{
     fmt,
+    num::NonZeroU32,
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -16,11 +18,11 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use event_listener::Event;
 use scheduler_core::{
-    JobId, JobRow, JobStore, Listed, NodeId, Run, RunId,
+    JobId, JobRow, JobStore, LimitKey, Listed, NodeId, Run, RunId,
     store::{
         Cancelled, Changed, Claim, Claimed, Clock, Durability, Inserted, JobCounts, JobFilter, JobPage, JobQuery,
-        JobSearch, NodeRow, Record, Recorded, Removed, RemovedAll, RunQuery, Settle, Settled, Stamped, StoreError,
-        StoreLimits, Turn, TurnReply, Update, Updated, Wakes, scan,
+        JobSearch, KeyLimit, KeyLimits, NodeRow, Record, Recorded, Removed, RemovedAll, RunQuery, Settle, Settled,
+        Stamped, StoreError, StoreLimits, Turn, TurnReply, Update, Updated, Wakes, scan,
     },
 };
 
@@ -89,6 +91,7 @@ impl JobStore for MemoryStore {
         StoreLimits::new(Clock::Caller, Wakes::Push, Durability::Volatile)
             .with_payload(usize::MAX)
             .with_batch(Self::BATCH)
+            .with_key_limits(KeyLimits::Kept)
     }
 
     async fn insert(&self, at: DateTime<Utc>, jobs: &[JobRow]) -> Result<Stamped<Vec<Inserted>>, StoreError> {
@@ -139,6 +142,20 @@ impl JobStore for MemoryStore {
 
     async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
         Ok(self.table().node_rows())
+    }
+
+    async fn set_key_limit(
+        &self,
+        at: DateTime<Utc>,
+        key: &LimitKey,
+        limit: Option<NonZeroU32>,
+    ) -> Result<(), StoreError> {
+        self.perform(|table| table.set_key_limit(at, key, limit));
+        Ok(())
+    }
+
+    async fn key_limits(&self, key: Option<&LimitKey>) -> Result<Vec<KeyLimit>, StoreError> {
+        Ok(self.table().key_limits(key))
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use scheduler_core::{
     BODY_VERSION, JobId, JobRow, NodeId, RunId, Uid, Wait,
     store::{
-        Cancelled, Fate, Hint, Hold, Inserted, Record, RecordOutcome, Recorded, Removed, RemovedAll, RunReport, Settle,
-        SettleOutcome, Settled, Stamped, StoreError, Update, Updated,
+        Cancelled, Fate, Hint, Hold, Inserted, Move, Record, RecordOutcome, Recorded, Removed, RemovedAll, RunReport,
+        Settle, SettleOutcome, Settled, Stamped, StoreError, Update, Updated,
     },
 };
 
@@ -16,7 +16,7 @@ use super::{
     index::{Node, Slot, Table},
     shape::Definition,
 };
-use crate::kit::rules::{Runs, UpdateStep, all_removed, check_id, earlier, lease_end, whole_micros};
+use crate::kit::rules::{Held, Runs, UpdateStep, all_removed, check_id, earlier, lease_end, whole_micros};
 
 impl Table {
     pub(super) fn insert(&mut self, at: DateTime<Utc>, jobs: &[JobRow]) -> Result<Stamped<Vec<Inserted>>, StoreError> {
@@ -135,7 +135,18 @@ impl Table {
                 outcomes.push(SettleOutcome::Gone);
                 continue;
             };
+            if to.limit_key.is_some()
+                && self.can_move(slot, to, &settle.owner)
+                && let Some(waits) = self.take_places(slot, to, now)
+            {
+                next_due = earlier(next_due, self.entry(slot).due());
+                outcomes.push(waits);
+                continue;
+            }
             let (outcome, asked) = self.edit(slot, |head, runs| head.settle(runs, to, &settle.owner, now));
+            if !matches!(outcome, SettleOutcome::Applied { .. }) {
+                next_due = earlier(next_due, self.give_places_back(to, now));
+            }
             for node in asked {
                 self.changes.note(Hint::Cancel(node));
             }
@@ -150,6 +161,17 @@ impl Table {
         }
         self.renew(&settle.owner, now, settle.lease);
         Settled::new(now, outcomes, next_due)
+    }
+
+    fn can_move(&self, slot: Slot, to: &Move, owner: &NodeId) -> bool {
+        self.entry(slot).expanded().is_some_and(|expanded| expanded.head.can_move(to, owner))
+    }
+
+    /// Gives back the places that a move has taken and that was not applied.
+    fn give_places_back(&mut self, to: &Move, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let key = to.limit_key.as_ref()?;
+        let held: Vec<Held> = to.starts().map(|seq| Held(to.uid, seq, to.fence)).collect();
+        held.into_iter().filter_map(|held| self.give_place_back(key, held, now)).min()
     }
 
     pub(super) fn record(&mut self, record: &Record) -> Recorded {
@@ -182,6 +204,13 @@ impl Table {
                 Fate::Finished | Fate::Deleted | Fate::Stays => {}
             }
             outcomes.push(outcome);
+        }
+        // Once they are all written, so that one that ends leaves its place to the first that waits.
+        for entry in &record.entries {
+            if let Some(key) = &entry.limit_key {
+                let held = Held(entry.run.uid, entry.run.seq, entry.fence);
+                next_due = earlier(next_due, self.give_place_back(key, held, now));
+            }
         }
         let hold = self.hold(&record.owner, now, record.lease);
         let cancel: Vec<RunId> = self.running.asked(&record.owner).collect();

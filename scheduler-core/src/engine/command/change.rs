@@ -240,6 +240,7 @@ impl Engine {
         }
         check_options(&job.id, change.options.check())?;
         body.options = change.options.over(body.options);
+        body.v = body.v.max(JobBody::version_for(&body.trigger, &body.options));
         let mut changed = match &change.trigger {
             Some(trigger) => self.rescheduled(at, store, trigger, body, job)?,
             None => {
@@ -276,7 +277,7 @@ impl Engine {
         mut body: JobBody,
         job: &JobRow,
     ) -> Result<Changed, Error> {
-        body.v = JobBody::version_for(trigger);
+        body.v = JobBody::version_for(trigger, &body.options);
         body.trigger = trigger.clone().bind(at, self.config.timezone, job.id.as_str());
         check_trigger(&job.id, &body.trigger)?;
         body.chosen_fire_time = None;

@@ -11,11 +11,12 @@ const BODY_FIELDS: [&str; 11] =
     ["v", "name", "task", "args", "trigger", "executor", "options", "chosen_fire_time", "tags", "meta", "pause"];
 
 /// The fields of a definition's options.
-const OPTION_FIELDS: [&str; 12] = [
+const OPTION_FIELDS: [&str; 13] = [
     "misfire_grace_time",
     "coalesce",
     "max_instances",
     "overlap",
+    "limit_key",
     "delivery",
     "timeout",
     "retry",
@@ -122,6 +123,7 @@ mod tests {
                 timeout: Some(Duration::from_secs(1)),
                 retry: Some(Box::default()),
                 priority: 1,
+                limit_key: Some("tenant-42".into()),
                 retention: Duration::from_secs(1),
                 output: crate::Output::Keep,
                 ..JobOptions::default()

@@ -30,14 +30,15 @@ impl Engine {
         check_options(&id, spec.options.check())?;
         let at = self.time_of(now, store);
         let trigger = spec.trigger.unwrap_or_else(|| Date::at(at).into());
+        let options = spec.options.over(self.defaults_in(store));
         let body = JobBody {
-            v: JobBody::version_for(&trigger),
+            v: JobBody::version_for(&trigger, &options),
             name: spec.name,
             task: spec.task,
             args: spec.args.map_err(|error| not_json(&id, &error))?,
             trigger: trigger.bind(at, self.config.timezone, id.as_str()),
             executor: spec.executor.unwrap_or_default(),
-            options: spec.options.over(self.defaults_in(store)),
+            options,
             chosen_fire_time: match spec.begin {
                 Begin::At(at) => Some(at),
                 Begin::Trigger | Begin::Paused => None,
@@ -74,7 +75,7 @@ impl Engine {
         self.check_body(store, &job.id, &job.job)?;
         let at = self.time_of(now, store);
         let mut body = job.job;
-        body.v = body.v.max(JobBody::version_for(&body.trigger));
+        body.v = body.v.max(JobBody::version_for(&body.trigger, &body.options));
         body.trigger = body.trigger.bind(at, self.config.timezone, job.id.as_str());
         let (state, next_fire_time) = match (job.paused, job.next_fire_time) {
             (true, _) => (JobState::Paused, None),
@@ -111,6 +112,16 @@ impl Engine {
                  under a name and add a job for that, or add it to a memory store"
             );
             return Err(Error::new(ErrorKind::Closure, message));
+        }
+        let keeps_limits = |state: &StoreState| state.keeps_key_limits();
+        if let Some(key) = &body.options.limit_key
+            && !self.stores.iter().find(|state| state.name == *store).is_some_and(keeps_limits)
+        {
+            let message = format!(
+                "job `{id}` has the limit key `{key}`, and store `{store}` keeps no limits by key; keep the job in one that does, as \
+                 those of this library"
+            );
+            return Err(Error::new(ErrorKind::Job, message));
         }
         if body.trigger.waits_for_end() && body.options.max_instances.get() > 1 {
             let message = format!(

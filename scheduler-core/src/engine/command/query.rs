@@ -1,10 +1,12 @@
 //! Reading, listing and removing jobs.
 
+use std::num::NonZeroU32;
+
 use super::{PendingCall, not_found, readable};
 use crate::{
-    Error, EventKind, JobId, JobRef, Listed, Now, Removal, RunRef, StoreName, Tags, Uid,
+    Error, ErrorKind, EventKind, JobId, JobRef, LimitKey, Listed, Now, Removal, RunRef, StoreName, Tags, Uid,
     engine::{CallId, Engine, InFlight, JobEdit, Reply, StoreCall},
-    store::{CancelledRun, Removed, RemovedAll, Stamped, StoreError},
+    store::{CancelledRun, KeyLimit, Removed, RemovedAll, Stamped, StoreError},
 };
 
 /// A job is being looked for.
@@ -107,6 +109,27 @@ impl Engine {
             Some(_) => self.call_store(store, query, InFlight::Call(pending)),
             None => self.reply(call, Err(self.unknown_store(&store))),
         }
+    }
+
+    /// Sets a limit by key, if every store could keep it.
+    pub(super) fn set_key_limit(
+        &mut self,
+        now: Now,
+        call: CallId,
+        store: StoreName,
+        key: LimitKey,
+        limit: Option<NonZeroU32>,
+    ) {
+        let too_high = limit.filter(|limit| limit.get() > KeyLimit::HIGHEST).map(|limit| {
+            let highest = KeyLimit::HIGHEST;
+            format!("limit key `{key}`: a limit of {limit}: at most {highest}; a key without a limit is not limited")
+        });
+        if let Some(message) = key.check().err().or(too_high) {
+            return self.reply(call, Err(Error::new(ErrorKind::Config, message)));
+        }
+        let at = self.time_of(now, &store);
+        let pending = PendingCall::SetKeyLimit(call, store.clone());
+        self.list(call, store, StoreCall::SetKeyLimit(at, key, limit), pending);
     }
 
     pub(super) fn on_listed(&mut self, call: CallId, store: &StoreName, page: Result<Reply, StoreError>) {

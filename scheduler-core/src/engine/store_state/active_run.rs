@@ -7,7 +7,8 @@ use siphasher::sip::SipHasher13;
 
 use super::queues::QueueKey;
 use crate::{
-    Delivery, Failures, Now, Outcome, Output, Retry, Run, RunId, RunOutput, RunRef, Verdict, store::RunReport,
+    Delivery, Failures, LimitKey, Now, Outcome, Output, Retry, Run, RunId, RunOutput, RunRef, Verdict,
+    store::{Entry, RunReport},
 };
 
 /// A run that this node executes, or is going to when its executor has room.
@@ -15,6 +16,8 @@ use crate::{
 pub(in crate::engine) struct ActiveRun {
     pub(in crate::engine) run: RunRef,
     pub(in crate::engine) fence: u64,
+    /// The key under which it counts.
+    pub(in crate::engine) limit_key: Option<LimitKey>,
     /// Since when it is this node's.
     pub(in crate::engine) since: Duration,
     /// When its executor was given it.
@@ -51,6 +54,11 @@ pub(in crate::engine) enum Stop {
 }
 
 impl ActiveRun {
+    /// What is reported of it.
+    pub(in crate::engine) fn entry(&self, report: RunReport) -> Entry {
+        Entry { run: self.run.run, fence: self.fence, report, limit_key: self.limit_key.clone() }
+    }
+
     /// Whether its executor has it.
     pub(in crate::engine) fn is_running(&self) -> bool {
         self.ended.is_none() && self.waiting.is_none()

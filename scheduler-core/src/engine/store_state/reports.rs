@@ -71,7 +71,7 @@ mod tests {
     }
 
     fn ended(seq: u64) -> Entry {
-        Entry { run: RunId { uid: Uid(1), seq }, fence: 1, report: RunReport::Release }
+        Entry::new(RunId { uid: Uid(1), seq }, 1, RunReport::Release)
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl Runs {
             self.deadlines.remove(&(deadline, id));
         }
         let report = run.end(now, outcome, store_now);
-        Some(Entry { run: id, fence: run.fence, report })
+        Some(run.entry(report))
     }
 
     /// Whether the node's lease may have passed.
@@ -101,7 +101,7 @@ impl Runs {
         run.ended = Some((Outcome::Cancelled, Duration::ZERO));
         let report =
             RunReport::End { verdict: Verdict::Cancelled, error: None, duration: Duration::ZERO, output: None };
-        Some(Entry { run: id, fence: run.fence, report })
+        Some(run.entry(report))
     }
 
     /// Cancels the runs of a job, or of all, that have not started.
@@ -116,7 +116,7 @@ impl Runs {
         if let Some(key) = run.waiting {
             self.queues.remove(key);
         }
-        Some(Entry { run: id, fence: run.fence, report: RunReport::Release })
+        Some(run.entry(RunReport::Release))
     }
 
     /// Leaves all runs that have not started to other nodes.

@@ -414,7 +414,7 @@ fn jobs_that_the_store_declines_or_cannot_read_are_told_of_once() {
     }
     script.expect(
         "→ claim
-         → notify declined new: its version 9 is newer than 2, which this node reads
+         → notify declined new: its version 9 is newer than 3, which this node reads
          → notify declined other: this node has no task `play`
          → claim",
     );

@@ -8,7 +8,7 @@ use super::script::{LEASE, Script, every, job, limits, reply_to, unavailable, wi
 use crate::{
     Delivery, Outcome, Overlap, RunId, RunState, Uid,
     engine::{Command, ShutdownMode, StoreReply, WakeReason},
-    store::{ClaimedJob, Hold, RecordOutcome, Removed, Stamped},
+    store::{ClaimedJob, Hold, RecordOutcome, Removed, SettleOutcome, Stamped, Waits},
 };
 
 fn urgent(mut claimed: ClaimedJob, priority: i32) -> ClaimedJob {
@@ -38,6 +38,28 @@ fn full() -> Script {
          → notify queued b#1",
     );
     script
+}
+
+#[test]
+fn a_job_that_finds_no_place_of_its_limit_key_waits_and_its_run_is_reported_with_the_key() {
+    let [mut one] = jobs(["a"]);
+    one.job.body.options.limit_key = Some("tenant-42".into());
+    let mut script = Script::running_with_slots(1);
+    script.pass(0.01).look();
+    script.claimed([one.clone()]);
+    assert_eq!(script.peek_turn().1.settle.unwrap().moves[0].limit_key, Some("tenant-42".into()));
+    script.expect(
+        "→ claim
+         → settle a: #1 +0s starts, next +1000s",
+    );
+    script.settled(vec![SettleOutcome::Waits(Waits::Begin)]);
+    script.expect("→ notify waiting a for tenant-42");
+
+    let mut script = Script::running_with_slots(1);
+    script.take([one]);
+    script.finished("a#1", ok());
+    let record = script.peek_turn().1.record.unwrap();
+    assert_eq!(record.entries[0].limit_key, Some("tenant-42".into()));
 }
 
 #[test]

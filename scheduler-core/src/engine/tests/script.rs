@@ -17,8 +17,8 @@ use crate::{
         CallId, Command, Config, Effect, Engine, Input, Mode, OpId, Reply, ShutdownMode, StoreCall, StoreReply, Wake,
     },
     store::{
-        Claimed, ClaimedJob, Clock, Durability, Fate, Hold, Inserted, RecordOutcome, Recorded, SettleOutcome, Settled,
-        Stamped, StoreError, StoreErrorKind, StoreLimits, Turn, TurnReply, Updated, Wakes,
+        Claimed, ClaimedJob, Clock, Durability, Fate, Hold, Inserted, KeyLimits, RecordOutcome, Recorded,
+        SettleOutcome, Settled, Stamped, StoreError, StoreErrorKind, StoreLimits, Turn, TurnReply, Updated, Wakes,
     },
     trigger::Interval,
 };
@@ -57,6 +57,7 @@ pub(crate) fn limits() -> StoreLimits {
         clock: Clock::Caller,
         wakes: Wakes::Never,
         durability: Durability::Durable,
+        key_limits: KeyLimits::Kept,
     }
 }
 

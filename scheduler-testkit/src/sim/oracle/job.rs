@@ -7,7 +7,8 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use scheduler_core::{
-    Delivery, JobId, JobOptions, JobRow, JobState, NodeId, Overlap, Run, RunId, RunState, Trigger, Uid, Verdict, Wait,
+    Delivery, JobId, JobOptions, JobRow, JobState, LimitKey, NodeId, Overlap, Run, RunId, RunState, Trigger, Uid,
+    Verdict, Wait,
     store::{Move, RunChange, Update},
 };
 
@@ -72,6 +73,8 @@ struct Seen {
     timeout: Option<Duration>,
     /// As it was then.
     delivery: Delivery,
+    /// The key under which it was settled to run last.
+    key: Option<LimitKey>,
 }
 
 impl Job {
@@ -191,6 +194,15 @@ impl Job {
                 }
             }
         }
+        for seq in to.starts() {
+            self.runs.entry(seq).and_modify(|run| run.key.clone_from(&to.limit_key));
+            if to.limit_key != self.options.limit_key {
+                return Err(format!(
+                    "run {}-{seq} starts under the key {:?} instead of its job's",
+                    self.uid, to.limit_key
+                ));
+            }
+        }
         let is_fixed_delay = self.trigger.waits_for_end();
         if to.state == JobState::Active && !is_fixed_delay && to.next_fire_time != self.next {
             return Err(format!("job {} goes on at {:?} instead of {:?}", self.id, to.next_fire_time, self.next));
@@ -240,6 +252,7 @@ impl Job {
                 most_attempts: self.most_attempts(),
                 timeout: self.options.timeout,
                 delivery: self.options.delivery,
+                key: None,
             },
         );
         Ok(())
@@ -409,6 +422,17 @@ impl Job {
 
     pub(super) fn timeouts(&self) -> u64 {
         self.runs.values().filter(|run| run.verdict == Some(Verdict::Timeout)).count() as u64
+    }
+
+    /// Whether a move of this fence has been applied.
+    pub(super) fn has_moved(&self, fence: u64) -> bool {
+        self.moves.contains(&fence)
+    }
+
+    /// The runs that a node runs, or has run, under a key, as far as is known.
+    pub(super) fn running_under(&self, key: &LimitKey) -> impl Iterator<Item = RunId> {
+        let running = self.runs.iter().filter(move |(_, run)| run.runner.is_some() && run.key.as_ref() == Some(key));
+        running.map(|(seq, _)| RunId { uid: self.uid, seq: *seq })
     }
 
     pub(super) fn has(&self, seq: u64) -> bool {

@@ -1,8 +1,9 @@
 //! A call at the store, and its answer back at the node.
 
 use scheduler_core::{
+    RunId, RunState,
     engine::{Input, OpId, StoreCall, StoreReply},
-    store::{Adopt, StoreError},
+    store::{Adopt, RunQuery, StoreError},
 };
 
 use super::{Happening, World};
@@ -76,6 +77,7 @@ impl World {
             let adopted = self.oracle.performed(by, sent_at, &call, reply)?;
             self.takeovers += adopted.len() as u64;
             self.check_adoptions(&call, &adopted)?;
+            self.check_limits()?;
             mutate_reply(self.mutant, reply);
         }
         self.answer(slot, generation, op, result, latencies, sent);
@@ -148,6 +150,23 @@ impl World {
         }
         let latencies = Latencies::draw(&mut self.chance, &self.parameters, true);
         self.answer(slot, generation, op, result, latencies, self.now);
+    }
+
+    /// No more runs are running under a key than its limit allows, after one has started there.
+    fn check_limits(&self) -> Result<(), Broken> {
+        for (key, limit, runs) in self.oracle.limited_starts() {
+            // What was taken over from a node, the oracle learns by a later claim.
+            let is_running = |run: &RunId| {
+                let query = RunQuery { uid: run.uid, before: run.seq.checked_add(1), limit: 1 };
+                let runs = calls::perform(&*self.store, &StoreCall::Runs(query));
+                matches!(runs, Some(Ok(StoreReply::Runs(runs))) if runs.iter().any(|it| it.id == *run && it.state == RunState::Running))
+            };
+            let running = runs.iter().filter(|run| is_running(run)).count();
+            if running > limit {
+                return Err(format!("{running} runs are running under the key {key}, which has a limit of {limit}"));
+            }
+        }
+        Ok(())
     }
 
     /// Runs are taken over only from nodes that were in trouble, and not right after an outage that none could help.

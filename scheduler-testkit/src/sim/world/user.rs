@@ -1,5 +1,7 @@
 //! What users do: they add jobs, change them and remove them.
 
+use std::num::NonZeroU32;
+
 use scheduler_core::{
     Conflict, Error, ErrorKind, JobChange, JobSpec, Pause,
     engine::{CallId, Command, JobEdit, Reply},
@@ -22,6 +24,15 @@ impl World {
         let input = node.command(command);
         self.adding.insert((slot, CallId(node.last_call)), spec);
         self.tell(slot, input)
+    }
+
+    /// A user gives a key a limit, or takes it away.
+    pub(super) fn set_limit(&mut self, key: &'static str) -> Result<(), Broken> {
+        let limit = NonZeroU32::new(self.chance.pick(&[0, 1, 1, 2, 3]));
+        match self.any_slot().filter(|_| !key.is_empty()) {
+            Some(slot) => self.ask(slot, Command::SetKeyLimit("default".into(), key.into(), limit)),
+            None => Ok(()),
+        }
     }
 
     /// A job that may not have reached the store is added again, until the faults stop.
@@ -60,6 +71,10 @@ impl World {
         let Some(slot) = slot.filter(|_| !ids.is_empty()) else {
             return Ok(());
         };
+        if !self.parameters.keys.is_empty() && self.chance.permille(100) {
+            let key = self.chance.pick(self.parameters.keys);
+            return self.set_limit(key);
+        }
         let id = self.chance.pick(&ids);
         let near = utc(self.now + self.chance.between(-5 * SECOND, 5 * SECOND));
         let change = match self.chance.between(0, 10) {

@@ -448,7 +448,7 @@ fn an_exported_job_comes_back_as_it_was() {
     newer.job.v = BODY_VERSION + 1;
     let mut script = Script::new();
     script.command(Command::ImportJobs("default".into(), vec![newer], Conflict::Error));
-    script.expect("→ reply NewerVersion: job `report` has version 3, and this scheduler reads 2; update it first");
+    script.expect("→ reply NewerVersion: job `report` has version 4, and this scheduler reads 3; update it first");
 }
 
 fn inserted(script: &Script) -> JobRow {

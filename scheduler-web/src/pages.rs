@@ -24,7 +24,7 @@ const METHODS: &[Method] = &[Method::GET, Method::POST, Method::HEAD, Method::OP
 pub(crate) async fn answer(operator: &Operator<'_>, title: &str, path: &str, request: &Parts, body: &[u8]) -> Answer {
     if !matches!(path, "" | "/") {
         let nothing = Problem::not_found("there is no such page");
-        return failed(&Frame::new(operator, title, Page::None), &nothing);
+        return failed(&Frame::new(operator, title, Page::None).below(path), &nothing);
     }
     let params = match Params::read(request.uri.query().unwrap_or_default().as_bytes()) {
         Ok(params) => params,

@@ -85,6 +85,8 @@ pub(super) struct Frame<'a> {
     pub(super) style: String,
     pub(super) script: String,
     pub(super) sign: String,
+    /// The link to the first page.
+    pub(super) home: String,
     now: DateTime<Utc>,
     pub(super) clock: When,
     pub(super) notice: Option<&'static str>,
@@ -109,10 +111,24 @@ impl<'a> Frame<'a> {
             style: asset("style.css"),
             script: asset("script.js"),
             sign: asset("sign.svg"),
+            home: links::page(Page::Now.name()),
             now,
             clock: When::new(now, now),
             notice: None,
         }
+    }
+
+    /// As it is at a path below the dashboard's, where there is no page: its links lead up from there.
+    pub(super) fn below(mut self, path: &str) -> Self {
+        let up = match path.matches('/').count() {
+            0 | 1 => "./".to_owned(),
+            parts => "../".repeat(parts - 1),
+        };
+        let links = [&mut self.style, &mut self.script, &mut self.sign, &mut self.home];
+        for link in links.into_iter().chain(self.ways.iter_mut().map(|way| &mut way.link)) {
+            link.insert_str(0, &up);
+        }
+        self
     }
 
     /// With a word on what was done, which the address says. Only these words, and no text of the address, are shown.

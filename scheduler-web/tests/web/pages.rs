@@ -286,3 +286,16 @@ async fn no_text_of_a_job_becomes_an_element_or_an_attribute() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn where_there_is_no_page_the_links_lead_up_to_those_that_are_there() {
+    let dashboard = unprotected(&scheduler().await);
+    for (path, up) in [("/jobs", "./"), ("/jobs/", "../"), ("/jobs/nightly", "../"), ("/a/b/c", "../../")] {
+        let told = get(path).of(&dashboard).await;
+        assert_eq!(told.status, StatusCode::NOT_FOUND, "{path}");
+        for link in ["?page=now", "?page=jobs", "?asset=style.css"] {
+            assert!(told.text.contains(&format!("href=\"{up}{link}")), "{path}: {}", told.text);
+        }
+        assert!(!told.text.contains("href=\"?"), "{path}: {}", told.text);
+    }
+}

@@ -223,7 +223,7 @@ impl Work {
         sleep_until(first - TimeDelta::milliseconds(1));
         let cpu = cpu_seconds();
         while late.count() < self.n && Utc::now() < late.last().unwrap_or(first).max(first) + GIVE_UP {
-            thread::sleep(Duration::from_millis(20));
+            pause(Duration::from_millis(20));
         }
         let (cpu, runs) = (cpu_seconds() - cpu, late.count());
         let took = seconds(late.last().unwrap_or(first) - first);
@@ -238,9 +238,9 @@ impl Work {
     }
 
     fn idle(&self, line: Line) {
-        thread::sleep(Duration::from_secs(1));
+        pause(Duration::from_secs(1));
         let (cpu, switches) = (cpu_seconds(), context_switches());
-        thread::sleep(Duration::from_secs(self.secs as u64));
+        pause(Duration::from_secs(self.secs as u64));
         // This thread's own sleep is one of them.
         let switches = (context_switches() - switches).saturating_sub(1);
         line.num("cpu_s", cpu_seconds() - cpu).int("ctx_switches", switches).print();
@@ -316,7 +316,12 @@ fn seconds(time: TimeDelta) -> f64 {
     time.num_microseconds().map_or(f64::NAN, |micros| micros as f64 / 1e6)
 }
 
-/// Blocks the measuring thread, which drives nothing else.
 fn sleep_until(at: DateTime<Utc>) {
-    thread::sleep((at - Utc::now()).to_std().unwrap_or(Duration::ZERO));
+    pause((at - Utc::now()).to_std().unwrap_or(Duration::ZERO));
+}
+
+/// Blocks the measuring thread, which drives nothing else.
+#[expect(clippy::disallowed_methods, reason = "what is measured goes on meanwhile")]
+fn pause(time: Duration) {
+    thread::sleep(time);
 }

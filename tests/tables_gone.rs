@@ -105,15 +105,25 @@ async fn rename(test_store: &TestStore, from: &str, to: &str) {
             format!("BEGIN; {} COMMIT", names.map(|(from, to)| format!("ALTER TABLE {from} RENAME TO {to};")).concat())
         }
     };
-    let sql = sqlx::raw_sql(AssertSqlSafe(sql));
     let renaming = async {
-        match store {
-            "mysql" => sql.execute(&mut MySqlConnection::connect(url).await.unwrap()).await.map(drop),
-            "postgres" => sql.execute(&mut PgConnection::connect(url).await.unwrap()).await.map(drop),
-            _ => sql.execute(&mut SqliteConnection::connect(url).await.unwrap()).await.map(drop),
+        loop {
+            let sql = sqlx::raw_sql(AssertSqlSafe(sql.as_str()));
+            let renamed = match store {
+                "mysql" => sql.execute(&mut MySqlConnection::connect(url).await.unwrap()).await.map(drop),
+                "postgres" => sql.execute(&mut PgConnection::connect(url).await.unwrap()).await.map(drop),
+                _ => sql.execute(&mut SqliteConnection::connect(url).await.unwrap()).await.map(drop),
+            };
+            if !renamed.as_ref().is_err_and(is_deadlock) {
+                return renamed;
+            }
         }
     };
     within("the tables are renamed", renaming).await.unwrap();
+}
+
+/// Whether the server has ended the renaming, since that and a transaction of the store waited for each other's tables.
+fn is_deadlock(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("40P01"))
 }
 
 fn is_long(event: &Event) -> bool {

@@ -21,9 +21,9 @@ use apscheduler::{
     Conflict, EventMask, JobId, JobRow, JobSpec, JobStore, LimitKey, Listed, NodeId, Run, RunId, Scheduler,
     ShutdownMode, TokioRuntime, Verdict,
     store::{
-        Cancelled, Changed, Claim, Claimed, Durability, Inserted, JobQuery, KeyLimit, NodeRow, Record, Recorded,
-        Removed, RemovedAll, RunQuery, Settle, Settled, Stamped, StoreError, StoreErrorKind, StoreLimits, Update,
-        Updated,
+        Cancelled, Changed, Claim, Claimed, Durability, Inserted, JobCounts, JobFilter, JobPage, JobQuery, JobSearch,
+        KeyLimit, NodeRow, Record, Recorded, Removed, RemovedAll, RunPage, RunQuery, RunSearch, Settle, Settled,
+        Stamped, StoreError, StoreErrorKind, StoreLimits, Update, Updated,
     },
     stores::MemoryStore,
     trigger::{First, Interval},
@@ -198,7 +198,19 @@ impl JobStore for JournalStore {
         self.memory.runs(query).await
     }
 
-    // The other searches look at one job after the other, unless a store has something better.
+    // Without these, searches look at one live job after the other. A store that keeps jobs which are over finds those by itself.
+    async fn search_jobs(&self, search: &JobSearch) -> Result<JobPage, StoreError> {
+        self.memory.search_jobs(search).await
+    }
+
+    async fn count_jobs(&self, filter: &JobFilter) -> Result<JobCounts, StoreError> {
+        self.memory.count_jobs(filter).await
+    }
+
+    async fn search_runs(&self, search: &RunSearch) -> Result<RunPage, StoreError> {
+        self.memory.search_runs(search).await
+    }
+
     async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
         self.memory.nodes().await
     }

@@ -31,8 +31,8 @@ use crate::{
 const COSTS: &[(&str, [&str; 2], &str)] = &[
     ("engine: a firing", ["engine --n 500 --secs 2", "engine --n 500 --secs 10"], "runs"),
     ("memory: a job is added", ["add --n 1000", "add --n 5000"], "n"),
-    ("memory: a run", ["burst --lead 6 --n 1000", "burst --lead 6 --n 4000"], "runs"),
-    ("sqlite: a run", ["store --store sqlite --n 500", "store --store sqlite --n 1500"], "runs"),
+    ("memory: a run", ["store --store memory --n 1000", "store --store memory --n 3000"], "runs"),
+    ("sqlite: a run", ["store --store sqlite --n 300", "store --store sqlite --n 900"], "runs"),
 ];
 
 /// By how much a cost may differ from what is written down, in percent: with the compiler that it was counted with, and with others.

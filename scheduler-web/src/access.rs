@@ -6,7 +6,7 @@ use http::request::Parts;
 
 use crate::operation::{Kind, Operation};
 
-/// Who may do what on a dashboard. There is no default: whoever mounts one says it.
+/// Says which requests may perform which operations on a dashboard. There is no default: the program that mounts a dashboard has to choose.
 ///
 /// [`by`](Self::by) goes by the login that the service has already. The other two are for those who have none, and only for names that
 /// [cannot be another site's](crate::Dashboard::host).

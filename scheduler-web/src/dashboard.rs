@@ -49,7 +49,7 @@ use crate::{
 /// # let _ = routes;
 /// ```
 ///
-/// A dashboard holds a handle of its scheduler, and no connection longer than a request takes, so that it keeps nobody from shutting down.
+/// A dashboard holds a handle of its scheduler, and no connection longer than a request takes, so that it does not hold up a shutdown of the scheduler.
 /// After that, it says that the scheduler has shut down.
 #[derive(Clone)]
 pub struct Dashboard {
@@ -93,7 +93,7 @@ impl Dashboard {
     }
 
     /// Hides arguments, errors, or both, for each task as this function says: on pages and in the API. It is asked with none for rows that
-    /// cannot be read, whose task nobody knows.
+    /// cannot be read, since their task is not known.
     #[must_use]
     pub fn hide(mut self, hidden: impl Fn(Option<&TaskName>) -> Hidden + Send + Sync + 'static) -> Self {
         self.desk.hide = Arc::new(hidden);
@@ -135,7 +135,7 @@ impl Dashboard {
         }
     }
 
-    /// Whether a request may come this far, whoever sends it.
+    /// Checks what does not depend on the permissions of the sender: the length, the host and the origin of a request.
     fn admit(&self, request: &Parts) -> Result<(), Problem> {
         guard::check_length(request)?;
         if self.access.is_open() {

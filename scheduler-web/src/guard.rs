@@ -19,9 +19,9 @@ pub(crate) fn check_length(request: &Parts) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::URI_TOO_LONG, "too_large", detail))
 }
 
-/// Refuses a change that a page of another site asks for by the browser of somebody who may.
+/// Refuses a change that a page of another site asks for through the browser of a user who is signed in here.
 ///
-/// Browsers say where a request comes from. What says nothing is no browser, and carries nobody's login by itself.
+/// Browsers name the origin of such a request. A client that names none is not a browser, and does not send a user's login by itself.
 pub(crate) fn check_site(request: &Parts) -> Result<(), Problem> {
     if request.method.is_safe() {
         return Ok(());

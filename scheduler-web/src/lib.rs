@@ -43,7 +43,7 @@
 //! curl $URL/api/v1/jobs/nightly/pause --json '{"note": "until the disk is replaced"}'
 //! ```
 //!
-//! # What is refused, whoever asks
+//! # Requests that are refused to everybody
 //!
 //! - A change that a page of another site asks for: by `Sec-Fetch-Site`, else by `Origin`, which has to be the `Host`. There are no tokens,
 //!   so that any number of nodes may answer.

@@ -45,7 +45,7 @@ impl Desk {
         (self.hide)(Some(task))
     }
 
-    /// What of a row is hidden that cannot be read, so that nobody knows its task.
+    /// What is hidden of a row that cannot be read, since the task of such a row is not known.
     pub(crate) fn hidden_of_raw(&self) -> Hidden {
         (self.hide)(None)
     }

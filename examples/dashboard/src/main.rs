@@ -43,7 +43,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let dashboard =
         Dashboard::new(scheduler.clone(), Access::unprotected()).title("Print shop").hide(|task| match task {
-            // Letters are nobody's business, and neither are rows of which nobody knows what they are.
+            // The arguments of letters are private. A row that cannot be read may be one of a letter, so its text is hidden, too.
             Some(task) if *task != "send_letter" => Hidden::Nothing,
             _ => Hidden::Arguments,
         });

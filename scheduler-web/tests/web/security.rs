@@ -1,4 +1,4 @@
-//! Who may do what, and what is refused whoever asks.
+//! Which operations a request may perform by its permissions, and which requests are refused to everybody.
 
 use std::sync::{Arc, Mutex};
 

@@ -115,7 +115,7 @@ pub(crate) fn run(workspace: &Workspace, variables: &[(String, String)]) -> Resu
         workspace.packages.iter().flat_map(|package| &package.examples).map(String::as_str).collect();
     let named: Vec<&str> =
         EXAMPLES.iter().map(|(name, ..)| *name).chain(LEFT_OUT.iter().map(|(name, _)| *name)).collect();
-    let mut tally = Tally { passed: 0, failures: mismatches(&there, &named) };
+    let mut tally = Tally { failures: mismatches(&there, &named), ..Tally::default() };
     if there.is_empty() {
         return Ok(tally);
     }

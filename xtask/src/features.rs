@@ -86,7 +86,7 @@ fn tally_of(output: &str) -> Tally {
         .map(|command| format!("features: {command}"))
         .collect();
     let checks = output.lines().filter(|line| line.starts_with("info: running")).count();
-    Tally { passed: checks.saturating_sub(failures.len()) as u64, failures }
+    Tally { passed: checks.saturating_sub(failures.len()) as u64, failures, ..Tally::default() }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    nextest::{self, Test},
+    nextest::{self, Flaky, Test},
     services::Servers,
     stores,
     workspace::Workspace,
@@ -34,7 +34,7 @@ pub(crate) fn run() -> Result<bool, String> {
     let filter: Vec<_> = ids.iter().map(|id| format!("binary_id(={id})")).collect();
     let names = stores::names();
     let servers = Servers::start(&workspace, &stores::servers())?;
-    let (tests, result) = nextest::run_tests(&workspace, Some(&filter.join(" | ")), servers.variables());
+    let (tests, result) = nextest::run_tests(&workspace, Some(&filter.join(" | ")), Flaky::Fail, servers.variables());
     let table = Table::new(&tests, &names);
     println!("\n{table}");
     if let Err(failure) = &result {
@@ -155,7 +155,7 @@ mod tests {
     use crate::workspace::Package;
 
     fn test(binary: &str, name: &str, has_passed: bool) -> Test {
-        Test { binary: binary.into(), name: name.into(), has_passed }
+        Test { binary: binary.into(), name: name.into(), has_passed, is_flaky: false }
     }
 
     #[test]

@@ -21,6 +21,17 @@ pub(crate) struct Test {
     /// The path of the test in its binary.
     pub(crate) name: String,
     pub(crate) has_passed: bool,
+    /// Whether it had failed before it passed.
+    pub(crate) is_flaky: bool,
+}
+
+/// What a test has shown that failed and then passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flaky {
+    /// That it passes, and that its name is to be told.
+    Pass,
+    /// That it fails.
+    Fail,
 }
 
 /// Installs cargo-nextest if it is missing.
@@ -32,17 +43,23 @@ pub(crate) fn install() -> Result<(), String> {
     run(&mut cargo(["install", "cargo-nextest", "--locked"]))
 }
 
-/// Runs the tests that a filterset names, or all of them, with these variables in their environment. The result is that of nextest as a whole: it may fail without
-/// a test that failed, as when a test does not compile.
+/// Runs the tests that a filterset names, or all of them, with these variables in their environment. A test that fails is run once
+/// more; what it is then worth is for `flaky` to say. The result is that of nextest as a whole: it may fail without a test that
+/// failed, as when a test does not compile.
 pub(crate) fn run_tests(
     workspace: &Workspace,
     filter: Option<&str>,
+    flaky: Flaky,
     variables: Vec<(String, String)>,
 ) -> (Vec<Test>, Result<(), String>) {
     let report = report_file(workspace);
     // One that is left from before must not be taken for this run's.
     let _ = fs::remove_file(&report);
     let mut command = cargo(["nextest", "run", "--profile", "xtask", "--no-tests", "pass"]);
+    command.args(match flaky {
+        Flaky::Pass => ["--flaky-result", "pass"],
+        Flaky::Fail => ["--flaky-result", "fail"],
+    });
     command.envs(variables).args(EVERYTHING).args(filter.iter().flat_map(|filter| ["--filterset", filter]));
     let result = run(&mut command);
     let tests = match fs::read_to_string(&report) {
@@ -77,7 +94,8 @@ fn tests(junit: &str) -> Result<Vec<Test>, roxmltree::Error> {
 fn test(case: &Node<'_, '_>) -> Test {
     let attribute = |name| case.attribute(name).unwrap_or_default().to_owned();
     let has_passed = child(case, "failure").is_none() && child(case, "error").is_none();
-    Test { binary: attribute("classname"), name: attribute("name"), has_passed }
+    let is_flaky = child(case, "flakyFailure").is_some() || child(case, "flakyError").is_some();
+    Test { binary: attribute("classname"), name: attribute("name"), has_passed, is_flaky }
 }
 
 fn child<'a, 'input>(node: &Node<'a, 'input>, tag: &str) -> Option<Node<'a, 'input>> {
@@ -113,14 +131,14 @@ mod reports {
     fn failures_and_timeouts_are_told_from_passes_and_skips() {
         let tests = tests(JUNIT).unwrap();
         assert!(tests.iter().all(|test| test.binary == "apscheduler::matrix"));
-        let ends: Vec<_> = tests.iter().map(|test| (test.name.as_str(), test.has_passed)).collect();
+        let ends: Vec<_> = tests.iter().map(|test| (test.name.as_str(), test.has_passed, test.is_flaky)).collect();
         assert_eq!(
             ends,
             [
-                ("tokio::memory::starts", true),
-                ("tokio::sqlite::starts", false),
-                ("smol::memory::starts", false),
-                ("smol::sqlite::starts", true),
+                ("tokio::memory::starts", true, false),
+                ("tokio::sqlite::starts", false, false),
+                ("smol::memory::starts", false, false),
+                ("smol::sqlite::starts", true, true),
             ]
         );
     }

@@ -7,14 +7,16 @@ use std::{fmt, ops::AddAssign};
 pub(crate) struct Tally {
     pub(crate) passed: u64,
     pub(crate) failures: Vec<String>,
+    /// A line about each that failed before it passed.
+    pub(crate) flaky: Vec<String>,
 }
 
 impl Tally {
     /// One check, which failed if there is something to say.
     pub(crate) fn one(result: Result<(), String>) -> Self {
         match result {
-            Ok(()) => Self { passed: 1, failures: Vec::new() },
-            Err(failure) => Self { passed: 0, failures: vec![failure] },
+            Ok(()) => Self { passed: 1, ..Self::default() },
+            Err(failure) => Self { failures: vec![failure], ..Self::default() },
         }
     }
 
@@ -35,6 +37,7 @@ impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.passed += other.passed;
         self.failures.extend(other.failures);
+        self.flaky.extend(other.flaky);
     }
 }
 
@@ -52,7 +55,7 @@ mod tests {
     #[test]
     fn tallies_add_up_to_the_last_line() {
         let mut all = Tally::one(Ok(()));
-        all += Tally { passed: 40, failures: vec![] };
+        all += Tally { passed: 40, ..Tally::default() };
         assert_eq!(all.to_string(), "41 passed, 0 failed");
         all += Tally::one(Err("fmt".into()));
         assert_eq!(all.to_string(), "41 passed, 1 failed");
@@ -61,11 +64,11 @@ mod tests {
 
     #[test]
     fn a_program_that_fails_without_a_failed_test_counts_as_a_failure() {
-        let counted = Tally { passed: 3, failures: vec![] };
+        let counted = Tally { passed: 3, ..Tally::default() };
         assert_eq!(counted.clone().closed_by(Ok(())), counted);
         assert_eq!(counted.closed_by(Err("exit status 101".into())).to_string(), "3 passed, 1 failed");
 
-        let failed = Tally { passed: 3, failures: vec!["a test".into()] };
+        let failed = Tally { passed: 3, failures: vec!["a test".into()], ..Tally::default() };
         assert_eq!(failed.closed_by(Err("exit status 100".into())).failures, ["a test"]);
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     extent::{self, Extent},
     features::{self, Combinations},
     misuse,
-    nextest::{self, EVERYTHING},
+    nextest::{self, EVERYTHING, Flaky, Test},
     packages, pasted,
     process::{cargo, run as run_program, run_and_read, succeeds},
     purity,
@@ -80,6 +80,9 @@ pub(crate) fn run(options: &[&str]) -> Result<bool, String> {
     print!("{summary}");
     if extent == Extent::Sampled {
         println!("{}", extent::left_out());
+    }
+    for flaky in &all.flaky {
+        println!("flaky, passed when it was run again: {flaky}");
     }
     for failure in &all.failures {
         println!("failed: {failure}");
@@ -176,10 +179,19 @@ fn tests(setting: &mut Setting) -> Result<Tally, String> {
     let variables = setting.servers()?.variables();
     let of_stores = setting.stores.filter()?;
     let filter = extent::filter(setting.extent, of_stores.as_deref());
-    let (tests, result) = nextest::run_tests(&setting.workspace, filter.as_deref(), variables);
+    let flaky = match setting.extent {
+        Extent::Sampled => Flaky::Pass,
+        Extent::Thorough => Flaky::Fail,
+    };
+    let (tests, result) = nextest::run_tests(&setting.workspace, filter.as_deref(), flaky, variables);
     let (passed, failed): (Vec<_>, Vec<_>) = tests.into_iter().partition(|test| test.has_passed);
-    let failures = failed.iter().map(|test| format!("test {} {}", test.binary, test.name)).collect();
-    Ok(Tally { passed: passed.len() as u64, failures }.closed_by(result))
+    let line = |test: &Test| format!("test {} {}", test.binary, test.name);
+    Ok(Tally {
+        passed: passed.len() as u64,
+        failures: failed.iter().map(line).collect(),
+        flaky: passed.iter().filter(|test| test.is_flaky).map(line).collect(),
+    }
+    .closed_by(result))
 }
 
 fn features(setting: &mut Setting) -> Result<Tally, String> {

@@ -17,12 +17,10 @@ use apscheduler::{
     stores::MemoryStore,
 };
 use chrono::{DateTime, TimeDelta, Utc};
+use figures::{Flags, Line, cpu_seconds, resident_bytes};
 use serde_json::{Map, Value};
 
-use crate::{
-    report::{Flags, Line, cpu_seconds, resident_bytes},
-    store::StoreAddress,
-};
+use crate::store::StoreAddress;
 
 const LEASE: Duration = Duration::from_secs(15);
 

@@ -4,9 +4,9 @@
 //! whole way of a user: a [`Trigger`], a `DateTime<Utc>` in and out.
 
 use crate::limit;
-use crate::report::{Flags, Line, geomean, median};
 use apscheduler::{Trigger, trigger::Cron};
 use chrono::{DateTime, Utc};
+use figures::{Flags, Line, geomean, median};
 use std::hint::black_box;
 use std::time::Instant;
 

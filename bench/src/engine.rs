@@ -16,7 +16,7 @@ use scheduler_core::{
 };
 use serde_json::Value;
 
-use crate::report::{Flags, Line, cpu_seconds};
+use figures::{Flags, Line, cpu_seconds};
 
 /// `--n` jobs of a second fire for `--secs` seconds, their phases spread over it or the same.
 pub(crate) fn run(flags: &Flags) -> Result<(), Box<dyn Error>> {

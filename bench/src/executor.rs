@@ -4,7 +4,6 @@
 //! Each job is a one-shot for a store in memory, so that nothing but the executor and the scheduler is at work. Memory is
 //! what the process has resident after the first tenth of the runs, and at the end.
 
-use crate::report::{Flags, Line, cpu_seconds, resident_bytes};
 use apscheduler::{
     Builder, EventKind, EventMask, JobSpec, Scheduler, ShutdownMode, TokioRuntime,
     executors::{Inline, Spawn, ThreadPool},
@@ -14,6 +13,7 @@ use apscheduler::{
     Task,
     executors::{blocking, process},
 };
+use figures::{Flags, Line, cpu_seconds, resident_bytes};
 use std::{
     error::Error,
     sync::{

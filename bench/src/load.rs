@@ -15,7 +15,6 @@ use std::{
         Arc,
         atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed},
     },
-    thread,
     time::Duration,
 };
 
@@ -27,11 +26,9 @@ use apscheduler::{
 };
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
-use crate::{
-    lateness::Lateness,
-    report::{Flags, Line, context_switches, cpu_seconds, resident_bytes},
-    store::StoreAddress,
-};
+use figures::{Flags, Lateness, Line, context_switches, cpu_seconds, pause, resident_bytes, seconds, sleep_until};
+
+use crate::store::StoreAddress;
 
 /// A measurement in which nothing has run for so long is over.
 const GIVE_UP: TimeDelta = TimeDelta::seconds(3);
@@ -132,7 +129,7 @@ impl Work {
     ) -> Result<Scheduler, Box<dyn Error>> {
         let (noted, counted) = (Arc::clone(late), Arc::clone(told));
         let task = move |context: RunContext| {
-            noted.note(&context);
+            noted.note(context.fire_time);
             std::future::ready(())
         };
         let builder = builder.task("tick", task).task("old", || std::future::ready(()));
@@ -310,18 +307,4 @@ impl Told {
         };
         count.fetch_add(run.count.unwrap_or(1) as usize, Relaxed);
     }
-}
-
-fn seconds(time: TimeDelta) -> f64 {
-    time.num_microseconds().map_or(f64::NAN, |micros| micros as f64 / 1e6)
-}
-
-fn sleep_until(at: DateTime<Utc>) {
-    pause((at - Utc::now()).to_std().unwrap_or(Duration::ZERO));
-}
-
-/// Blocks the measuring thread, which drives nothing else.
-#[expect(clippy::disallowed_methods, reason = "what is measured goes on meanwhile")]
-fn pause(time: Duration) {
-    thread::sleep(time);
 }

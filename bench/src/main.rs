@@ -24,15 +24,14 @@ mod cost;
 mod cron;
 mod engine;
 mod executor;
-mod lateness;
 mod limit;
 mod load;
 mod overload;
-mod report;
 mod store;
 
-use report::Flags;
 use std::process::ExitCode;
+
+use figures::Flags;
 
 const WORKLOADS: &str = "cron-next|cron-parse|add|fire|burst|idle|catch-up|engine|store|cost|executor|overload";
 

@@ -4,11 +4,11 @@
 //! the machine's cores busy. A scheduler that is behind is late, and coalesces what it has not come to; it skips nothing,
 //! since no run overlaps the next.
 
-use crate::report::{Flags, Line, cpu_seconds, quantile};
 use apscheduler::{
     Builder, Event, EventKind, EventMask, JobSpec, RunContext, Scheduler, ShutdownMode, TokioRuntime, trigger::Interval,
 };
 use chrono::{TimeDelta, Utc};
+use figures::{Flags, Line, cpu_seconds, quantile};
 use std::{
     error::Error,
     sync::{

@@ -4,7 +4,6 @@
 //! counts when the store has confirmed its end and the scheduler has told it. The nodes are schedulers in this process,
 //! each with a store and connections of its own.
 
-use crate::report::{Flags, Line, cpu_seconds, quantile};
 use apscheduler::{
     Builder, Event, EventKind, EventMask, JobSpec, JobStore, RunContext, Scheduler, ShutdownMode, TokioRuntime,
     config::StoreConfig,
@@ -12,6 +11,7 @@ use apscheduler::{
     trigger::Interval,
 };
 use chrono::{DateTime, TimeDelta, Utc};
+use figures::{Flags, Line, cpu_seconds, quantile};
 use std::{
     error::Error,
     sync::{Arc, Mutex, OnceLock},

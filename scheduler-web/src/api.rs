@@ -22,7 +22,7 @@ use crate::{
     operator::{At, Operator},
     params::{self, Params},
     problem::Problem,
-    upcoming::HOURS_LIMIT,
+    upcoming::{HOURS_LIMIT, Listed},
 };
 
 /// The most fire times that are shown of a job.
@@ -133,7 +133,7 @@ impl<'a> Asked<'a> {
             }
             Endpoint::ReadUpcoming => {
                 let (hours, limit) = (params.bounded("hours", 24, HOURS_LIMIT)?, params.limit()?);
-                ok(&operator.perform(ReadUpcoming { hours, limit }).await?)
+                ok(&operator.perform(ReadUpcoming { hours, limit, listed: Listed::All }).await?)
             }
             Endpoint::PreviewTrigger => {
                 let trigger = trigger(params.required("trigger")?)?;

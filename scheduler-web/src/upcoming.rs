@@ -74,8 +74,21 @@ pub(crate) struct Coming {
     pub(crate) task: String,
 }
 
-/// What runs within so many hours from now, and the first `limit` fire times of it.
-pub(crate) async fn read(scheduler: &Scheduler, hours: usize, limit: usize) -> Result<Upcoming, Problem> {
+/// Whose fire times are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listed {
+    All,
+    /// All but those of the frequent jobs, which would fill a page by themselves.
+    ButFrequent,
+}
+
+/// What runs within so many hours from now, and the first `limit` fire times of those that are `listed`.
+pub(crate) async fn read(
+    scheduler: &Scheduler,
+    hours: usize,
+    limit: usize,
+    listed: Listed,
+) -> Result<Upcoming, Problem> {
     let from = scheduler.now();
     let hours = i64::try_from(hours.clamp(1, HOURS_LIMIT)).unwrap_or(24);
     let length = TimeDelta::hours(hours);
@@ -84,11 +97,15 @@ pub(crate) async fn read(scheduler: &Scheduler, hours: usize, limit: usize) -> R
     let seconds = length.num_seconds() / BUCKETS as i64;
     let bucket = length / BUCKETS as i32;
     let (mut counts, mut frequent, mut is_complete, mut left) = (vec![0_u64; BUCKETS], Vec::new(), are_all, OF_ALL);
+    let mut in_list = Vec::new();
     for job in &jobs {
         let mut strip = Strip { from, until, bucket, counts: vec![0; BUCKETS], left };
         is_complete &= strip.count(job);
         left = strip.left;
         let count = strip.counts.iter().copied().fold(0, u64::saturating_add);
+        if listed == Listed::All || count < FREQUENT {
+            in_list.push(job);
+        }
         if count >= FREQUENT {
             frequent.push(Frequent { job: job.id.to_string(), store: job.store().to_string(), count });
         } else {
@@ -103,7 +120,7 @@ pub(crate) async fn read(scheduler: &Scheduler, hours: usize, limit: usize) -> R
         frequent,
         is_complete,
         jobs: jobs.len(),
-        fire_times: first(&jobs, until, limit),
+        fire_times: first(&in_list, until, limit),
     })
 }
 
@@ -195,8 +212,8 @@ impl Strip {
     }
 }
 
-/// The first fire times of all jobs, in their order.
-fn first(jobs: &[Job], until: DateTime<Utc>, limit: usize) -> Vec<Coming> {
+/// The first fire times of these jobs, in their order.
+fn first(jobs: &[&Job], until: DateTime<Utc>, limit: usize) -> Vec<Coming> {
     let mut heads: BinaryHeap<Reverse<(DateTime<Utc>, usize)>> =
         jobs.iter().enumerate().filter_map(|(number, job)| Some(Reverse((job.next_fire_time?, number)))).collect();
     let mut coming = Vec::new();

@@ -35,7 +35,7 @@ usage: cargo xtask COMMAND
   services VERB [NAME...]
                          the servers that tests use: `install` what is missing, `start` them and print where they are,
                          `stop` them and remove their data, `kill` them and keep their data, `list` them; all of them
-                         by default
+                         by default. `browser` installs Chromium and axe-core, and prints where they are
   matrix                 the tests that passed for each runtime with each store, as a table
   features [--pairs]     whether the libraries compile without features, with each alone and with all; with `--pairs`
                          whether the facade does with each two of them, too, which takes long

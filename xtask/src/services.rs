@@ -31,8 +31,14 @@ const PORTS_EACH: u16 = 10;
 /// `cargo xtask services VERB [NAME...]`.
 pub(crate) fn run(arguments: &[&str]) -> Result<bool, String> {
     let Some((verb, chosen)) = arguments.split_first() else {
-        return Err(misuse("`services` needs one of `install`, `start`, `stop`, `kill` and `list`"));
+        return Err(misuse("`services` needs one of `install`, `start`, `stop`, `kill`, `list` and `browser`"));
     };
+    if let ("browser", []) = (*verb, chosen) {
+        for (name, path) in browser(&Workspace::read()?)? {
+            println!("export {name}='{path}'");
+        }
+        return Ok(true);
+    }
     if let Some(unknown) = chosen.iter().find(|name| !is_server(name)) {
         return Err(format!("there is no server for `{unknown}`; there are {}", servers().join(", ")));
     }
@@ -69,6 +75,19 @@ fn install(workspace: &Workspace, names: &[&str]) -> Result<String, String> {
 /// Installs a library or tool that an example or a check needs, if it is missing.
 pub(crate) fn install_library(workspace: &Workspace, name: &str) -> Result<(), String> {
     output(script(&workspace.root).args(["library", name])).map(drop)
+}
+
+/// The variables that tell tests where a browser is, and what looks for findings in its pages; installs what is missing.
+pub(crate) fn browser(workspace: &Workspace) -> Result<Vec<(String, String)>, String> {
+    let told = output(script(&workspace.root).arg("browser"))
+        .map_err(|error| format!("without the browser that shows the dashboard, {error}"))?;
+    let paths: Vec<_> = told.lines().collect();
+    let [.., chromium, axe] = paths.as_slice() else { return Err(format!("`services.sh browser` says: {told}")) };
+    Ok(vec![variable_of("chromium", chromium), variable_of("axe", axe)])
+}
+
+fn variable_of(name: &str, value: &str) -> (String, String) {
+    (variable(name), value.to_owned())
 }
 
 /// Servers that go with this value, and with this process however it ends.

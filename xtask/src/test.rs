@@ -14,7 +14,7 @@ use crate::{
     packages, pasted,
     process::{cargo, run as run_program, run_and_read, succeeds},
     purity,
-    services::Servers,
+    services::{self, Servers},
     stores,
     tally::Tally,
     workspace::Workspace,
@@ -176,7 +176,8 @@ fn component(name: &str, command: &str) -> Result<(), String> {
 
 fn tests(setting: &mut Setting) -> Result<Tally, String> {
     nextest::install()?;
-    let variables = setting.servers()?.variables();
+    let mut variables = setting.servers()?.variables();
+    variables.extend(services::browser(&setting.workspace)?);
     let of_stores = setting.stores.filter()?;
     let filter = extent::filter(setting.extent, of_stores.as_deref());
     let flaky = match setting.extent {

@@ -13,7 +13,7 @@ use crate::{
     operation::Operation,
     operator::{At, Call, Desk},
     problem::Problem,
-    upcoming::{self, Upcoming},
+    upcoming::{self, Listed, Upcoming},
     views::{ExplanationView, JobView, NodeView, NodesView, PutAsideView, RunView},
 };
 
@@ -115,6 +115,7 @@ impl Call for ExplainJob {
 pub(crate) struct ReadUpcoming {
     pub(crate) hours: usize,
     pub(crate) limit: usize,
+    pub(crate) listed: Listed,
 }
 
 impl Call for ReadUpcoming {
@@ -122,7 +123,7 @@ impl Call for ReadUpcoming {
     type Answer = Upcoming;
 
     async fn perform(self, desk: &Desk, _: Option<&str>) -> Result<Upcoming, Problem> {
-        upcoming::read(&desk.scheduler, self.hours, self.limit).await
+        upcoming::read(&desk.scheduler, self.hours, self.limit, self.listed).await
     }
 }
 

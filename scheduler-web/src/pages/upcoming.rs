@@ -14,7 +14,7 @@ use crate::{
     operator::Operator,
     params::Params,
     problem::Problem,
-    upcoming::{HOURS_LIMIT, Upcoming},
+    upcoming::{HOURS_LIMIT, Listed, Upcoming},
 };
 
 /// How high the picture is, in its own units.
@@ -61,7 +61,8 @@ struct Row {
 
 pub(super) async fn page(operator: &Operator<'_>, frame: &Frame<'_>, params: &Params) -> Result<Answer, Problem> {
     let hours = params.bounded("hours", 24, HOURS_LIMIT)?;
-    let upcoming = operator.perform(ReadUpcoming { hours, limit: params.limit()? }).await?;
+    let upcoming =
+        operator.perform(ReadUpcoming { hours, limit: params.limit()?, listed: Listed::ButFrequent }).await?;
     let ranges = [(6, "6 h"), (24, "24 h"), (HOURS_LIMIT, "7 days")].map(|(length, label)| {
         let link = links::to(&[("page", "upcoming"), ("hours", &length.to_string())]);
         (label.to_owned(), link, length == hours)

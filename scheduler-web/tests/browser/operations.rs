@@ -1,0 +1,162 @@
+//! Each page is reached and each operation is done by who clicks, with and without scripts, wherever the dashboard is mounted.
+
+use scheduler_core::{JobSpec, store::JobFilter, trigger::Interval};
+
+use crate::{
+    chromium::{Chromium, Scripts},
+    stage::{Mount, Stage},
+};
+
+#[test]
+fn all_of_it_works_at_the_root_of_a_server() {
+    all_of_it_works(Mount::Root);
+}
+
+#[test]
+fn all_of_it_works_below_a_path_that_the_server_takes_off() {
+    all_of_it_works(Mount::Nested);
+}
+
+#[test]
+fn all_of_it_works_below_a_path_that_the_server_hands_on() {
+    all_of_it_works(Mount::Whole);
+}
+
+#[test]
+fn all_of_it_works_behind_a_proxy_that_takes_a_path_off() {
+    all_of_it_works(Mount::Proxy);
+}
+
+fn all_of_it_works(mount: Mount) {
+    let mut browser = Chromium::start();
+    for scripts in [Scripts::On, Scripts::Off] {
+        browser.run_scripts(scripts);
+        let stage = Stage::new(mount, "");
+        each_page_is_reached(&mut browser, &stage);
+        a_job_is_steered(&mut browser, &stage);
+        a_run_is_cancelled(&mut browser, &stage);
+        what_is_put_aside_is_removed(&mut browser, &stage);
+        assert_eq!(browser.complaints(), [""; 0], "{mount:?} {scripts:?}");
+    }
+}
+
+fn heading(browser: &mut Chromium) -> String {
+    browser.text("document.querySelector('h1').textContent")
+}
+
+/// What the page says about what was done.
+fn notice(browser: &mut Chromium) -> String {
+    browser.text("document.querySelector('main > .notice[role=status]')?.textContent")
+}
+
+fn each_page_is_reached(browser: &mut Chromium, stage: &Stage) {
+    stage.open(browser, "");
+    assert_eq!(heading(browser), "Now");
+    // The stylesheet is there wherever the dashboard is.
+    assert_eq!(browser.value("getComputedStyle(document.body).margin"), "0px");
+    for (number, page) in ["Now", "Upcoming", "Jobs", "Runs", "Put aside", "Nodes and stores"].into_iter().enumerate() {
+        browser.follow(&format!("nav a:nth-of-type({})", number + 1));
+        assert_eq!(heading(browser), page);
+        assert_eq!(browser.text("document.querySelector('nav [aria-current]').textContent"), page);
+    }
+    // From the list to a job, by its link.
+    browser.follow("nav a:nth-of-type(3)");
+    browser.write("#search", "hour");
+    browser.follow("form.filter button");
+    assert_eq!(browser.value("document.querySelectorAll('#list tbody tr').length"), 1);
+    browser.follow("#list tbody td a[href*='page=job&']");
+    assert_eq!(heading(browser), "hourly");
+}
+
+fn a_job_is_steered(browser: &mut Chromium, stage: &Stage) {
+    let ran = stage.block_on(stage.scheduler.runs("hourly", 100)).unwrap().len();
+    stage.open(browser, "?page=job&id=hourly");
+    browser.follow("button[value=run_job]");
+    assert!(notice(browser).contains("asked to run now"), "{}", notice(browser));
+    assert_eq!(stage.block_on(stage.scheduler.runs("hourly", 100)).unwrap().len(), ran + 1);
+
+    browser.click("#actions details:has([value=pause_job]) summary");
+    browser.write("[name=note]", "no paper <today>");
+    browser.follow("button[value=pause_job]");
+    assert_eq!(notice(browser), "It is paused.");
+    assert!(browser.text("document.body.innerText").contains("“no paper <today>”"));
+    assert_eq!(stage.state("hourly"), "paused");
+    browser.follow("button[value=resume_job]");
+    assert_eq!(stage.state("hourly"), "active");
+
+    browser.click("#reschedule summary");
+    browser.write("[name=trigger]", "crontab 30 9 * * * in Europe/Berlin");
+    browser.follow("#reschedule form[method=get] button");
+    assert_eq!(browser.value("document.querySelectorAll('.preview .fire-times li').length"), 10);
+    let trigger = || stage.block_on(stage.scheduler.job("hourly")).unwrap().unwrap().body.trigger.to_string();
+    assert_eq!(trigger(), "every 1h");
+    browser.follow("button[value=reschedule_job]");
+    assert_eq!(trigger(), "crontab 30 9 * * * in Europe/Berlin");
+
+    browser.write("[name=at]", "2027-01-01 08:30");
+    browser.follow("#why button");
+    let answer = browser.text("document.querySelector('#why .answer').textContent");
+    assert!(answer.contains("2027-01-01 09:30:00 CET: it will run"), "{answer}");
+
+    browser.click("#actions details.danger summary");
+    browser.follow("button[value=remove_job]");
+    assert_eq!(notice(browser), "The job is removed.");
+    assert_eq!(stage.state("hourly"), "none");
+}
+
+fn a_run_is_cancelled(browser: &mut Chromium, stage: &Stage) {
+    stage.open(browser, "");
+    browser.follow("#running button[value=cancel_run]");
+    assert!(notice(browser).contains("asked to stop"), "{}", notice(browser));
+    let run = stage.block_on(stage.scheduler.runs("slow", 1)).unwrap().remove(0).id;
+    let ended = stage.block_on(stage.scheduler.wait_for(run)).unwrap();
+    assert_eq!(ended.verdict().unwrap().as_str(), "cancelled");
+}
+
+fn what_is_put_aside_is_removed(browser: &mut Chromium, stage: &Stage) {
+    stage.open(browser, "?page=put-aside");
+    browser.click("main details.danger summary");
+    browser.follow("button[value=remove_put_aside]");
+    assert!(browser.text("document.body.innerText").contains("Nothing is put aside."));
+    assert_eq!(stage.block_on(stage.scheduler.count_jobs(JobFilter::new())).unwrap().quarantined, 0);
+}
+
+#[test]
+fn a_page_keeps_up_to_date_without_a_lost_place_or_focus() {
+    let stage = Stage::new(Mount::Root, "");
+    let mut browser = Chromium::start();
+    browser.look(800, "light");
+    stage.open(&mut browser, "?page=jobs");
+    browser.click("#search");
+    browser.value("window.isTheSame = true; window.scrollTo(0, 100)");
+    let place = browser.value("scrollY");
+
+    stage.block_on(stage.scheduler.add_job(JobSpec::new("report", Interval::hours(2)).id("added"))).unwrap();
+    browser.wait_for("document.querySelector('#list').textContent.includes('added')");
+    assert_eq!(
+        browser.value("[window.isTheSame, document.activeElement.id, scrollY]"),
+        serde_json::json!([true, "search", place])
+    );
+
+    // What is in use stays as it is: here a link with the focus.
+    browser.value("document.querySelector('#list tbody a').focus()");
+    stage.block_on(stage.scheduler.remove_job("added")).unwrap();
+    browser.wait_for("document.querySelector('#counts').textContent.startsWith('7 jobs')");
+    assert_eq!(browser.value("document.activeElement.tagName"), "A");
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+#[test]
+fn the_keys_search_and_show_the_help() {
+    let stage = Stage::new(Mount::Root, "");
+    let mut browser = Chromium::start();
+    stage.open(&mut browser, "?page=jobs");
+    browser.press("/");
+    assert_eq!(
+        browser.value("[document.activeElement.id, document.activeElement.value]"),
+        serde_json::json!(["search", ""])
+    );
+    stage.open(&mut browser, "?page=nodes");
+    browser.then_page(|browser| browser.press("/"));
+    assert_eq!(heading(&mut browser), "Jobs");
+}

@@ -15,10 +15,10 @@
   }
   local(document);
 
-  // A part that is in use is left alone: with the focus, an open detail, or selected text in it.
+  // A part that is in use is left alone: with the focus, an open detail, a tick, or selected text in it.
   function inUse(part) {
     const selection = document.getSelection();
-    return part.contains(document.activeElement) || part.querySelector("details[open]") ||
+    return part.contains(document.activeElement) || part.querySelector("details[open], input:checked") ||
       (selection && !selection.isCollapsed && part.contains(selection.anchorNode));
   }
 

@@ -7,7 +7,7 @@ use std::str;
 
 use http::{HeaderValue, StatusCode, header, request::Parts};
 use percent_encoding::percent_decode_str;
-use scheduler_core::{JobId, Pause, RunId, StoreName, Trigger};
+use scheduler_core::{JobId, Pause, RunId, StoreName, Trigger, store::JobFilter};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
@@ -15,8 +15,9 @@ use self::routes::{Endpoint, Found};
 use crate::{
     answer::Answer,
     calls::{
-        AddJob, CancelRun, ChangeJob, CountJobs, ExplainJob, ListJobs, PauseJob, PreviewTrigger, ReadHistory, ReadJob,
-        ReadNodes, ReadPutAside, ReadRuns, ReadUpcoming, RemoveJob, RemovePutAside, RescheduleJob, ResumeJob, RunJob,
+        AddJob, CancelRun, ChangeJob, CountJobs, ExplainJob, Group, ListJobs, PauseJob, PauseJobs, PreviewTrigger,
+        ReadHistory, ReadJob, ReadNodes, ReadPutAside, ReadRuns, ReadUpcoming, RemoveJob, RemoveJobs, RemovePutAside,
+        RescheduleJob, RescheduleJobs, ResumeJob, ResumeJobs, RunJob, RunJobs,
     },
     operation::Operation,
     operator::{At, Operator},
@@ -104,6 +105,11 @@ impl<'a> Asked<'a> {
             | Endpoint::RescheduleJob
             | Endpoint::CancelRun
             | Endpoint::RemovePutAside => self.change(endpoint).await,
+            Endpoint::RunJobs
+            | Endpoint::PauseJobs
+            | Endpoint::ResumeJobs
+            | Endpoint::RescheduleJobs
+            | Endpoint::RemoveJobs => self.change_group(endpoint).await,
         }
     }
 
@@ -166,11 +172,7 @@ impl<'a> Asked<'a> {
                 Ok(Answer::json(StatusCode::ACCEPTED, &json!({"run": run.to_string()})))
             }
             Endpoint::PauseJob => {
-                let PauseOf { note, until } = if self.body.is_empty() { PauseOf::default() } else { self.json()? };
-                let mut pause = note.into_iter().fold(Pause::new(), Pause::note);
-                if let Some(until) = until {
-                    pause = pause.until(params::instant("until", &until)?);
-                }
+                let pause = self.pause()?;
                 ok(&operator.perform(PauseJob { at: self.at()?, pause }).await?)
             }
             Endpoint::ResumeJob => ok(&operator.perform(ResumeJob(self.at()?)).await?),
@@ -187,6 +189,40 @@ impl<'a> Asked<'a> {
             }
             _ => done(operator.perform(RemovePutAside(self.at()?)).await),
         }
+    }
+
+    async fn change_group(&self, endpoint: Endpoint) -> Result<Answer, Problem> {
+        let operator = self.operator;
+        let group = self.group()?;
+        ok(&match endpoint {
+            Endpoint::RunJobs => operator.perform(RunJobs(group)).await?,
+            Endpoint::PauseJobs => operator.perform(PauseJobs { group, pause: self.pause()? }).await?,
+            Endpoint::ResumeJobs => operator.perform(ResumeJobs(group)).await?,
+            Endpoint::RescheduleJobs => {
+                let Reschedule { trigger: text } = self.json()?;
+                operator.perform(RescheduleJobs { group, trigger: trigger(&text)? }).await?
+            }
+            _ => operator.perform(RemoveJobs(group)).await?,
+        })
+    }
+
+    /// The jobs that the query means. All of them have to be meant expressly.
+    fn group(&self) -> Result<Group, Problem> {
+        let filter = self.params.job_filter()?;
+        let all = self.params.parsed::<bool>("all", "`true` or `false`")?.unwrap_or(false);
+        if filter == JobFilter::new() && !all {
+            return Err(Problem::malformed("say which jobs, by a filter as in `?tag=billing`, or `?all=true`"));
+        }
+        Ok(Group::of(self.params.store(), filter))
+    }
+
+    fn pause(&self) -> Result<Pause, Problem> {
+        let PauseOf { note, until } = if self.body.is_empty() { PauseOf::default() } else { self.json()? };
+        let mut pause = note.into_iter().fold(Pause::new(), Pause::note);
+        if let Some(until) = until {
+            pause = pause.until(params::instant("until", &until)?);
+        }
+        Ok(pause)
     }
 
     async fn add(&self) -> Result<Answer, Problem> {

@@ -48,7 +48,7 @@
 //! - A change that a page of another site asks for: by `Sec-Fetch-Site`, else by `Origin`, which has to be the `Host`. There are no tokens,
 //!   so that any number of nodes may answer.
 //! - Without [`Access::by`]: a request for a [name](Dashboard::host) that may be another site's.
-//! - An address of more than 8 KiB, more than 100 parameters, a body of more than 256 KiB, a page of more than 200 entries. A forecast
+//! - An address of more than 8 KiB, more than 250 parameters, a body of more than 256 KiB, a page of more than 200 entries. A forecast
 //!   reaches seven days, and searches for 20,000 fire times at most; those of intervals are counted.
 //!
 //! Everything is escaped where it is written into a page, and the `Content-Security-Policy` allows no script, style or form target but the

@@ -135,7 +135,8 @@ impl Operation {
     }
 
     /// The names of its arguments, in the path, the query or the body of a request. `store` is needed only where stores have jobs of the
-    /// same id.
+    /// same id. Those that steer jobs are done to many at once, too: instead of `id`, such a request has the filter of
+    /// [`ListJobs`](Self::ListJobs).
     pub fn arguments(self) -> &'static [&'static str] {
         match self {
             Self::ListJobs => {

@@ -86,6 +86,11 @@ pub(crate) trait Call: Send + Sized {
         None
     }
 
+    /// The jobs that it is about, if they are many, for the log.
+    fn about_group(&self) -> Option<String> {
+        None
+    }
+
     /// Does it; it has been permitted. `who` does it.
     fn perform(self, desk: &Desk, who: Option<&str>) -> impl Future<Output = Result<Self::Answer, Problem>> + Send;
 }
@@ -105,21 +110,23 @@ impl<'a> Operator<'a> {
     /// Performs a call, if its operation is permitted. A change is logged, with who did it; so is one that was refused or failed.
     pub(crate) async fn perform<C: Call>(&self, call: C) -> Result<C::Answer, Problem> {
         let (operation, who) = (C::OPERATION, self.permissions.who());
-        let job = call.about().cloned();
+        let (job, jobs) = (call.about().cloned(), call.about_group());
         let result = match self.permissions.permits(operation) {
             true => call.perform(self.desk, who).await,
             false => Err(Problem::not_permitted(operation)),
         };
         if operation.kind() != Kind::Read {
-            let (operation, job) = (operation.name(), job.as_ref().map(JobId::as_str));
+            let (operation, job, jobs) = (operation.name(), job.as_ref().map(JobId::as_str), jobs.as_deref());
             match &result {
-                Ok(_) => tracing::info!(target: "apscheduler", operation, job, by = who, "done by the dashboard"),
+                Ok(_) => tracing::info!(target: "apscheduler", operation, job, jobs, by = who, "done by the dashboard"),
                 Err(problem) if problem.status == StatusCode::FORBIDDEN => {
-                    tracing::warn!(target: "apscheduler", operation, job, by = who, "refused by the dashboard");
+                    tracing::warn!(target: "apscheduler", operation, job, jobs, by = who, "refused by the dashboard");
                 }
                 Err(Problem { kind, detail, .. }) => {
                     let error = detail.as_str();
-                    tracing::warn!(target: "apscheduler", operation, job, by = who, kind, error, "failed by the dashboard");
+                    tracing::warn!(
+                        target: "apscheduler", operation, job, jobs, by = who, kind, error, "failed by the dashboard"
+                    );
                 }
             }
         }

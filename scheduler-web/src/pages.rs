@@ -5,6 +5,7 @@
 
 mod forms;
 mod frame;
+mod groups;
 mod job;
 mod links;
 mod lists;
@@ -31,10 +32,10 @@ pub(crate) async fn answer(operator: &Operator<'_>, title: &str, path: &str, req
         Err(problem) => return failed(&Frame::new(operator, title, Page::None), &problem),
     };
     let page = Page::named(params.one("page").unwrap_or("now"));
-    let frame = Frame::new(operator, title, page).with_notice(params.one("done"));
+    let frame = Frame::new(operator, title, page).with_notice(params.one("done"), params.one("count"));
     let answered = match request.method {
         Method::GET | Method::HEAD => shown(operator, &frame, &params).await,
-        Method::POST => forms::answer(operator, &params, request, body).await,
+        Method::POST => forms::answer(operator, &frame, &params, request, body).await,
         _ => return Answer::allowed(&request.method, METHODS),
     };
     answered.unwrap_or_else(|problem| failed(&frame, &problem))

@@ -11,8 +11,8 @@ use scheduler_runtime::{Cursor, Page};
 
 use crate::problem::Problem;
 
-/// The most parameters of a request.
-const LIMIT: usize = 100;
+/// The most parameters of a request: a page of jobs that are chosen, and some more.
+const LIMIT: usize = PAGE_LIMIT + 50;
 
 /// The most entries of a page that can be asked for, and how many there are if nothing is said.
 pub(crate) const PAGE_LIMIT: usize = 200;
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_request_has_so_many_parameters_and_no_more() {
-        assert!(Params::read("a=1&".repeat(100).as_bytes()).is_ok());
-        assert!(Params::read("a=1&".repeat(101).as_bytes()).is_err());
+        assert!(Params::read("a=1&".repeat(LIMIT).as_bytes()).is_ok());
+        assert!(Params::read("a=1&".repeat(LIMIT + 1).as_bytes()).is_err());
     }
 }

@@ -48,7 +48,7 @@ fn operation(row: &Row) -> Value {
     }
     if !row.body.is_empty() {
         described["requestBody"] = json!({
-            "required": row.endpoint != Endpoint::PauseJob,
+            "required": !matches!(row.endpoint, Endpoint::PauseJob | Endpoint::PauseJobs),
             "content": {"application/json": {"schema": schema_of_body(row)}},
         });
     }
@@ -88,7 +88,7 @@ fn schema_of_body(row: &Row) -> Value {
     }
     let needed: &[&str] = match row.endpoint {
         Endpoint::AddJob => &["task"],
-        Endpoint::RescheduleJob => &["trigger"],
+        Endpoint::RescheduleJob | Endpoint::RescheduleJobs => &["trigger"],
         _ => &[],
     };
     json!({"type": "object", "properties": properties, "required": needed, "additionalProperties": false})
@@ -125,6 +125,11 @@ pub(super) fn answer(endpoint: Endpoint) -> (&'static str, Option<&'static str>)
         }
         Endpoint::RemoveJob | Endpoint::RemovePutAside => ("204", None),
         Endpoint::RunJob => ("202", Some("RunId")),
+        Endpoint::RunJobs
+        | Endpoint::PauseJobs
+        | Endpoint::ResumeJobs
+        | Endpoint::RescheduleJobs
+        | Endpoint::RemoveJobs => ("200", Some("Group")),
         Endpoint::ExplainJob => ("200", Some("Explanation")),
         Endpoint::JobRuns | Endpoint::ReadRuns => ("200", Some("Runs")),
         Endpoint::CancelRun => ("202", None),
@@ -149,6 +154,11 @@ fn summary(endpoint: Endpoint) -> &'static str {
         Endpoint::PauseJob => "Keeps a job from firing until it is resumed, or until a time.",
         Endpoint::ResumeJob => "Lets a job fire again, from its next fire time on.",
         Endpoint::RescheduleJob => "Gives a job another trigger.",
+        Endpoint::RunJobs => "Runs each job that the filter means once, now.",
+        Endpoint::PauseJobs => "Pauses the active jobs that the filter means.",
+        Endpoint::ResumeJobs => "Resumes the paused jobs that the filter means.",
+        Endpoint::RescheduleJobs => "Gives the jobs that the filter means another trigger.",
+        Endpoint::RemoveJobs => "Removes the jobs that the filter means.",
         Endpoint::ExplainJob => "Says why a job did, did not, or will (not) run at a time.",
         Endpoint::JobRuns => "Searches the runs of a job, newest first.",
         Endpoint::CancelRun => "Asks a run to stop. How it ends is among the runs.",
@@ -186,6 +196,7 @@ pub(super) fn meaning(name: &str) -> &'static str {
         "state" => "How far the job or the run is.",
         "verdict" => "How the run ended.",
         "node" => "The node that runs it, or ran it last.",
+        "all" => "`true` for all jobs, if there is no filter.",
         "order" => "In which order.",
         "limit" => {
             "The most entries that are answered, 1 to 200; 50 if not given. There may be fewer, though others follow."
@@ -203,7 +214,7 @@ fn schema_of(name: &str) -> Value {
         "limit" | "hours" | "fire_times" => json!({"type": "integer", "minimum": 1}),
         "tags" => json!({"type": "array", "items": {"type": "string"}}),
         "tag" => json!({"type": "array", "items": {"type": "string"}}),
-        "paused" => json!({"type": "boolean"}),
+        "paused" | "all" => json!({"type": "boolean"}),
         "args" => json!({}),
         "order" => json!({"type": "string", "enum": ["next_fire_time", "id"]}),
         _ => json!({"type": "string"}),

@@ -20,6 +20,11 @@ pub(super) enum Endpoint {
     PauseJob,
     ResumeJob,
     RescheduleJob,
+    RunJobs,
+    PauseJobs,
+    ResumeJobs,
+    RescheduleJobs,
+    RemoveJobs,
     ExplainJob,
     JobRuns,
     CancelRun,
@@ -84,6 +89,11 @@ pub(super) const ROWS: &[Row] = &[
     with_body(Endpoint::PauseJob, Method::POST, "/jobs/{id}/pause", Operation::PauseJob, &["note", "until"]),
     row(Endpoint::ResumeJob, Method::POST, "/jobs/{id}/resume", Operation::ResumeJob),
     with_body(Endpoint::RescheduleJob, Method::POST, "/jobs/{id}/reschedule", Operation::RescheduleJob, &["trigger"]),
+    row(Endpoint::RunJobs, Method::POST, "/group/run", Operation::RunJob),
+    with_body(Endpoint::PauseJobs, Method::POST, "/group/pause", Operation::PauseJob, &["note", "until"]),
+    row(Endpoint::ResumeJobs, Method::POST, "/group/resume", Operation::ResumeJob),
+    with_body(Endpoint::RescheduleJobs, Method::POST, "/group/reschedule", Operation::RescheduleJob, &["trigger"]),
+    row(Endpoint::RemoveJobs, Method::POST, "/group/remove", Operation::RemoveJob),
     row(Endpoint::ExplainJob, Method::GET, "/jobs/{id}/explain", Operation::ExplainJob),
     row(Endpoint::JobRuns, Method::GET, "/jobs/{id}/runs", Operation::ReadRuns),
     row(Endpoint::CancelRun, Method::POST, "/jobs/{id}/runs/{run}/cancel", Operation::CancelRun),
@@ -104,6 +114,9 @@ impl Row {
     /// The names of the parameters of the query: the arguments that are neither in the path nor in the body. Of what is counted, not in
     /// pages.
     pub(super) fn query(&self) -> Vec<&'static str> {
+        if self.endpoint.is_of_group() {
+            return GROUP.to_vec();
+        }
         let arguments = self.operation.map_or(&[] as &[&str], Operation::arguments);
         let is_counted = self.endpoint == Endpoint::CountJobs;
         let is_elsewhere = |name: &str| {
@@ -128,7 +141,17 @@ impl Row {
     }
 }
 
+/// What names a group of jobs: the filter of `list_jobs`, or all of them.
+const GROUP: [&str; 8] = ["text", "id_prefix", "task", "tag", "state", "executor", "store", "all"];
+
 impl Endpoint {
+    /// Whether it is done to many jobs at once.
+    pub(super) fn is_of_group(self) -> bool {
+        use Endpoint::{PauseJobs, RemoveJobs, RescheduleJobs, ResumeJobs, RunJobs};
+
+        matches!(self, RunJobs | PauseJobs | ResumeJobs | RescheduleJobs | RemoveJobs)
+    }
+
     pub(super) fn query(self) -> Vec<&'static str> {
         ROWS.iter().find(|row| row.endpoint == self).map(Row::query).unwrap_or_default()
     }

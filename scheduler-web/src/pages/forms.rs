@@ -3,7 +3,12 @@
 use http::{StatusCode, header, request::Parts};
 use scheduler_core::{Pause, RunId};
 
-use super::{job::at, links};
+use super::{
+    frame::{Frame, Page},
+    groups,
+    job::at,
+    links,
+};
 use crate::{
     answer::Answer,
     api::trigger,
@@ -17,6 +22,7 @@ use crate::{
 /// Does what a form asks for. The address says which job, and the field `do` which operation.
 pub(super) async fn answer(
     operator: &Operator<'_>,
+    frame: &Frame<'_>,
     params: &Params,
     request: &Parts,
     body: &[u8],
@@ -27,6 +33,9 @@ pub(super) async fn answer(
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "no_form", detail));
     }
     let form = Params::read(body)?;
+    if frame.page == Page::Jobs {
+        return groups::answer(operator, frame, params, &form).await;
+    }
     let wanted = form.required("do")?;
     let operation = Operation::ALL.into_iter().find(|operation| operation.name() == wanted);
     let at = at(params)?;
@@ -37,9 +46,7 @@ pub(super) async fn answer(
             back
         }
         Some(Operation::PauseJob) => {
-            let mut pause = form.one("note").into_iter().fold(Pause::new(), Pause::note);
-            pause = form.instant("until")?.into_iter().fold(pause, Pause::until);
-            operator.perform(PauseJob { at, pause }).await?;
+            operator.perform(PauseJob { at, pause: pause(&form)? }).await?;
             back
         }
         Some(Operation::ResumeJob) => {
@@ -68,4 +75,10 @@ pub(super) async fn answer(
         _ => return Err(Problem::malformed(format!("pages do not `{wanted}`; the API may"))),
     };
     Ok(Answer::see_other(&format!("{back}&done={wanted}")))
+}
+
+/// The note and the end of a pause, as the fields of a form have them.
+pub(super) fn pause(form: &Params) -> Result<Pause, Problem> {
+    let pause = form.one("note").into_iter().fold(Pause::new(), Pause::note);
+    Ok(form.instant("until")?.into_iter().fold(pause, Pause::until))
 }

@@ -1,6 +1,6 @@
 //! What is around each page: its title, the way to the others, the time, and a word on what was done.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 
 use chrono::{DateTime, Utc};
 
@@ -89,7 +89,7 @@ pub(super) struct Frame<'a> {
     pub(super) home: String,
     now: DateTime<Utc>,
     pub(super) clock: When,
-    pub(super) notice: Option<&'static str>,
+    pub(super) notice: Option<Cow<'static, str>>,
 }
 
 impl<'a> Frame<'a> {
@@ -131,11 +131,23 @@ impl<'a> Frame<'a> {
         self
     }
 
-    /// With a word on what was done, which the address says. Only these words, and no text of the address, are shown.
-    pub(super) fn with_notice(self, done: Option<&str>) -> Self {
+    /// With a word on what was done, and to how many jobs, which the address says. Only these words and a number, and no text of the
+    /// address, are shown.
+    pub(super) fn with_notice(self, done: Option<&str>, count: Option<&str>) -> Self {
         let operation = Operation::ALL.into_iter().find(|it| Some(it.name()) == done);
+        let count = count.and_then(|count| count.parse::<u64>().ok());
         let notice = operation.and_then(|operation| {
-            Some(match operation {
+            if let Some(count) = count {
+                let (jobs, are) = if count == 1 { ("job", "is") } else { ("jobs", "are") };
+                return match operation {
+                    Operation::RunJob => Some(format!("{count} {jobs} {are} asked to run now.").into()),
+                    Operation::PauseJob => Some(format!("{count} {jobs} {are} paused now.").into()),
+                    Operation::ResumeJob => Some(format!("{count} {jobs} {are} resumed.").into()),
+                    Operation::RemoveJob => Some(format!("{count} {jobs} {are} removed.").into()),
+                    _ => None,
+                };
+            }
+            Some(Cow::Borrowed(match operation {
                 Operation::RunJob => "It has been asked to run now. Its run is below as soon as a node has taken it.",
                 Operation::PauseJob => "It is paused.",
                 Operation::ResumeJob => "It goes on.",
@@ -144,7 +156,7 @@ impl<'a> Frame<'a> {
                 Operation::CancelRun => "The run has been asked to stop.",
                 Operation::RemovePutAside => "The job that was put aside is removed.",
                 _ => return None,
-            })
+            }))
         });
         Self { notice, ..self }
     }

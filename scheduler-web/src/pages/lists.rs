@@ -9,7 +9,7 @@ use scheduler_runtime::{Health, LoopState, SchedulerState, StoreLink};
 
 use super::{
     frame::Frame,
-    links, page as shown,
+    groups, links, page as shown,
     rows::{Choice, JobRow, Mark, RunRow, When, choices, next_page},
 };
 use crate::{
@@ -34,6 +34,10 @@ struct Jobs<'a> {
     orders: Vec<Choice>,
     is_filtered: bool,
     rows: Vec<JobRow>,
+    /// What can be done to many of them, by its name and its word.
+    many: Vec<(&'static str, &'static str)>,
+    /// What the form goes to that does it.
+    action: String,
     unreadable: usize,
     put_aside: String,
     all: String,
@@ -46,9 +50,13 @@ pub(super) async fn jobs(operator: &Operator<'_>, frame: &Frame<'_>, params: &Pa
     let counts = operator.perform(CountJobs { store: params.store(), filter: filter.clone() }).await?;
     let list = ListJobs { store: params.store(), filter, order: params.job_order()?, page: params.page()? };
     let found = operator.perform(list).await?;
-    let names = ["text", "task", "tag", "state", "store", "order", "limit"];
+    // Nothing can be done to jobs that are over.
+    let is_over = params.one("state") == Some(JobStateKind::Finished.as_str());
+    let many = groups::OPERATIONS.into_iter().filter(|it| !is_over && frame.may(it));
     shown(&Jobs {
         frame,
+        many: many.map(|it| (it.name(), groups::words(it).0)).collect(),
+        action: groups::list(params, &[]),
         counts,
         text: params.one("text").unwrap_or_default(),
         task: params.one("task").unwrap_or_default(),
@@ -60,7 +68,7 @@ pub(super) async fn jobs(operator: &Operator<'_>, frame: &Frame<'_>, params: &Pa
         unreadable: found.unreadable.len(),
         put_aside: links::page("put-aside"),
         all: links::page("jobs"),
-        next: next_page(params, &names, "jobs", found.next.as_ref()),
+        next: next_page(params, &groups::OF_LIST, "jobs", found.next.as_ref()),
     })
 }
 

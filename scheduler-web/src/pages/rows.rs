@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Timelike as _, Utc};
 use chrono_tz::Tz;
 use scheduler_runtime::Cursor;
 
-use super::{frame::Frame, links};
+use super::{frame::Frame, groups, links};
 use crate::{
     operation::Operation,
     params::Params,
@@ -106,6 +106,8 @@ impl FireTime {
 pub(super) struct JobRow {
     pub(super) view: JobView,
     pub(super) link: String,
+    /// How forms name it.
+    pub(super) value: String,
     pub(super) mark: Mark,
     /// When it runs, in words and without what it does where the clocks change.
     pub(super) runs: String,
@@ -128,6 +130,7 @@ impl JobRow {
         let is_due = |next: DateTime<Utc>| frame.now().signed_duration_since(next) > LATE;
         Self {
             link: links::job(&view.store, &view.id),
+            value: groups::value(&view.store, &view.id),
             mark: Mark::of(view.state),
             runs: view.trigger_in_words.split("; ").next().unwrap_or_default().to_owned(),
             next: view.next_fire_time.map(|next| frame.when(next)),

@@ -33,6 +33,7 @@ fn all_of_it_works(mount: Mount) {
         browser.run_scripts(scripts);
         let stage = Stage::new(mount, "");
         each_page_is_reached(&mut browser, &stage);
+        many_jobs_are_steered(&mut browser, &stage);
         a_job_is_steered(&mut browser, &stage);
         a_run_is_cancelled(&mut browser, &stage);
         what_is_put_aside_is_removed(&mut browser, &stage);
@@ -66,6 +67,31 @@ fn each_page_is_reached(browser: &mut Chromium, stage: &Stage) {
     assert_eq!(browser.value("document.querySelectorAll('#list tbody tr').length"), 1);
     browser.follow("#list tbody td a[href*='page=job&']");
     assert_eq!(heading(browser), "hourly");
+}
+
+fn many_jobs_are_steered(browser: &mut Chromium, stage: &Stage) {
+    stage.open(browser, "?page=jobs&order=id");
+    browser.click("[name=job][value$='id=hourly']");
+    browser.click("[name=job][value$='id=slow']");
+    browser.follow("button[value=pause_job]");
+    assert_eq!(heading(browser), "Pause 2 jobs?");
+    browser.follow("button[value=pause_job]");
+    assert_eq!(notice(browser), "2 jobs are paused now.");
+    assert_eq!(
+        (stage.state("hourly"), stage.state("slow"), stage.state("often")),
+        ("paused".into(), "paused".into(), "active".into())
+    );
+
+    stage.open(browser, "?page=jobs&state=paused&tag=billing");
+    browser.value("document.querySelector('[name=which]').value = 'listed'");
+    browser.follow("button[value=resume_job]");
+    assert_eq!(heading(browser), "Resume 1 job?");
+    browser.follow("button[value=resume_job]");
+    assert_eq!(notice(browser), "1 job is resumed.");
+    assert_eq!(
+        (stage.state("hourly"), stage.state("slow"), stage.state("letters")),
+        ("active".into(), "paused".into(), "paused".into())
+    );
 }
 
 fn a_job_is_steered(browser: &mut Chromium, stage: &Stage) {

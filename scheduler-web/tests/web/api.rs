@@ -47,6 +47,42 @@ async fn a_job_is_found_steered_and_removed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_jobs_are_steered_by_a_filter() {
+    let scheduler = with_a_job().await;
+    let dashboard = unprotected(&scheduler);
+    for number in 0..30 {
+        let tag = if number % 3 == 0 { "billing" } else { "other" };
+        let job = JobSpec::new("report", Interval::hours(1)).id(format!("job-{number}")).tag(tag);
+        scheduler.add_job(job).await.unwrap();
+    }
+    let done = |path: &str| post(&format!("/api/v1/group/{path}"));
+    let nobody = done("remove").of(&dashboard).await;
+    assert_eq!(nobody.status, StatusCode::BAD_REQUEST);
+    assert!(nobody.text.contains("all=true"), "{}", nobody.text);
+    assert_eq!(done("remove?page=2").of(&dashboard).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(done("pause?state=finished").of(&dashboard).await.status, StatusCode::BAD_REQUEST);
+
+    let paused = done("pause?tag=billing").json(&json!({"note": "the month is closed"})).of(&dashboard).await.json();
+    assert_eq!(paused, json!({"done": 11, "failed": 0, "errors": []}));
+    assert_eq!(
+        scheduler.job("hourly").await.unwrap().unwrap().current_pause().unwrap().note.as_deref(),
+        Some("the month is closed")
+    );
+    assert_eq!(done("resume?tag=billing&id_prefix=job-").of(&dashboard).await.json()["done"], 10);
+    let trigger = json!({"trigger": "every 2h"});
+    assert_eq!(done("reschedule?id_prefix=job-1").json(&trigger).of(&dashboard).await.json()["done"], 11);
+    assert_eq!(scheduler.job("job-19").await.unwrap().unwrap().body.trigger.to_string(), "every 2h");
+    assert_eq!(done("run?tag=other").of(&dashboard).await.json()["done"], 20);
+    pass(Duration::from_secs(1)).await;
+    assert_eq!(
+        get("/api/v1/runs?verdict=ok&limit=100").of(&dashboard).await.json()["runs"].as_array().unwrap().len(),
+        20
+    );
+    assert_eq!(done("remove?all=true").of(&dashboard).await.json()["done"], 31);
+    assert!(scheduler.jobs().await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_is_asked_for_seen_cancelled_and_explained() {
     let scheduler = scheduler().await;
     let dashboard = unprotected(&scheduler);

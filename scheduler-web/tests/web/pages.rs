@@ -99,6 +99,75 @@ async fn a_job_is_steered_by_forms() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_jobs_are_steered_after_a_question_that_says_how_many() {
+    let scheduler = with_a_job().await;
+    let dashboard = unprotected(&scheduler);
+    for id in ["a/b&c", "two", "three"] {
+        scheduler.add_job(JobSpec::new("report", Interval::hours(1)).id(id).tag("x")).await.unwrap();
+    }
+    let states = || async {
+        let states = ["a/b&c", "two", "three", "hourly"].map(|id| scheduler.job(id));
+        let mut named = Vec::new();
+        for state in states {
+            named.push(state.await.unwrap().map_or("none", |job| job.state.as_str()).to_owned());
+        }
+        named.join(" ")
+    };
+    let chosen = [("job", "store=default&id=a%2Fb%26c"), ("job", "store=default&id=two")];
+    let asked = [&[("ask", "pause_job"), ("which", "chosen")], &chosen[..]].concat();
+    let question = post("/?page=jobs&tag=x").form(&asked).of(&dashboard).await;
+    assert_eq!(question.status, StatusCode::OK);
+    assert!(question.text.contains("<h1>Pause 2 jobs?</h1>"), "{}", question.text);
+    assert!(question.text.contains(r#"<input type="hidden" name="job" value="store=default&#38;id=a%2Fb%26c">"#));
+    assert_eq!(states().await, "active active active active");
+    let sent = [&[("do", "pause_job"), ("note", "no paper")], &chosen[..]].concat();
+    let told = done(&dashboard, "/?page=jobs&tag=x", &sent).await;
+    assert!(told.text.contains("2 jobs are paused now."), "{}", told.text);
+    assert!(told.text.contains("name=\"tag\" value=\"x\""), "the filter is as it was: {}", told.text);
+    assert_eq!(states().await, "paused paused active active");
+
+    let listed = post("/?page=jobs&tag=x").form(&[("ask", "pause_job"), ("which", "listed")]).of(&dashboard).await;
+    assert!(listed.text.contains("<h1>Pause 1 job?</h1>"), "those that are paused are not counted: {}", listed.text);
+    let told = done(&dashboard, "/?page=jobs&tag=x", &[("do", "remove_job"), ("which", "listed")]).await;
+    assert!(told.text.contains("3 jobs are removed."), "{}", told.text);
+    assert_eq!(states().await, "none none none active");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_done_to_some_of_many_jobs_is_told_with_its_reasons() {
+    let scheduler = with_a_job().await;
+    let dashboard = unprotected(&scheduler);
+    let tides = Trigger::from(Custom::new("tides", json!("no <tide>")));
+    scheduler.add_job(JobSpec::new("report", tides).id("ferry")).await.unwrap();
+    pass(Duration::from_secs(5)).await;
+    let jobs = [("do", "run_job"), ("job", "store=default&id=ferry"), ("job", "store=default&id=hourly")];
+    let told = post("/?page=jobs").form(&jobs).of(&dashboard).await;
+    assert_eq!(told.status, StatusCode::OK, "{}", told.text);
+    assert!(told.text.contains("It is done to 1 job, and could not be done to 1:"), "{}", told.text);
+    assert!(told.text.contains("no &#60;tide&#62;"), "{}", told.text);
+
+    for (fields, status) in [
+        (vec![("ask", "pause_job")], 422),
+        (vec![("ask", "add_job"), ("which", "listed")], 400),
+        (vec![("do", "<b>"), ("which", "listed")], 400),
+        (vec![("which", "listed")], 400),
+        (vec![("do", "pause_job"), ("job", "store=default")], 400),
+        (vec![("do", "pause_job"), ("job", "store=none&id=hourly")], 404),
+    ] {
+        let told = post("/?page=jobs").form(&fields).of(&dashboard).await;
+        assert_eq!(told.status.as_u16(), status, "{fields:?} {}", told.text);
+    }
+    assert_eq!(state(&scheduler).await, "active");
+    let reader = Dashboard::new(scheduler.clone(), Access::by(|_| Permissions::read()));
+    assert!(!get("/?page=jobs").of(&reader).await.text.contains("checkbox\" name"));
+    for field in ["ask", "do"] {
+        let refused = post("/?page=jobs").form(&[(field, "pause_job"), ("which", "listed")]).of(&reader).await;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.text);
+    }
+    assert_eq!(state(&scheduler).await, "active");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_is_cancelled_by_the_form_beside_it() {
     let scheduler = scheduler().await;
     scheduler.add_job(JobSpec::new("wait", Interval::hours(5)).id("slow")).await.unwrap();

@@ -1,0 +1,142 @@
+//! Streams that tell a browser that something has changed, so that it reads what it shows anew.
+//!
+//! They tell that, and nothing else: what has changed is read as any page is, by who may. A stream holds no queue, so that a reader that is
+//! slow, or gone, costs nothing; and there are so many at once, the oldest of which ends for a further one.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use scheduler_core::EventMask;
+use scheduler_runtime::{ListenerId, Scheduler};
+
+/// How many streams there are at once. A browser has one for each page that is seen, so that this is the number of people who look.
+const LIMIT: usize = 64;
+
+/// The streams that are open, the oldest first.
+#[derive(Clone, Default)]
+pub(crate) struct Streams(Arc<Mutex<Vec<Weak<Bell>>>>);
+
+impl Streams {
+    /// Another stream of the scheduler's changes.
+    pub(crate) fn open(&self, scheduler: &Scheduler) -> Changes {
+        let bell = Arc::new(Bell::default());
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|bell| bell.strong_count() > 0);
+        if open.len() >= LIMIT
+            && let Some(oldest) = open.remove(0).upgrade()
+        {
+            oldest.end();
+        }
+        open.push(Arc::downgrade(&bell));
+        drop(open);
+        let ringer = Ringer(Arc::clone(&bell));
+        let listener = scheduler.add_listener(EventMask::ALL, move |_| ringer.ring());
+        Changes { bell, listener, scheduler: scheduler.clone(), has_begun: false }
+    }
+}
+
+impl fmt::Debug for Streams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Streams").finish_non_exhaustive()
+    }
+}
+
+/// A stream in the form of server-sent events: a first line, and then `event: change` whenever something has changed since the last one.
+/// It ends with the scheduler.
+pub(crate) struct Changes {
+    bell: Arc<Bell>,
+    listener: ListenerId,
+    scheduler: Scheduler,
+    has_begun: bool,
+}
+
+/// A browser that has lost its stream comes back after five seconds.
+const FIRST: &[u8] = b"retry: 5000\n\n";
+/// Events without data are not told to scripts.
+const CHANGE: &[u8] = b"event: change\ndata: {}\n\n";
+
+impl Changes {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let mut state = self.bell.lock();
+        if state.has_ended {
+            return Poll::Ready(None);
+        }
+        if !self.has_begun {
+            self.has_begun = true;
+            return Poll::Ready(Some(Bytes::from_static(FIRST)));
+        }
+        if state.has_rung {
+            state.has_rung = false;
+            return Poll::Ready(Some(Bytes::from_static(CHANGE)));
+        }
+        state.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for Changes {
+    fn drop(&mut self) {
+        self.scheduler.remove_listener(self.listener);
+    }
+}
+
+impl fmt::Debug for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Changes").finish_non_exhaustive()
+    }
+}
+
+/// What the scheduler rings, and a stream hears.
+#[derive(Default)]
+struct Bell(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    has_rung: bool,
+    has_ended: bool,
+    waker: Option<Waker>,
+}
+
+impl Bell {
+    fn ring(&self) {
+        self.wake(|state| state.has_rung = true);
+    }
+
+    fn end(&self) {
+        self.wake(|state| state.has_ended = true);
+    }
+
+    fn wake(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.lock();
+        change(&mut state);
+        let waker = state.waker.take();
+        // Free before what waits runs, which may be at once.
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the listener holds. When the scheduler has ended, it lets go of its listeners, and so of this.
+struct Ringer(Arc<Bell>);
+
+impl Ringer {
+    fn ring(&self) {
+        self.0.ring();
+    }
+}
+
+impl Drop for Ringer {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}

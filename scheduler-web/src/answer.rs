@@ -4,24 +4,24 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use serde::Serialize;
 
-use crate::{body::Body, problem::Problem};
+use crate::{body::Body, changes::Changes, problem::Problem};
 
 /// An answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     status: StatusCode,
     headers: Vec<(HeaderName, HeaderValue)>,
-    body: Bytes,
+    body: Body,
 }
 
 impl Answer {
     pub(crate) fn empty(status: StatusCode) -> Self {
-        Self { status, headers: Vec::new(), body: Bytes::new() }
+        Self { status, headers: Vec::new(), body: Body::empty() }
     }
 
     pub(crate) fn new(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         let content_type = HeaderValue::from_static(content_type);
-        Self { status, headers: vec![(header::CONTENT_TYPE, content_type)], body: body.into() }
+        Self { status, headers: vec![(header::CONTENT_TYPE, content_type)], body: Body::from(body.into()) }
     }
 
     pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Self {
@@ -32,6 +32,15 @@ impl Answer {
                 Self::problem(&Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "bug", detail))
             }
         }
+    }
+
+    /// A stream of changes.
+    pub(crate) fn changes(changes: Changes) -> Self {
+        let content_type = HeaderValue::from_static("text/event-stream");
+        let answer = Self { status: StatusCode::OK, headers: Vec::new(), body: Body::from(changes) };
+        // nginx keeps what is short otherwise.
+        let at_once = (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+        answer.with(header::CONTENT_TYPE, content_type).with(at_once.0, at_once.1)
     }
 
     pub(crate) fn problem(problem: &Problem) -> Self {
@@ -66,7 +75,7 @@ impl Answer {
     }
 
     pub(crate) fn into_response(self) -> Response<Body> {
-        let mut response = Response::new(Body::from(self.body));
+        let mut response = Response::new(self.body);
         *response.status_mut() = self.status;
         response.headers_mut().extend(self.headers);
         response

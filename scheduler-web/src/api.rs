@@ -17,7 +17,7 @@ use crate::{
     calls::{
         AddJob, CancelRun, ChangeJob, CountJobs, ExplainJob, Group, ListJobs, PauseJob, PauseJobs, PreviewTrigger,
         ReadHistory, ReadJob, ReadNodes, ReadPutAside, ReadRuns, ReadUpcoming, RemoveJob, RemoveJobs, RemovePutAside,
-        RescheduleJob, RescheduleJobs, ResumeJob, ResumeJobs, RunJob, RunJobs,
+        RescheduleJob, RescheduleJobs, ResumeJob, ResumeJobs, RunJob, RunJobs, WatchChanges,
     },
     operation::Operation,
     operator::{At, Operator},
@@ -96,6 +96,7 @@ impl<'a> Asked<'a> {
             | Endpoint::ReadRuns
             | Endpoint::ReadNodes
             | Endpoint::ReadPutAside => self.look(endpoint).await,
+            Endpoint::WatchChanges => Ok(Answer::changes(self.operator.perform(WatchChanges).await?)),
             Endpoint::AddJob
             | Endpoint::ChangeJob
             | Endpoint::RemoveJob

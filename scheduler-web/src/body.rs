@@ -11,27 +11,50 @@ use std::{
 use bytes::{Buf as _, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
+use crate::changes::Changes;
+
 /// The longest body of a request that is read. A job that is larger is added by the program.
 pub(crate) const REQUEST_LIMIT: usize = 256 * 1024;
 
-/// The body of an answer: whole, and in memory.
-#[derive(Debug, Clone, Default)]
-pub struct Body(Bytes);
+/// The body of an answer: whole, and in memory; or a stream, which tells that something has changed.
+#[derive(Debug)]
+pub struct Body(Content);
+
+#[derive(Debug)]
+enum Content {
+    Whole(Bytes),
+    Changes(Changes),
+}
 
 impl Body {
     pub(crate) fn empty() -> Self {
-        Self::default()
+        Self(Content::Whole(Bytes::new()))
     }
 
-    /// How many bytes it has.
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
+    /// How many bytes it has, if that is known.
+    pub(crate) fn len(&self) -> Option<usize> {
+        match &self.0 {
+            Content::Whole(bytes) => Some(bytes.len()),
+            Content::Changes(_) => None,
+        }
     }
 }
 
-impl<T: Into<Bytes>> From<T> for Body {
-    fn from(bytes: T) -> Self {
-        Self(bytes.into())
+impl Default for Body {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl From<Changes> for Body {
+    fn from(changes: Changes) -> Self {
+        Self(Content::Changes(changes))
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self(Content::Whole(bytes))
     }
 }
 
@@ -39,17 +62,22 @@ impl HttpBody for Body {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let bytes = std::mem::take(&mut self.0);
-        Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match &mut self.0 {
+            Content::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
+            Content::Changes(changes) => changes.poll_next(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_empty()
+        self.len() == Some(0)
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.len() as u64)
+        self.len().map_or_else(SizeHint::default, |length| SizeHint::with_exact(length as u64))
     }
 }
 

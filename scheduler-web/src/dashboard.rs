@@ -49,8 +49,22 @@ use crate::{
 /// # let _ = routes;
 /// ```
 ///
-/// A dashboard holds a handle of its scheduler, and no connection longer than a request takes, so that it does not hold up a shutdown of the scheduler.
-/// After that, it says that the scheduler has shut down.
+/// A dashboard holds a handle of its scheduler, which does not hold up a shutdown of the scheduler. After that, it says that the scheduler
+/// has shut down. A page that is seen holds a connection, on which it is told that something has changed; these streams end with the
+/// scheduler. A server that waits for its connections to end should have the scheduler shut down before or meanwhile:
+///
+/// ```
+/// use axum::Router;
+/// use scheduler_runtime::{Scheduler, ShutdownMode};
+///
+/// # async fn serve(listener: tokio::net::TcpListener, routes: Router, scheduler: Scheduler, end: impl Future<Output = ()> + Send + 'static) {
+/// let end = async move {
+///     end.await;
+///     let _ = scheduler.shutdown(ShutdownMode::Wait).await;
+/// };
+/// axum::serve(listener, routes).with_graceful_shutdown(end).await;
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Dashboard {
     desk: Desk,
@@ -169,8 +183,10 @@ fn finished(answer: Answer, method: &Method) -> Response<Body> {
     }
     let no_store = HeaderValue::from_static("no-store");
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(no_store);
-    if response.status() != StatusCode::NO_CONTENT {
-        let length = HeaderValue::from(response.body().len());
+    if response.status() != StatusCode::NO_CONTENT
+        && let Some(length) = response.body().len()
+    {
+        let length = HeaderValue::from(length);
         response.headers_mut().insert(header::CONTENT_LENGTH, length);
     }
     if *method == Method::HEAD {

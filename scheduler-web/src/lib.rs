@@ -27,7 +27,8 @@
 //! did or did not run at a time, and what can be done: run now, pause with a note and an end, reschedule with a preview, remove. *Runs*, by
 //! verdict, state, job, task, node and time. *Put aside*: what cannot be read, with its reason. *Nodes and stores*.
 //!
-//! They need no script. Where one runs, they keep up to date by reading themselves anew every five seconds while they are seen.
+//! They need no script. Where one runs, they keep up to date while they are seen: they read themselves anew when this node tells
+//! that something has changed, and every five seconds for what others do. 64 pages at most are told so at once.
 //!
 //! # The API
 //!
@@ -61,6 +62,7 @@ mod api;
 mod assets;
 mod body;
 mod calls;
+mod changes;
 mod dashboard;
 mod guard;
 mod operation;

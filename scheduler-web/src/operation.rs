@@ -34,6 +34,8 @@ pub enum Operation {
     ReadNodes,
     /// Shows the jobs that are put aside, with their reasons and rows.
     ReadPutAside,
+    /// Is told that something has changed, and not what.
+    WatchChanges,
     /// Runs a job once, now, beside its schedule.
     RunJob,
     /// Keeps a job from firing.
@@ -69,7 +71,7 @@ pub enum Kind {
 
 impl Operation {
     /// All of them: those that read, those that steer, those that define.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::ListJobs,
         Self::ReadJob,
         Self::ExplainJob,
@@ -78,6 +80,7 @@ impl Operation {
         Self::ReadRuns,
         Self::ReadNodes,
         Self::ReadPutAside,
+        Self::WatchChanges,
         Self::RunJob,
         Self::PauseJob,
         Self::ResumeJob,
@@ -100,6 +103,7 @@ impl Operation {
             Self::ReadRuns => "read_runs",
             Self::ReadNodes => "read_nodes",
             Self::ReadPutAside => "read_put_aside",
+            Self::WatchChanges => "watch_changes",
             Self::RunJob => "run_job",
             Self::PauseJob => "pause_job",
             Self::ResumeJob => "resume_job",
@@ -122,7 +126,8 @@ impl Operation {
             | Self::PreviewTrigger
             | Self::ReadRuns
             | Self::ReadNodes
-            | Self::ReadPutAside => Kind::Read,
+            | Self::ReadPutAside
+            | Self::WatchChanges => Kind::Read,
             Self::RunJob
             | Self::PauseJob
             | Self::ResumeJob
@@ -147,7 +152,7 @@ impl Operation {
             Self::ReadUpcoming => &["hours", "limit"],
             Self::PreviewTrigger => &["trigger", "id", "fire_times"],
             Self::ReadRuns => &["id", "task", "node", "state", "verdict", "since", "until", "store", "limit", "cursor"],
-            Self::ReadNodes => &[],
+            Self::ReadNodes | Self::WatchChanges => &[],
             Self::ReadPutAside => &["store", "limit", "cursor"],
             Self::RunJob | Self::ResumeJob | Self::RemoveJob | Self::RemovePutAside => &["id", "store"],
             Self::PauseJob => &["id", "store", "note", "until"],

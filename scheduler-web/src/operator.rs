@@ -16,6 +16,7 @@ use scheduler_runtime::{Job, Scheduler};
 
 use crate::{
     access::{Hidden, Permissions},
+    changes::Streams,
     operation::{Kind, Operation},
     problem::Problem,
     views::JobView,
@@ -29,11 +30,12 @@ type Hide = Arc<dyn Fn(Option<&TaskName>) -> Hidden + Send + Sync>;
 pub(crate) struct Desk {
     pub(crate) scheduler: Scheduler,
     pub(crate) hide: Hide,
+    pub(crate) streams: Streams,
 }
 
 impl Desk {
     pub(crate) fn new(scheduler: Scheduler) -> Self {
-        Self { scheduler, hide: Arc::new(|_| Hidden::Nothing) }
+        Self { scheduler, hide: Arc::new(|_| Hidden::Nothing), streams: Streams::default() }
     }
 
     /// The scheduler, confined to a store if one is named.

@@ -17,7 +17,7 @@ use askama::Template;
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 
 use self::frame::{Frame, Page};
-use crate::{answer::Answer, operator::Operator, params::Params, problem::Problem};
+use crate::{answer::Answer, calls::WatchChanges, operator::Operator, params::Params, problem::Problem};
 
 /// What the pages can be asked for.
 const METHODS: &[Method] = &[Method::GET, Method::POST, Method::HEAD, Method::OPTIONS];
@@ -50,6 +50,7 @@ async fn shown(operator: &Operator<'_>, frame: &Frame<'_>, params: &Params) -> R
         Page::Runs => lists::runs(operator, frame, params).await,
         Page::PutAside => lists::put_aside(operator, frame, params).await,
         Page::Nodes => lists::nodes(operator, frame).await,
+        Page::Changes => Ok(Answer::changes(operator.perform(WatchChanges).await?)),
         Page::None => Err(Problem::not_found("there is no such page")),
     }
 }

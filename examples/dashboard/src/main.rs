@@ -52,9 +52,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("the dashboard is at http://{}", listener.local_addr()?);
     println!("the jobs are in {}", options.db);
     let routes = Router::new().fallback_service(dashboard);
-    axum::serve(listener, routes).with_graceful_shutdown(end(options.seconds)).await?;
-
-    scheduler.shutdown(ShutdownMode::within(Duration::from_secs(2))).await?;
+    // The scheduler ends before the server waits for its connections: the pages that are seen hold some as long as it runs.
+    let (sender, ended) = tokio::sync::oneshot::channel();
+    let shutdown = async move {
+        end(options.seconds).await;
+        // The server has ended otherwise if nobody hears it.
+        let _ = sender.send(scheduler.shutdown(ShutdownMode::within(Duration::from_secs(2))).await);
+    };
+    axum::serve(listener, routes).with_graceful_shutdown(shutdown).await?;
+    ended.await??;
     println!("ended");
     Ok(())
 }

@@ -102,6 +102,10 @@ fn responses(row: &Row) -> Value {
     let mut responses = json!({"default": problem});
     let (status, schema) = answer(row.endpoint);
     responses[status] = match schema {
+        None if row.endpoint == Endpoint::WatchChanges => json!({
+            "description": "Server-sent events: `change`, whenever something has changed on this node. It ends with the scheduler.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        }),
         Some(name) => json!({
             "description": "It is done.",
             "content": {"application/json": {"schema": {"$ref": format!("#/components/schemas/{name}")}}},
@@ -137,6 +141,7 @@ pub(super) fn answer(endpoint: Endpoint) -> (&'static str, Option<&'static str>)
         Endpoint::PreviewTrigger => ("200", Some("Preview")),
         Endpoint::ReadNodes => ("200", Some("Nodes")),
         Endpoint::ReadPutAside => ("200", Some("PutAside")),
+        Endpoint::WatchChanges => ("200", None),
     }
 }
 
@@ -167,6 +172,7 @@ fn summary(endpoint: Endpoint) -> &'static str {
         Endpoint::ReadRuns => "Searches the runs of all jobs, newest first.",
         Endpoint::ReadNodes => "Shows the health of the scheduler and its stores, and the nodes.",
         Endpoint::ReadPutAside => "Shows the jobs that are put aside, with their reasons.",
+        Endpoint::WatchChanges => "Tells whenever something has changed, so that it is read anew.",
         Endpoint::RemovePutAside => "Removes a job that is put aside.",
     }
 }
@@ -265,6 +271,6 @@ mod tests {
                 assert!(!meaning(argument).is_empty(), "{operation}: {argument}");
             }
         }
-        assert_eq!(ROWS.iter().filter(|row| row.method == Method::GET).count(), 12);
+        assert_eq!(ROWS.iter().filter(|row| row.method == Method::GET).count(), 13);
     }
 }

@@ -34,6 +34,7 @@ pub(super) enum Endpoint {
     ReadNodes,
     ReadPutAside,
     RemovePutAside,
+    WatchChanges,
 }
 
 /// What there is to know of an endpoint.
@@ -102,6 +103,7 @@ pub(super) const ROWS: &[Row] = &[
     row(Endpoint::ReadRuns, Method::GET, "/runs", Operation::ReadRuns),
     row(Endpoint::ReadNodes, Method::GET, "/nodes", Operation::ReadNodes),
     row(Endpoint::ReadPutAside, Method::GET, "/put-aside", Operation::ReadPutAside),
+    row(Endpoint::WatchChanges, Method::GET, "/changes", Operation::WatchChanges),
     row(Endpoint::RemovePutAside, Method::DELETE, "/put-aside/{id}", Operation::RemovePutAside),
 ];
 

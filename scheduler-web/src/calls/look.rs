@@ -10,6 +10,7 @@ use scheduler_runtime::{Cursor, Page};
 use serde::{Serialize, Serializer};
 
 use crate::{
+    changes::Changes,
     operation::Operation,
     operator::{At, Call, Desk},
     problem::Problem,
@@ -221,6 +222,17 @@ impl Call for ReadNodes {
         };
         let nodes = nodes.into_iter().map(|(store, node)| NodeView::of(&store, node)).collect();
         Ok(NodesView { health, nodes, nodes_error })
+    }
+}
+
+pub(crate) struct WatchChanges;
+
+impl Call for WatchChanges {
+    const OPERATION: Operation = Operation::WatchChanges;
+    type Answer = Changes;
+
+    async fn perform(self, desk: &Desk, _: Option<&str>) -> Result<Changes, Problem> {
+        Ok(desk.streams.open(&desk.scheduler))
     }
 }
 

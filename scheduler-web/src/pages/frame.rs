@@ -17,12 +17,15 @@ pub(super) enum Page {
     Runs,
     PutAside,
     Nodes,
+    /// No page, but the stream that tells one that something has changed.
+    Changes,
     None,
 }
 
 impl Page {
     pub(super) fn named(name: &str) -> Self {
-        let pages = [Self::Now, Self::Upcoming, Self::Jobs, Self::Job, Self::Runs, Self::PutAside, Self::Nodes];
+        let pages =
+            [Self::Now, Self::Upcoming, Self::Jobs, Self::Job, Self::Runs, Self::PutAside, Self::Nodes, Self::Changes];
         pages.into_iter().find(|page| page.name() == name).unwrap_or(Self::None)
     }
 
@@ -36,6 +39,7 @@ impl Page {
             Self::Runs => "runs",
             Self::PutAside => "put-aside",
             Self::Nodes => "nodes",
+            Self::Changes => "changes",
             Self::None => "none",
         }
     }
@@ -50,6 +54,7 @@ impl Page {
             Self::Runs => "Runs",
             Self::PutAside => "Put aside",
             Self::Nodes => "Nodes and stores",
+            Self::Changes => "Changes",
             Self::None => "Not there",
         }
     }
@@ -64,6 +69,7 @@ impl Page {
             Self::Runs => &[Operation::ReadRuns],
             Self::PutAside => &[Operation::ReadPutAside],
             Self::Nodes => &[Operation::ReadNodes],
+            Self::Changes => &[Operation::WatchChanges],
             Self::None => &[],
         }
     }
@@ -87,6 +93,8 @@ pub(super) struct Frame<'a> {
     pub(super) sign: String,
     /// The link to the first page.
     pub(super) home: String,
+    /// The link to the stream of changes, if it is permitted.
+    pub(super) changes: Option<String>,
     now: DateTime<Utc>,
     pub(super) clock: When,
     pub(super) notice: Option<Cow<'static, str>>,
@@ -112,6 +120,7 @@ impl<'a> Frame<'a> {
             script: asset("script.js"),
             sign: asset("sign.svg"),
             home: links::page(Page::Now.name()),
+            changes: operator.permits(Operation::WatchChanges).then(|| links::page(Page::Changes.name())),
             now,
             clock: When::new(now, now),
             notice: None,
@@ -125,7 +134,7 @@ impl<'a> Frame<'a> {
             parts => "../".repeat(parts - 1),
         };
         let links = [&mut self.style, &mut self.script, &mut self.sign, &mut self.home];
-        for link in links.into_iter().chain(self.ways.iter_mut().map(|way| &mut way.link)) {
+        for link in links.into_iter().chain(&mut self.changes).chain(self.ways.iter_mut().map(|way| &mut way.link)) {
             link.insert_str(0, &up);
         }
         self

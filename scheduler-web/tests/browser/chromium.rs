@@ -222,6 +222,11 @@ impl Chromium {
         self.ask("Emulation.setScriptExecutionDisabled", json!({"value": disabled}));
     }
 
+    /// Runs this in each page to come, before its own scripts.
+    pub(crate) fn run_before_each_page(&mut self, script: &str) {
+        self.ask("Page.addScriptToEvaluateOnNewDocument", json!({"source": script}));
+    }
+
     /// How wide the window is, in pixels, and which colours its user prefers: `light` or `dark`.
     pub(crate) fn look(&mut self, width: u32, colours: &str) {
         let size = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false});

@@ -22,6 +22,8 @@ fn request_for(operation: Operation) -> Asked {
         Operation::ReadRuns => get("/api/v1/runs"),
         Operation::ReadNodes => get("/api/v1/nodes"),
         Operation::ReadPutAside => get("/api/v1/put-aside"),
+        // Its answer has no end, so that it is not read.
+        Operation::WatchChanges => ask(Method::HEAD, "/api/v1/changes"),
         Operation::RunJob => post("/api/v1/jobs/hourly/run"),
         Operation::PauseJob => post("/api/v1/jobs/hourly/pause"),
         Operation::ResumeJob => post("/api/v1/jobs/hourly/resume"),
@@ -60,7 +62,7 @@ async fn each_operation_is_done_for_those_who_may_and_refused_to_others() {
                     _ => told.status.is_success(),
                 };
                 assert!(expected, "{role} {operation}: {} {}", told.status, told.text);
-            } else {
+            } else if operation != Operation::WatchChanges {
                 assert_eq!(told.json()["kind"], "not_permitted");
             }
         }

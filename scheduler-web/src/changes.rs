@@ -60,7 +60,7 @@ const FIRST: &[u8] = b"retry: 5000\n\n";
 const CHANGE: &[u8] = b"event: change\ndata: {}\n\n";
 
 impl Changes {
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    pub(crate) fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Option<Bytes>> {
         let mut state = self.bell.lock();
         if state.has_ended {
             return Poll::Ready(None);

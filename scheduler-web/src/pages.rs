@@ -3,6 +3,7 @@
 //! A page is addressed by the query alone (`?page=job&id=nightly`), and so are forms and assets. Such links are right wherever the
 //! dashboard is mounted, with and without a slash at the end, and any id can be in them.
 
+mod add;
 mod forms;
 mod frame;
 mod groups;
@@ -50,6 +51,7 @@ async fn shown(operator: &Operator<'_>, frame: &Frame<'_>, params: &Params) -> R
         Page::Runs => lists::runs(operator, frame, params).await,
         Page::PutAside => lists::put_aside(operator, frame, params).await,
         Page::Nodes => lists::nodes(operator, frame).await,
+        Page::Add => add::page(frame),
         Page::Changes => Ok(Answer::changes(operator.perform(WatchChanges).await?)),
         Page::None => Err(Problem::not_found("there is no such page")),
     }

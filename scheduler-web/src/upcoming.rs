@@ -5,6 +5,7 @@
 use std::{cmp::Reverse, collections::BinaryHeap};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
 use scheduler_core::{
     JobState,
     store::{JobFilter, JobOrder, JobStateKind},
@@ -12,7 +13,10 @@ use scheduler_core::{
 use scheduler_runtime::{Job, Page, Scheduler};
 use serde::Serialize;
 
-use crate::problem::Problem;
+use crate::{
+    clock_changes::{self, ClockChange},
+    problem::Problem,
+};
 
 /// Into how many equal parts the time is divided.
 pub(crate) const BUCKETS: usize = 96;
@@ -23,6 +27,8 @@ const JOBS: usize = 2_000;
 /// The most fire times that are searched for one by one, of a job and of all. Those of an interval are counted, whatever their number.
 const OF_A_JOB: usize = 2_000;
 const OF_ALL: usize = 20_000;
+/// The most jobs that are asked what the clocks do to them.
+const OF_CLOCKS: usize = 200;
 /// How many jobs a round trip brings.
 const PAGE: usize = 500;
 
@@ -42,6 +48,8 @@ pub(crate) struct Upcoming {
     pub(crate) frequent: Vec<Frequent>,
     /// Whether the counts are whole. If not, there are more fire times than are searched for.
     pub(crate) is_complete: bool,
+    /// What changes of the clocks in the next 13 months do to those of the jobs that fire in the time, the earliest first.
+    pub(crate) clock_changes: Vec<Clocks>,
     /// How many jobs fire in the time.
     pub(crate) jobs: usize,
     /// The first fire times.
@@ -62,6 +70,15 @@ impl Upcoming {
         let frequent = self.frequent.iter().map(|it| it.count);
         self.counts.iter().copied().chain(frequent).fold(0, u64::saturating_add)
     }
+}
+
+/// A job that a change of the clocks does something to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Clocks {
+    pub(crate) job: String,
+    pub(crate) store: String,
+    #[serde(flatten)]
+    pub(crate) change: ClockChange,
 }
 
 /// A fire time to come.
@@ -119,6 +136,7 @@ pub(crate) async fn read(
         counts,
         frequent,
         is_complete,
+        clock_changes: clocks(&jobs, from),
         jobs: jobs.len(),
         fire_times: first(&in_list, until, limit),
     })
@@ -210,6 +228,24 @@ impl Strip {
             *total = total.saturating_add(count);
         }
     }
+}
+
+/// What the clocks do to these jobs.
+fn clocks(jobs: &[Job], now: DateTime<Utc>) -> Vec<Clocks> {
+    let (mut found, mut left) = (Vec::new(), OF_CLOCKS);
+    for job in jobs.iter().filter(|job| job.body.trigger.zone().is_some_and(|zone| zone != Tz::UTC)) {
+        if left == 0 {
+            break;
+        }
+        left -= 1;
+        found.extend(clock_changes::of(&job.body.trigger, now).into_iter().map(|change| Clocks {
+            job: job.id.to_string(),
+            store: job.store().to_string(),
+            change,
+        }));
+    }
+    found.sort_by_key(|it| it.change.at);
+    found
 }
 
 /// The first fire times of these jobs, in their order.

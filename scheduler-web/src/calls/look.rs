@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use scheduler_core::{
-    JobId, StoreName, Trigger,
+    JobId, JobState, StoreName, Trigger,
     store::{JobCounts, JobFilter, JobOrder, JobStateKind, RunFilter},
 };
 use scheduler_runtime::{Cursor, Page};
@@ -11,6 +11,7 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     changes::Changes,
+    clock_changes::{self, ClockChange},
     operation::Operation,
     operator::{At, Call, Desk},
     problem::Problem,
@@ -72,6 +73,8 @@ pub(crate) struct JobDetail {
     pub(crate) fire_times: Vec<DateTime<Utc>>,
     /// Why the fire times cannot be told.
     pub(crate) trigger_error: Option<String>,
+    /// What the changes of the clocks in the next 13 months do to it.
+    pub(crate) clock_changes: Vec<ClockChange>,
 }
 
 pub(crate) struct ReadJob {
@@ -93,7 +96,11 @@ impl Call for ReadJob {
             Ok(fire_times) => (fire_times, None),
             Err(error) => (Vec::new(), Some(error.to_string())),
         };
-        Ok(JobDetail { job: desk.view(&job), fire_times, trigger_error })
+        let clock_changes = match job.state {
+            JobState::Active | JobState::Paused => clock_changes::of(&job.body.trigger, desk.scheduler.now()),
+            _ => Vec::new(),
+        };
+        Ok(JobDetail { job: desk.view(&job), fire_times, trigger_error, clock_changes })
     }
 }
 
@@ -138,6 +145,8 @@ pub(crate) struct Preview {
     pub(crate) fire_times: Vec<DateTime<Utc>>,
     /// What may be meant otherwise.
     pub(crate) hints: Vec<String>,
+    /// What the changes of the clocks in the next 13 months would do to it.
+    pub(crate) clock_changes: Vec<ClockChange>,
 }
 
 pub(crate) struct PreviewTrigger {
@@ -159,6 +168,10 @@ impl Call for PreviewTrigger {
             trigger_in_words: trigger.describe(),
             zone: goes_by.or_else(|| Some(desk.scheduler.timezone())),
             hints: trigger.lint(),
+            clock_changes: {
+                let now = desk.scheduler.now();
+                clock_changes::of(&trigger.clone().bind(now, desk.scheduler.timezone(), id.as_str()), now)
+            },
             fire_times: desk.scheduler.preview(id, trigger, fire_times)?,
         })
     }

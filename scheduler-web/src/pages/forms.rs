@@ -4,6 +4,7 @@ use http::{StatusCode, header, request::Parts};
 use scheduler_core::{Pause, RunId};
 
 use super::{
+    add,
     frame::{Frame, Page},
     groups,
     job::at,
@@ -12,7 +13,7 @@ use super::{
 use crate::{
     answer::Answer,
     api::trigger,
-    calls::{CancelRun, PauseJob, RemoveJob, RemovePutAside, RescheduleJob, ResumeJob, RunJob},
+    calls::{CancelRun, ChangeJob, PauseJob, RemoveJob, RemovePutAside, RescheduleJob, ResumeJob, RunJob},
     operation::Operation,
     operator::Operator,
     params::Params,
@@ -36,6 +37,9 @@ pub(super) async fn answer(
     if frame.page == Page::Jobs {
         return groups::answer(operator, frame, params, &form).await;
     }
+    if frame.page == Page::Add {
+        return add::answer(operator, frame, &form).await;
+    }
     let wanted = form.required("do")?;
     let operation = Operation::ALL.into_iter().find(|operation| operation.name() == wanted);
     let at = at(params)?;
@@ -56,6 +60,20 @@ pub(super) async fn answer(
         Some(Operation::RescheduleJob) => {
             let trigger = trigger(form.required("trigger")?)?;
             operator.perform(RescheduleJob { at, trigger }).await?;
+            back
+        }
+        Some(Operation::ChangeJob) => {
+            let field = |name| form.one(name);
+            let change = ChangeJob {
+                at,
+                task: field("task").map(Into::into),
+                args: add::args(&form)?,
+                name: field("name").map(str::to_owned),
+                executor: field("executor").map(Into::into),
+                // An empty field has no tags; a form without the field leaves them as they are.
+                tags: form.has("tags").then(|| add::tags(&form)),
+            };
+            operator.perform(change).await?;
             back
         }
         Some(Operation::CancelRun) => {

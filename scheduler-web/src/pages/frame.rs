@@ -17,6 +17,8 @@ pub(super) enum Page {
     Runs,
     PutAside,
     Nodes,
+    /// The form that adds a job.
+    Add,
     /// No page, but the stream that tells one that something has changed.
     Changes,
     None,
@@ -24,8 +26,17 @@ pub(super) enum Page {
 
 impl Page {
     pub(super) fn named(name: &str) -> Self {
-        let pages =
-            [Self::Now, Self::Upcoming, Self::Jobs, Self::Job, Self::Runs, Self::PutAside, Self::Nodes, Self::Changes];
+        let pages = [
+            Self::Now,
+            Self::Upcoming,
+            Self::Jobs,
+            Self::Job,
+            Self::Runs,
+            Self::PutAside,
+            Self::Nodes,
+            Self::Add,
+            Self::Changes,
+        ];
         pages.into_iter().find(|page| page.name() == name).unwrap_or(Self::None)
     }
 
@@ -39,6 +50,7 @@ impl Page {
             Self::Runs => "runs",
             Self::PutAside => "put-aside",
             Self::Nodes => "nodes",
+            Self::Add => "add",
             Self::Changes => "changes",
             Self::None => "none",
         }
@@ -54,6 +66,7 @@ impl Page {
             Self::Runs => "Runs",
             Self::PutAside => "Put aside",
             Self::Nodes => "Nodes and stores",
+            Self::Add => "Add a job",
             Self::Changes => "Changes",
             Self::None => "Not there",
         }
@@ -69,6 +82,7 @@ impl Page {
             Self::Runs => &[Operation::ReadRuns],
             Self::PutAside => &[Operation::ReadPutAside],
             Self::Nodes => &[Operation::ReadNodes],
+            Self::Add => &[Operation::AddJob],
             Self::Changes => &[Operation::WatchChanges],
             Self::None => &[],
         }
@@ -107,7 +121,7 @@ impl<'a> Frame<'a> {
         let ways = listed.into_iter().filter(is_of_use).map(|it| Way {
             label: it.label(),
             link: links::page(it.name()),
-            is_here: it == page || (it, page) == (Page::Jobs, Page::Job),
+            is_here: it == page || it == Page::Jobs && matches!(page, Page::Job | Page::Add),
         });
         let asset = |name| links::to(&[("asset", name), ("v", assets::version())]);
         let now = operator.now();
@@ -161,6 +175,8 @@ impl<'a> Frame<'a> {
                 Operation::PauseJob => "It is paused.",
                 Operation::ResumeJob => "It goes on.",
                 Operation::RescheduleJob => "It has another trigger.",
+                Operation::AddJob => "The job is added.",
+                Operation::ChangeJob => "It is changed. Runs that have begun go on as they were.",
                 Operation::RemoveJob => "The job is removed.",
                 Operation::CancelRun => "The run has been asked to stop.",
                 Operation::RemovePutAside => "The job that was put aside is removed.",

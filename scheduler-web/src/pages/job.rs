@@ -1,12 +1,12 @@
 //! The page of a job: when it runs, what became of its runs, why, and what can be done.
 
 use askama::Template;
-use scheduler_core::store::RunFilter;
+use scheduler_core::{JobId, store::RunFilter};
 
 use super::{
     frame::Frame,
     links, page as shown,
-    rows::{FireTime, JobRow, RunRow, next_page},
+    rows::{ClockRow, FireTime, JobRow, RunRow, next_page},
 };
 use crate::{
     answer::Answer,
@@ -39,6 +39,8 @@ struct Job<'a> {
     totals: Vec<(&'static str, u64)>,
     zone: Option<String>,
     fire_times: Vec<FireTime>,
+    clocks: Vec<ClockRow>,
+    tags: String,
     trigger_error: Option<String>,
     pause: Vec<String>,
     question: Option<Question>,
@@ -57,12 +59,27 @@ struct Question {
 }
 
 /// When it would run with another trigger, or why that is no trigger.
-struct Preview {
-    trigger: String,
-    in_words: String,
-    hints: Vec<String>,
-    fire_times: Vec<FireTime>,
-    problem: Option<String>,
+pub(super) struct Preview {
+    pub(super) trigger: String,
+    pub(super) in_words: String,
+    pub(super) hints: Vec<String>,
+    pub(super) fire_times: Vec<FireTime>,
+    pub(super) clocks: Vec<ClockRow>,
+    pub(super) problem: Option<String>,
+}
+
+impl Preview {
+    /// Of a job without a trigger.
+    pub(super) fn of_now() -> Self {
+        Self {
+            trigger: String::new(),
+            in_words: String::new(),
+            hints: vec!["It would run once, as soon as it is added.".to_owned()],
+            fire_times: Vec::new(),
+            clocks: Vec::new(),
+            problem: None,
+        }
+    }
 }
 
 /// A run in the picture of the history: as high as it took long.
@@ -102,7 +119,12 @@ pub(super) async fn page(operator: &Operator<'_>, frame: &Frame<'_>, params: &Pa
         pause: pause_words(frame, job),
         question: question(operator, params, &at).await?,
         asked,
-        preview: preview(operator, frame, params, &at).await?,
+        preview: match params.one("trigger") {
+            Some(text) => Some(preview(operator, frame, at.id.clone(), text).await),
+            None => None,
+        },
+        clocks: detail.clock_changes.into_iter().map(|change| ClockRow::new(frame, change)).collect(),
+        tags: job.tags.iter().collect::<Vec<_>>().join(", "),
         trigger_text: params.one("trigger").unwrap_or(&job.trigger).to_owned(),
         runs,
         bars,
@@ -134,35 +156,32 @@ async fn question(operator: &Operator<'_>, params: &Params, at: &At) -> Result<O
     Ok(Some(Question { text: told.text, is_answered: true }))
 }
 
-async fn preview(
-    operator: &Operator<'_>,
-    frame: &Frame<'_>,
-    params: &Params,
-    at: &At,
-) -> Result<Option<Preview>, Problem> {
-    let Some(text) = params.one("trigger") else { return Ok(None) };
+/// When a job with this id would run with the trigger of this text.
+pub(super) async fn preview(operator: &Operator<'_>, frame: &Frame<'_>, id: JobId, text: &str) -> Preview {
     let wrong = |problem: Problem| Preview {
         trigger: text.to_owned(),
         in_words: String::new(),
         hints: Vec::new(),
         fire_times: Vec::new(),
+        clocks: Vec::new(),
         problem: Some(problem.detail),
     };
     let trigger = match trigger(text) {
         Ok(trigger) => trigger,
-        Err(problem) => return Ok(Some(wrong(problem))),
+        Err(problem) => return wrong(problem),
     };
-    let call = PreviewTrigger { id: at.id.clone(), trigger, fire_times: FIRE_TIMES };
-    Ok(Some(match operator.perform(call).await {
+    let call = PreviewTrigger { id, trigger, fire_times: FIRE_TIMES };
+    match operator.perform(call).await {
         Ok(told) => Preview {
             fire_times: told.fire_times.iter().map(|at| FireTime::new(frame, told.zone, *at)).collect(),
             problem: told.fire_times.is_empty().then(|| "It would never fire.".to_owned()),
             trigger: told.trigger,
             in_words: told.trigger_in_words,
             hints: told.hints,
+            clocks: told.clock_changes.into_iter().map(|change| ClockRow::new(frame, change)).collect(),
         },
         Err(problem) => wrong(problem),
-    }))
+    }
 }
 
 type History = (Option<Vec<RunRow>>, Vec<Bar>, Option<String>);

@@ -8,6 +8,7 @@ use scheduler_runtime::Cursor;
 
 use super::{frame::Frame, groups, links};
 use crate::{
+    clock_changes::{ClockChange, Effect},
     operation::Operation,
     params::Params,
     views::{JobView, RunView},
@@ -79,7 +80,9 @@ impl Mark {
             "running" | "active" => "▶",
             "waiting" => "…",
             "missed" | "late" | "skipped" => "↷",
-            "coalesced" => "∪",
+            "coalesced" | "merged" => "∪",
+            "moved" => "→",
+            "doubled" => "×",
             _ => "○",
         };
         Self { word, shape }
@@ -99,6 +102,26 @@ impl FireTime {
         let zone = zone.filter(|zone| *zone != Tz::UTC);
         let zoned = zone.map(|zone| at.with_timezone(&zone).format("%a %Y-%m-%d %H:%M:%S %Z").to_string());
         Self { when: frame.when(at), zoned }
+    }
+}
+
+/// What a change of the clocks does to a job.
+pub(super) struct ClockRow {
+    pub(super) when: When,
+    pub(super) zone: &'static str,
+    pub(super) mark: Mark,
+    pub(super) text: String,
+}
+
+impl ClockRow {
+    pub(super) fn new(frame: &Frame<'_>, change: ClockChange) -> Self {
+        let word = match change.effect {
+            Effect::Moved => "moved",
+            Effect::Merged => "merged",
+            Effect::Skipped => "skipped",
+            Effect::Doubled => "doubled",
+        };
+        Self { when: frame.when(change.at), zone: change.zone.name(), mark: Mark::of(word), text: change.text }
     }
 }
 

@@ -6,7 +6,7 @@ use chrono::{TimeDelta, Utc};
 use super::{
     frame::Frame,
     links, page as shown,
-    rows::{When, clock},
+    rows::{ClockRow, When, clock},
 };
 use crate::{
     answer::Answer,
@@ -14,9 +14,11 @@ use crate::{
     operator::Operator,
     params::Params,
     problem::Problem,
-    upcoming::{HOURS_LIMIT, Listed, Upcoming},
+    upcoming::{Clocks, HOURS_LIMIT, Listed, Upcoming},
 };
 
+/// How many changes of the clocks are shown.
+const CLOCKS: usize = 20;
 /// How high the picture is, in its own units.
 const HEIGHT: u64 = 100;
 /// How wide a part of the time is in it, with the space beside it.
@@ -37,6 +39,8 @@ struct Page<'a> {
     /// Jobs that run all the time, which the picture leaves out: the id, the link, how often.
     frequent: Vec<(String, String, u64)>,
     labels: Vec<String>,
+    /// What the clocks do, with the id and the link of the job.
+    clocks: Vec<(String, String, ClockRow)>,
     rows: Vec<Row>,
     ranges: Vec<(String, String, bool)>,
 }
@@ -76,6 +80,8 @@ pub(super) async fn page(operator: &Operator<'_>, frame: &Frame<'_>, params: &Pa
         task: coming.task.clone(),
         others: at_once(coming.at),
     });
+    let clock_row =
+        |it: &Clocks| (it.job.clone(), links::job(&it.store, &it.job), ClockRow::new(frame, it.change.clone()));
     shown(&Page {
         frame,
         total: upcoming.total(),
@@ -92,6 +98,7 @@ pub(super) async fn page(operator: &Operator<'_>, frame: &Frame<'_>, params: &Pa
             .collect(),
         labels: labels(&upcoming, hours),
         rows: rows.collect(),
+        clocks: upcoming.clock_changes.iter().take(CLOCKS).map(clock_row).collect(),
         ranges: ranges.into(),
     })
 }

@@ -7,11 +7,12 @@ use crate::{
     stage::{Mount, Stage},
 };
 
-const PAGES: [(&str, &str); 8] = [
+const PAGES: [(&str, &str); 9] = [
     ("now", ""),
     ("upcoming", "?page=upcoming"),
     ("jobs", "?page=jobs"),
     ("job", "?page=job&id=charge%20%E2%82%AC&trigger=every%2015m&at=2026-01-01%2008:30"),
+    ("add", "?page=add"),
     ("runs", "?page=runs"),
     ("put-aside", "?page=put-aside"),
     ("nodes", "?page=nodes"),

@@ -34,6 +34,7 @@ fn all_of_it_works(mount: Mount) {
         let stage = Stage::new(mount, "");
         each_page_is_reached(&mut browser, &stage);
         many_jobs_are_steered(&mut browser, &stage);
+        a_job_is_added_and_changed(&mut browser, &stage);
         a_job_is_steered(&mut browser, &stage);
         a_run_is_cancelled(&mut browser, &stage);
         what_is_put_aside_is_removed(&mut browser, &stage);
@@ -94,6 +95,25 @@ fn many_jobs_are_steered(browser: &mut Chromium, stage: &Stage) {
         (stage.state("hourly"), stage.state("slow"), stage.state("letters")),
         ("active".into(), "paused".into(), "paused".into())
     );
+}
+
+fn a_job_is_added_and_changed(browser: &mut Chromium, stage: &Stage) {
+    stage.open(browser, "?page=jobs");
+    browser.follow("a[href$='page=add']");
+    browser.write("[name=task]", "report");
+    browser.write("[name=id]", "added by hand");
+    browser.write("[name=args]", "{\"a\": 1}");
+    browser.write("[name=trigger]", "crontab 30 2 * * * in Europe/Berlin");
+    browser.follow("button[value=preview]");
+    assert_eq!(browser.value("document.querySelectorAll('.fire-times li').length"), 10);
+    assert_eq!(stage.state("added by hand"), "none");
+    browser.follow("button[value=add_job]");
+    assert_eq!((heading(browser), notice(browser)), ("added by hand".into(), "The job is added.".into()));
+    browser.click("#change summary");
+    browser.write("#change [name=args]", "[2]");
+    browser.follow("button[value=change_job]");
+    let job = stage.block_on(stage.scheduler.job("added by hand")).unwrap().unwrap();
+    assert_eq!(job.body.args, serde_json::json!([2]));
 }
 
 fn a_job_is_steered(browser: &mut Chromium, stage: &Stage) {

@@ -168,6 +168,86 @@ async fn what_cannot_be_done_to_some_of_many_jobs_is_told_with_its_reasons() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_job_is_added_by_a_form_after_a_look_at_its_fire_times() {
+    let scheduler = scheduler().await;
+    let with = |permissions: Permissions| Dashboard::new(scheduler.clone(), Access::by(move |_| permissions.clone()));
+    let developer = with(Permissions::steer().allow(Operation::AddJob).allow(Operation::ChangeJob));
+    let job = [
+        ("task", "report"),
+        ("id", "nightly/1"),
+        ("name", "The \"nightly\" one"),
+        ("tags", "billing, at night,"),
+        ("args", "{\"to\": [\"ann\"]}"),
+        ("trigger", "crontab 30 2 * * * in Europe/Berlin"),
+        ("executor", ""),
+    ];
+    let with_do = |name: &'static str, value: &'static str| [&job[..], &[(name, value)]].concat();
+    let preview = post("/?page=add").form(&with_do("ask", "preview")).of(&developer).await.text;
+    assert!(preview.contains("Tue 2026-12-01 02:30:00 CET") && preview.contains("Add this job"), "{preview}");
+    assert!(preview.contains("02:30 is not shown by the clocks: it runs at 03:00"), "{preview}");
+    assert!(preview.contains("value=\"billing, at night,\""), "what was written is still there: {preview}");
+    assert!(scheduler.jobs().await.unwrap().is_empty());
+
+    let added = done(&developer, "/?page=add", &with_do("do", "add_job")).await.text;
+    assert!(added.contains("The job is added.") && added.contains("nightly/1"), "{added}");
+    let found = scheduler.job("nightly/1").await.unwrap().unwrap();
+    assert_eq!(found.body.args, json!({"to": ["ann"]}));
+    assert_eq!(found.body.tags.iter().collect::<Vec<_>>(), ["at night", "billing"]);
+
+    let target = "/?page=job&store=default&id=nightly/1";
+    let change = [("do", "change_job"), ("task", "fail"), ("args", "\"no paper\""), ("name", "x"), ("tags", "")];
+    done(&developer, target, &change).await;
+    let changed = scheduler.job("nightly/1").await.unwrap().unwrap();
+    assert_eq!((changed.body.task.as_str(), &changed.body.args), ("fail", &json!("no paper")));
+    assert_eq!(changed.body.tags.iter().count(), 0);
+
+    for (fields, told) in [
+        (vec![("ask", "preview"), ("task", "report"), ("trigger", "crontab 99 * * * *")], "column"),
+        (vec![("ask", "preview"), ("task", "report"), ("args", "ann")], "a text stands in quotes"),
+    ] {
+        let page = post("/?page=add").form(&fields).of(&developer).await;
+        assert_eq!(page.status, StatusCode::OK);
+        assert!(page.text.contains(told) && !page.text.contains("Add this job"), "{}", page.text);
+    }
+    for (fields, status) in [
+        (vec![("do", "add_job"), ("task", "none")], 422),
+        (vec![("do", "add_job")], 400),
+        (vec![("do", "add_job"), ("task", "report"), ("args", "{")], 422),
+    ] {
+        assert_eq!(post("/?page=add").form(&fields).of(&developer).await.status.as_u16(), status, "{fields:?}");
+    }
+    let operator = with(Permissions::steer());
+    let page = get(target).of(&operator).await.text;
+    assert!(!page.contains("Change …") && !get("/?page=jobs").of(&operator).await.text.contains("Add a job"), "{page}");
+    for asked in [
+        get("/?page=add"),
+        post("/?page=add").form(&with_do("ask", "preview")),
+        post("/?page=add").form(&with_do("do", "add_job")),
+        post(target).form(&change),
+    ] {
+        assert_eq!(asked.of(&operator).await.status, StatusCode::FORBIDDEN);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_clocks_do_to_a_job_is_on_its_page_and_among_what_comes() {
+    let scheduler = scheduler().await;
+    let dashboard = unprotected(&scheduler);
+    let trigger = "crontab 30 2 * * * in Europe/Berlin".parse::<Trigger>().unwrap();
+    scheduler.add_job(JobSpec::new("report", trigger).id("nightly")).await.unwrap();
+    for page in ["/?page=job&id=nightly", "/?page=upcoming"] {
+        let told = get(page).of(&dashboard).await.text;
+        assert!(told.contains("02:30 is not shown by the clocks: it runs at 03:00"), "{told}");
+        assert!(told.contains("2027-03-28 01:00:00"), "{told}");
+    }
+    let job = get("/api/v1/jobs/nightly").of(&dashboard).await.json();
+    assert_eq!(job["clock_changes"][0]["effect"], "moved");
+    let upcoming = get("/api/v1/upcoming").of(&dashboard).await.json();
+    assert_eq!(upcoming["clock_changes"][0]["job"], "nightly");
+    assert_eq!(upcoming["clock_changes"][0]["at"], "2027-03-28T01:00:00Z");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_is_cancelled_by_the_form_beside_it() {
     let scheduler = scheduler().await;
     scheduler.add_job(JobSpec::new("wait", Interval::hours(5)).id("slow")).await.unwrap();
@@ -303,7 +383,10 @@ async fn with_text_everywhere(text: &str) -> Vec<String> {
 
     let access = {
         let text = text.to_owned();
-        Access::by(move |_| Permissions::steer().by(&text))
+        Access::by(move |_| {
+            let permissions = Permissions::steer().allow(Operation::AddJob).allow(Operation::ChangeJob);
+            permissions.by(&text)
+        })
     };
     let dashboard = Dashboard::new(scheduler, access).title(text);
     let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
@@ -325,6 +408,11 @@ async fn with_text_everywhere(text: &str) -> Vec<String> {
     ] {
         pages.push(get(&page).of(&dashboard).await.text);
     }
+    let fields =
+        ["task", "id", "name", "tags", "executor", "store", "args", "trigger", "paused"].map(|name| (name, text));
+    let preview = post("/?page=add").form(&[&fields[..], &[("ask", "preview")]].concat()).of(&dashboard).await;
+    assert_eq!(preview.status, StatusCode::OK);
+    pages.push(preview.text);
     pages
 }
 

@@ -133,7 +133,8 @@ impl<'a> Plan<'a> {
             has_unreported: false,
             has_ended_run: false,
             waiting_due: None,
-            changes: Vec::new(),
+            // What a firing changes, nearly always: one run.
+            changes: Vec::with_capacity(1),
         }
     }
 

@@ -52,7 +52,10 @@ pub use verb::{StoreCall, StoreReply};
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Timelike, Utc};
+
+/// From here on, the nanoseconds of a second are those of a leap second.
+const LEAP: u32 = 1_000_000_000;
 
 /// Cuts an instant to whole microseconds, which is what stores keep.
 ///
@@ -64,8 +67,13 @@ use chrono::{DateTime, Utc};
 /// assert_eq!(whole_micros(at), DateTime::UNIX_EPOCH + TimeDelta::microseconds(1));
 /// ```
 pub fn whole_micros(at: DateTime<Utc>) -> DateTime<Utc> {
-    // What cannot be counted in 64 bits is beyond the calendar.
-    DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at)
+    // Nearly each time has whole microseconds already, and this is asked of each time that a call of a store names.
+    let nanos = at.nanosecond();
+    match nanos.checked_rem(1_000) {
+        Some(0) if nanos < LEAP => at,
+        // What cannot be counted in 64 bits is beyond the calendar.
+        _ => DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at),
+    }
 }
 
 /// A reply and the time by which the store decided it.

@@ -28,8 +28,7 @@ impl Engine {
             return;
         };
         if hold == Hold::Lost {
-            let lost = state.runs.active.iter().filter(|(_, active)| active.since < sent && active.stop == Stop::No);
-            let lost: Vec<RunId> = lost.map(|(run, _)| *run).collect();
+            let lost = state.runs.in_order(|active| active.since < sent && active.stop == Stop::No);
             if !lost.is_empty() {
                 // Another node may have taken them over, whose lease is to be watched.
                 state.claims.note_change();

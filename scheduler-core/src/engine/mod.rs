@@ -17,6 +17,7 @@
 //! holds what, `outage` with a store that fails, `shutdown`. A firing is two store hops, `claim` and
 //! `settle`, and what it leads to is told and done only when the store has confirmed it.
 
+mod by_id;
 mod command;
 mod effect;
 mod firing;

@@ -27,7 +27,7 @@ use super::{
     store_state::{LONGEST_PAUSE, LinkState, Outstanding, Stop},
 };
 use crate::{
-    EventKind, JobState, Now, RunId, StoreName,
+    EventKind, JobState, Now, StoreName,
     store::{Entry, Record, RunReport, Settle, StoreError, StoreErrorKind, Turn},
 };
 
@@ -235,14 +235,14 @@ impl Engine {
         let Some(state) = self.store_state(store) else {
             return;
         };
-        let running: Vec<RunId> = state.runs.running().collect();
-        for run in running {
+        for run in state.runs.running() {
             self.cancel_if_active(store, run, Stop::Lost);
         }
         let Some(state) = self.store_state(store) else {
             return;
         };
-        let active = std::mem::take(&mut state.runs.active);
+        let held = state.runs.in_order(|_| true);
+        let mut active = std::mem::take(&mut state.runs.active);
         state.runs.queues.clear();
         state.runs.deadlines.clear();
         state.claims.settling.clear();
@@ -253,7 +253,7 @@ impl Engine {
         state.claims.is_in_flight = false;
         state.reports.in_flight = 0;
         self.in_flight.retain(|_, in_flight| !matches!(in_flight, InFlight::Turn { store: of, .. } if of == store));
-        for active in active.into_values() {
+        for active in held.into_iter().filter_map(|run| active.remove(&run)) {
             self.notify(now, EventKind::RunTakenAway(active.run));
         }
     }

@@ -106,7 +106,8 @@ impl Engine {
         if !is_stopping && !is_cut_off {
             return;
         }
-        let running = self.stores.iter().flat_map(|state| state.runs.running().map(|run| (state.name.clone(), run)));
+        let running =
+            self.stores.iter().flat_map(|state| state.runs.running().into_iter().map(|run| (state.name.clone(), run)));
         for (store, run) in running.collect::<Vec<_>>() {
             if is_stopping {
                 self.cancel_if_active(&store, run, Stop::ShutDown);
@@ -144,7 +145,7 @@ impl Engine {
         };
         match state.removal.drain {
             // It would be waited for in vain; what is held there is free when its lease ends.
-            Drain::Draining { .. } if state.link.is_incompatible() && state.runs.running().next().is_none() => {
+            Drain::Draining { .. } if state.link.is_incompatible() && state.runs.running_count() == 0 => {
                 self.abandon(now, store);
                 self.on_drained(now, store);
             }
@@ -157,7 +158,7 @@ impl Engine {
                 self.call_store(store.clone(), StoreCall::Release(at, node), InFlight::Release(store.clone()));
             }
             // What is left depends on the store alone, whose leases end by themselves if it does not answer.
-            Drain::Draining { until: None } if state.runs.running().next().is_none() => {
+            Drain::Draining { until: None } if state.runs.running_count() == 0 => {
                 state.removal.drain = Drain::Draining { until: Some(until_then) };
             }
             Drain::No | Drain::Draining { .. } | Drain::Releasing { .. } | Drain::Done => {}

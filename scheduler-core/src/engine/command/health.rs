@@ -111,7 +111,7 @@ impl Engine {
             name: state.name.clone(),
             link: self.link_of(state, now),
             lease: lease_of(state, now, self.config.lease),
-            running: state.runs.running().count(),
+            running: state.runs.running_count(),
             waiting: state.runs.queues.len(),
             settling: state.claims.settling.len(),
             unreported: state.runs.active.values().filter(|active| active.ended.is_some()).count(),

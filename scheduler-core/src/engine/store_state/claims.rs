@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     JobId, Now, Outdated, Uid,
+    engine::by_id::ById,
     engine::effect::{Wake, WakeReason},
     store::ClaimedJob,
 };
@@ -25,7 +26,7 @@ pub(in crate::engine) struct Claims {
     pub(in crate::engine) alarm: Alarm,
     pub(in crate::engine) conflict_retries: ConflictRetries,
     /// Jobs that this node has claimed and is settling.
-    pub(in crate::engine) settling: BTreeMap<Uid, Box<Settling>>,
+    pub(in crate::engine) settling: ById<Uid, Box<Settling>>,
     pub(in crate::engine) takeover: Takeover,
     /// When claims ask for the jobs that this node declines.
     pub(in crate::engine) survey: Survey,
@@ -81,7 +82,7 @@ impl Claims {
                 are_jobs_changed: false,
             },
             conflict_retries: ConflictRetries::default(),
-            settling: BTreeMap::new(),
+            settling: ById::default(),
             takeover: Takeover::default(),
             survey: Survey::default(),
             declined: BTreeMap::new(),

@@ -1,13 +1,13 @@
 //! What a node tells a store of its runs, and the signs of life that it gives in between.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use crate::{
     Now, RunId,
-    engine::effect::{Wake, WakeReason},
+    engine::{
+        by_id::ById,
+        effect::{Wake, WakeReason},
+    },
     store::Entry,
 };
 
@@ -23,7 +23,7 @@ pub(in crate::engine) struct Reports {
     pub(in crate::engine) in_flight: usize,
     /// Runs whose end the store has confirmed since the latest claim was sent, which may not know of it, and the fences
     /// under which they ran.
-    pub(in crate::engine) confirmed: BTreeMap<RunId, u64>,
+    pub(in crate::engine) confirmed: ById<RunId, u64>,
     /// When the node has to give a sign of life, if it holds something.
     pub(in crate::engine) sign_at: Duration,
 }

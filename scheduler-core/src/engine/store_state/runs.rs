@@ -1,10 +1,7 @@
 //! The runs that a node holds in a store: those that run, those that wait for their executors, and those that have ended and
 //! are not recorded.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use chrono::{DateTime, Utc};
 
@@ -14,7 +11,10 @@ use super::{
 };
 use crate::{
     ExecutorName, Now, Outcome, RunId, RunRef, Uid, Verdict,
-    engine::effect::{Wake, WakeReason},
+    engine::{
+        by_id::ById,
+        effect::{Wake, WakeReason},
+    },
     store::{Entry, RunReport},
 };
 
@@ -22,7 +22,7 @@ use crate::{
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(in crate::engine) struct Runs {
     /// The runs, until their ends are recorded.
-    pub(in crate::engine) active: BTreeMap<RunId, Box<ActiveRun>>,
+    pub(in crate::engine) active: ById<RunId, Box<ActiveRun>>,
     /// Which of them have not started, since their executors have no room.
     pub(in crate::engine) queues: Queues,
     /// When those that run and may not for ever have to stop.
@@ -32,9 +32,21 @@ pub(in crate::engine) struct Runs {
 }
 
 impl Runs {
-    /// The runs that are running.
-    pub(in crate::engine) fn running(&self) -> impl Iterator<Item = RunId> + '_ {
-        self.active.iter().filter(|(_, run)| run.is_running()).map(|(id, _)| *id)
+    /// The runs that are running, in order.
+    pub(in crate::engine) fn running(&self) -> Vec<RunId> {
+        self.in_order(ActiveRun::is_running)
+    }
+
+    /// How many runs are running.
+    pub(in crate::engine) fn running_count(&self) -> usize {
+        self.active.values().filter(|run| run.is_running()).count()
+    }
+
+    /// Those of the runs that are such, in order.
+    pub(in crate::engine) fn in_order(&self, is_such: impl Fn(&ActiveRun) -> bool) -> Vec<RunId> {
+        let mut such: Vec<RunId> = self.active.iter().filter(|(_, run)| is_such(run)).map(|(id, _)| *id).collect();
+        such.sort_unstable();
+        such
     }
 
     /// An attempt begins; its time is counted from now.

@@ -5,7 +5,7 @@ use std::{
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -16,6 +16,7 @@ pub struct Relay {
     pub address: SocketAddr,
     connections: Arc<Mutex<Vec<TcpStream>>>,
     is_silent: Arc<AtomicBool>,
+    answered: Arc<AtomicU64>,
     farewell: Farewell,
 }
 
@@ -30,18 +31,23 @@ impl Relay {
             address: listener.local_addr().unwrap(),
             connections: Arc::default(),
             is_silent: Arc::default(),
+            answered: Arc::default(),
             farewell: Farewell::default(),
         };
         let (connections, is_silent) = (relay.connections.clone(), relay.is_silent.clone());
-        let (farewell, address) = (relay.farewell.clone(), server.into());
+        let (farewell, answered, address) = (relay.farewell.clone(), relay.answered.clone(), server.into());
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 let (client, server) = (client.unwrap(), TcpStream::connect(&address).unwrap());
                 connections.lock().unwrap().extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
                 let (to, from) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-                for (from, to, farewell) in [(from, to, Farewell::default()), (server, client, farewell.clone())] {
+                let ways = [
+                    (from, to, Arc::default(), Farewell::default()),
+                    (server, client, answered.clone(), farewell.clone()),
+                ];
+                for (from, to, passed, farewell) in ways {
                     let is_silent = is_silent.clone();
-                    std::thread::spawn(move || pass(from, to, &is_silent, &farewell));
+                    std::thread::spawn(move || pass(from, to, &is_silent, &passed, &farewell));
                 }
             }
         });
@@ -68,19 +74,31 @@ impl Relay {
         self.farewell.lock().unwrap().is_none()
     }
 
+    /// How many bytes the server has answered on all connections.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::SeqCst)
+    }
+
     /// Passes nothing on from now on, as a network does that has gone.
     pub fn fall_silent(&self) {
         self.is_silent.store(true, Ordering::Relaxed);
     }
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, is_silent: &AtomicBool, farewell: &Mutex<Option<Vec<u8>>>) {
+fn pass(
+    mut from: TcpStream,
+    mut to: TcpStream,
+    is_silent: &AtomicBool,
+    passed: &AtomicU64,
+    farewell: &Mutex<Option<Vec<u8>>>,
+) {
     let mut bytes = [0; 1 << 16];
     while let Ok(count @ 1..) = from.read(&mut bytes) {
         if let Some(farewell) = farewell.lock().unwrap().take() {
             drop(to.write_all(&farewell));
             break;
         }
+        passed.fetch_add(count as u64, Ordering::SeqCst);
         if !is_silent.load(Ordering::Relaxed) && to.write_all(&bytes[..count]).is_err() {
             break;
         }

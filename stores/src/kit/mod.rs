@@ -63,6 +63,6 @@ pub use self::{
     backend::{Access, Archive, Backend, HoldKind, Inserting, NewJob, Node, Nodes, Session},
     document::{Document, Index, Replace, node_fields, node_of, run_fields, run_of, text},
     job::LoadedJob,
-    search::{JobFinder, JobGroup, JobPlace, RunFinder, RunGroup, RunPlace},
+    search::{GroupFinder, JobFinder, JobGroup, JobPlace, RunFinder, RunGroup, RunPlace},
     store::KitStore,
 };

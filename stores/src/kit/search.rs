@@ -24,7 +24,8 @@ use super::{
 /// How many jobs or runs are few. Of more, a walk finds one in each step but in a store with millions.
 const FEW: usize = 5_000;
 
-/// How many places one step of a walk looks at.
+/// How many places one step of a walk looks at: as many as the page needs in the first one, and four times as many in each further one,
+/// up to this many.
 const STEP: usize = 1_000;
 
 /// How many places a call looks at on a walk. What has been found then is the page.
@@ -63,6 +64,28 @@ pub trait JobFinder: Send + Sync {
 
     /// How many jobs are over and stay known.
     async fn count_finished(&self) -> Result<u64, StoreError>;
+
+    /// What finds the jobs of a group in the order of ids; none by default.
+    fn group_finder(&self) -> Option<&dyn GroupFinder> {
+        None
+    }
+}
+
+/// Finds live jobs by indexes that have each group in the order of ids, so that a page needs no more than its own places.
+#[async_trait]
+pub trait GroupFinder: Send + Sync {
+    /// That of these groups which has the fewest jobs, by its place among them; none if there is no group.
+    async fn narrowest(&self, groups: &[JobGroup<'_>]) -> Result<Option<usize>, StoreError>;
+
+    /// The next jobs of a group by id, behind a place. Their ids are not before `prefix`.
+    async fn walk_group(
+        &self,
+        group: JobGroup<'_>,
+        prefix: &str,
+        after: Option<&JobKey>,
+        tags: &Tags,
+        limit: usize,
+    ) -> Result<Vec<JobPlace>, StoreError>;
 }
 
 /// Finds places of runs by the indexes of a database, a page of them at a time.
@@ -71,12 +94,13 @@ pub trait RunFinder: Send + Sync {
     /// Up to so many runs of a group, in any order. None if there is no index for it.
     async fn run_group(&self, group: RunGroup<'_>, limit: usize) -> Result<Option<Vec<RunPlace>>, StoreError>;
 
-    /// The next runs behind a place, newest first, up to the fire time `since`; only those with a verdict if one is given.
+    /// The next runs behind a place, newest first, up to the fire time `since` of the filter; only those with a verdict if one is given.
+    /// A place says all that the rest of the filter asks for, and need not say more.
     async fn run_walk(
         &self,
         verdict: Option<Verdict>,
+        filter: &RunFilter,
         after: Option<RunKey>,
-        since: Option<DateTime<Utc>>,
         limit: usize,
     ) -> Result<Vec<RunPlace>, StoreError>;
 
@@ -100,8 +124,8 @@ pub enum JobGroup<'f> {
 pub enum RunGroup<'u> {
     /// Those of these jobs.
     Jobs(&'u BTreeSet<Uid>),
-    /// Those that have not ended.
-    Open,
+    /// Those that have not ended; those that are in another state than this one may be left out.
+    Open(RunStateKind),
 }
 
 /// What a filter and an order need to know of a job.
@@ -171,7 +195,10 @@ pub(super) async fn jobs(
 ) -> Result<JobPage, StoreError> {
     let JobSearch { filter, order, .. } = search;
     let mut page = Jobs { session, search, found: Vec::new() };
-    if let Some(mut places) = few_jobs(finder, filter).await? {
+    let mut walk = Walk::begin(finder, search).await?;
+    if walk.group.is_none()
+        && let Some(mut places) = few_jobs(finder, filter).await?
+    {
         let is_ahead = |place: &JobPlace| {
             search.after.as_ref().is_none_or(|after| order.compare(&place.key(), after).is_gt()) && place.fits(filter)
         };
@@ -180,9 +207,8 @@ pub(super) async fn jobs(
         page.add(&places).await?;
         return Ok(page.finish(None));
     }
-    let mut walk = Walk::of(finder, search);
     let mut looks = 0_usize;
-    while let Some(mut places) = walk.next().await? {
+    while let Some(mut places) = walk.next(LOOKS.saturating_sub(looks)).await? {
         looks = looks.saturating_add(places.len());
         places.retain(|place| place.fits(filter));
         page.add(&places).await?;
@@ -201,7 +227,10 @@ struct Walk<'a> {
     finder: &'a dyn JobFinder,
     filter: &'a JobFilter,
     order: JobOrder,
+    /// The group along which it goes, if not along all jobs.
+    group: Option<(&'a dyn GroupFinder, JobGroup<'a>)>,
     after: Option<JobKey>,
+    step: usize,
     is_over: bool,
 }
 
@@ -210,38 +239,66 @@ impl<'a> Walk<'a> {
         // One id is one place in the order of ids, and jobs that are over are in that order alone.
         let is_by_id = search.filter.id.is_some() || search.filter.is_of_finished();
         let order = if is_by_id { JobOrder::Id } else { search.order };
-        Self { finder, filter: &search.filter, order, after: search.after.clone(), is_over: false }
+        let (filter, after, step) = (&search.filter, search.after.clone(), first_step(search.limit));
+        Self { finder, filter, order, group: None, after, step, is_over: false }
     }
 
-    /// The next places; none behind the last ones.
-    async fn next(&mut self) -> Result<Option<Vec<JobPlace>>, StoreError> {
+    /// The same along the group of the filter that has the fewest jobs, if the backend has groups in this order.
+    async fn begin(finder: &'a dyn JobFinder, search: &'a JobSearch) -> Result<Self, StoreError> {
+        let mut walk = Self::of(finder, search);
+        if let Some(by_group) = finder.group_finder().filter(|_| walk.order == JobOrder::Id) {
+            let groups = groups_of(walk.filter);
+            let narrowest = by_group.narrowest(&groups).await?.and_then(|at| groups.get(at).copied());
+            walk.group = narrowest.map(|group| (by_group, group));
+        }
+        Ok(walk)
+    }
+
+    /// The next places, at most so many; none behind the last ones.
+    async fn next(&mut self, most: usize) -> Result<Option<Vec<JobPlace>>, StoreError> {
         if self.is_over {
             return Ok(None);
         }
-        let (start, after) = (self.filter.id_start(), self.after.as_ref());
-        let places = match self.filter.is_of_finished() {
-            true => self.finder.walk_finished(start, after, &self.filter.tags, STEP).await?,
-            false => self.finder.walk(self.order, start, after, &self.filter.tags, STEP).await?,
+        let limit = self.step.min(most);
+        self.step = next_step(self.step);
+        let (start, after, tags) = (self.filter.id_start(), self.after.as_ref(), &self.filter.tags);
+        let places = match self.group {
+            Some((by_group, group)) => by_group.walk_group(group, start, after, tags, limit).await?,
+            None if self.filter.is_of_finished() => self.finder.walk_finished(start, after, tags, limit).await?,
+            None => self.finder.walk(self.order, start, after, tags, limit).await?,
         };
         let last = places.last().map(JobPlace::key);
         let is_beyond =
             self.order == JobOrder::Id && last.as_ref().is_some_and(|last| !self.filter.matches_id(&last.id));
-        self.is_over = is_beyond || places.len() < STEP;
+        self.is_over = is_beyond || places.len() < limit;
         self.after = last.or_else(|| self.after.take());
         Ok(Some(places))
     }
 }
 
-/// All jobs of a group that the filter asks for, if these are few.
-async fn few_jobs(finder: &dyn JobFinder, filter: &JobFilter) -> Result<Option<Vec<JobPlace>>, StoreError> {
-    let tags = filter.tags.iter().map(JobGroup::Tag);
-    // Groups are of live jobs, and one id is found sooner by a walk.
+/// How many places a walk looks at first for a page, and one more to know whether another one follows.
+fn first_step(limit: usize) -> usize {
+    limit.saturating_add(1).clamp(10, STEP)
+}
+
+fn next_step(step: usize) -> usize {
+    step.saturating_mul(4).min(STEP)
+}
+
+/// The groups that a filter asks for. Groups are of live jobs, and one id is found sooner by a walk.
+fn groups_of(filter: &JobFilter) -> Vec<JobGroup<'_>> {
     if filter.is_of_finished() || filter.id.is_some() {
-        return Ok(None);
+        return Vec::new();
     }
+    let tags = filter.tags.iter().map(JobGroup::Tag);
     // Most jobs are active.
     let state = filter.state.filter(|state| *state != JobStateKind::Active).map(JobGroup::State);
-    for group in tags.chain(state).chain(filter.task.as_ref().map(JobGroup::Task)) {
+    tags.chain(state).chain(filter.task.as_ref().map(JobGroup::Task)).collect()
+}
+
+/// All jobs of a group that the filter asks for, if these are few.
+async fn few_jobs(finder: &dyn JobFinder, filter: &JobFilter) -> Result<Option<Vec<JobPlace>>, StoreError> {
+    for group in groups_of(filter) {
         let found = finder.group(group, &filter.tags, FEW + 1).await?;
         if let Some(places) = found.filter(|places| places.len() <= FEW) {
             return Ok(Some(places));
@@ -271,12 +328,11 @@ pub(super) async fn count(
         return Ok(counts);
     }
     let search = JobSearch::new(filter.clone(), usize::MAX);
-    let few = few_jobs(finder, filter).await?;
-    let mut walk = Walk::of(finder, &search);
-    walk.is_over = few.is_some();
-    let mut next = few;
+    let mut walk = Walk::begin(finder, &search).await?;
+    let mut next = if walk.group.is_none() { few_jobs(finder, filter).await? } else { None };
+    walk.is_over = next.is_some();
     if next.is_none() {
-        next = walk.next().await?;
+        next = walk.next(STEP).await?;
     }
     while let Some(mut places) = next {
         places.retain(|place| place.fits(filter));
@@ -287,7 +343,7 @@ pub(super) async fn count(
             page.add(&places).await?;
             page.found.iter().filter_map(|job| kind_of(job, filter)).for_each(|kind| counts.add(kind, 1));
         }
-        next = walk.next().await?;
+        next = walk.next(STEP).await?;
     }
     Ok(counts)
 }
@@ -394,7 +450,7 @@ pub(super) async fn runs(
     if jobs.as_ref().is_some_and(BTreeSet::is_empty) {
         return Ok(page.finish(None));
     }
-    let open = || filter.state.filter(|state| *state != RunStateKind::Ended).map(|_| RunGroup::Open);
+    let open = || filter.state.filter(|state| *state != RunStateKind::Ended).map(RunGroup::Open);
     let group = jobs.as_ref().map(RunGroup::Jobs).or_else(open);
     if let Some(group) = group
         && let Some(mut places) = finder.run_group(group, FEW + 1).await?.filter(|places| places.len() <= FEW)
@@ -406,13 +462,15 @@ pub(super) async fn runs(
     }
     // No run has a smaller id than this one.
     let before = filter.until.map(|until| RunKey { fire_time: until, run: RunId { uid: Uid(0), seq: 0 } });
-    let (mut after, mut looks) = (search.after.max(before), 0_usize);
+    let (mut after, mut looks, mut step) = (search.after.max(before), 0_usize, first_step(search.limit));
     // Most runs end well.
     let verdict = filter.verdict.filter(|verdict| *verdict != Verdict::Ok);
     loop {
-        let mut places = finder.run_walk(verdict, after, filter.since, STEP).await?;
+        let limit = step.min(LOOKS.saturating_sub(looks));
+        let mut places = finder.run_walk(verdict, filter, after, limit).await?;
         let last = places.last().map(|place| place.key);
-        let is_over = places.len() < STEP;
+        let is_over = places.len() < limit;
+        step = next_step(step);
         looks = looks.saturating_add(places.len());
         places.retain(|place| place.fits(filter));
         page.add(&places).await?;
@@ -433,7 +491,7 @@ async fn known_jobs(session: &dyn Session, id: &JobId) -> Result<Option<BTreeSet
     let Some(finder) = session.job_finder() else { return Ok(None) };
     let search = JobSearch::new(JobFilter::new().id(id.clone()).state(JobStateKind::Finished), usize::MAX);
     let mut walk = Walk::of(finder, &search);
-    while let Some(places) = walk.next().await? {
+    while let Some(places) = walk.next(STEP).await? {
         jobs.extend(places.iter().filter(|place| place.id == *id).map(|place| place.uid));
         if jobs.len() > FEW {
             return Ok(None);

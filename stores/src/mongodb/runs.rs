@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::try_join;
 use scheduler_core::{
     JobId, JobState, Run, RunId, TaskName, Uid, Verdict,
-    store::{RunKey, RunStateKind, StoreError},
+    store::{RunFilter, RunKey, RunStateKind, StoreError},
 };
 
 use super::{backend::Collections, form, query, server::Page};
@@ -63,20 +63,20 @@ impl RunFinder for &Collections {
     async fn run_group(&self, group: RunGroup<'_>, limit: usize) -> Result<Option<Vec<RunPlace>>, StoreError> {
         match group {
             RunGroup::Jobs(uids) => self.places_of_jobs(uids, limit).await.map(Some),
-            RunGroup::Open => self.open_places(limit).await.map(Some),
+            RunGroup::Open(_) => self.open_places(limit).await.map(Some),
         }
     }
 
     async fn run_walk(
         &self,
         verdict: Option<Verdict>,
+        filter: &RunFilter,
         after: Option<RunKey>,
-        since: Option<DateTime<Utc>>,
         limit: usize,
     ) -> Result<Vec<RunPlace>, StoreError> {
         let (mut places, mut after) = (Vec::new(), after);
         loop {
-            let (known, end) = self.step(verdict, after, since, limit).await?;
+            let (known, end) = self.step(verdict, after, filter.since, limit).await?;
             places.extend(known);
             if places.len() >= limit || end.is_none() {
                 places.truncate(limit);

@@ -30,7 +30,10 @@ use super::{
     watch::Watch,
     write::{self, NodeWrite, Outcome, Write},
 };
-use crate::kit::{Access, Backend, HoldKind, Inserting, LoadedJob, NewJob, Node, Nodes, Session, rules::whole_micros};
+use crate::kit::{
+    Access, Backend, HoldKind, Inserting, JobFinder, LoadedJob, NewJob, Node, Nodes, RunFinder, Session,
+    rules::whole_micros,
+};
 
 /// The keys of one prefix.
 pub(super) struct Keyspace {
@@ -52,8 +55,33 @@ impl Keyspace {
         let warnings = link.warnings().await;
         let watch = Watch::new(Arc::clone(&link));
         let keyspace = Self { link, watch, warnings, marks: Default::default() };
-        keyspace.perform(None, &[]).await?;
+        keyspace.upgrade().await?;
         Ok(keyspace)
+    }
+
+    /// Lays out the keys, or brings those of an earlier schema up to date, in steps between which others have their turn. Where one
+    /// has not come to the end, the next who opens the keys begins again.
+    async fn upgrade(&self) -> Result<(), StoreError> {
+        let step = |words: &[&str]| {
+            let mut call = Lua::Upgrade.call(&self.link.names);
+            call.arg(write::SCHEMA).arg(words);
+            self.link.ask(vec![call])
+        };
+        let reply = step(&["begin"]).await?;
+        if self.understood(fixed(Value::Array(reply)).and_then(|[begun]| number(begun)))? == 0 {
+            return Ok(());
+        }
+        for set in ["ids", "retained"] {
+            let mut from = "0".to_owned();
+            loop {
+                let reply = step(&[set, &from, "20"]).await?;
+                from = self.understood(fixed(Value::Array(reply)).and_then(|[next]| text(next)))?;
+                if from == "0" {
+                    break;
+                }
+            }
+        }
+        step(&["end"]).await.map(drop)
     }
 
     /// A mark that no other write of a node has.
@@ -71,7 +99,7 @@ impl Keyspace {
         Ok(self.link.read(vec![command]).await?.pop().unwrap_or(Value::Nil))
     }
 
-    fn command(&self, name: &str, key: &str) -> Cmd {
+    pub(super) fn command(&self, name: &str, key: &str) -> Cmd {
         let mut command = cmd(name);
         command.arg(self.link.names.key(key));
         command
@@ -222,7 +250,8 @@ impl Session for &Keyspace {
     }
 
     fn version_after(&self, version: u64) -> Option<u64> {
-        (version != ABSENT).then(|| version.saturating_add(1))
+        // A job of another program is given what it is found by with the first write, and read again.
+        (version != ABSENT && version > 0).then(|| version.saturating_add(1))
     }
 
     async fn due(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<LoadedJob>, StoreError> {
@@ -268,14 +297,6 @@ impl Session for &Keyspace {
         }
         self.mend(&mends).await?;
         Ok(jobs)
-    }
-
-    async fn retained(&self) -> Result<Vec<LoadedJob>, StoreError> {
-        let mut look = self.command("ZRANGE", "retained");
-        look.arg(&["0", "-1"]);
-        let uids = self.understood(texts(self.one(look).await?))?;
-        let rows = self.load(uids.into_iter().map(|uid| (None, uid)).collect(), Access::Show).await?;
-        Ok(rows.into_iter().filter(Row::is_there).map(|row| row.loaded(Access::Show)).collect())
     }
 
     async fn declined(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<Declined>, StoreError> {
@@ -407,6 +428,14 @@ impl Session for &Keyspace {
         }
         runs.truncate(limit);
         Ok(runs)
+    }
+
+    fn job_finder(&self) -> Option<&dyn JobFinder> {
+        Some(self)
+    }
+
+    fn run_finder(&self) -> Option<&dyn RunFinder> {
+        Some(self)
     }
 
     async fn announce(&self, hints: &[Hint]) -> Result<(), StoreError> {

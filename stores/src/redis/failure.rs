@@ -91,6 +91,11 @@ fn judge(error: &RedisError) -> (StoreErrorKind, &'static str) {
         }
         Some("WRONGTYPE") => (Incompatible, "a key is not of this store; use another key prefix"),
         Some("SCHEMA") => (Incompatible, NEWER),
+        Some("OUTDATED") => (
+            Unavailable,
+            "its keys have an earlier schema (the first number) than this build writes (the second); open the store anew, which \
+             brings them up to date",
+        ),
         _ => match error.kind() {
             ErrorKind::AuthenticationFailed => (Unavailable, "it does not let this user in; check name and password"),
             ErrorKind::InvalidClientConfig if error.to_string().contains("TLS") => {
@@ -156,6 +161,7 @@ mod tests {
                 "key prefix",
             ),
             ("SCHEMA 7 1", Incompatible, "newer schema"),
+            ("OUTDATED 2 3", Unavailable, "open the store anew"),
             ("ERR max number of clients reached", Unavailable, "maxclients"),
             ("ERR unknown command", Unavailable, "the call failed"),
         ] {

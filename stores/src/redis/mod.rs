@@ -9,6 +9,7 @@ mod options;
 mod reply;
 mod row;
 mod script;
+mod search;
 mod setup;
 mod watch;
 mod write;
@@ -76,6 +77,12 @@ use crate::kit::KitStore;
 /// | `claims:NODE` | sorted set | `UID`, a line feed and the kind of each job that a node has claimed, scored by the claim's end |
 /// | `claimers` | set | the nodes that have claimed jobs |
 /// | `runners` | set | the nodes that run something |
+/// | `next` | sorted set | the live jobs by next fire time: `TIME`, the id, a NUL and `UID`, where `TIME` is `1` and 19 digits, `0` and the complement to 9 of each digit before 1970, or `2` if there is none |
+/// | `task:TASK`, `tag:TAG`, `state:STATE` | sorted set | those of a task, with a tag, in a state other than `active`, as in `ids` |
+/// | `retained` | sorted set | the uids of the jobs that are over and stay known, scored by the time until which they do |
+/// | `over` | sorted set | the same jobs, as in `ids` |
+/// | `runs` | sorted set | all runs by fire time: `TIME` and `UID:NUMBER`, where `NUMBER` has 16 digits |
+/// | `waiting`, `verdict:VERDICT` | sorted set | those that wait, and those that ended so and not `ok` |
 /// | `running:NODE`, `asked:NODE` | sorted set | `UID:NUMBER` of the runs that a node runs, or is asked to stop |
 /// | `infos` | hash | the JSON of what each of these nodes says of itself: host, version, labels |
 /// | `nodes` | hash | `LEASE SEQ MARK` of each node that holds something: the end of its lease, the number of its last claim, and what tells this write from others |
@@ -84,10 +91,11 @@ use crate::kit::KitStore;
 ///
 /// Fields of a job: `id`, `body`, the definition in JSON ([`JobBody`](scheduler_core::JobBody)), and its copies `task`, `v`,
 /// `max_instances` and `history`, which have to agree with it; `state`, `reason`, `next_fire_time`, `due`, `last_end`,
-/// `blocked`, `nudged`, `revision`, `fence`, `settled_fence`, `last_seq`, `owner`, `claim_until`, `totals`, as in
+/// `tags`, a copy of those of the definition, `blocked`, `nudged`, `revision`, `fence`, `settled_fence`, `last_seq`, `owner`, `claim_until`, `totals`, as in
 /// `{"ok":3}`, and `version`, which each write makes greater by one. A field that is not there is 0, none, `active` or a default.
-/// A program that changes a job makes its `version` greater too, in the same transaction. To add a job, make sure that `ids` does not have
-/// the id, and write in one transaction:
+/// A program that changes a job makes its `version` greater too, and what the job is found by the same, in the same transaction. To add a
+/// job, make sure that `ids` does not have the id, and write in one transaction what follows. All that searches find it by is added to a job
+/// without a `version` when a node first writes it: with its first claim.
 ///
 /// ```text
 /// MULTI

@@ -28,19 +28,21 @@ const TASK: usize = 5;
 /// The place of the uid, which is in no field, among the columns of the kit.
 const UID: usize = 3;
 const STATE: usize = BEFORE_HEAD;
-const BODY: usize = BEFORE_HEAD + HEAD.len();
+/// The copy of the definition's tags, which no column of the kit has.
+const TAGS: usize = BEFORE_HEAD + HEAD.len();
+const BODY: usize = TAGS + 1;
 
 /// The version of a job whose hash is not there, which only has an entry in an index.
 pub(super) const ABSENT: u64 = u64::MAX;
 
 /// The fields that are loaded of a job, the body last.
 pub(super) fn fields() -> impl Iterator<Item = &'static str> {
-    FIRST.into_iter().chain(HEAD).chain(["body"])
+    head_fields().chain(["body"])
 }
 
 /// The same without the body.
 pub(super) fn head_fields() -> impl Iterator<Item = &'static str> {
-    FIRST.into_iter().chain(HEAD)
+    FIRST.into_iter().chain(HEAD).chain(["tags"])
 }
 
 /// A job as it is read.
@@ -102,6 +104,11 @@ impl Row {
         runs.find(|run| run.id.seq == seq && run.state == RunState::Running && run.owner.as_ref() == Some(node))
     }
 
+    /// The tags under which the job is found.
+    fn tags(&self) -> serde_json::Value {
+        self.word(TAGS).and_then(|tags| serde_json::from_slice(tags).ok()).unwrap_or_default()
+    }
+
     pub(super) fn has_body(&self) -> bool {
         self.cells.len() > BODY
     }
@@ -122,7 +129,7 @@ impl Row {
 
     /// What is in a column of the kit, or what that is if it is not there.
     fn column(&self, at: usize) -> Result<Option<&[u8]>, Unreadable> {
-        let definition = at.checked_sub(BODY).and_then(|at| DEFINITION.get(at)).copied();
+        let definition = at.checked_sub(TAGS).and_then(|at| DEFINITION.get(at)).copied();
         let cell = match (at, definition) {
             (_, Some("history")) => HISTORY,
             (_, Some("task")) => TASK,
@@ -157,9 +164,9 @@ impl Columns for Row {
         Ok(self.column(at)?.map(Into::into))
     }
 
-    /// The name of the job's keys, and the kind under which it is found.
+    /// The name of the job's keys, and the kind and the tags under which it is found.
     fn key(&self, _: usize) -> Result<Option<serde_json::Value>, Unreadable> {
-        Ok(Some(json!([self.uid, self.kind()])))
+        Ok(Some(json!([self.uid, self.kind(), self.tags()])))
     }
 }
 
@@ -177,6 +184,12 @@ fn default(at: usize) -> Option<&'static str> {
 pub(super) fn name_of(job: &LoadedJob) -> (&str, &str) {
     let part = |at: usize| job.row_key().get(at).and_then(serde_json::Value::as_str).unwrap_or_default();
     (part(0), part(1))
+}
+
+/// The tags of a loaded job, by which it is found.
+pub(super) fn tags_of(job: &LoadedJob) -> Vec<&str> {
+    let tags = job.row_key().get(2).and_then(serde_json::Value::as_array);
+    tags.into_iter().flatten().filter_map(serde_json::Value::as_str).collect()
 }
 
 /// Reads a run in the form in which it is kept: a JSON object without the uid.

@@ -17,17 +17,21 @@ pub(super) enum Lua {
     Rows,
     /// Writes of jobs that are as they were read.
     Write,
+    /// Keys of an earlier schema are brought up to date.
+    Upgrade,
 }
 
-static SCRIPTS: LazyLock<[(String, Script); 4]> = LazyLock::new(|| {
+static SCRIPTS: LazyLock<[(String, Script); 5]> = LazyLock::new(|| {
+    let found = include_str!("lua/found.lua");
     [
-        include_str!("lua/due.lua"),
-        include_str!("lua/next.lua"),
-        include_str!("lua/rows.lua"),
-        include_str!("lua/write.lua"),
+        ["", include_str!("lua/due.lua")],
+        ["", include_str!("lua/next.lua")],
+        ["", include_str!("lua/rows.lua")],
+        [found, include_str!("lua/write.lua")],
+        [found, include_str!("lua/upgrade.lua")],
     ]
-    .map(|text| {
-        let text = [include_str!("lua/base.lua"), text].concat();
+    .map(|[found, text]| {
+        let text = [include_str!("lua/base.lua"), found, text].concat();
         let script = Script::new(&text);
         (text, script)
     })
@@ -36,12 +40,13 @@ static SCRIPTS: LazyLock<[(String, Script); 4]> = LazyLock::new(|| {
 impl Lua {
     /// A call of the script, to which its arguments are added.
     pub(super) fn call(self, names: &Names) -> Cmd {
-        let [due, next, rows, write] = &*SCRIPTS;
+        let [due, next, rows, write, upgrade] = &*SCRIPTS;
         let (_, script) = match self {
             Self::Due => due,
             Self::Next => next,
             Self::Rows => rows,
             Self::Write => write,
+            Self::Upgrade => upgrade,
         };
         let mut command = redis::cmd("EVALSHA");
         command.arg(script.get_hash()).arg(1).arg(names.key("meta"));

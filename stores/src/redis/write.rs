@@ -7,13 +7,14 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use redis::{Cmd, Value};
-use scheduler_core::{JobBody, JobId, JobState, Run, RunState};
+use scheduler_core::{JobBody, JobId, JobState, Run, RunState, Verdict, store::JobStateKind};
+use serde_json::json;
 
 use super::{
     failure::Misread,
-    names::{Index, Names, claim_member, id_member, run_member},
+    names::{Index, Names, claim_member, fired_member, id_member, next_member, run_member},
     reply::{items, text},
-    row::{ABSENT, name_of, write_node, write_run},
+    row::{ABSENT, name_of, tags_of, write_node, write_run},
     script::{Lua, list},
 };
 use crate::kit::{
@@ -23,7 +24,7 @@ use crate::kit::{
 };
 
 /// The version of the keys.
-pub(super) const SCHEMA: i64 = 2;
+pub(super) const SCHEMA: i64 = 3;
 
 /// How many jobs and bytes one call of the script carries: the server does nothing else meanwhile.
 const JOBS: usize = 100;
@@ -106,9 +107,9 @@ impl Write {
         let (uid, kind) = name_of(job);
         let (old, new) = (job.old_head(), job.head());
         let mut write = Self::new(uid, job.version());
-        let mut before = entries_of(uid, kind, job.id(), old);
+        let found = FoundBy { uid, id: job.id(), kind, tags: tags_of(job), head: old };
+        let mut before = found.entries();
         let mut after = Entries::new();
-        let new_kind = job.redefined().map(|(body, _)| kind_of(body));
         if let Some(reason) = job.quarantine() {
             // What cannot be read is found by what is written, in the place of which this cannot tell.
             let due = (Index::Due(kind.to_owned()), uid.to_owned());
@@ -116,29 +117,45 @@ impl Write {
                 before.push((due, 0));
             }
             if new.state.is_live() {
-                after.extend(before.iter().filter(|((index, _), _)| *index == Index::Ids).cloned());
+                // Nor can it tell the state.
+                before.retain(|((index, _), _)| !matches!(index, Index::State(_)));
+                let head = Head { state: JobState::Quarantined(String::new()), claim: None, ..old.clone() };
+                after = FoundBy { head: &head, ..found.clone() }.entries();
                 write.set(names, job.version(), &[("state", Some("quarantined".into()))]);
             }
             let cleared = ["due", "owner", "claim_until"].map(|name| (name, None));
             write.set(names, job.version(), &[&[("reason", Some(reason.into()))][..], &cleared].concat());
         } else {
             for run in job.changed_runs() {
-                before.extend(job.old_run(run.id.seq).and_then(|run| entries_of_run(uid, run)).into_iter().flatten());
+                before.extend(job.old_run(run.id.seq).map(|run| entries_of_run(uid, run)).into_iter().flatten());
             }
             if job.is_deleted() {
-                write.command(["UNLINK", &names.of("job", uid), &names.of("open", uid), &names.of("ended", uid)]);
+                let known = job.changed_runs().filter(|run| !run.is_open()).count();
+                if usize::try_from(new.last_seq).is_ok_and(|last| last <= known) {
+                    write.command(["UNLINK", &names.of("job", uid), &names.of("open", uid), &names.of("ended", uid)]);
+                } else {
+                    write.command(["FORGET", uid]);
+                }
             } else {
-                after = entries_of(uid, new_kind.as_deref().unwrap_or(kind), job.id(), new);
+                let redefined = job.redefined().map(|(body, _)| (kind_of(body), body));
+                let mut found = FoundBy { head: new, ..found.clone() };
+                if let Some((kind, body)) = &redefined {
+                    (found.kind, found.tags) = (kind, body.tags.iter().collect());
+                }
+                after = found.entries();
                 write.set(names, job.version(), &changes(old, new, job.redefined()));
                 for run in job.changed_runs() {
-                    after.extend(entries_of_run(uid, run).into_iter().flatten());
+                    after.extend(entries_of_run(uid, run));
                     write.run(names, uid, run);
                 }
                 if job.is_to_be_pruned() {
-                    let last = format!("-{}", u64::from(job.history()).saturating_add(1));
-                    write.command(["ZREMRANGEBYRANK", &names.of("ended", uid), "0", &last]);
+                    write.command(["PRUNE", uid, &job.history().to_string()]);
                 }
             }
+        }
+        // Another program has added the job, and may not know what it is to be found by.
+        if job.version() == 0 && !job.is_deleted() {
+            write.command(["FIND", uid]);
         }
         write.index(before, after);
         write
@@ -151,8 +168,10 @@ impl Write {
         write.new_id = Some(new.row.id.clone());
         let mut fields = vec![("id", Some(new.row.id.as_str().into()))];
         fields.extend(changes(&Head::active(None, None), &head, Some((&new.row.body, new.body))));
+        fields.retain(|(_, value)| value.is_some());
         write.set(names, 0, &fields);
-        let mut after = entries_of(&uid, &kind_of(&new.row.body), &new.row.id, &head);
+        let (kind, tags) = (kind_of(&new.row.body), new.row.body.tags.iter().collect());
+        let mut after = FoundBy { uid: &uid, id: &new.row.id, kind: &kind, tags, head: &head }.entries();
         // At once, so that the next job of the same call finds its id taken.
         let id = (Index::Ids, id_member(&new.row.id, &uid));
         let found = after.len();
@@ -168,8 +187,7 @@ impl Write {
     /// there is found by nothing.
     pub(super) fn mend(at: (Index, String), uid: &str, version: u64, job: Option<&LoadedJob>) -> Self {
         let mut write = Self::new(uid, version);
-        let after = job.map(|job| entries_of(name_of(job).0, name_of(job).1, job.id(), job.head())).unwrap_or_default();
-        write.index(vec![(at, i64::MIN)], after);
+        write.index(vec![(at, i64::MIN)], job.map(|job| FoundBy::of(job).entries()).unwrap_or_default());
         write
     }
 
@@ -290,7 +308,7 @@ fn call(names: &Names, node: Option<&NodeWrite<'_>>, is_first: bool, writes: &[W
             Index::Due(kind) => kinds.push(kind.as_str()),
             Index::Claims(node) => claimers.push(node.as_str()),
             Index::Running(node) => runners.push(node.as_str()),
-            Index::Ids | Index::Retained | Index::Asked(_) => {}
+            _ => {}
         }
     }
     for touched in [kinds, claimers, runners] {
@@ -327,38 +345,79 @@ pub(super) fn kind_of(body: &JobBody) -> String {
     format!("{}:{}", body.v, body.task)
 }
 
-/// What a job is found by. A claimed one is not among the due ones, so that claims of other nodes need not pass it.
-fn entries_of(uid: &str, kind: &str, id: &JobId, head: &Head) -> Entries {
-    let mut entries = Entries::new();
-    if head.state.is_live() {
-        entries.push(((Index::Ids, id_member(id, uid)), 0));
+/// What a job is found by.
+#[derive(Debug, Clone)]
+struct FoundBy<'j> {
+    uid: &'j str,
+    id: &'j JobId,
+    kind: &'j str,
+    tags: Vec<&'j str>,
+    head: &'j Head,
+}
+
+impl<'j> FoundBy<'j> {
+    fn of(job: &'j LoadedJob) -> Self {
+        let (uid, kind) = name_of(job);
+        Self { uid, id: job.id(), kind, tags: tags_of(job), head: job.head() }
     }
-    if let Some(until) = head.retained_until.filter(|_| !head.state.is_live()) {
-        entries.push(((Index::Retained, uid.to_owned()), until.timestamp_micros()));
-    }
-    let is_quarantined = matches!(head.state, JobState::Quarantined(_));
-    match (&head.claim, head.due) {
-        (Some(claim), _) => {
-            let at = (Index::Claims(claim.owner.clone()), claim_member(uid, kind));
-            entries.push((at, claim.until.timestamp_micros()));
+
+    /// A claimed one is not among the due ones, so that claims of other nodes need not pass it.
+    fn entries(&self) -> Entries {
+        let Self { uid, kind, head, .. } = self;
+        let mut entries = Entries::new();
+        let retained_until = head.retained_until.filter(|_| !head.state.is_live());
+        if head.state.is_live() {
+            self.add_live(&mut entries);
+        } else if let Some(until) = retained_until {
+            entries.push(((Index::Retained, (*uid).to_owned()), until.timestamp_micros()));
+            entries.push(((Index::Over, id_member(self.id, uid)), 0));
         }
-        (None, Some(due)) if !is_quarantined => {
-            entries.push(((Index::Due(kind.to_owned()), uid.to_owned()), due.timestamp_micros()));
+        let is_quarantined = matches!(head.state, JobState::Quarantined(_));
+        match (&head.claim, head.due) {
+            (Some(claim), _) => {
+                let at = (Index::Claims(claim.owner.clone()), claim_member(uid, kind));
+                entries.push((at, claim.until.timestamp_micros()));
+            }
+            (None, Some(due)) if !is_quarantined => {
+                entries.push(((Index::Due((*kind).to_owned()), (*uid).to_owned()), due.timestamp_micros()));
+            }
+            _ => {}
+        }
+        entries
+    }
+
+    /// What calls and searches find a live job by.
+    fn add_live(&self, entries: &mut Entries) {
+        let Self { uid, id, kind, tags, head } = self;
+        let member = id_member(id, uid);
+        let task = kind.split_once(':').map_or(*kind, |(_, task)| task);
+        let state = JobStateKind::of(&head.state).filter(|state| *state != JobStateKind::Active);
+        let groups = tags.iter().map(|tag| Index::Tag((*tag).to_owned())).chain(state.map(Index::State));
+        entries.extend(groups.chain([Index::Task(task.to_owned())]).map(|index| ((index, member.clone()), 0)));
+        entries.push(((Index::Next, next_member(head.next_fire_time, id, uid)), 0));
+        entries.push(((Index::Ids, member), 0));
+    }
+}
+
+/// What a run is found by.
+fn entries_of_run(uid: &str, run: &Run) -> Entries {
+    let fired = || fired_member(run.fire_time, uid, run.id.seq);
+    let mut entries = vec![((Index::Runs, fired()), 0)];
+    match (run.state, &run.owner) {
+        (RunState::Running, Some(owner)) => {
+            let member = || run_member(uid, run.id.seq);
+            entries.push(((Index::Running(owner.clone()), member()), 0));
+            if run.cancel_requested {
+                entries.push(((Index::Asked(owner.clone()), member()), 0));
+            }
+        }
+        (RunState::Waiting(_), _) => entries.push(((Index::Waiting, fired()), 0)),
+        (RunState::Ended(verdict), _) if verdict != Verdict::Ok => {
+            entries.push(((Index::Verdict(verdict), fired()), 0));
         }
         _ => {}
     }
     entries
-}
-
-/// What a run is found by, if a node runs it.
-fn entries_of_run(uid: &str, run: &Run) -> Option<Vec<((Index, String), i64)>> {
-    let owner = run.owner.as_ref().filter(|_| run.state == RunState::Running)?;
-    let member = || run_member(uid, run.id.seq);
-    let mut entries = vec![((Index::Running(owner.clone()), member()), 0)];
-    if run.cancel_requested {
-        entries.push(((Index::Asked(owner.clone()), member()), 0));
-    }
-    Some(entries)
 }
 
 /// The fields that differ, with their new values; what is 0, none or a default has no field.
@@ -411,6 +470,7 @@ fn changes<'b>(
             ("max_instances", Some(options.max_instances.to_string().into())),
             ("history", Some(options.history.to_string().into())),
             ("retention", retention_column(options.retention).map(|micros| micros.to_string().into())),
+            ("tags", (!body.tags.is_empty()).then(|| json!(body.tags).to_string().into())),
         ]);
     }
     changes

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use scheduler_core::{
     JobState, Run, RunId, Tags, Uid, Verdict,
-    store::{JobCounts, JobKey, JobOrder, JobStateKind, RunKey, RunStateKind, StoreError},
+    store::{JobCounts, JobKey, JobOrder, JobStateKind, RunFilter, RunKey, RunStateKind, StoreError},
 };
 
 use super::{RowOf, SqlSession, Statement, Transaction, statement};
@@ -121,7 +121,7 @@ impl<Tx: Transaction> RunFinder for SqlSession<'_, Tx> {
                 let uids: Vec<String> = uids.iter().map(Uid::to_string).collect();
                 statement(&self.sql().fired_by_job).list(uids.iter().map(String::as_str)).count(limit)
             }
-            RunGroup::Open => statement(&self.sql().fired_open).count(limit),
+            RunGroup::Open(_) => statement(&self.sql().fired_open).count(limit),
         };
         self.run_places(found).await.map(Some)
     }
@@ -129,11 +129,11 @@ impl<Tx: Transaction> RunFinder for SqlSession<'_, Tx> {
     async fn run_walk(
         &self,
         verdict: Option<Verdict>,
+        filter: &RunFilter,
         after: Option<RunKey>,
-        since: Option<DateTime<Utc>>,
         limit: usize,
     ) -> Result<Vec<RunPlace>, StoreError> {
-        let sql = self.sql();
+        let (sql, since) = (self.sql(), filter.since);
         let asked = |any, judged| match verdict {
             Some(verdict) => statement(judged).text(verdict.as_str()),
             None => statement(any),

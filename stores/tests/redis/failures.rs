@@ -55,7 +55,7 @@ fn a_newer_schema_is_refused_with_both_versions() {
         let error = test_store.options().connect(&test_store.url).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Incompatible);
         let message = error.to_string();
-        assert!(message.contains("newer schema") && message.contains("7 2"), "{message}");
+        assert!(message.contains("newer schema") && message.contains("7 3"), "{message}");
         // A store that has been open since before stops too.
         let error = running.jobs(&JobQuery { after: None, limit: 1 }).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Incompatible);
@@ -103,7 +103,7 @@ fn a_server_that_has_been_emptied_is_used_as_a_new_one() {
         assert_eq!(bench.a().claim().await.jobs, []);
         bench.due_job("report").await;
         assert_eq!(bench.b().claim().await.jobs.len(), 1);
-        assert_eq!(test_store.run::<String>(&["HGET", "@meta", "schema"]), "2");
+        assert_eq!(test_store.run::<String>(&["HGET", "@meta", "schema"]), "3");
     });
 }
 

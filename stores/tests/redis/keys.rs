@@ -6,7 +6,8 @@ use chrono::TimeDelta;
 use scheduler_core::{
     JobState, JobStore, Listed, RunId, RunState, Verdict, Wait,
     store::{
-        Entry, Hint, Hold, Inserted, JobQuery, RecordOutcome, Removed, Report, RunChange, RunReport, StoreErrorKind,
+        Entry, Hint, Hold, Inserted, JobFilter, JobOrder, JobQuery, JobSearch, RecordOutcome, Removed, Report,
+        RunChange, RunReport, StoreErrorKind,
     },
 };
 use scheduler_stores::{RedisOptions, RedisStore};
@@ -27,7 +28,8 @@ fn a_job_of_another_program_is_claimed_and_heard_of() {
         let bench = bench(&test_store).await;
         let seen = bench.store().changed(0).await.unwrap().seen;
         let trigger = serde_json::to_string(&bench.job("any", bench.at()).body.trigger).unwrap();
-        let body = format!(r#"{{"v": 1, "task": "task", "colour": "red", "trigger": {trigger}}}"#);
+        let body =
+            format!(r#"{{"v": 1, "task": "task", "colour": "red", "tags": ["tenant:42"], "trigger": {trigger}}}"#);
         let (uid, due) = ("9f8e7d6c5b4a39281706f5e4d3c2b1a0", bench.at().timestamp_micros().to_string());
         let mut pipeline = redis::pipe();
         pipeline.atomic();
@@ -44,6 +46,13 @@ fn a_job_of_another_program_is_claimed_and_heard_of() {
         assert_eq!(change.hint, Some(Hint::Due(bench.at())));
         let started = bench.a().start("nightly").await;
         assert_eq!(bench.stored("nightly").await.body.extra["colour"], "red");
+        for filter in [JobFilter::new().tag("tenant:42"), JobFilter::new().task("task")] {
+            for order in [JobOrder::Id, JobOrder::NextFireTime] {
+                let search = JobSearch::new(filter.clone(), 9).with_order(order);
+                let found = bench.store().search_jobs(&search).await.unwrap().jobs;
+                assert_eq!(found.len(), 1, "{search:?}");
+            }
+        }
         bench.a().end(&started, Verdict::Ok).await;
         assert_eq!(bench.stored("nightly").await.totals.of(Verdict::Ok), 1);
         let again = bench.job("nightly", bench.at());
@@ -387,13 +396,9 @@ fn times_that_are_centuries_ahead_are_kept_exactly() {
 fn keys_of_the_first_schema_are_brought_up_to_date() {
     block_on(async {
         let test_store = TestStore::new();
-        for line in include_str!("schema-1.jsonl").lines() {
-            let mut words: Vec<String> = serde_json::from_str(line).unwrap();
-            words[1] = format!("@{}", words[1]);
-            test_store.run::<()>(&words.iter().map(String::as_str).collect::<Vec<_>>());
-        }
+        test_store.load(include_str!("schema-1.jsonl"));
         let bench = bench(&test_store).await;
-        assert_eq!(test_store.run::<String>(&["HGET", "@meta", "schema"]), "2");
+        assert_eq!(test_store.run::<Vec<String>>(&["HGETALL", "@meta"]), ["schema", "3"]);
         let listed = bench.store().jobs(&JobQuery { after: None, limit: 9 }).await.unwrap();
         let ids: Vec<&str> = listed.iter().map(|it| it.id().as_str()).collect();
         assert_eq!(ids, ["broken", "claimed", "ended", "later", "running", "stopping"]);

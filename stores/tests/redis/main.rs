@@ -6,6 +6,7 @@ mod conformance;
 mod failures;
 mod keys;
 mod runtimes;
+mod searches;
 mod test_store;
 
-use test_support::server;
+use test_support::{relay, server};

@@ -54,6 +54,15 @@ impl TestStore {
         command.query(&mut self.connection()).unwrap()
     }
 
+    /// Performs the commands of a sample.
+    pub(crate) fn load(&self, sample: &str) {
+        for line in sample.lines() {
+            let mut words: Vec<String> = serde_json::from_str(line).unwrap();
+            words[1] = format!("@{}", words[1]);
+            self.run::<()>(&words.iter().map(String::as_str).collect::<Vec<_>>());
+        }
+    }
+
     /// The uid of a live job.
     pub(crate) fn uid(&self, id: &str) -> String {
         let (from, to) = (format!("[{id}\0"), format!("({id}\x01"));

@@ -3,19 +3,12 @@
 
 local SCHEMA = tonumber(word())
 
--- Lays out the keys, if that has not been done, or brings them up to date.
+-- Lays out the keys, if that has not been done. Those of an earlier schema are brought up to date by who opens them.
 local schema = db("HGET", KEYS[1], "schema")
 if schema and tonumber(schema) ~= SCHEMA then
-    if schema ~= "1" then
-        return redis.error_reply("SCHEMA " .. schema .. " " .. SCHEMA)
-    end
-    for _, node in ipairs(db("HKEYS", prefix .. "nodes")) do
-        if db("EXISTS", prefix .. "running:" .. node) == 1 then
-            db("SADD", prefix .. "runners", node)
-        end
-    end
-end
-if schema ~= tostring(SCHEMA) then
+    local is_earlier = schema == "1" or schema == "2"
+    return redis.error_reply((is_earlier and "OUTDATED " or "SCHEMA ") .. schema .. " " .. SCHEMA)
+elseif not schema then
     db("HSET", KEYS[1], "schema", SCHEMA)
 end
 
@@ -46,6 +39,29 @@ local function version_of(uid)
     return #version <= 15 and string.match(version, "^%d+$") and tonumber(version) or 0
 end
 
+-- The commands that are none of the server.
+local own = {
+    FIND = find,
+    -- Deletes a job with all of its runs.
+    FORGET = function(uid)
+        each_runs(uid, db("ZCARD", prefix .. "ended:" .. uid) - 1, function(runs)
+            places_of_runs(uid, runs)("ZREM")
+        end)
+        places_of_runs(uid, db("HVALS", prefix .. "open:" .. uid))("ZREM")
+        db("UNLINK", prefix .. "job:" .. uid, prefix .. "open:" .. uid, prefix .. "ended:" .. uid)
+    end,
+    -- Deletes the ended runs of a job but for the newest ones.
+    PRUNE = function(uid, history)
+        local last = db("ZCARD", prefix .. "ended:" .. uid) - tonumber(history) - 1
+        if last >= 0 then
+            each_runs(uid, last, function(runs)
+                places_of_runs(uid, runs)("ZREM")
+            end)
+            db("ZREMRANGEBYRANK", prefix .. "ended:" .. uid, 0, last)
+        end
+    end,
+}
+
 -- The sorted sets that change: of each the command, the key, and the arguments that the written jobs have for it.
 local indexes = words()
 local changes = {}
@@ -66,7 +82,12 @@ for job = 1, tonumber(word()) do
     local length = tonumber(word())
     while length > 0 do
         if outcome == "written" then
-            db(unpack(ARGV, at + 1, at + length))
+            local command = own[ARGV[at + 1]]
+            if command then
+                command(unpack(ARGV, at + 2, at + length))
+            else
+                db(unpack(ARGV, at + 1, at + length))
+            end
         end
         at = at + length
         length = tonumber(word())

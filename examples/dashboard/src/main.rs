@@ -4,6 +4,7 @@
 //! cargo run -p dashboard
 //! cargo run -p dashboard -- --listen 127.0.0.1:8080 --db /tmp/jobs.db
 //! cargo run -p dashboard -- --for 60
+//! cargo run -p dashboard -- --token secret
 //! ```
 //!
 //! It prints the address of the page. Below that is the API:
@@ -16,8 +17,9 @@
 //! curl $URL/api/v1/openapi.json
 //! ```
 //!
-//! There is no login here, so that it listens on the loopback only, unless `--listen` says otherwise. A service of yours says with
-//! `Access::by` who may do what.
+//! There is no login here, so that it listens on the loopback only, unless `--listen` says otherwise. With `--token`, who does not send this
+//! word as a bearer token may only look, and who does may add and change jobs, too, as `client.py` does from Python. A service of yours says
+//! with `Access::by` who may do what.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 mod jobs;
@@ -26,7 +28,7 @@ use std::{env, time::Duration};
 
 use apscheduler::{
     prelude::*,
-    web::{Access, Dashboard, Hidden},
+    web::{Access, Dashboard, Hidden, Operation, Permissions},
 };
 use axum::Router;
 use tokio::net::TcpListener;
@@ -42,7 +44,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     scheduler.start().await?;
 
     let dashboard =
-        Dashboard::new(scheduler.clone(), Access::unprotected()).title("Print shop").hide(|task| match task {
+        Dashboard::new(scheduler.clone(), access(options.token)).title("Print shop").hide(|task| match task {
             // The arguments of letters are private. A row that cannot be read may be one of a letter, so its text is hidden, too.
             Some(task) if *task != "send_letter" => Hidden::Nothing,
             _ => Hidden::Arguments,
@@ -63,6 +65,23 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     ended.await??;
     println!("ended");
     Ok(())
+}
+
+/// Who may do what: everybody may steer, or those who have the token may do all of it, and others look.
+fn access(token: Option<String>) -> Access {
+    let Some(token) = token else { return Access::unprotected() };
+    let expected = format!("Bearer {token}");
+    Access::by(move |request| match request.headers.get("authorization") {
+        Some(sent) if is_same(sent.as_bytes(), expected.as_bytes()) => {
+            Permissions::steer().allow(Operation::AddJob).allow(Operation::ChangeJob).by("token")
+        }
+        _ => Permissions::read(),
+    })
+}
+
+/// Takes as long wherever two texts differ, so that the time does not tell how much of a guess is right.
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).fold(0, |all, (one, other)| all | (one ^ other)) == 0
 }
 
 /// Ends with Ctrl-C, or when the time is up.
@@ -87,11 +106,13 @@ struct Options {
     listen: String,
     db: String,
     seconds: Option<u64>,
+    token: Option<String>,
 }
 
 impl Options {
     fn from_args() -> Result<Self, String> {
-        let mut options = Self { listen: "127.0.0.1:0".to_owned(), db: "dashboard.db".to_owned(), seconds: None };
+        let mut options =
+            Self { listen: "127.0.0.1:0".to_owned(), db: "dashboard.db".to_owned(), seconds: None, token: None };
         let mut args = env::args().skip(1);
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or_else(|| format!("{arg} wants a value"));
@@ -103,7 +124,14 @@ impl Options {
                     let seconds = text.parse().map_err(|error| format!("--for {text}: {error}; give seconds"))?;
                     options.seconds = Some(seconds);
                 }
-                _ => return Err(format!("`{arg}` is unknown; there are --listen ADDR, --db FILE and --for SECONDS")),
+                "--token" => match value()? {
+                    empty if empty.is_empty() => return Err("--token is empty, which everybody could send".to_owned()),
+                    token => options.token = Some(token),
+                },
+                _ => {
+                    let known = "--listen ADDR, --db FILE, --for SECONDS and --token WORD";
+                    return Err(format!("`{arg}` is unknown; there are {known}"));
+                }
             }
         }
         Ok(options)

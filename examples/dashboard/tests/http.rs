@@ -24,10 +24,14 @@ struct Example {
 
 impl Example {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(args: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let db = folder.path().join("jobs.db");
         let mut command = Command::new(env!("CARGO_BIN_EXE_dashboard"));
-        command.args(["--listen", "127.0.0.1:0", "--db"]).arg(db);
+        command.args(["--listen", "127.0.0.1:0", "--db"]).arg(db).args(args);
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         let mut output = BufReader::new(process.stdout.take().unwrap());
@@ -98,4 +102,42 @@ fn the_jobs_are_seen_and_steered_over_a_real_server() {
     let (status, answer) = example.ask("POST", target, &[form, "sec-fetch-site: cross-site"], "do=remove_job");
     assert_eq!(status, 403, "{answer}");
     assert_eq!(example.json("/api/v1/jobs/paper")["state"], "paused");
+}
+
+/// What the client prints, and whether it ended well.
+fn client(example: &Example, token: &str) -> (bool, String) {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/client.py");
+    let url = format!("http://{}", example.address);
+    let mut command = Command::new("python3");
+    let output = command.args(["-B", script, &url]).env("APSCHEDULER_TOKEN", token).output();
+    let output = output.expect("the client needs Python: install `python3`");
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (output.status.success(), text)
+}
+
+#[test]
+fn python_adds_lists_pauses_runs_and_removes_a_job_with_its_standard_library_alone() {
+    let example = Example::start_with(&["--token", "secret"]);
+    let (is_well, told) = client(&example, "secret");
+    assert!(is_well, "{told}");
+    assert_eq!(
+        told.lines().collect::<Vec<_>>(),
+        [
+            "added 'from python/1', which runs every 1h, in real time",
+            "its jobs: ['from python/1']",
+            "paused: until the script is through",
+            "it ended: ok",
+            "404: job `from python/1` is not there",
+        ]
+    );
+    let (is_well, told) = client(&example, "guess");
+    assert!(!is_well && told.contains("this login may not `add_job`"), "{told}");
+}
+
+#[test]
+fn a_token_that_everybody_could_send_is_refused() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dashboard"));
+    let refused = command.args(["--token", ""]).output().unwrap();
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--token is empty"), "{refused:?}");
 }

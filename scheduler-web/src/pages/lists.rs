@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     answer::Answer,
-    calls::{CountJobs, ListJobs, ReadNodes, ReadPutAside, ReadRuns},
+    calls::{CountJobs, JobsPage, ListJobs, ReadNodes, ReadPutAside, ReadRuns},
     operation::Operation,
     operator::Operator,
     params::Params,
@@ -26,7 +26,8 @@ use crate::{
 #[template(path = "jobs.html")]
 struct Jobs<'a> {
     frame: &'a Frame<'a>,
-    counts: JobCounts,
+    /// None where counting them would take as long as looking for all of them.
+    counts: Option<JobCounts>,
     text: &'a str,
     task: &'a str,
     tag: &'a str,
@@ -47,9 +48,15 @@ struct Jobs<'a> {
 pub(super) async fn jobs(operator: &Operator<'_>, frame: &Frame<'_>, params: &Params) -> Result<Answer, Problem> {
     let filter = params.job_filter()?;
     let is_filtered = filter != JobFilter::new();
-    let counts = operator.perform(CountJobs { store: params.store(), filter: filter.clone() }).await?;
-    let list = ListJobs { store: params.store(), filter, order: params.job_order()?, page: params.page()? };
+    let list =
+        ListJobs { store: params.store(), filter: filter.clone(), order: params.job_order()?, page: params.page()? };
     let found = operator.perform(list).await?;
+    // A text is looked for in one job after the other: what the page has is not looked for again.
+    let is_whole = found.next.is_none() && params.one("cursor").is_none();
+    let counts = match filter.text {
+        None => Some(operator.perform(CountJobs { store: params.store(), filter }).await?),
+        Some(_) => is_whole.then(|| count(&found)),
+    };
     // Nothing can be done to jobs that are over.
     let is_over = params.one("state") == Some(JobStateKind::Finished.as_str());
     let many = groups::OPERATIONS.into_iter().filter(|it| !is_over && frame.may(it));
@@ -70,6 +77,18 @@ pub(super) async fn jobs(operator: &Operator<'_>, frame: &Frame<'_>, params: &Pa
         all: links::page("jobs"),
         next: next_page(params, &groups::OF_LIST, "jobs", found.next.as_ref()),
     })
+}
+
+/// How many jobs a page has, in each state.
+fn count(page: &JobsPage) -> JobCounts {
+    let of = |state: JobStateKind| page.jobs.iter().filter(|job| job.state == state.as_str()).count() as u64;
+    let mut counts = JobCounts::default();
+    counts.active = of(JobStateKind::Active);
+    counts.paused = of(JobStateKind::Paused);
+    counts.kept = of(JobStateKind::Kept);
+    counts.quarantined = of(JobStateKind::Quarantined) + page.unreadable.len() as u64;
+    counts.finished = of(JobStateKind::Finished);
+    counts
 }
 
 #[derive(Template)]

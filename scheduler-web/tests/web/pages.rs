@@ -99,6 +99,25 @@ async fn a_job_is_steered_by_forms() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn jobs_that_are_found_by_a_text_are_counted_where_a_page_has_them_all() {
+    let scheduler = with_a_job().await;
+    let dashboard = unprotected(&scheduler);
+    for number in 0..3 {
+        scheduler.add_job(JobSpec::new("report", Interval::hours(1)).id(format!("job-{number}"))).await.unwrap();
+    }
+    scheduler.pause_job("job-1").await.unwrap();
+    let all = get("/?page=jobs&text=job-").of(&dashboard).await.text;
+    assert!(all.contains("3 jobs: 2 active, 1 paused, 0 kept."), "{all}");
+    let first = get("/?page=jobs&text=job-&limit=2").of(&dashboard).await.text;
+    assert!(first.contains("More than 2 jobs.") && first.contains("all that match"), "{first}");
+    let counted = get("/?page=jobs&limit=2").of(&dashboard).await.text;
+    assert!(
+        counted.contains("4 jobs: 3 active, 1 paused, 0 kept.") && counted.contains("all 4 that match"),
+        "{counted}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn many_jobs_are_steered_after_a_question_that_says_how_many() {
     let scheduler = with_a_job().await;
     let dashboard = unprotected(&scheduler);

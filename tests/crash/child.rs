@@ -37,10 +37,14 @@ pub(crate) enum Part {
     Hold,
     /// Runs jobs, some of which last until they are released, until it is asked to end by SIGTERM.
     Serve,
+    /// Runs jobs that share a limit key.
+    Share,
+    /// Runs jobs that share a limit key and last until they are released, and one without a key.
+    HoldPlaces,
 }
 
 impl Part {
-    const ALL: [Self; 4] = [Self::Work, Self::Finish, Self::Hold, Self::Serve];
+    const ALL: [Self; 6] = [Self::Work, Self::Finish, Self::Hold, Self::Serve, Self::Share, Self::HoldPlaces];
 }
 
 /// A child, as its parent sees it; it ends with its parent.
@@ -109,6 +113,13 @@ pub(crate) const LASTING: [(&str, Duration); 3] = [
 /// The jobs of [`Part::Serve`] whose runs last until they are released.
 pub(crate) const HELD: [&str; 3] = ["held-0", "held-1", "held-2"];
 
+/// The limit key of the jobs of [`Part::Share`] and of those of [`Part::HoldPlaces`] that are held.
+pub(crate) const KEY: &str = "tenant-42";
+
+/// The jobs of [`Part::Share`], and how often they fire: so often that they wait for a place most of the time.
+pub(crate) const SHARING: [&str; 4] = ["shared-0", "shared-1", "shared-2", "shared-3"];
+pub(crate) const SHARING_PERIOD: Duration = Duration::from_millis(10);
+
 /// Within how long a process ends that is asked to by SIGTERM.
 const SERVED_WITHIN: Duration = Duration::from_secs(1);
 
@@ -160,8 +171,8 @@ async fn play(part: Part, test_store: &TestStore, log: Log, lease: Duration) {
                 }
             }
         }
-        Part::Hold => input.end().await,
-        Part::Serve => {
+        Part::Hold | Part::Share => input.end().await,
+        Part::Serve | Part::HoldPlaces => {
             log.write(&Line { what: "serves".to_owned(), pid: process::id(), ..Line::default() });
             tokio::select! {
             _ = terminated.recv() => {
@@ -214,11 +225,25 @@ async fn builder(test_store: &TestStore, lease: Duration, log: &Arc<Log>, input:
         let work = Duration::from_micros(context.run_id.seq % 7 * 3_000);
         async move { tokio::time::sleep(work).await }
     };
+    let shared = Arc::clone(log);
+    let share = move |context: RunContext| {
+        shared.write(&line("start", &context));
+        let (shared, end) = (Arc::clone(&shared), line("end", &context));
+        let work = Duration::from_millis(5 + context.run_id.seq % 5 * 5);
+        async move {
+            tokio::time::sleep(work).await;
+            shared.write(&end);
+        }
+    };
     let (held, released) = (Arc::clone(log), input.released.clone());
     let hold = move |context: RunContext| {
         held.write(&line("start", &context));
-        let mut released = released.clone();
-        async move { released.wait_for(|is_released| *is_released).await.map(drop).map_err(|error| error.to_string()) }
+        let (held, end, mut released) = (Arc::clone(&held), line("end", &context), released.clone());
+        async move {
+            let is_released = released.wait_for(|is_released| *is_released).await.map(drop);
+            held.write(&end);
+            is_released.map_err(|error| error.to_string())
+        }
     };
     let told = Arc::clone(log);
     let tell = move |event: &apscheduler::Event| {
@@ -243,6 +268,7 @@ async fn builder(test_store: &TestStore, lease: Duration, log: &Arc<Log>, input:
         .lease(lease)
         .task("note", note)
         .task("hold", hold)
+        .task("share", share)
         .listener(EventMask::RUN_TAKEN_AWAY | EventMask::RUN_GIVEN_BACK | EventMask::RUN_EXECUTED, tell)
 }
 
@@ -266,6 +292,14 @@ async fn add_jobs(scheduler: &Scheduler, part: Part) {
     let specs = match part {
         Part::Hold => vec![held("held")],
         Part::Work | Part::Finish => lasting(),
+        Part::Share => {
+            let sharing = |id: &&str| {
+                let spec = JobSpec::new("share", Interval::every(SHARING_PERIOD).first(First::Now)).id(*id);
+                spec.limit_key(KEY).history(1_000_000).on_conflict(Conflict::Keep)
+            };
+            SHARING.iter().map(sharing).collect()
+        }
+        Part::HoldPlaces => HELD.iter().map(|id| held(id).limit_key(KEY)).chain(lasting()).collect(),
         Part::Serve => HELD.iter().map(|id| held(id)).chain(lasting()).collect(),
     };
     for added in scheduler.add_jobs(specs).await {

@@ -29,6 +29,8 @@ macro_rules! on_stores {
                     two_processes_never_run_a_fire_time_twice
                     a_process_that_is_asked_to_end_gives_its_runs_to_another_at_once
                     a_process_that_was_stopped_past_its_lease_cannot_record_what_was_taken_over
+                    no_more_runs_than_the_limit_are_running_whichever_process_is_killed
+                    the_place_of_a_process_that_is_killed_is_free_after_its_lease
                 }
             }
         )*
@@ -64,5 +66,6 @@ mod rethinkdb {
         after_crashes_of_two_nodes_all_is_accounted_for
         two_processes_never_run_a_fire_time_twice
         a_process_that_was_stopped_past_its_lease_cannot_record_what_was_taken_over
+        the_place_of_a_process_that_is_killed_is_free_after_its_lease
     }
 }

@@ -5,11 +5,11 @@ use std::{
     time::Duration,
 };
 
-use apscheduler::{RunState, Verdict};
+use apscheduler::{RunState, Verdict, Wait};
 use rustix::process::Signal;
 
 use crate::{
-    child::{Child, HELD, LASTING, Part},
+    child::{Child, HELD, KEY, LASTING, Part, SHARING, SHARING_PERIOD},
     log::Line,
     stage::{Random, Stage, wait_a_random_while},
     test_store::Contents,
@@ -216,6 +216,105 @@ pub(crate) fn a_process_that_was_stopped_past_its_lease_cannot_record_what_was_t
     assert_no_run_is_doubled(&lines);
 }
 
+pub(crate) fn no_more_runs_than_the_limit_are_running_whichever_process_is_killed(stage: &Stage) {
+    const LIMIT: usize = 2;
+    // Long enough for a process that is not killed to keep it, also on a busy machine.
+    let lease = Duration::from_secs(1);
+    stage.set_limit(KEY, LIMIT as u32);
+    let mut random = Random(0x5eed_0002);
+    let mut children = [stage.start(Part::Share, lease), stage.start(Part::Share, lease)];
+    for _ in 0..6 {
+        // The places of those that were killed are free again in between, or else nothing would happen any more.
+        stage.log.wait_to_grow(random.below(60));
+        let victim = random.below(2) as usize;
+        stage.kill(&children[victim]);
+        children[victim] = stage.start(Part::Share, lease);
+    }
+    children.iter().for_each(|child| stage.kill(child));
+    drop(children);
+    let last = stage.start(Part::Share, lease);
+    stage.log.wait_for("each job runs in the last process", |lines| {
+        SHARING.iter().all(|id| ends(lines).any(|line| line.job == *id && line.pid == last.id()))
+    });
+    last.release_and_end();
+
+    let (contents, lines) = (stage.contents(), stage.log.read());
+    assert_eq!(most_at_once(&lines), LIMIT, "so many may run, and so many did");
+    assert!(lines.iter().any(|line| line.attempt > 1), "nothing was taken over");
+    assert_no_run_is_doubled(&lines);
+    let ended: BTreeSet<_> = ends(&lines).map(|line| (&*line.job, line.seq)).collect();
+    for id in SHARING {
+        contents.assert_tiles(id, SHARING_PERIOD);
+        for (seq, run) in contents.of(id).1 {
+            // What the last process had not started when it was told to end is given back.
+            let is_left = run.is_open() && run.state != RunState::Waiting(Wait::Released);
+            assert!(!is_left, "{run:?} is left");
+            assert!(run.verdict() != Some(Verdict::Ok) || ended.contains(&(id, seq)), "{run:?} never ran to its end");
+        }
+    }
+}
+
+pub(crate) fn the_place_of_a_process_that_is_killed_is_free_after_its_lease(stage: &Stage) {
+    let lease = Duration::from_secs(2);
+    stage.set_limit(KEY, 1);
+    let held = |lines: &[Line], pid| starts(lines).filter(|line| HELD.contains(&&*line.job) && line.pid == pid).count();
+    let old = stage.start(Part::HoldPlaces, lease);
+    stage.log.wait_for("a job has the only place", |lines| held(lines, old.id()) > 0);
+    let mut new = stage.start(Part::HoldPlaces, lease);
+    stage.log.wait_for("the new process serves", |lines| {
+        lines.iter().any(|line| line.what == "serves" && line.pid == new.id())
+    });
+    let others = |lines: &[Line]| starts(lines).filter(|line| !HELD.contains(&&*line.job)).count();
+    let begun = others(&stage.log.read());
+    stage.log.wait_for("jobs without the key are not held up", |lines| others(lines) >= begun + 60);
+    assert_eq!(held(&stage.log.read(), new.id()), 0, "the place is taken");
+
+    stage.kill(&old);
+    stage.log.wait_for("a job has the place at the new process", |lines| held(lines, new.id()) > 0);
+    new.release();
+    stage.log.wait_for("each of the others has it after that", |lines| {
+        HELD.iter().all(|id| lines.iter().any(|line| line.what == "executed" && line.job == *id))
+    });
+    new.release_and_end();
+
+    let (contents, lines) = (stage.contents(), stage.log.read());
+    assert_each_fire_time_has_one_verdict(&contents);
+    assert_no_run_is_doubled(&lines);
+    assert_eq!(most_at_once(&lines), 1);
+    for id in HELD {
+        let run = contents.of(id).1.into_values().collect::<Vec<_>>();
+        let [run] = &run[..] else { panic!("job {id}: {run:?}") };
+        assert_eq!(run.verdict(), Some(Verdict::Ok), "job {id}");
+    }
+}
+
+/// How many runs of jobs with the key were running at once in all processes, at the most.
+///
+/// Each line is written while its run is running, so that their order in the log is one in which things happened.
+fn most_at_once(lines: &[Line]) -> usize {
+    let attempt = |line: &Line| (line.uid.clone(), line.seq, line.attempt);
+    // A process that got no time to keep its lease goes on until it learns that its runs are another's.
+    let taken_away: BTreeSet<_> = lines.iter().filter(|line| line.what == "taken-away").map(attempt).collect();
+    let is_limited = |line: &Line| SHARING.contains(&&*line.job) || HELD.contains(&&*line.job);
+    let (mut running, mut most) = (BTreeMap::new(), 0);
+    for line in lines {
+        match line.what.as_str() {
+            "start" if is_limited(line) && !taken_away.contains(&attempt(line)) => {
+                running.insert(attempt(line), line.pid);
+                most = most.max(running.len());
+            }
+            "end" => drop(running.remove(&attempt(line))),
+            "killed" => running.retain(|_, pid| *pid != line.pid),
+            _ => {}
+        }
+    }
+    most
+}
+
 fn starts(lines: &[Line]) -> impl Iterator<Item = &Line> {
     lines.iter().filter(|line| line.what == "start")
+}
+
+fn ends(lines: &[Line]) -> impl Iterator<Item = &Line> {
+    lines.iter().filter(|line| line.what == "end")
 }

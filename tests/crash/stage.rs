@@ -5,12 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use apscheduler::{Scheduler, TokioRuntime};
+use rustix::process::Signal;
 use sqlx::Connection;
 use tempfile::TempDir;
 
 use crate::{
     child::{Child, Part},
-    log::Log,
+    log::{Line, Log},
     test_store::{Contents, TestStore},
 };
 
@@ -29,6 +31,20 @@ impl Stage {
 
     pub(crate) fn start(&self, part: Part, lease: Duration) -> Child {
         Child::start(part, &self.test_store, &self.log_file(), lease)
+    }
+
+    /// Kills a process, of whose runs none counts any more from before that on.
+    pub(crate) fn kill(&self, child: &Child) {
+        self.log.write(&Line { what: "killed".to_owned(), pid: child.id(), ..Line::default() });
+        child.signal(Signal::KILL);
+    }
+
+    pub(crate) fn set_limit(&self, key: &str, limit: u32) {
+        block_on(async {
+            let store = self.test_store.open().await;
+            let scheduler = Scheduler::builder(TokioRuntime::current()).store("default", store).build().unwrap();
+            scheduler.set_limit(key, limit).await.unwrap();
+        });
     }
 
     /// What the store says when no process writes to it.

@@ -8,8 +8,8 @@ use futures_util::future::join_all;
 use scheduler_core::{
     JobRow, LimitKey, RunState, Verdict, Wait,
     store::{
-        ClaimedJob, KeyLimit, KeyLimits, Move, RecordOutcome, Removed, RunChange, RunReport, SettleOutcome, Updated,
-        Waits,
+        ClaimedJob, KeyLimit, KeyLimits, Move, RecordOutcome, Removed, RunChange, RunReport, Settle, SettleOutcome,
+        Turn, Updated, Waits,
     },
 };
 
@@ -238,6 +238,24 @@ pub async fn a_run_given_back_by_a_release_does_not_count(bench: &Bench) {
     keyed_job(bench, "two", KEY, 1).await;
     bench.a().release().await;
     bench.b().start("two").await;
+    assert_eq!(running(bench).await, 1);
+}
+
+/// The place of a run that ends goes to one that starts in the same turn.
+pub async fn a_place_is_handed_on_within_a_turn(bench: &Bench) {
+    set(bench, KEY, 1).await;
+    keyed_job(bench, "one", KEY, 2).await;
+    let one = bench.a().start("one").await;
+    keyed_job(bench, "two", KEY, 1).await;
+    let to = starting(&bench.a().claim_one("two").await);
+    let record = bench.a().record_call(&[one.entry(ended(Verdict::Ok))]);
+    let settle = Settle::new(bench.at(), bench.a().id, LEASE, vec![to]);
+
+    let turn = Turn { record: Some(record), settle: Some(settle), claim: None };
+    let reply = bench.store().turn(&turn).await.expect("a turn is answered");
+
+    let outcomes = reply.settle.expect("it was asked for").outcomes;
+    assert!(matches!(outcomes[..], [SettleOutcome::Applied { .. }]), "{outcomes:?}");
     assert_eq!(running(bench).await, 1);
 }
 

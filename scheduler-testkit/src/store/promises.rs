@@ -177,6 +177,7 @@ macro_rules! store_conformance {
                 a_move_that_has_to_wait_is_not_applied_later
                 a_run_counts_until_it_is_taken_over
                 a_run_given_back_by_a_release_does_not_count
+                a_place_is_handed_on_within_a_turn
                 a_run_that_is_put_off_leaves_its_place
                 a_lower_limit_ends_nothing
                 a_higher_limit_is_used_at_once

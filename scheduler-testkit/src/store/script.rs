@@ -1,14 +1,14 @@
 //! The same random calls on two stores: whatever one answers, the other has to answer too.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, num::NonZeroU32, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_core::{
-    BODY_VERSION, JobBody, JobId, JobOptions, JobRow, JobState, JobStore, Listed, NodeId, Run, RunId, RunOutput,
-    RunState, Totals, Uid, Verdict, Wait,
+    BODY_VERSION, JobBody, JobId, JobOptions, JobRow, JobState, JobStore, LimitKey, Listed, NodeId, Run, RunId,
+    RunOutput, RunState, Totals, Uid, Verdict, Wait,
     store::{
-        Adopt, Claim, ClaimedJob, Entry, JobFilter, JobOrder, JobQuery, JobStateKind, Move, OnClaim, Record, Report,
-        RunChange, RunFilter, RunQuery, RunReport, RunStateKind, Settle, Stamped, Turn, TurnReply, Update,
+        Adopt, Claim, ClaimedJob, Entry, JobFilter, JobOrder, JobQuery, JobStateKind, KeyLimits, Move, OnClaim, Record,
+        Report, RunChange, RunFilter, RunQuery, RunReport, RunStateKind, Settle, Stamped, Turn, TurnReply, Update,
     },
 };
 use serde_json::{Map, json};
@@ -22,13 +22,14 @@ use super::{
 /// then, all that they keep. The same seed makes the same calls.
 ///
 /// A store that is known to be right, such as the memory store of `scheduler-stores`, thus is the model of another one.
-/// The calls come from several nodes, some of which die, repeat themselves, or act on what they saw a while ago.
+/// The calls come from several nodes, some of which die, repeat themselves, or act on what they saw a while ago. Limits by key are set,
+/// changed and taken away if the second store keeps them.
 ///
 /// # Panics
 ///
 /// At the first difference, with the seed, the step and the call.
 pub async fn agree(model: &dyn JobStore, store: &dyn JobStore, seed: u64, steps: usize) {
-    let mut script = Script::new(seed);
+    let mut script = Script::new(seed, store.limits().key_limits);
     for step in 0..steps {
         let call = script.next();
         let wanted = call.send(model).await;
@@ -54,6 +55,7 @@ enum Call {
     Remove(DateTime<Utc>, Vec<JobId>),
     RemoveAll(DateTime<Utc>),
     Release(DateTime<Utc>, NodeId),
+    SetKeyLimit(DateTime<Utc>, LimitKey, Option<NonZeroU32>),
     Turn(Box<Turn>),
 }
 
@@ -80,7 +82,17 @@ impl Call {
                 Reply::Text(format!("{removed:#?}"))
             }
             Self::Release(at, owner) => Reply::Text(format!("{:#?}", store.release(*at, owner).await)),
-            Self::Turn(turn) => Reply::Turn(Box::new(store.turn(turn).await.expect("a turn is answered"))),
+            Self::SetKeyLimit(at, key, limit) => {
+                Reply::Text(format!("{:#?}", store.set_key_limit(*at, key, *limit).await))
+            }
+            Self::Turn(turn) => {
+                let mut reply = store.turn(turn).await.expect("a turn is answered");
+                if let (Some(recorded), Some(settled)) = (&mut reply.record, &mut reply.settle) {
+                    // A job may be due that has waited for a place: which of both says so is the store's affair.
+                    settled.next_due = recorded.next_due.take().into_iter().chain(settled.next_due).min();
+                }
+                Reply::Turn(Box::new(reply))
+            }
         }
     }
 }
@@ -101,6 +113,13 @@ async fn contents(store: &dyn JobStore, script: &Script) -> String {
     let nodes = store.nodes().await.expect("the nodes can be asked for");
     let busy = nodes.iter().filter(|node| !node.running.is_empty()).map(|node| (&node.id, &node.running));
     text += &format!("{:?}", busy.collect::<Vec<_>>());
+    let mut limits = store.key_limits(None).await.expect("limits can be asked for");
+    // Which key comes first is the store's affair.
+    limits.sort_by(|one, two| one.key.cmp(&two.key));
+    text += &format!("{limits:#?}");
+    for key in KEYS {
+        text += &format!("{:#?}", store.key_limits(Some(&key.into())).await);
+    }
     for uid in &script.uids {
         // As many as every job keeps; what is older is pruned sooner or later.
         let query = RunQuery { uid: *uid, before: None, limit: HISTORY as usize };
@@ -110,6 +129,7 @@ async fn contents(store: &dyn JobStore, script: &Script) -> String {
 }
 
 const HISTORY: u32 = 6;
+const KEYS: [&str; 2] = ["tenant-42", "o'printer"];
 const LEASE: Duration = Duration::from_secs(15);
 /// Longer than a script takes: stores may keep what is over for longer, so that they need not agree when it goes.
 const RETENTION: Duration = Duration::from_secs(365 * 86_400);
@@ -118,19 +138,29 @@ const RETENTION: Duration = Duration::from_secs(365 * 86_400);
 #[derive(Debug)]
 struct Script {
     random: Random,
+    key_limits: KeyLimits,
     now: DateTime<Utc>,
     seq: u64,
     uids: Vec<Uid>,
     seen: Vec<JobRow>,
     claimed: Vec<(NodeId, ClaimedJob)>,
-    started: Vec<(NodeId, RunId, u64)>,
+    started: Vec<(NodeId, Started)>,
     sent: Vec<Call>,
 }
 
+/// A run that a move was to start.
+#[derive(Debug, Clone)]
+struct Started {
+    run: RunId,
+    fence: u64,
+    limit_key: Option<LimitKey>,
+}
+
 impl Script {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, key_limits: KeyLimits) -> Self {
         Self {
             random: Random(seed),
+            key_limits,
             now: DateTime::from_timestamp_micros(1_795_251_600_000_000).expect("a time in November 2026"),
             seq: 0,
             uids: Vec::new(),
@@ -156,6 +186,7 @@ impl Script {
             9 => Call::Remove(self.now, (0..3).map(|_| self.id()).collect()),
             10 => Call::Release(self.now, self.node()),
             11 if self.random.below(8) == 0 => Call::RemoveAll(self.now),
+            15..=16 if self.key_limits == KeyLimits::Kept => self.limit(),
             _ => self.turn(),
         };
         self.sent.push(call.clone());
@@ -178,7 +209,7 @@ impl Script {
                 }
                 if let Some(settle) = &turn.settle {
                     for to in &settle.moves {
-                        self.started.extend(started(to).map(|run| (settle.owner.clone(), run, to.fence)));
+                        self.started.extend(started(to).map(|run| (settle.owner.clone(), run)));
                     }
                 }
             }
@@ -196,6 +227,16 @@ impl Script {
 
     fn id(&mut self) -> JobId {
         (*self.random.pick(&["one", "two", "three", "four", "five", "six", "seven", "o'eight"])).into()
+    }
+
+    fn limit_key(&mut self) -> LimitKey {
+        (*self.random.pick(&KEYS)).into()
+    }
+
+    fn limit(&mut self) -> Call {
+        let key = self.limit_key();
+        let limit = NonZeroU32::new(self.random.below(4) as u32);
+        Call::SetKeyLimit(self.now, key, limit)
     }
 
     fn time(&mut self) -> Option<DateTime<Utc>> {
@@ -240,6 +281,7 @@ impl Script {
     fn body(&mut self) -> JobBody {
         let mut options = JobOptions::default();
         options.history = HISTORY;
+        options.limit_key = (self.random.below(2) == 0).then(|| self.limit_key());
         options.retention = *self.random.pick(&[Duration::ZERO, RETENTION]);
         JobBody {
             v: BODY_VERSION,
@@ -366,7 +408,9 @@ impl Script {
             runs.push(RunChange::Insert(run));
         }
         let state = if self.random.below(4) == 0 { JobState::Ending } else { self.state() };
-        let mut to = Move::of(&claimed.job).with_state(state).with_next_fire_time(next).with_due(next).with_runs(runs);
+        let limit_key = claimed.job.body.options.limit_key.clone();
+        let to = Move::of(&claimed.job).with_state(state).with_next_fire_time(next).with_due(next).with_runs(runs);
+        let mut to = to.with_limit_key(limit_key);
         to.blocked = self.random.below(3) == 0;
         to
     }
@@ -374,9 +418,11 @@ impl Script {
     fn record(&mut self, owner: &NodeId) -> Record {
         let mut entries: Vec<Entry> = Vec::new();
         for _ in 0..self.random.below(6) {
-            let Some((node, run, fence)) = self.random.some(&self.started).cloned() else { break };
+            let Some((node, Started { run, fence, limit_key })) = self.random.some(&self.started).cloned() else {
+                break;
+            };
             if node == *owner || self.random.below(6) == 0 {
-                entries.push(Entry::new(run, fence, self.report()));
+                entries.push(Entry::new(run, fence, self.report()).with_limit_key(limit_key));
             }
         }
         Record::new(self.now, owner.clone(), LEASE, entries)
@@ -401,12 +447,9 @@ impl Script {
 }
 
 /// The runs that a move starts.
-fn started(to: &Move) -> impl Iterator<Item = RunId> {
-    to.runs.iter().filter_map(|change| match change {
-        RunChange::Insert(run) if run.state == RunState::Running => Some(run.id),
-        RunChange::Start { seq, .. } => Some(RunId { uid: to.uid, seq: *seq }),
-        _ => None,
-    })
+fn started(to: &Move) -> impl Iterator<Item = Started> {
+    let limit_key = &to.limit_key;
+    to.starts().map(|seq| Started { run: RunId { uid: to.uid, seq }, fence: to.fence, limit_key: limit_key.clone() })
 }
 
 /// SplitMix64: all that is asked of it is that a seed repeats itself.

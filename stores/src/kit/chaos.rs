@@ -322,6 +322,25 @@ fn no_more_runs_are_running_under_a_key_than_its_limit_allows_whatever_goes_wron
     assert!(starts.sum::<usize>() > 250);
 }
 
+/// What a handle remembers of a job may be older than the claim behind a move.
+#[test]
+fn a_run_has_its_place_also_if_its_job_was_claimed_through_another_handle() {
+    let now = DateTime::from_timestamp_micros(1_795_251_600_000_000).unwrap();
+    let (key, node): (LimitKey, NodeId) = ("key".into(), "node".into());
+    let backend = FaultyBackend::new(|_| Fault::Nothing);
+    let (one, other) = (KitStore::new(backend.clone()), KitStore::new(backend));
+    block_on(one.set_key_limit(now, &key, NonZeroU32::new(1))).unwrap();
+    block_on(one.insert(now, &[job(0, now, Some(key.clone()))])).unwrap();
+    let claimed = |store: &KitStore, seq| block_on(store.claim(&claim(&node, now, seq, Adopt::Nothing, 1))).unwrap();
+    claimed(&one, 1);
+    let to = advance(&claimed(&other, 2).jobs[0], now);
+
+    let settled = block_on(one.settle(&Settle::new(now, node.clone(), LEASE, vec![to]))).unwrap();
+
+    assert!(matches!(settled.outcomes[..], [SettleOutcome::Applied { .. }]), "{settled:?}");
+    assert_eq!(block_on(one.key_limits(Some(&key))).unwrap()[0].running, 1);
+}
+
 /// Says how many runs have been started.
 fn survive(seed: u64, limit: Option<NonZeroU32>) -> usize {
     let random = seed.into();

@@ -58,9 +58,10 @@ impl<'a> Moves<'a> {
         self.applied.insert(uid, applied);
     }
 
-    /// Whether the move of a job is applied.
-    pub(super) fn is_applied(&self, uid: Uid) -> bool {
-        self.applied.get(&uid).is_some_and(|applied| matches!(applied.outcome, SettleOutcome::Applied { .. }))
+    /// The move of a job, if it has not been applied.
+    pub(super) fn not_applied(&self, uid: Uid) -> Option<&'a Move> {
+        let is_applied = |applied: &Applied| matches!(applied.outcome, SettleOutcome::Applied { .. });
+        self.moves.get(&uid).copied().filter(|_| !self.applied.get(&uid).is_some_and(is_applied))
     }
 
     /// The nodes that have been asked to stop a run.

@@ -15,7 +15,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use scheduler_core::{
     ExecutorName, JobBody, JobOptions, JobRow, JobState, LimitKey, NodeId, RunState, Tags, Totals, Uid,
-    store::{Hint, KeyLimit, Record, Settle, StoreError, StoreErrorKind, Waits},
+    store::{Hint, KeyLimit, Move, Record, Settle, StoreError, StoreErrorKind, Waits},
     trigger::Date,
 };
 use serde::{Deserialize, Serialize};
@@ -59,8 +59,6 @@ struct Keys {
 pub(super) struct Taken {
     /// The jobs that have to wait.
     refused: BTreeMap<Uid, (Waits, Option<DateTime<Utc>>)>,
-    /// The places that were taken, to be given back if a move is not applied after all.
-    granted: Vec<(LimitKey, Held)>,
     /// The keys of which jobs wait though there is room, which has just been found.
     roomy: BTreeSet<LimitKey>,
 }
@@ -72,11 +70,41 @@ impl Taken {
     }
 }
 
-/// The runs of a job that a record reports and whose places are not needed any more, as the job is now.
-pub(super) fn unneeded(record: Option<&Record>, uid: Uid, job: Option<&LoadedJob>) -> Vec<(LimitKey, Held)> {
+/// The places of a job that are not needed, as the job is now: those of the runs that a record reports, and those that a move was to
+/// have which has not been applied.
+pub(super) fn unneeded(
+    record: Option<&Record>,
+    not_applied: Option<&Move>,
+    uid: Uid,
+    job: Option<&LoadedJob>,
+) -> Vec<(LimitKey, Held)> {
     let entries = record.into_iter().flat_map(|record| &record.entries).filter(|entry| entry.run.uid == uid);
-    let held = entries.filter_map(|entry| Some((entry.limit_key.clone()?, Held(uid, entry.run.seq, entry.fence))));
+    let reported = entries.filter_map(|entry| Some((entry.limit_key.clone()?, Held(uid, entry.run.seq, entry.fence))));
+    let not_started = not_applied.into_iter().flat_map(|to| {
+        let starts = to.starts().map(|seq| Held(uid, seq, to.fence));
+        starts.filter_map(|held| Some((to.limit_key.clone()?, held)))
+    });
+    let held = reported.chain(not_started);
     held.filter(|(_, held)| job.is_none_or(|job| !held.is_needed(job.head(), job.runs()))).collect()
+}
+
+/// Whether a record gives back places of a key for which a settle looks: it finds them if it comes after the record, whose ends are
+/// written then.
+pub(super) fn are_handed_on(record: Option<&Record>, settle: Option<&Settle>) -> bool {
+    let free = keys_of(record, None);
+    !free.is_empty() && !free.is_disjoint(&keys_of(None, settle))
+}
+
+/// Locks the keys whose places a record and a settle change, which come one after the other, if the session is a transaction.
+pub(super) async fn lock(
+    session: &dyn Session,
+    record: Option<&Record>,
+    settle: Option<&Settle>,
+) -> Result<(), StoreError> {
+    match session.is_transaction() {
+        true => load(session, &keys_of(record, settle), Access::Redefine).await.map(drop),
+        false => Ok(()),
+    }
 }
 
 /// Whether a record or a settle is about a limit key.
@@ -158,28 +186,21 @@ async fn take_of_key(
             retain_needed(call.session, places).await?;
             is_looked_through = true;
         }
-        match places.take(to, due) {
-            Granted::Places => {
-                let held = to.starts().map(|seq| (places.key.clone(), Held(to.uid, seq, to.fence)));
-                taken.granted.extend(held);
-            }
-            Granted::None { waits, since } => drop(taken.refused.insert(to.uid, (waits, since))),
+        if let Granted::None { waits, since } = places.take(to, due) {
+            taken.refused.insert(to.uid, (waits, since));
         }
     }
     Ok(())
 }
 
-/// Gives places back that are not needed any more, of runs that a record has reported and of moves that were not applied, and wakes
-/// jobs that wait for them. Says when those are due.
+/// Gives places back that are not [needed](unneeded), and wakes jobs that wait for them. Says when those are due.
 pub(super) async fn give_back(
     call: Call<'_>,
     taken: Taken,
-    is_applied: impl Fn(Uid) -> bool,
-    reported: impl Iterator<Item = (LimitKey, Held)>,
+    unneeded: impl Iterator<Item = (LimitKey, Held)>,
 ) -> Result<Option<DateTime<Utc>>, StoreError> {
-    let not_started = taken.granted.into_iter().filter(|(_, held)| !is_applied(held.0));
     let mut free: BTreeMap<LimitKey, Vec<Held>> = BTreeMap::new();
-    for (key, held) in not_started.chain(reported) {
+    for (key, held) in unneeded {
         free.entry(key).or_default().push(held);
     }
     let mut keys = taken.roomy;

@@ -103,7 +103,9 @@ impl KitStore {
             }
         };
         let recent = self.recent(session);
-        let batch = Batch::remember(session, recent, keys);
+        // Whether a move needs places is decided before its job is written, which is what shows whether that is still as it was.
+        let remembered = recent.filter(|_| !places::are_concerned(None, settle));
+        let batch = Batch::remember(session, remembered, keys);
         // A transaction locks the node later, and needs to know before only whether it is there.
         let is_read = !session.is_transaction() || record.is_some() && settle.is_some();
         let node = async { if is_read { session.node(owner).await } else { Ok(None) } };
@@ -112,13 +114,16 @@ impl KitStore {
         let is_covered = node.as_ref().and_then(|node| node.lease_until).is_some_and(|until| until > now);
         let batch = if is_covered { batch } else { batch.load_remembered(session).await? };
         let mut caller = Caller::new(Call { session, place, recent, now }, owner, node);
-        if caller.is_known() || record.is_none() || settle.is_none() {
+        let is_one_step = caller.is_known() && !places::are_handed_on(record, settle);
+        if is_one_step || record.is_none() || settle.is_none() {
             (reply.record, reply.settle) =
                 verbs::record_and_settle(&mut caller, batch, record, settle, stopping).await?;
         } else {
-            // Whether an unknown node has lost its runs shows after the record, and before the settle makes it known.
+            // Whether an unknown node has lost its runs shows after the record, and before the settle makes it known. And the places of
+            // runs that have ended are free when their ends are written.
+            places::lock(session, record, settle).await?;
             reply.record = verbs::record_and_settle(&mut caller, batch, record, None, stopping).await?.0;
-            let batch = Batch::remember(session, recent, verbs::keys(None, settle)).await?;
+            let batch = Batch::remember(session, remembered, verbs::keys(None, settle)).await?;
             reply.settle = verbs::record_and_settle(&mut caller, batch, None, settle, Vec::new()).await?.1;
         }
         if let Some(claim) = claim {

@@ -252,18 +252,17 @@ pub(super) async fn record_and_settle(
     let step = &mut |key: &str, mut job: Option<&mut LoadedJob>| {
         if let Some(uid) = uid_of(key, job.as_deref()) {
             reports.take(uid, job.as_deref_mut());
+            moves.apply(uid, job.as_deref_mut(), &taken);
             if has_limits {
-                unneeded.insert(uid, places::unneeded(record, uid, job.as_deref()));
+                unneeded.insert(uid, places::unneeded(record, moves.not_applied(uid), uid, job.as_deref()));
             }
-            moves.apply(uid, job, &taken);
         }
     };
     let cover = settle.map(|settle| Cover { caller: &mut *caller, lease: settle.lease });
     call.change(batch, cover, step).await?;
     let mut woken = None;
     if has_limits {
-        let unneeded = unneeded.into_values().flatten();
-        woken = places::give_back(call, taken, |uid| moves.is_applied(uid), unneeded).await?;
+        woken = places::give_back(call, taken, unneeded.into_values().flatten()).await?;
     }
     let mut reply = (None, None);
     if let Some(record) = record {

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use chrono::{DateTime, Utc};
 use scheduler_core::{
-    LimitKey, RunState, Uid,
+    LimitKey, NodeId, RunState, Uid,
     store::{Hint, KeyLimit, Move, SettleOutcome},
 };
 
@@ -36,9 +36,12 @@ impl Table {
         wanted.filter_map(|(_, places)| places.shown()).collect()
     }
 
-    /// The places of the running runs of jobs with a key; and of the jobs that are claimed, which may be about to start.
+    /// The places of the running runs of jobs with a key; and of the jobs that are claimed, which may be about to start: but for claims
+    /// of a node that has been taken over, which databases do not find either.
     fn counted(&self, key: &LimitKey) -> Vec<Held> {
-        let claimed = self.claims.values().flatten().map(|(_, uid)| *uid);
+        let is_known = |node: &NodeId| self.nodes.contains_key(node) || self.running.is_any_of(node);
+        let claims = self.claims.iter().filter(|(node, _)| is_known(node));
+        let claimed = claims.flat_map(|(_, claims)| claims).map(|(_, uid)| *uid);
         let nodes: Vec<_> = self.running.nodes().cloned().collect();
         let running = nodes.iter().flat_map(|node| self.running.of(node)).map(|run| run.uid);
         let mut uids: Vec<Uid> = claimed.chain(running).collect();

@@ -132,6 +132,7 @@ impl Table {
         let mut outcomes = Vec::with_capacity(settle.moves.len());
         for to in &settle.moves {
             let Some(slot) = self.slot(to.uid) else {
+                next_due = earlier(next_due, self.give_places_back(to, now));
                 outcomes.push(SettleOutcome::Gone);
                 continue;
             };
@@ -139,7 +140,9 @@ impl Table {
                 && self.can_move(slot, to, &settle.owner)
                 && let Some(waits) = self.take_places(slot, to, now)
             {
-                next_due = earlier(next_due, self.entry(slot).due());
+                // It has no claim any more, as which it may have been counted.
+                let woken = self.give_places_back(to, now);
+                next_due = earlier(next_due, earlier(woken, self.entry(slot).due()));
                 outcomes.push(waits);
                 continue;
             }

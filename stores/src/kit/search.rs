@@ -74,7 +74,8 @@ pub trait JobFinder: Send + Sync {
 /// Finds live jobs by indexes that have each group in the order of ids, so that a page needs no more than its own places.
 #[async_trait]
 pub trait GroupFinder: Send + Sync {
-    /// That of these groups which has the fewest jobs, by its place among them; none if there is no group.
+    /// That of these groups which has the fewest jobs, as far as the backend can tell, by its place among them; none if there is none that
+    /// is in the order of ids.
     async fn narrowest(&self, groups: &[JobGroup<'_>]) -> Result<Option<usize>, StoreError>;
 
     /// The next jobs of a group by id, behind a place. Their ids are not before `prefix`.

@@ -18,12 +18,9 @@ use super::{
     Database,
     client::array,
     rows::{PENDING, documents, restored, version},
-    schema::{ASKED, CLAIM_UNTIL, DUE, LIVE_ID, OWNER, RETAINED_UNTIL, RUNNING},
+    schema::{ASKED, CLAIM_UNTIL, DUE, LIVE_ID, NEVER, OWNER, RETAINED_UNTIL, RUNNING},
 };
 use crate::kit::{Document, HoldKind, Node, node_of, run_of};
-
-/// Before and after all times.
-const NEVER: f64 = 1e300;
 
 /// After all uids.
 const AFTER: &str = "~";
@@ -101,12 +98,6 @@ impl Database {
         let expired =
             self.tables.jobs().between(-NEVER, till, r.with_opt((), bounds)).order_by(r.index(RETAINED_UNTIL));
         Ok(documents(self.client.rows(expired.limit(limit)).await?))
-    }
-
-    /// All jobs that are over and stay known.
-    pub(super) async fn all_retained(&self) -> Result<Vec<Document>, StoreError> {
-        let bounds = BetweenOptions::new().index(RETAINED_UNTIL.to_owned());
-        Ok(documents(self.client.rows(self.tables.jobs().between(-NEVER, NEVER, r.with_opt((), bounds))).await?))
     }
 
     pub(super) async fn claim_end(&self, claim: &Claim) -> Result<Option<DateTime<Utc>>, StoreError> {

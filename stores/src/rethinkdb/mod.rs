@@ -7,6 +7,7 @@ mod ids;
 mod options;
 mod rows;
 mod schema;
+mod search;
 mod watch;
 mod write;
 
@@ -25,8 +26,8 @@ use unreql::cmd::connect;
 pub use self::options::RethinkDbOptions;
 use self::{client::Client, schema::Tables, watch::Watch};
 use crate::kit::{
-    Access, Archive, Backend, Document, HoldKind, Inserting, KitStore, LoadedJob, NewJob, Node, Nodes, Replace,
-    Session,
+    Access, Archive, Backend, Document, HoldKind, Inserting, JobFinder, KitStore, LoadedJob, NewJob, Node, Nodes,
+    Replace, Session,
     rules::{earlier, whole_micros},
 };
 
@@ -76,7 +77,8 @@ use crate::kit::{
 /// A job has the fields `id`; `body`, its definition as JSON text ([`JobBody`](scheduler_core::JobBody)); `task`, `v`,
 /// `max_instances` and `history`, copies from it that have to agree with it; `state`, `next_fire_time`, `due` and so on, as
 /// the other stores have them in columns; `runs`, its open runs; and `version`, which grows with each write: whoever
-/// changes a document counts it up. `id` is unique among the jobs whose `state` is neither `ending` nor `removed`. A
+/// changes a document counts it up. `tags`, a list, are a copy of those of the definition, by which searches look: who adds a job with tags
+/// adds these, too. `id` is unique among the jobs whose `state` is neither `ending` nor `removed`. A
 /// document that has `pending` is one that is being added. A number that a float cannot keep is an object,
 /// as in `{"$number": "9007199254740993"}`.
 ///
@@ -224,10 +226,6 @@ impl Session for &Database {
         Ok(LoadedJob::all(self.expired_by(now, limit).await?))
     }
 
-    async fn retained(&self) -> Result<Vec<LoadedJob>, StoreError> {
-        Ok(LoadedJob::all(self.all_retained().await?))
-    }
-
     async fn declined(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<Declined>, StoreError> {
         self.left_alone(claim, now, limit).await
     }
@@ -268,6 +266,10 @@ impl Session for &Database {
     }
 
     fn archive(&self) -> Option<&dyn Archive> {
+        Some(self)
+    }
+
+    fn job_finder(&self) -> Option<&dyn JobFinder> {
         Some(self)
     }
 

@@ -1,5 +1,8 @@
 //! Documents on their way to RethinkDB and back, which knows numbers as floats only.
 
+use std::borrow::Cow;
+
+use scheduler_core::Tags;
 use serde_json::{Map, Number, Value, json};
 
 use crate::kit::Document;
@@ -14,6 +17,9 @@ pub(super) const TICKET: &str = "ticket";
 pub(super) const PENDING: &str = "pending";
 /// The field that says since when, in seconds.
 pub(super) const PENDING_SINCE: &str = "pending_since";
+
+/// The field with a copy of the tags of a job's definition, and its index.
+pub(super) const TAGS: &str = "tags";
 
 /// The version of a document that has none, or one that is not a whole number.
 pub(super) const NO_VERSION: u64 = u64::MAX;
@@ -44,7 +50,20 @@ pub(super) fn added(document: &Document) -> Value {
     let mut fields = document.fields.clone();
     fields.insert(UID.to_owned(), document.key.as_str().into());
     fields.insert(VERSION.to_owned(), 1.into());
+    fields.extend(tags_of(&fields).map(|tags| (TAGS.to_owned(), tags)));
     stored(Value::Object(fields))
+}
+
+/// The tags of a job's definition; none if it has none or cannot be read.
+pub(super) fn tags_of(fields: &Map<String, Value>) -> Option<Value> {
+    #[derive(serde::Deserialize)]
+    struct Tagged {
+        #[serde(default)]
+        tags: Tags,
+    }
+    let body = fields.get("body")?.as_str().filter(|body| body.contains("\"tags\""))?;
+    let tagged: Tagged = serde_json::from_str(body).ok()?;
+    (!tagged.tags.is_empty()).then(|| json!(tagged.tags))
 }
 
 /// What turns a document into another one, if it has the expected version: `put` is null to delete it.
@@ -54,11 +73,20 @@ pub(super) fn step(old: &Document, new: Option<&Document>) -> Value {
         version => version.into(),
     };
     let Some(new) = new else { return json!({ "version": expected, "drop": [], "put": null }) };
+    let mut fields = Cow::Borrowed(&new.fields);
+    // Other programs need not know of the copy.
+    if old.fields.get("body") != new.fields.get("body") || !old.fields.contains_key(TAGS) {
+        match tags_of(&new.fields) {
+            Some(tags) => drop(fields.to_mut().insert(TAGS.to_owned(), tags)),
+            None if new.fields.contains_key(TAGS) => drop(fields.to_mut().remove(TAGS)),
+            None => {}
+        }
+    }
     let mut put: Map<String, Value> =
-        new.fields.iter().filter(|(name, value)| old.fields.get(*name) != Some(*value)).map(owned).collect();
+        fields.iter().filter(|(name, value)| old.fields.get(*name) != Some(*value)).map(owned).collect();
     put.insert(VERSION.to_owned(), next_version(old.version).into());
     // What is put is dropped before, since an object would be merged with the old one.
-    let gone = old.fields.keys().filter(|name| !new.fields.contains_key(*name));
+    let gone = old.fields.keys().filter(|name| !fields.contains_key(*name));
     let drop: Vec<String> = gone.chain(put.keys()).cloned().collect();
     json!({ "version": expected, "drop": drop, "put": stored(Value::Object(put)) })
 }

@@ -7,17 +7,20 @@ use scheduler_core::store::{StoreError, StoreErrorKind};
 use serde_json::{Value, json};
 use unreql::{
     Command,
-    cmd::options::{Conflict, IndexCreateOptions, InsertOptions, TableCreateOptions},
+    cmd::options::{BetweenOptions, Conflict, IndexCreateOptions, InsertOptions, Status, TableCreateOptions},
     func, r,
 };
 
 use super::{
     client::{Client, array},
-    rows::{PENDING_SINCE, UID, restored},
+    rows::{PENDING_SINCE, TAGS, UID, restored, tags_of},
 };
 
 /// The newest schema that this build knows.
-const SCHEMA_VERSION: u64 = 2;
+const SCHEMA_VERSION: u64 = 3;
+
+/// How many documents are brought up to date at once.
+const PAGE: usize = 200;
 
 /// The row of the meta table that names the schema.
 const SCHEMA: &str = "schema";
@@ -32,6 +35,14 @@ pub(super) const CLAIM_UNTIL: &str = "claim_until";
 pub(super) const RUNNING: &str = "running";
 pub(super) const ASKED: &str = "asked";
 pub(super) const RETAINED_UNTIL: &str = "retained_until";
+/// Those by which only searches look.
+pub(super) const NEXT: &str = "next";
+pub(super) const TASK: &str = "by_task";
+pub(super) const STATE: &str = "by_state";
+pub(super) const OVER: &str = "over";
+
+/// Before and after all times.
+pub(super) const NEVER: f64 = 1e300;
 
 /// The names of the tables.
 #[derive(Debug, Clone)]
@@ -121,7 +132,8 @@ pub(super) async fn prepare(client: &Client, tables: &Tables) -> Result<(), Stor
 async fn migrate(client: &Client, tables: &Tables, indexes: Indexes) -> Result<(), StoreError> {
     make(client, r.db_list(), &tables.database, r.db_create(tables.database.clone())).await?;
     make_table(client, tables, &tables.meta, "id").await?;
-    if version(client, tables).await? == SCHEMA_VERSION {
+    let from = version(client, tables).await?;
+    if from == SCHEMA_VERSION {
         return Ok(());
     }
     for (table, key) in [(&tables.jobs, UID), (&tables.runs, "id"), (&tables.nodes, "id"), (&tables.ids, "id")] {
@@ -133,6 +145,9 @@ async fn migrate(client: &Client, tables: &Tables, indexes: Indexes) -> Result<(
         make(client, tables.jobs().index_list(), name, create).await?;
     }
     client.rows(tables.jobs().index_wait(())).await?;
+    if from > 0 {
+        fill(client, tables).await?;
+    }
     // The first node writes the changes. The schema comes last, since it says that all is there.
     for row in [json!({ "id": CHANGES, "value": 1 }), json!({ "id": SCHEMA, "value": SCHEMA_VERSION })] {
         let conflict = if row["id"] == SCHEMA { Conflict::Replace } else { Conflict::Error };
@@ -142,7 +157,36 @@ async fn migrate(client: &Client, tables: &Tables, indexes: Indexes) -> Result<(
     version(client, tables).await.map(drop)
 }
 
-type Indexes = [(&'static str, Command, bool); 8];
+/// Gives the documents of earlier schemas the copies of their tags, unless they get another definition meanwhile.
+async fn fill(client: &Client, tables: &Tables) -> Result<(), StoreError> {
+    let mut after = String::new();
+    loop {
+        let bounds = BetweenOptions::new().left_bound(Status::Open);
+        let rest = tables.jobs().between(after, r.maxval(), r.with_opt((), bounds)).order_by(r.index(UID));
+        let page = client.rows(rest.limit(PAGE).pluck(r.args([UID, "body"]))).await?;
+        let mut updates = Vec::new();
+        for row in &page {
+            let (uid, body) = (row[UID].as_str().unwrap_or_default().to_owned(), row["body"].clone());
+            if let Some(tags) = row.as_object().and_then(tags_of) {
+                let update = func!(move |job| r.branch(
+                    job.g("body").default(Value::Null).eq(body),
+                    json!({ TAGS: tags }),
+                    json!({})
+                ));
+                updates.push(tables.jobs().get(uid).update(update));
+            }
+        }
+        if !updates.is_empty() {
+            client.rows(array(updates)).await?;
+        }
+        match page.last().and_then(|row| row[UID].as_str()) {
+            Some(last) if page.len() == PAGE => after = last.to_owned(),
+            _ => return Ok(()),
+        }
+    }
+}
+
+type Indexes = [(&'static str, Command, bool); 13];
 
 /// What the jobs are found by, and whether under several values. A null is in no index.
 fn indexes() -> Indexes {
@@ -157,7 +201,34 @@ fn indexes() -> Indexes {
     let is_asked = func!(|run| is_running(run.clone()).and(run.g("cancel_requested").default(false).eq(true)));
     let due = func!(|job| array([job.clone().g("due").default(Value::Null), job.g(UID)]));
     let live_id = func!(|job| r.branch(is_over(job.clone()), Value::Null, job.g("id").default(Value::Null)));
+    // What searches go along: live jobs with their ids behind what they are ordered by.
+    let by = |job: Command, is_wanted: Command, first: Command| {
+        let is_wanted = job.clone().has_fields("id").and(is_over(job.clone()).not()).and(is_wanted);
+        r.branch(is_wanted, array([first, job.g("id")]), Value::Null)
+    };
+    let next = func!(|job| {
+        let time = job.clone().g("next_fire_time").default(NEVER);
+        // One that a float would change is in an object.
+        let is_number = time.clone().type_of().eq("NUMBER");
+        let first = r.branch(is_number, time.clone(), time.g("$number").default("1e300").coerce_to("number"));
+        by(job, r.expr(true), first)
+    });
+    let task = func!(|job| by(job.clone(), r.expr(true), job.g("task").default("")));
+    let state = func!(|job| {
+        let state = job.clone().g("state").default("active");
+        by(job, state.clone().ne("active"), state)
+    });
+    let over = func!(|job| {
+        let is_known = job.clone().has_fields(r.args(["id", RETAINED_UNTIL])).and(is_over(job.clone()));
+        r.branch(is_known, array([job.clone().g("id"), job.g(UID)]), Value::Null)
+    });
+    let tags = func!(|job| r.branch(is_over(job.clone()), json!([]), job.g(TAGS).default(json!([]))));
     [
+        (NEXT, next, false),
+        (TASK, task, false),
+        (STATE, state, false),
+        (OVER, over, false),
+        (TAGS, tags, true),
         (DUE, due, false),
         (LIVE_ID, live_id, false),
         (OWNER, func!(|job| job.g("owner").default(Value::Null)), false),

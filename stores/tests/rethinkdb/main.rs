@@ -8,6 +8,7 @@ mod ids;
 mod outages;
 mod runtimes;
 mod schema;
+mod searches;
 mod tables;
 
 use test_support::{every_runtime, relay, server};

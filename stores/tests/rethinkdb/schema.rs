@@ -32,7 +32,7 @@ fn a_newer_schema_is_refused_with_both_versions() {
         let error = tables.options().connect(&url()).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Incompatible);
         let message = error.to_string();
-        assert!(message.contains("schema 7") && message.contains("up to 2"), "{message}");
+        assert!(message.contains("schema 7") && message.contains("up to 3"), "{message}");
         assert!(message.contains(&tables.prefix) && message.contains(&address()), "{message}");
     });
 }

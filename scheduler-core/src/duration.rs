@@ -31,6 +31,21 @@ use crate::options::exact_seconds;
 
 /// Writes a duration as text, in whole microseconds.
 ///
+/// ```
+/// use std::time::Duration;
+/// use serde::Serialize;
+///
+/// #[derive(Serialize)]
+/// struct Limits {
+///     #[serde(serialize_with = "scheduler_core::duration::serialize")]
+///     lease: Duration,
+/// }
+///
+/// let json = serde_json::to_string(&Limits { lease: Duration::from_millis(90_250) })?;
+/// assert_eq!(json, r#"{"lease":"1m 30.25s"}"#);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+///
 /// # Errors
 ///
 /// Those of the serializer.
@@ -39,6 +54,22 @@ pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S:
 }
 
 /// Reads a duration, as text or as a number of seconds.
+///
+/// ```
+/// use std::time::Duration;
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize)]
+/// struct Limits {
+///     #[serde(deserialize_with = "scheduler_core::duration::deserialize")]
+///     lease: Duration,
+/// }
+///
+/// for json in [r#"{"lease": "1m 30s"}"#, r#"{"lease": 90}"#, r#"{"lease": 90.0}"#] {
+///     assert_eq!(serde_json::from_str::<Limits>(json)?.lease, Duration::from_secs(90));
+/// }
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 ///
 /// # Errors
 ///

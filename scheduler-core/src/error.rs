@@ -84,6 +84,23 @@ impl StdError for Error {
 }
 
 /// The kinds of failures.
+///
+/// ```
+/// use scheduler_core::{Error, ErrorKind};
+///
+/// /// What a service answers when its call of a scheduler has failed.
+/// fn status(error: &Error) -> u16 {
+///     match error.kind() {
+///         ErrorKind::NotFound => 404,
+///         ErrorKind::Conflict => 409,
+///         ErrorKind::Arguments | ErrorKind::Job | ErrorKind::NeverFires | ErrorKind::TooLarge => 422,
+///         ErrorKind::StoreUnavailable | ErrorKind::Busy | ErrorKind::ShutDown => 503,
+///         _ => 500,
+///     }
+/// }
+///
+/// assert_eq!(status(&Error::new(ErrorKind::Conflict, "job `report` is there already")), 409);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {

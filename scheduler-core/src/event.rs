@@ -12,6 +12,22 @@ use crate::{ExecutorName, JobId, LimitKey, Outdated, Pause, RunId, StoreName, Ta
 /// Events of one run come in order: submitted first, its end last; a run that is repeated is submitted anew. Whatever ends a
 /// run is told by the node that ends it, which need not be the one that has told of the run before. `seq` counts from 1 without gaps, so that a listener
 /// can tell whether it missed one.
+///
+/// ```
+/// use scheduler_core::{Event, EventKind};
+///
+/// /// A listener that tells what went wrong.
+/// fn alert(event: &Event) -> Option<String> {
+///     match &event.kind {
+///         EventKind::RunError { run, error, .. } => Some(format!("{}: {} failed: {error}", event.at, run.job.id)),
+///         EventKind::StoreFailed { store, error, .. } => Some(format!("{}: store {store}: {error}", event.at)),
+///         _ => None,
+///     }
+/// }
+///
+/// let event = Event { seq: 1, at: chrono::DateTime::UNIX_EPOCH, kind: EventKind::SchedulerStarted };
+/// assert_eq!(alert(&event), None);
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[doc(alias = "SchedulerEvent")]
 #[doc(alias = "JobEvent")]
@@ -27,6 +43,25 @@ pub struct Event {
 }
 
 /// A job that an event is about.
+///
+/// ```
+/// use scheduler_core::{EventKind, JobRef};
+///
+/// /// Whether an event is about a job of a tenant.
+/// fn is_of_tenant(kind: &EventKind, tenant: &str) -> bool {
+///     let job: &JobRef = match kind {
+///         EventKind::JobAdded(job) | EventKind::JobModified(job) => job,
+///         EventKind::JobRemoved { job, .. } => job,
+///         kind => match kind.run() {
+///             Some(run) => &run.job,
+///             None => return false,
+///         },
+///     };
+///     job.tags.contains(tenant)
+/// }
+///
+/// assert!(!is_of_tenant(&EventKind::SchedulerStarted, "tenant:42"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobRef {
     /// The store that keeps it.
@@ -40,6 +75,21 @@ pub struct JobRef {
 }
 
 /// A run, or a range of fire times, that an event is about.
+///
+/// ```
+/// use chrono::TimeDelta;
+/// use scheduler_core::{Event, EventKind};
+///
+/// /// By how much a run was submitted later than its fire time.
+/// fn lateness(event: &Event) -> Option<TimeDelta> {
+///     match &event.kind {
+///         EventKind::RunSubmitted(run) if run.attempt == 1 => Some(event.at - run.fire_time),
+///         _ => None,
+///     }
+/// }
+/// # let event = Event { seq: 1, at: chrono::DateTime::UNIX_EPOCH, kind: EventKind::SchedulerStarted };
+/// # assert_eq!(lateness(&event), None);
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunRef {
     /// Its job.
@@ -60,6 +110,27 @@ pub struct RunRef {
 }
 
 /// What happened.
+///
+/// ```
+/// use scheduler_core::{EventKind, EventMask};
+///
+/// /// What a chat channel is told.
+/// fn message(kind: &EventKind) -> Option<String> {
+///     Some(match kind {
+///         EventKind::RunError { run, error, .. } => format!("{} failed: {error}", run.job.id),
+///         EventKind::RunMissed(run) => format!("{} was due at {} and came too late", run.job.id, run.fire_time),
+///         EventKind::JobQuarantined { job, reason, .. } => format!("{job} is put aside: {reason}"),
+///         // Later versions have more kinds.
+///         _ => return None,
+///     })
+/// }
+///
+/// // What a listener asks for, so that it is called for these alone.
+/// let mask = EventMask::RUN_ERROR | EventMask::RUN_MISSED | EventMask::JOB_QUARANTINED;
+/// let kind = EventKind::JobQuarantined { store: "default".into(), job: "report".into(), reason: "no trigger".to_owned() };
+/// assert!(mask.contains(kind.mask()));
+/// assert_eq!(message(&kind).unwrap(), "report is put aside: no trigger");
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum EventKind {
@@ -260,6 +331,22 @@ pub enum EventKind {
 }
 
 /// Whose clock.
+///
+/// ```
+/// use chrono::TimeDelta;
+/// use scheduler_core::{EventKind, WhoseClock};
+///
+/// fn advice(kind: &EventKind) -> Option<String> {
+///     match kind {
+///         EventKind::ClockStepped { clock: WhoseClock::Node, by } => Some(format!("this machine's clock went by {by}")),
+///         EventKind::ClockStepped { clock: WhoseClock::Store(store), by } => Some(format!("that of {store} went by {by}")),
+///         _ => None,
+///     }
+/// }
+///
+/// let stepped = EventKind::ClockStepped { clock: WhoseClock::Store("default".into()), by: TimeDelta::seconds(-90) };
+/// assert_eq!(advice(&stepped).unwrap(), "that of default went by -PT90S");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WhoseClock {
     /// The wall clock of this node.
@@ -269,6 +356,16 @@ pub enum WhoseClock {
 }
 
 /// Why a job was removed.
+///
+/// ```
+/// use scheduler_core::{EventKind, Removal};
+///
+/// /// Whether a one-off job has done its work, in contrast to one that was called off.
+/// fn is_done(kind: &EventKind) -> bool {
+///     matches!(kind, EventKind::JobRemoved { reason: Removal::Finished, .. })
+/// }
+/// # assert!(!is_done(&EventKind::SchedulerStarted));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removal {
     /// A user asked for it.

@@ -10,6 +10,28 @@ use crate::{BoxFuture, Outcome, RunContext, Task};
 ///
 /// The future that `start` gives is polled by the scheduler's runtime and resolves when the run has ended. A task that
 /// panics is an [`Outcome::Panicked`], whichever the executor; dropping the future drops an async task.
+///
+/// ```
+/// use scheduler_core::{BoxFuture, Dispatch, Executor, Outcome, TaskCall};
+///
+/// /// Runs async tasks by itself, and refuses those that block.
+/// #[derive(Debug)]
+/// struct AsyncOnly;
+///
+/// impl Executor for AsyncOnly {
+///     fn start(&self, dispatch: Dispatch) -> BoxFuture<'static, Outcome> {
+///         match dispatch.task.call() {
+///             TaskCall::Async(call) => call(dispatch.context, dispatch.args),
+///             TaskCall::Blocking(_) => {
+///                 let name = dispatch.task.name();
+///                 let refusal = Outcome::Error(format!("task `{name}` blocks; give it a pool of threads"));
+///                 Box::pin(std::future::ready(refusal))
+///             }
+///         }
+///     }
+/// }
+/// # let _ = AsyncOnly;
+/// ```
 #[doc(alias = "BaseExecutor")]
 pub trait Executor: std::fmt::Debug + Send + Sync + 'static {
     /// Starts one run. Must not block: it is called on the scheduler's own loop.
@@ -26,6 +48,22 @@ pub trait Executor: std::fmt::Debug + Send + Sync + 'static {
 }
 
 /// One run, ready to start.
+///
+/// ```
+/// use scheduler_core::{BoxFuture, Dispatch, Executor, Outcome};
+///
+/// /// Notes what it starts, and hands it on.
+/// #[derive(Debug)]
+/// struct Noting<E>(E);
+///
+/// impl<E: Executor> Executor for Noting<E> {
+///     fn start(&self, dispatch: Dispatch) -> BoxFuture<'static, Outcome> {
+///         let Dispatch { task, args, context, .. } = &dispatch;
+///         println!("{}: {} with {args}, attempt {}", context.job_id, task.name(), context.attempt);
+///         self.0.start(dispatch)
+///     }
+/// }
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Dispatch {
@@ -47,6 +85,17 @@ impl Dispatch {
 }
 
 /// Hands work that blocks to the threads that a runtime keeps for it.
+///
+/// ```
+/// use std::{sync::{Arc, mpsc}, thread};
+/// use scheduler_core::SpawnBlocking;
+///
+/// // What a runtime without a pool gives: a thread for each.
+/// let blocking: SpawnBlocking = Arc::new(|work| drop(thread::spawn(work)));
+/// let (done, is_done) = mpsc::channel();
+/// blocking(Box::new(move || done.send("it has blocked").unwrap()));
+/// assert_eq!(is_done.recv(), Ok("it has blocked"));
+/// ```
 pub type SpawnBlocking = std::sync::Arc<dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync>;
 
 impl std::fmt::Debug for Dispatch {

@@ -68,6 +68,17 @@ pub struct Explanation {
 }
 
 /// A range of fire times that were given up together.
+///
+/// ```
+/// use scheduler_core::{Explanation, Together};
+///
+/// fn print(explanation: &Explanation) {
+///     if let Some(Together { first, last, count }) = explanation.together {
+///         let number = count.map_or("some".to_owned(), |count| count.to_string());
+///         println!("{number} fire times from {first} to {last} were given up together");
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Together {
     /// The first of them.
@@ -79,6 +90,24 @@ pub struct Together {
 }
 
 /// What became, or becomes, of a time at which a job was expected to run. Durations are seconds when serialised.
+///
+/// ```
+/// use std::time::Duration;
+/// use scheduler_core::Answer;
+///
+/// /// Whether somebody should look at it.
+/// fn is_alarming(answer: &Answer) -> bool {
+///     match answer {
+///         Answer::Missed { .. } | Answer::Quarantined { .. } | Answer::TriggerFailed { .. } => true,
+///         // No node has the task, or all of them are down.
+///         Answer::Due { late, .. } => *late > Duration::from_secs(60),
+///         _ => false,
+///     }
+/// }
+///
+/// assert!(is_alarming(&Answer::Due { late: Duration::from_secs(300), grace: None, task: "report".into() }));
+/// assert!(!is_alarming(&Answer::Next));
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 #[non_exhaustive]

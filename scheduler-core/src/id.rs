@@ -255,6 +255,13 @@ impl<'de> Deserialize<'de> for Uid {
 }
 
 /// A text that is not a [`Uid`].
+///
+/// ```
+/// use scheduler_core::Uid;
+///
+/// let error = "seven".parse::<Uid>().unwrap_err();
+/// assert_eq!(error.to_string(), "uid \"seven\": 32 hexadecimal digits are needed");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidUid(String);
 
@@ -316,6 +323,13 @@ impl fmt::Debug for RunId {
 }
 
 /// A text that is not a [`RunId`].
+///
+/// ```
+/// use scheduler_core::RunId;
+///
+/// let error = "7".parse::<RunId>().unwrap_err();
+/// assert_eq!(error.to_string(), "run id \"7\": a uid of 32 hexadecimal digits, `-` and a number are needed");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidRunId(String);
 

@@ -12,9 +12,43 @@ use crate::{ExecutorName, JobId, JobOptions, Pause, RunId, Tags, TaskName, Total
 /// nodes of an earlier release run what they can read: 2 if a cron expression in it has what 1 did not know (a crontab
 /// with seconds, with `?`, `L-3` or `15W`; a long name such as `monday`; a step beyond the range), 3 if it has a
 /// [limit key](crate::JobOptions::limit_key), which an earlier node would not keep, else 1.
+///
+/// ```
+/// use scheduler_core::{BODY_VERSION, JobBody};
+///
+/// /// Whether this program can run a job that another one has written, perhaps of a later release.
+/// fn can_read(body: &JobBody) -> bool {
+///     body.v <= BODY_VERSION
+/// }
+///
+/// let trigger = serde_json::json!({"type": "date", "at": "2026-11-21T09:00:00Z"});
+/// let body: JobBody = serde_json::from_value(serde_json::json!({"v": 1, "task": "report", "trigger": trigger}))?;
+/// assert!(can_read(&body));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 pub const BODY_VERSION: u32 = 3;
 
 /// A job as a store hands it out: its definition and how far it is.
+///
+/// ```
+/// use scheduler_core::{JobRow, JobState, Verdict};
+///
+/// /// A line of a listing.
+/// fn line(job: &JobRow) -> String {
+///     let next = job.next_fire_time.map_or("never".to_owned(), |next| next.to_string());
+///     format!("{} ({}): next {next}, {} ok", job.id, job.state.as_str(), job.totals.of(Verdict::Ok))
+/// }
+/// # let row = serde_json::json!({
+/// #     "uid": scheduler_core::Uid(1), "id": "nightly", "state": JobState::Active, "next_fire_time": "2026-11-21T10:00:00Z",
+/// #     "due": null, "last_end": null, "blocked": false, "revision": 0, "fence": 0, "last_seq": 0,
+/// #     "totals": scheduler_core::Totals::default(),
+/// #     "body": {"v": 1, "task": "report", "trigger": {"type": "cron", "dialect": "crontab", "expression": "0 * * * *"}},
+/// # });
+/// # let job: JobRow = serde_json::from_value(row)?;
+///
+/// assert_eq!(line(&job), "nightly (active): next 2026-11-21 10:00:00 UTC, 0 ok");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobRow {
     /// The primary key, drawn when the job was added.
@@ -154,6 +188,15 @@ impl JobBody {
 }
 
 /// Whether a job is active, paused or over.
+///
+/// ```
+/// use scheduler_core::JobState;
+///
+/// let state = JobState::Quarantined("its trigger fails".to_owned());
+/// assert!(state.is_live(), "it is listed, and its id is taken");
+/// // As a store keeps it, in two columns.
+/// assert_eq!(JobState::parse(state.as_str(), Some("its trigger fails".to_owned())), Some(state));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum JobState {
     /// The job fires, or has had its last fire time and goes when its last run has ended: see [`JobRow::is_ending`].
@@ -204,6 +247,28 @@ impl JobState {
 }
 
 /// A row that this version cannot decode, kept as it is.
+///
+/// ```
+/// use scheduler_core::{Listed, RawJob};
+///
+/// /// What is to be repaired or removed by hand.
+/// fn unreadable(listing: Vec<Listed>) -> Vec<RawJob> {
+///     let raw = |entry| match entry {
+///         Listed::Raw(raw) => Some(raw),
+///         Listed::Job(_) => None,
+///     };
+///     listing.into_iter().filter_map(raw).collect()
+/// }
+///
+/// let raw = RawJob {
+///     uid: "7".to_owned(),
+///     id: "nightly".into(),
+///     body: r#"{"v": 1, "ta"#.to_owned(),
+///     next_fire_time: None,
+///     reason: "EOF while parsing a string".to_owned(),
+/// };
+/// assert_eq!(unreadable(vec![Listed::Raw(raw)])[0].reason, "EOF while parsing a string");
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct RawJob {
     /// The text in the place of the uid.
@@ -219,6 +284,20 @@ pub struct RawJob {
 }
 
 /// An entry of a listing.
+///
+/// ```
+/// use scheduler_core::{JobStore, Listed, store::{JobQuery, StoreError}};
+///
+/// async fn print(store: &dyn JobStore) -> Result<(), StoreError> {
+///     for entry in store.jobs(&JobQuery { after: None, limit: 100 }).await? {
+///         match entry {
+///             Listed::Job(job) => println!("{}: next {:?}", job.id, job.next_fire_time),
+///             Listed::Raw(raw) => println!("{}: cannot be read: {}", raw.id, raw.reason),
+///         }
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "nearly every entry is a job; boxing it would cost an allocation a row")]
 pub enum Listed {

@@ -173,6 +173,15 @@ fn is_zero(priority: &i32) -> bool {
 ///
 /// The misfire grace time is judged first; this decides over the fire times within it. The others end as
 /// [`Verdict::Coalesced`](crate::Verdict::Coalesced), one row for the whole range.
+///
+/// ```
+/// use scheduler_core::{Coalesce, JobSpec, trigger::Interval};
+///
+/// // After an hour's outage one report is enough, of the present state; but each hour is to be billed.
+/// let report = JobSpec::new("report", Interval::minutes(5)).coalesce(Coalesce::Latest);
+/// let bill = JobSpec::new("bill", Interval::hours(1)).coalesce(Coalesce::All);
+/// # let _ = (report, bill);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[doc(alias = "coalesce")]
@@ -186,6 +195,17 @@ pub enum Coalesce {
 }
 
 /// What becomes of a fire time, or of a run that is asked for, when `max_instances` runs of its job are running.
+///
+/// ```
+/// use scheduler_core::{JobSpec, Overlap, trigger::Interval};
+///
+/// // A poll that is still running need not be begun anew; each export is to happen, one after the other; and of a
+/// // preview only the newest matters.
+/// let poll = JobSpec::new("poll", Interval::seconds(10)).overlap(Overlap::Skip);
+/// let export = JobSpec::new("export", Interval::minutes(10)).overlap(Overlap::Queue(6));
+/// let preview = JobSpec::new("preview", Interval::minutes(1)).overlap(Overlap::CancelPrevious);
+/// # let _ = (poll, export, preview);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[doc(alias = "max_instances")]
@@ -202,6 +222,15 @@ pub enum Overlap {
 }
 
 /// What becomes of a run whose node dies, or shuts down before it has ended.
+///
+/// ```
+/// use scheduler_core::{Delivery, JobSpec, trigger::Interval};
+///
+/// // Cleaning up twice does no harm; a text message that may have been sent is not sent again.
+/// let clean_up = JobSpec::new("clean-up", Interval::hours(1)).delivery(Delivery::AtLeastOnce);
+/// let remind = JobSpec::new("remind", Interval::hours(24)).delivery(Delivery::AtMostOnce);
+/// # let _ = (clean_up, remind);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Delivery {
@@ -215,6 +244,14 @@ pub enum Delivery {
 }
 
 /// What becomes of a job after its last fire time.
+///
+/// ```
+/// use scheduler_core::{JobSpec, WhenFinished, trigger::Date};
+///
+/// // The import stays in the listing when it is done, and its id cannot be taken again until somebody removes it.
+/// let import = JobSpec::new("import", Date::at(chrono::Utc::now())).id("import-7").when_finished(WhenFinished::Keep);
+/// # let _ = import;
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WhenFinished {
@@ -226,6 +263,20 @@ pub enum WhenFinished {
 }
 
 /// Whether what a task returns is kept with the run.
+///
+/// ```
+/// use chrono::DateTime;
+/// use scheduler_core::{JobSpec, Output, Run, RunId, RunOutput, RunState, Uid, Verdict};
+///
+/// let spec = JobSpec::now("count").output(Output::Keep);
+/// # let _ = spec;
+///
+/// // Later, in the job's history:
+/// # let mut run = Run::new(RunId { uid: Uid(7), seq: 1 }, DateTime::UNIX_EPOCH, RunState::Ended(Verdict::Ok));
+/// # run.output = Some(RunOutput::of(&42.into()));
+/// assert_eq!(run.output::<u64>()?, 42);
+/// # Ok::<(), scheduler_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Output {
@@ -245,6 +296,15 @@ impl Output {
 }
 
 /// What to do when a job with the same id is in the store already.
+///
+/// ```
+/// use scheduler_core::{Conflict, JobSpec, trigger::Interval};
+///
+/// // At each start of the program: the job of its code, as the code has it now. What users have set up stays as it is.
+/// let built_in = JobSpec::new("clean-up", Interval::hours(1)).id("clean-up").on_conflict(Conflict::Replace);
+/// let default_of_users = JobSpec::new("report", Interval::hours(24)).id("report").on_conflict(Conflict::Keep);
+/// # let _ = (built_in, default_of_users);
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[doc(alias = "replace_existing")]
 pub enum Conflict {

@@ -30,6 +30,22 @@ const SHIFT_GRID: i64 = 15 * 60;
 const STEPS: u32 = 1_000;
 
 /// Why a next fire time that a job has kept is not the one that its trigger gives.
+///
+/// ```
+/// use scheduler_core::{EventKind, Outdated};
+///
+/// fn tell(kind: &EventKind) {
+///     if let EventKind::FireTimeCorrected { job, outdated } = kind {
+///         let cause = match outdated {
+///             Outdated::ClockWasAhead { .. } => "a clock was ahead",
+///             Outdated::OtherZoneRules { .. } => "its zone has new rules",
+///             _ => "its zone has had other rules",
+///         };
+///         println!("{}: {} instead of {}, since {cause}", job.id, outdated.right(), outdated.kept());
+///     }
+/// }
+/// # tell(&EventKind::SchedulerStarted);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "cause", rename_all = "snake_case")]
 #[non_exhaustive]

@@ -11,6 +11,24 @@ use crate::{Error, ErrorKind, NodeId, RunId};
 /// The execution of a job for one fire time, or a range of fire times that were given up together.
 ///
 /// A retry or a takeover changes the row and counts `attempt` up; it never adds a row.
+///
+/// ```
+/// use chrono::{DateTime, TimeDelta, Utc};
+/// use scheduler_core::{Run, RunId, RunState, Uid, Verdict};
+///
+/// /// How long the run had to wait for its start.
+/// fn delay(run: &Run) -> Option<TimeDelta> {
+///     Some(run.started? - run.fire_time)
+/// }
+///
+/// let nine: DateTime<Utc> = "2026-11-21T09:00:00Z".parse()?;
+/// let mut run = Run::new(RunId { uid: Uid(7), seq: 1 }, nine, RunState::Running);
+/// assert!(run.is_open());
+/// run.started = Some(nine + TimeDelta::milliseconds(3));
+/// run.state = RunState::Ended(Verdict::Ok);
+/// assert_eq!((run.verdict(), delay(&run)), (Some(Verdict::Ok), Some(TimeDelta::milliseconds(3))));
+/// # Ok::<(), chrono::ParseError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// The run's id: its job and its number there.
@@ -54,6 +72,17 @@ pub struct Run {
 }
 
 /// Why an attempt of a run failed that was followed by another one.
+///
+/// ```
+/// use chrono::DateTime;
+/// use scheduler_core::{Run, RunId, RunState, Uid};
+///
+/// let mut run = Run::new(RunId { uid: Uid(7), seq: 1 }, DateTime::UNIX_EPOCH, RunState::Running);
+/// run.note_failed_attempt(Some("no paper".to_owned()), DateTime::UNIX_EPOCH);
+/// run.attempt = 2;
+/// let told: Vec<String> = run.errors.iter().map(|it| format!("attempt {}: {}", it.attempt, it.error)).collect();
+/// assert_eq!(told, ["attempt 1: no paper"]);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptError {
     /// The attempt; 1 for the first.
@@ -65,6 +94,20 @@ pub struct AttemptError {
 }
 
 /// What is kept of what a task returned.
+///
+/// ```
+/// use scheduler_core::RunOutput;
+///
+/// /// What a page shows of it.
+/// fn shown(output: &RunOutput) -> String {
+///     match output {
+///         RunOutput::Json(json) => json.clone(),
+///         RunOutput::TooLarge { bytes } => format!("{bytes} bytes, not kept"),
+///     }
+/// }
+///
+/// assert_eq!(shown(&RunOutput::of(&serde_json::json!({"sent": 3}))), r#"{"sent":3}"#);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunOutput {
@@ -222,6 +265,22 @@ impl Run {
 }
 
 /// How far a run is.
+///
+/// ```
+/// use scheduler_core::{RunState, Verdict, Wait};
+///
+/// /// What a page shows of a run.
+/// fn word(state: RunState) -> String {
+///     match state {
+///         RunState::Waiting(wait) => format!("waits ({})", wait.as_str()),
+///         RunState::Running => "is running".to_owned(),
+///         RunState::Ended(verdict) => format!("ended: {verdict}"),
+///     }
+/// }
+///
+/// assert_eq!(word(RunState::Waiting(Wait::Retry)), "waits (retry)");
+/// assert_eq!(word(RunState::Ended(Verdict::Ok)), "ended: ok");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
@@ -234,6 +293,13 @@ pub enum RunState {
 }
 
 /// What a waiting run waits for.
+///
+/// ```
+/// use scheduler_core::Wait;
+///
+/// assert_eq!(Wait::parse("orphan"), Some(Wait::Orphan));
+/// assert_eq!(Wait::Orphan.as_str(), "orphan");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Wait {
@@ -272,6 +338,18 @@ impl Wait {
 }
 
 /// How a fire time ended. Each fire time gets exactly one.
+///
+/// ```
+/// use scheduler_core::Verdict;
+///
+/// /// Whether the task was called at all.
+/// fn has_run(verdict: Verdict) -> bool {
+///     !matches!(verdict, Verdict::Coalesced | Verdict::Missed | Verdict::Skipped | Verdict::Cancelled)
+/// }
+///
+/// let never: Vec<String> = Verdict::ALL.into_iter().filter(|verdict| !has_run(*verdict)).map(|it| it.to_string()).collect();
+/// assert_eq!(never, ["cancelled", "coalesced", "missed", "skipped"]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {

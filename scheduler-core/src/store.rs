@@ -77,6 +77,21 @@ pub fn whole_micros(at: DateTime<Utc>) -> DateTime<Utc> {
 }
 
 /// A reply and the time by which the store decided it.
+///
+/// ```
+/// use chrono::{DateTime, TimeDelta, Utc};
+/// use scheduler_core::store::Stamped;
+///
+/// /// By how much the store's clock is ahead of this node's, going by a reply to a call that was sent then.
+/// fn ahead<T>(reply: &Stamped<T>, sent: DateTime<Utc>) -> TimeDelta {
+///     reply.now - sent
+/// }
+///
+/// let sent: DateTime<Utc> = "2026-11-21T09:00:00Z".parse()?;
+/// let reply = Stamped { now: sent + TimeDelta::seconds(2), value: () };
+/// assert_eq!(ahead(&reply, sent), TimeDelta::seconds(2));
+/// # Ok::<(), chrono::ParseError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stamped<T> {
     /// The store's time.
@@ -133,6 +148,21 @@ impl StoreLimits {
 }
 
 /// Whose clock decides what is due and which leases hold.
+///
+/// ```
+/// use chrono::{DateTime, Utc};
+/// use scheduler_core::store::Clock;
+///
+/// /// By which time a store decides a call.
+/// fn now(clock: Clock, of_server: DateTime<Utc>, of_call: DateTime<Utc>) -> DateTime<Utc> {
+///     match clock {
+///         Clock::Server => of_server,
+///         Clock::Caller => of_call,
+///     }
+/// }
+/// # let at = DateTime::UNIX_EPOCH;
+/// # assert_eq!(now(Clock::Caller, at, at), at);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clock {
     /// The store's own clock decides, one for all nodes.
@@ -142,6 +172,22 @@ pub enum Clock {
 }
 
 /// How a store tells of changes that other nodes made.
+///
+/// ```
+/// use std::time::Duration;
+/// use scheduler_core::store::Wakes;
+///
+/// /// How soon another node learns that a job was added which is due earlier than all that it knows.
+/// fn delay(wakes: Wakes) -> Option<Duration> {
+///     match wakes {
+///         Wakes::Push => Some(Duration::ZERO),
+///         Wakes::Poll(period) => Some(period),
+///         Wakes::Never => None,
+///     }
+/// }
+///
+/// assert_eq!(delay(Wakes::Poll(Duration::from_secs(2))), Some(Duration::from_secs(2)));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wakes {
     /// [`JobStore::changed`](crate::JobStore::changed) resolves when there is one.
@@ -153,6 +199,18 @@ pub enum Wakes {
 }
 
 /// Whether what a store keeps outlives the process.
+///
+/// ```
+/// use scheduler_core::{Error, ErrorKind, JobStore, store::Durability};
+///
+/// /// A service whose jobs are to outlive it makes sure of that when it starts.
+/// fn check(store: &dyn JobStore) -> Result<(), Error> {
+///     match store.limits().durability {
+///         Durability::Durable => Ok(()),
+///         Durability::Volatile => Err(Error::new(ErrorKind::Config, "the jobs would go with the process")),
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
     /// What the store keeps is gone with the process. Closures can be jobs here.

@@ -10,6 +10,15 @@ use crate::{
 };
 
 /// A boxed future that may move between threads.
+///
+/// ```
+/// use scheduler_core::{BoxFuture, Outcome};
+///
+/// fn at_once(outcome: Outcome) -> BoxFuture<'static, Outcome> {
+///     Box::pin(async { outcome })
+/// }
+/// # drop(at_once(Outcome::Cancelled));
+/// ```
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A function that jobs run, registered under a name.
@@ -50,6 +59,33 @@ pub struct Task {
 type Check = Arc<dyn Fn(&Value) -> Result<(), String> + Send + Sync>;
 
 /// How a task is called.
+///
+/// ```
+/// use std::{sync::Arc, time::Instant};
+/// use scheduler_core::{Task, TaskCall};
+///
+/// /// The same task, which says how long its calls take.
+/// fn timed(task: Task) -> Task {
+///     let name = task.name().clone();
+///     let call = match task.call().clone() {
+///         TaskCall::Async(call) => TaskCall::Async(Arc::new(move |context, args| {
+///             let (future, name, start) = (call(context, args), name.clone(), Instant::now());
+///             Box::pin(async move {
+///                 let outcome = future.await;
+///                 println!("{name} took {:?}", start.elapsed());
+///                 outcome
+///             })
+///         })),
+///         TaskCall::Blocking(call) => TaskCall::Blocking(Arc::new(move |context, args| {
+///             let start = Instant::now();
+///             let outcome = call(context, args);
+///             println!("{name} took {:?}", start.elapsed());
+///             outcome
+///         })),
+///     };
+///     task.with_call(call)
+/// }
+/// ```
 #[derive(Clone)]
 pub enum TaskCall {
     /// The task gives a future.
@@ -227,6 +263,22 @@ impl RunContext {
 }
 
 /// What came of one attempt.
+///
+/// ```
+/// use scheduler_core::Outcome;
+///
+/// /// What a wrapper around tasks writes into its log.
+/// fn line(outcome: &Outcome) -> String {
+///     match outcome {
+///         Outcome::Ok(value) => format!("returned {value}"),
+///         Outcome::Error(error) | Outcome::Panicked(error) | Outcome::Crashed(error) => format!("failed: {error}"),
+///         Outcome::TimedOut(after) => format!("was stopped after {after:?}"),
+///         _ => "was cancelled".to_owned(),
+///     }
+/// }
+///
+/// assert_eq!(line(&Outcome::Ok(serde_json::json!(7))), "returned 7");
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Outcome {

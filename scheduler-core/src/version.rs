@@ -20,6 +20,12 @@ pub struct Version {
 }
 
 /// The versions of this build that decide when jobs run. The scheduler logs them when it starts.
+///
+/// ```
+/// // At the head of a bug report, or where a service shows what it runs.
+/// let version = scheduler_core::version();
+/// assert_eq!(version.to_string(), format!("apscheduler {}, tz database {}", version.apscheduler, version.tz_database));
+/// ```
 pub fn version() -> Version {
     Version { apscheduler: env!("CARGO_PKG_VERSION"), tz_database: chrono_tz::IANA_TZDB_VERSION }
 }

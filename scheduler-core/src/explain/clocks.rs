@@ -10,6 +10,19 @@ use crate::{
 };
 
 /// A change of a zone's clocks close to the time that is explained, and what the trigger makes of it.
+///
+/// ```
+/// use scheduler_core::{ClockChange, Explanation};
+///
+/// /// Tells an operator who wonders about a night in spring or autumn.
+/// fn print(explanation: &Explanation) {
+///     match explanation.clocks {
+///         Some(ClockChange::Skips { from, to, rule, .. }) => println!("clocks went from {from} to {to}; the trigger goes by {rule:?}"),
+///         Some(ClockChange::Repeats { first, second, rule }) => println!("it was that time at {first} and {second}; the trigger goes by {rule:?}"),
+///         _ => {}
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "change", rename_all = "snake_case")]
 #[non_exhaustive]

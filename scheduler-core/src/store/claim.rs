@@ -9,6 +9,21 @@ use super::NodeInfo;
 use crate::{BODY_VERSION, JobId, JobRow, NodeId, RawJob, Run, RunState, TaskName};
 
 /// A call of [`JobStore::claim`](crate::JobStore::claim).
+///
+/// ```
+/// use std::{collections::BTreeSet, sync::Arc, time::Duration};
+/// use chrono::Utc;
+/// use scheduler_core::store::{Adopt, Claim};
+///
+/// // A node that knows one task takes ten jobs at the most, and what nodes that have died have left.
+/// let now = Utc::now();
+/// let tasks = Arc::new(BTreeSet::from(["report".into()]));
+/// let claim = Claim::new(now, "node-1".into(), 1, Duration::from_secs(15))
+///     .with_tasks(tasks)
+///     .with_limit(10)
+///     .with_adopt(Adopt::LapsedBy(now));
+/// assert_eq!(claim.lapsed_by(now), Some(now));
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Claim {
@@ -92,6 +107,20 @@ impl Claim {
 }
 
 /// Whether a claim takes over what belongs to other nodes.
+///
+/// ```
+/// use chrono::{DateTime, TimeDelta, Utc};
+/// use scheduler_core::store::Adopt;
+///
+/// /// What a claim may take of others, by how long its node has been in touch with the store.
+/// fn adopt(in_touch: TimeDelta, lease: TimeDelta, now: DateTime<Utc>) -> Adopt {
+///     if in_touch >= lease { Adopt::LapsedBy(now) } else { Adopt::Nothing }
+/// }
+///
+/// let (lease, now) = (TimeDelta::seconds(15), DateTime::UNIX_EPOCH);
+/// assert_eq!(adopt(TimeDelta::seconds(3), lease, now), Adopt::Nothing);
+/// assert_eq!(adopt(TimeDelta::seconds(20), lease, now), Adopt::LapsedBy(now));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Adopt {
     /// The claim takes what belongs to nodes whose lease had passed by this time of the store's, at which the claim was sent, as
@@ -106,6 +135,21 @@ pub enum Adopt {
 }
 
 /// Whether a claim reports due jobs that it leaves alone.
+///
+/// ```
+/// use std::time::Duration;
+/// use chrono::Utc;
+/// use scheduler_core::{JobStore, store::{Claim, Report, StoreError}};
+///
+/// /// Names due jobs for which no node seems to be there.
+/// async fn print_declined(store: &dyn JobStore) -> Result<(), StoreError> {
+///     let claim = Claim::new(Utc::now(), "looker-on".into(), 1, Duration::from_secs(15));
+///     for declined in store.claim(&claim.with_declined(Report::Declined)).await?.declined {
+///         println!("{} needs the task {}", declined.id, declined.task);
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Report {
     /// The claim reports up to [`DECLINED_LIMIT`] of them.
@@ -115,14 +159,54 @@ pub enum Report {
 }
 
 /// The most declined jobs that a claim reports; enough to name the trouble, too few to cost.
+///
+/// ```
+/// use scheduler_core::{JobId, TaskName, store::{DECLINED_LIMIT, Declined}};
+///
+/// /// What a store reports of the due jobs that a claim leaves alone.
+/// fn declined(due: impl Iterator<Item = (JobId, TaskName)>) -> Vec<Declined> {
+///     due.take(DECLINED_LIMIT).map(|(id, task)| Declined { id, task, v: 1 }).collect()
+/// }
+///
+/// let due = (0..100).map(|n| (format!("job-{n}").into(), "report".into()));
+/// assert_eq!(declined(due).len(), 16);
+/// ```
 pub const DECLINED_LIMIT: usize = 16;
 
 /// The most runs of each kind that a claim reports for a job.
 ///
 /// More can be running or waiting; their numbers are reported, and the job is claimed again as long as it matters.
+///
+/// ```
+/// use chrono::DateTime;
+/// use scheduler_core::{Run, RunId, RunState, Wait, store::{CLAIMED_RUNS, ClaimedJob}};
+/// # let row = serde_json::json!({
+/// #     "uid": scheduler_core::Uid(1), "id": "nightly", "state": scheduler_core::JobState::Active,
+/// #     "next_fire_time": "2026-11-21T10:00:00Z", "due": "2026-11-21T10:00:00Z", "last_end": null, "blocked": false,
+/// #     "revision": 0, "fence": 1, "last_seq": 0, "totals": scheduler_core::Totals::default(),
+/// #     "body": {"v": 1, "task": "report", "trigger": {"type": "date", "at": "2026-11-21T10:00:00Z"}},
+/// # });
+/// # let job: scheduler_core::JobRow = serde_json::from_value(row)?;
+///
+/// let waiting = |seq| Run::new(RunId { uid: job.uid, seq }, DateTime::UNIX_EPOCH, RunState::Waiting(Wait::Queued));
+/// let runs: Vec<Run> = (1..=1_000).map(waiting).collect();
+/// let claimed = ClaimedJob::new(job.clone(), &runs);
+/// assert_eq!((claimed.waiting_count, claimed.waiting.len()), (1_000, CLAIMED_RUNS));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 pub const CLAIMED_RUNS: usize = 32;
 
 /// The answer to a [`Claim`].
+///
+/// ```
+/// use chrono::{TimeDelta, Utc};
+/// use scheduler_core::store::Claimed;
+///
+/// // A store that has nothing due says when to ask again.
+/// let now = Utc::now();
+/// let claimed = Claimed::nothing(now, Some(now + TimeDelta::minutes(5)));
+/// assert!(claimed.jobs.is_empty() && !claimed.more);
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Claimed {
@@ -160,6 +244,24 @@ impl Claimed {
 }
 
 /// A job that was taken, with its open runs.
+///
+/// ```
+/// use chrono::DateTime;
+/// use scheduler_core::{Run, RunId, RunState, Wait, store::ClaimedJob};
+/// # let row = serde_json::json!({
+/// #     "uid": scheduler_core::Uid(1), "id": "nightly", "state": scheduler_core::JobState::Active,
+/// #     "next_fire_time": "2026-11-21T10:00:00Z", "due": "2026-11-21T10:00:00Z", "last_end": null, "blocked": false,
+/// #     "revision": 0, "fence": 1, "last_seq": 0, "totals": scheduler_core::Totals::default(),
+/// #     "body": {"v": 1, "task": "report", "trigger": {"type": "date", "at": "2026-11-21T10:00:00Z"}},
+/// # });
+/// # let job: scheduler_core::JobRow = serde_json::from_value(row)?;
+///
+/// let run = |seq, state| Run::new(RunId { uid: job.uid, seq }, DateTime::UNIX_EPOCH, state);
+/// let open = [run(3, RunState::Waiting(Wait::Queued)), run(1, RunState::Running), run(2, RunState::Running)];
+/// let claimed = ClaimedJob::new(job.clone(), &open);
+/// assert_eq!((claimed.running_count, claimed.running[0].id.seq, claimed.waiting[0].id.seq), (2, 1, 3));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ClaimedJob {
@@ -194,6 +296,21 @@ impl ClaimedJob {
 }
 
 /// A due job that was left to other nodes.
+///
+/// ```
+/// use scheduler_core::{BODY_VERSION, store::Declined};
+///
+/// fn why(declined: &Declined) -> String {
+///     let Declined { id, task, v } = declined;
+///     match *v > BODY_VERSION {
+///         true => format!("{id} is of version {v}; a newer node can run it"),
+///         false => format!("{id} needs the task {task}, which this node lacks"),
+///     }
+/// }
+///
+/// let declined = Declined { id: "nightly".into(), task: "report".into(), v: 1 };
+/// assert_eq!(why(&declined), "nightly needs the task report, which this node lacks");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Declined {
     /// The job.

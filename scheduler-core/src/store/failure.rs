@@ -66,6 +66,27 @@ impl StdError for StoreError {
 }
 
 /// The kinds of store failures.
+///
+/// ```
+/// use std::io;
+/// use scheduler_core::store::{StoreError, StoreErrorKind};
+///
+/// /// How a store that writes files tells its errors.
+/// fn told(file: &str, error: io::Error) -> StoreError {
+///     let (kind, advice) = match error.kind() {
+///         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+///             (StoreErrorKind::ReadOnly, "let this process write to it")
+///         }
+///         io::ErrorKind::FileTooLarge => (StoreErrorKind::TooLarge, "keep less in the arguments"),
+///         // Whether it has been written is unknown, and the call is repeated.
+///         _ => (StoreErrorKind::Unavailable, "the call will be repeated"),
+///     };
+///     StoreError::new(kind, format!("the file `{file}`: {error}; {advice}")).with_source(error)
+/// }
+///
+/// let error = told("jobs.db", io::ErrorKind::PermissionDenied.into());
+/// assert_eq!(error.kind(), StoreErrorKind::ReadOnly);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreErrorKind {

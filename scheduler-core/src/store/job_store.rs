@@ -18,6 +18,25 @@ use crate::{JobId, JobRow, LimitKey, Listed, NodeId, Run, RunId};
 /// A place that keeps jobs and runs, shared safely by any number of nodes if it can be reached by them.
 ///
 /// Implement it with plain async functions; `scheduler-testkit` has the suite that shows whether it holds.
+///
+/// ```
+/// use chrono::Utc;
+/// use scheduler_core::{JobRow, JobStore, Listed, store::{Inserted, JobQuery, StoreError}};
+///
+/// /// Copies jobs from one store to another, and says how many were added there.
+/// async fn copy(from: &dyn JobStore, to: &dyn JobStore) -> Result<usize, StoreError> {
+///     let (mut copied, mut query) = (0, JobQuery { after: None, limit: 100 });
+///     loop {
+///         let page = from.jobs(&query).await?;
+///         let Some(last) = page.last() else { return Ok(copied) };
+///         query.after = Some(last.id().clone());
+///         let job = |entry| if let Listed::Job(job) = entry { Some(job) } else { None };
+///         let jobs: Vec<JobRow> = page.into_iter().filter_map(job).collect();
+///         let inserted = to.insert(Utc::now(), &jobs).await?.value;
+///         copied += inserted.iter().filter(|outcome| **outcome == Inserted::Added).count();
+///     }
+/// }
+/// ```
 #[async_trait]
 #[doc(alias = "BaseJobStore")]
 pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {

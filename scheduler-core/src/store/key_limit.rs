@@ -56,6 +56,15 @@ impl KeyLimit {
 }
 
 /// Whether a store keeps limits by key.
+///
+/// ```
+/// use scheduler_core::{JobStore, store::KeyLimits};
+///
+/// /// Whether a service that promises its tenants a share can be run on a store.
+/// fn can_limit(store: &dyn JobStore) -> bool {
+///     store.limits().key_limits == KeyLimits::Kept
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyLimits {
     /// The store keeps them: no move starts a run for which there is no place.

@@ -20,6 +20,19 @@ const LOOKS: usize = 10_000;
 /// A page of jobs. In the order of ids it looks at 10,000 jobs at most; in that of next fire times at all whose ids fit, since any of
 /// them may be the first.
 ///
+/// ```
+/// use scheduler_core::{JobStore, store::{JobPage, JobSearch, StoreError, scan}};
+///
+/// /// What a store does that has an index of tags, and nothing better for other searches.
+/// async fn search_jobs<S: JobStore>(store: &S, search: &JobSearch) -> Result<JobPage, StoreError> {
+///     if search.filter.tags.is_empty() {
+///         return scan::jobs(store, search).await;
+///     }
+///     by_tags(store, search).await
+/// }
+/// # async fn by_tags<S>(_: &S, _: &JobSearch) -> Result<JobPage, StoreError> { Ok(JobPage::default()) }
+/// ```
+///
 /// # Errors
 ///
 /// That of the store.
@@ -38,6 +51,14 @@ pub async fn jobs<S: JobStore + ?Sized>(store: &S, search: &JobSearch) -> Result
 }
 
 /// How many jobs are in each state. It looks at all whose ids fit.
+///
+/// ```
+/// use scheduler_core::{JobStore, store::{JobFilter, StoreError, scan}};
+///
+/// async fn of_tenant(store: &dyn JobStore, tenant: &str) -> Result<u64, StoreError> {
+///     Ok(scan::count(store, &JobFilter::new().tag(tenant)).await?.total())
+/// }
+/// ```
 ///
 /// # Errors
 ///
@@ -63,6 +84,16 @@ pub async fn count<S: JobStore + ?Sized>(store: &S, filter: &JobFilter) -> Resul
 /// A page of runs. It looks at the runs of all jobs, and of all that are over and that the store finds; or of those with the id that
 /// the filter names.
 ///
+/// ```
+/// use scheduler_core::{JobStore, Verdict, store::{FoundRun, RunFilter, RunSearch, StoreError, scan}};
+///
+/// /// The last ten runs that failed.
+/// async fn failed(store: &dyn JobStore) -> Result<Vec<FoundRun>, StoreError> {
+///     let search = RunSearch::new(RunFilter::new().verdict(Verdict::Error), 10);
+///     Ok(scan::runs(store, &search).await?.runs)
+/// }
+/// ```
+///
 /// # Errors
 ///
 /// That of the store.
@@ -82,6 +113,17 @@ pub async fn runs<S: JobStore + ?Sized>(store: &S, search: &RunSearch) -> Result
 }
 
 /// The nodes that run something, by what is known of their runs. It looks at the runs of all jobs.
+///
+/// ```
+/// use scheduler_core::{JobStore, store::{StoreError, scan}};
+///
+/// async fn print_load(store: &dyn JobStore) -> Result<(), StoreError> {
+///     for node in scan::nodes(store).await? {
+///         println!("{} runs {}", node.id, node.running.len());
+///     }
+///     Ok(())
+/// }
+/// ```
 ///
 /// # Errors
 ///

@@ -172,6 +172,15 @@ fn has_text(name: &str, text: &str) -> bool {
 }
 
 /// The state of a job that can be found, without the reason of a quarantine.
+///
+/// ```
+/// use scheduler_core::{JobState, store::{JobFilter, JobStateKind}};
+///
+/// let broken = JobFilter::new().state(JobStateKind::Quarantined);
+/// assert!(broken.matches_state(JobStateKind::of(&JobState::Quarantined("no trigger".to_owned())).unwrap()));
+/// assert_eq!(JobStateKind::of(&JobState::Removed), None, "it is in no listing and no search");
+/// # assert!(!broken.is_of_finished());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobStateKind {
@@ -232,6 +241,18 @@ impl JobStateKind {
 }
 
 /// How many jobs there are in each state.
+///
+/// ```
+/// use scheduler_core::store::{JobCounts, JobStateKind};
+///
+/// // The jobs of a scheduler with two stores.
+/// let mut counts = JobCounts::default();
+/// counts.add(JobStateKind::Active, 7);
+/// let mut of_other = JobCounts::default();
+/// of_other.add(JobStateKind::Paused, 2);
+/// counts.add_all(&of_other);
+/// assert_eq!((counts.active, counts.of(JobStateKind::Paused), counts.total()), (7, 2, 9));
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct JobCounts {
@@ -289,6 +310,20 @@ fn is_zero(count: &u64) -> bool {
 }
 
 /// In which order jobs are found.
+///
+/// ```
+/// use std::cmp::Ordering;
+/// use scheduler_core::{Uid, store::{JobKey, JobOrder}};
+///
+/// let key = |id: &str, next: Option<&str>| JobKey {
+///     next_fire_time: next.map(|next| next.parse().unwrap()),
+///     id: id.into(),
+///     uid: Uid(1),
+/// };
+/// let (a, b) = (key("a", None), key("b", Some("2026-11-21T09:00:00Z")));
+/// assert_eq!(JobOrder::Id.compare(&a, &b), Ordering::Less);
+/// assert_eq!(JobOrder::NextFireTime.compare(&a, &b), Ordering::Greater, "without one, it comes last");
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobOrder {
@@ -301,6 +336,23 @@ pub enum JobOrder {
 }
 
 /// A place in the order of jobs: that of the job with this id, uid and next fire time, whether or not it is there.
+///
+/// ```
+/// use scheduler_core::{Listed, store::{JobFilter, JobKey, JobSearch}};
+/// # let row = serde_json::json!({
+/// #     "uid": scheduler_core::Uid(1), "id": "nightly", "state": scheduler_core::JobState::Active,
+/// #     "next_fire_time": "2026-11-21T10:00:00Z", "due": "2026-11-21T10:00:00Z", "last_end": null, "blocked": false,
+/// #     "revision": 0, "fence": 1, "last_seq": 0, "totals": scheduler_core::Totals::default(),
+/// #     "body": {"v": 1, "task": "report", "trigger": {"type": "date", "at": "2026-11-21T10:00:00Z"}},
+/// # });
+/// # let job: scheduler_core::JobRow = serde_json::from_value(row)?;
+///
+/// // A page of an API ends with this job, and the next one begins behind it: what the client sends back is its place.
+/// let place = serde_json::to_string(&JobKey::of(&Listed::Job(job.clone())))?;
+/// let next = JobSearch::new(JobFilter::new(), 50).with_after(Some(serde_json::from_str(&place)?));
+/// assert!(!next.is_ahead(&Listed::Job(job)));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobKey {
     /// The next fire time; without meaning in the order of ids.
@@ -346,6 +398,22 @@ impl JobOrder {
 }
 
 /// Which page of which jobs is wanted.
+///
+/// ```
+/// use scheduler_core::{JobStore, Listed, store::{JobFilter, JobOrder, JobSearch, StoreError}};
+///
+/// /// The jobs of a task, those that come next first.
+/// async fn jobs_of(store: &dyn JobStore, task: &str) -> Result<Vec<Listed>, StoreError> {
+///     let mut search = JobSearch::new(JobFilter::new().task(task), 100).with_order(JobOrder::NextFireTime);
+///     let mut found = Vec::new();
+///     loop {
+///         let page = store.search_jobs(&search).await?;
+///         found.extend(page.jobs);
+///         let Some(next) = page.next else { return Ok(found) };
+///         search = search.with_after(Some(next));
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JobSearch {
@@ -380,6 +448,20 @@ impl JobSearch {
 }
 
 /// A page of jobs, in their order.
+///
+/// ```
+/// use scheduler_core::{Listed, store::{JobKey, JobPage}};
+///
+/// /// A page of at most so many of these jobs, which are in their order; a store gives it that has found one more.
+/// fn page(mut found: Vec<Listed>, limit: usize) -> JobPage {
+///     let is_more = found.len() > limit;
+///     found.truncate(limit);
+///     let next = found.last().map(JobKey::of).filter(|_| is_more);
+///     JobPage::new(found, next)
+/// }
+///
+/// assert_eq!(page(Vec::new(), 10), JobPage::default());
+/// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct JobPage {

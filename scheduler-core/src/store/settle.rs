@@ -9,6 +9,25 @@ use super::{Claim, Claimed};
 use crate::{JobId, JobRow, JobState, LimitKey, NodeId, Run, RunId, RunOutput, RunState, Uid, Verdict};
 
 /// A call of [`JobStore::settle`](crate::JobStore::settle).
+///
+/// ```
+/// use std::time::Duration;
+/// use chrono::Utc;
+/// use scheduler_core::store::{Move, Settle};
+/// # let row = serde_json::json!({
+/// #     "uid": scheduler_core::Uid(1), "id": "nightly", "state": scheduler_core::JobState::Active,
+/// #     "next_fire_time": "2026-11-21T10:00:00Z", "due": "2026-11-21T10:00:00Z", "last_end": null, "blocked": false,
+/// #     "revision": 0, "fence": 1, "last_seq": 0, "totals": scheduler_core::Totals::default(),
+/// #     "body": {"v": 1, "task": "report", "trigger": {"type": "date", "at": "2026-11-21T10:00:00Z"}},
+/// # });
+/// # let job: scheduler_core::JobRow = serde_json::from_value(row)?;
+///
+/// // The node has looked at the job and found nothing to do before its next fire time.
+/// let to = Move::of(&job).with_due(job.next_fire_time);
+/// let settle = Settle::new(Utc::now(), "node-1".into(), Duration::from_secs(15), vec![to]);
+/// assert_eq!(settle.moves[0].fence, job.fence);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Settle {
@@ -30,6 +49,26 @@ impl Settle {
 }
 
 /// Moves one claimed job on.
+///
+/// ```
+/// use chrono::TimeDelta;
+/// use scheduler_core::{Run, RunState, store::{Move, RunChange}};
+/// # let row = serde_json::json!({
+/// #     "uid": scheduler_core::Uid(1), "id": "nightly", "state": scheduler_core::JobState::Active,
+/// #     "next_fire_time": "2026-11-21T10:00:00Z", "due": "2026-11-21T10:00:00Z", "last_end": null, "blocked": false,
+/// #     "revision": 0, "fence": 1, "last_seq": 0, "totals": scheduler_core::Totals::default(),
+/// #     "body": {"v": 1, "task": "report", "trigger": {"type": "date", "at": "2026-11-21T10:00:00Z"}},
+/// # });
+/// # let job: scheduler_core::JobRow = serde_json::from_value(row)?;
+///
+/// // Starts a run for the fire time that is due, and goes on an hour later.
+/// let fire_time = job.next_fire_time.unwrap();
+/// let run = Run::new(job.next_run(), fire_time, RunState::Running);
+/// let next = Some(fire_time + TimeDelta::hours(1));
+/// let to = Move::of(&job).with_next_fire_time(next).with_due(next).with_runs(vec![RunChange::Insert(run)]);
+/// assert_eq!(to.starts().collect::<Vec<_>>(), [1]);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Move {
@@ -95,6 +134,18 @@ impl Move {
 }
 
 /// What a [`Move`] does to one run.
+///
+/// ```
+/// use scheduler_core::{Run, RunId, RunState, Uid, Verdict, store::RunChange};
+///
+/// // Of two fire times that were due at once the later one runs.
+/// let run = |seq, at: &str, state| Run::new(RunId { uid: Uid(7), seq }, at.parse().unwrap(), state);
+/// let changes = [
+///     RunChange::Insert(run(1, "2026-11-21T09:00:00Z", RunState::Ended(Verdict::Coalesced))),
+///     RunChange::Insert(run(2, "2026-11-21T10:00:00Z", RunState::Running)),
+/// ];
+/// # let _ = changes;
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(clippy::large_enum_variant, reason = "most changes add a run; boxing it would cost an allocation each")]
 pub enum RunChange {
@@ -124,6 +175,16 @@ pub enum RunChange {
 }
 
 /// The answer to a [`Settle`].
+///
+/// ```
+/// use scheduler_core::store::{Settle, SettleOutcome, Settled};
+///
+/// /// How many moves were written.
+/// fn applied(settle: &Settle, settled: &Settled) -> usize {
+///     let outcomes = settle.moves.iter().zip(&settled.outcomes);
+///     outcomes.filter(|(_, outcome)| matches!(outcome, SettleOutcome::Applied { .. })).count()
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Settled {
@@ -143,6 +204,22 @@ impl Settled {
 }
 
 /// What became of a [`Move`].
+///
+/// ```
+/// use scheduler_core::store::{Fate, SettleOutcome};
+///
+/// /// What a node may do that has sent a move which starts a run.
+/// fn consequence(outcome: SettleOutcome) -> &'static str {
+///     match outcome {
+///         SettleOutcome::Applied { job: Fate::Stays } => "start the run",
+///         SettleOutcome::Applied { .. } => "tell that the job is over",
+///         SettleOutcome::Waits(_) => "wait for a place; the claim is given up",
+///         SettleOutcome::Changed | SettleOutcome::Taken | SettleOutcome::Gone => "forget it",
+///     }
+/// }
+///
+/// assert_eq!(consequence(SettleOutcome::Taken), "forget it");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SettleOutcome {
     /// The move is written, by this call or by its first sending.
@@ -162,6 +239,17 @@ pub enum SettleOutcome {
 }
 
 /// Whether it is news that a job waits for a place of its limit key.
+///
+/// ```
+/// use scheduler_core::store::{SettleOutcome, Waits};
+///
+/// /// Whether listeners are told that the job waits: once, however often it looks for a place in vain.
+/// fn is_news(outcome: SettleOutcome) -> bool {
+///     outcome == SettleOutcome::Waits(Waits::Begin)
+/// }
+///
+/// assert!(!is_news(SettleOutcome::Waits(Waits::GoOn)));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Waits {
     /// The job begins to wait.
@@ -171,6 +259,14 @@ pub enum Waits {
 }
 
 /// What has become of a job after a step.
+///
+/// ```
+/// use scheduler_core::store::Fate;
+///
+/// // Whether the id can be given to a new job.
+/// assert!(Fate::Finished.is_over() && Fate::Deleted.is_over());
+/// assert!(!Fate::Stays.is_over());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     /// The job goes on, or has an open run.
@@ -190,6 +286,16 @@ impl Fate {
 }
 
 /// A call of [`JobStore::record`](crate::JobStore::record).
+///
+/// ```
+/// use std::time::Duration;
+/// use chrono::Utc;
+/// use scheduler_core::store::Record;
+///
+/// // A node that has nothing to report says all the same that it lives, so that its runs are left to it.
+/// let life_sign = Record::new(Utc::now(), "node-1".into(), Duration::from_secs(15), Vec::new());
+/// assert!(life_sign.entries.is_empty());
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Record {
@@ -211,6 +317,18 @@ impl Record {
 }
 
 /// A report about one running run.
+///
+/// ```
+/// use std::time::Duration;
+/// use scheduler_core::{RunId, Uid, Verdict, store::{Entry, RunReport}};
+///
+/// let run = RunId { uid: Uid(7), seq: 1 };
+/// let took = Duration::from_millis(250);
+/// let end = RunReport::End { verdict: Verdict::Ok, error: None, duration: took, output: None };
+/// // Its place goes to a job that waits.
+/// let entry = Entry::new(run, 5, end).with_limit_key(Some("tenant-42".into()));
+/// assert_eq!(entry.fence, 5);
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Entry {
@@ -238,6 +356,15 @@ impl Entry {
 }
 
 /// What happened to a running run.
+///
+/// ```
+/// use chrono::{TimeDelta, Utc};
+/// use scheduler_core::store::RunReport;
+///
+/// // The printer had no paper: again in a minute.
+/// let report = RunReport::Retry { due: Utc::now() + TimeDelta::minutes(1), error: Some("no paper".to_owned()) };
+/// # let _ = report;
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum RunReport {
     /// The run is over.
@@ -264,6 +391,22 @@ pub enum RunReport {
 }
 
 /// The answer to a [`Record`].
+///
+/// ```
+/// use scheduler_core::{RunId, store::{Hold, Recorded}};
+///
+/// /// Which of its runs a node has to stop.
+/// fn to_be_stopped(recorded: &Recorded, running: &[RunId]) -> Vec<RunId> {
+///     match recorded.hold {
+///         Hold::Kept => recorded.cancel.clone(),
+///         // Others have them.
+///         Hold::Lost => running.to_vec(),
+///     }
+/// }
+///
+/// let recorded = Recorded::new(chrono::Utc::now(), Vec::new(), Hold::Kept);
+/// assert!(to_be_stopped(&recorded, &[]).is_empty());
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Recorded {
@@ -298,6 +441,14 @@ impl Recorded {
 }
 
 /// What became of an [`Entry`].
+///
+/// ```
+/// use scheduler_core::store::RecordOutcome;
+///
+/// // What another node has taken over is that one's to end.
+/// assert!(RecordOutcome::Done.is_written());
+/// assert!(!RecordOutcome::Stale.is_written());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordOutcome {
     /// The report is written, by this call or by its first sending.
@@ -319,6 +470,18 @@ impl RecordOutcome {
 }
 
 /// Whether a node's runs are still its own.
+///
+/// ```
+/// use std::time::Duration;
+/// use chrono::Utc;
+/// use scheduler_core::{JobStore, NodeId, store::{Hold, Record, StoreError}};
+///
+/// /// A life sign. Says whether the node's runs are still its own.
+/// async fn show_life(store: &dyn JobStore, node: &NodeId) -> Result<bool, StoreError> {
+///     let life_sign = Record::new(Utc::now(), node.clone(), Duration::from_secs(15), Vec::new());
+///     Ok(store.record(&life_sign).await?.hold == Hold::Kept)
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hold {
     /// The node still has its runs, and its lease is renewed.
@@ -328,6 +491,18 @@ pub enum Hold {
 }
 
 /// A call of [`JobStore::turn`](crate::JobStore::turn): up to three verbs in this order.
+///
+/// ```
+/// use std::time::Duration;
+/// use chrono::Utc;
+/// use scheduler_core::store::{Claim, Record, Turn};
+///
+/// // What has ended, and what is due now, in one round trip.
+/// let (now, lease) = (Utc::now(), Duration::from_secs(15));
+/// let record = Record::new(now, "node-1".into(), lease, Vec::new());
+/// let turn = Turn { record: Some(record), settle: None, claim: Some(Claim::new(now, "node-1".into(), 2, lease)) };
+/// # let _ = turn;
+/// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Turn {
     /// First, reports.
@@ -339,6 +514,15 @@ pub struct Turn {
 }
 
 /// The answer to a [`Turn`]: one for each verb that it carried.
+///
+/// ```
+/// use scheduler_core::{JobStore, store::{ClaimedJob, StoreError, Turn, TurnReply}};
+///
+/// async fn claimed_by(store: &dyn JobStore, turn: &Turn) -> Result<Vec<ClaimedJob>, StoreError> {
+///     let TurnReply { claim, .. } = store.turn(turn).await?;
+///     Ok(claim.map(|claimed| claimed.jobs).unwrap_or_default())
+/// }
+/// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TurnReply {
     /// Of the record.

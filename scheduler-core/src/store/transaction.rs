@@ -25,6 +25,22 @@ pub struct SqlStatement {
 }
 
 /// A value of a [`SqlStatement`].
+///
+/// ```
+/// use scheduler_core::store::{SqlStatement, SqlValue};
+///
+/// /// A statement as a line for a log.
+/// fn shown(statement: &SqlStatement) -> String {
+///     let values = statement.values.iter().map(|value| match value {
+///         SqlValue::Integer(number) => number.to_string(),
+///         SqlValue::Text(text) => format!("{text:?}"),
+///     });
+///     format!("{} {}", statement.sql, values.collect::<Vec<_>>().join(", "))
+/// }
+///
+/// let statement = SqlStatement::new("SELECT ?, ?", vec![SqlValue::Integer(7), SqlValue::Text("seven".to_owned())]);
+/// assert_eq!(shown(&statement), r#"SELECT ?, ? 7, "seven""#);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SqlValue {
     /// A whole number of 64 bits, with a sign.

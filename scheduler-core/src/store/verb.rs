@@ -11,6 +11,18 @@ use super::{
 use crate::{JobId, JobRow, JobStore, LimitKey, Listed, NodeId, Run, RunId};
 
 /// A call of one verb of the store port.
+///
+/// ```
+/// use scheduler_core::{JobStore, store::{StoreCall, StoreError, StoreReply}};
+///
+/// /// Performs a call, and notes those that change something, so that they can be sent to another store, too.
+/// async fn noted(store: &dyn JobStore, call: StoreCall, log: &mut Vec<StoreCall>) -> Result<StoreReply, StoreError> {
+///     if matches!(call, StoreCall::Insert(..) | StoreCall::Update(..) | StoreCall::Remove(..)) {
+///         log.push(call.clone());
+///     }
+///     call.perform(store).await
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub enum StoreCall {
     /// Adds jobs.
@@ -73,6 +85,18 @@ impl StoreCall {
 }
 
 /// The answer to a [`StoreCall`].
+///
+/// ```
+/// use chrono::Utc;
+/// use scheduler_core::{JobId, JobStore, store::{Removed, Stamped, StoreCall, StoreError}};
+///
+/// async fn remove(store: &dyn JobStore, id: JobId) -> Result<Vec<Removed>, StoreError> {
+///     let reply = StoreCall::Remove(Utc::now(), vec![id]).perform(store).await?;
+///     // A reply is what its call promises.
+///     let Stamped { value, .. } = reply.try_into()?;
+///     Ok(value)
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub enum StoreReply {
     /// To an insert.

@@ -448,6 +448,17 @@ impl Trigger {
 }
 
 /// The fire times of a trigger; made by [`Trigger::fires`], see there.
+///
+/// ```
+/// use chrono::{TimeZone, Utc};
+/// use scheduler_core::{Trigger, trigger::Cron};
+///
+/// let fridays = Trigger::from(Cron::crontab("0 12 * * fri")?);
+/// let from = Utc.with_ymd_and_hms(2026, 11, 1, 0, 0, 0).unwrap();
+/// let in_november = fridays.fires(from).map_while(Result::ok).take_while(|at| at.to_string().starts_with("2026-11"));
+/// assert_eq!(in_november.count(), 4);
+/// # Ok::<(), scheduler_core::trigger::TriggerError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Fires<'a> {
     trigger: &'a Trigger,

@@ -48,6 +48,28 @@ pub struct Custom {
 /// The code of a [`Custom`] trigger: a pure function of its arguments, so that each node computes the same.
 ///
 /// See [`Custom`] for an example.
+///
+/// ```
+/// use chrono::{DateTime, TimeDelta, Utc};
+/// use scheduler_core::trigger::CustomTrigger;
+/// use serde_json::{Value, json};
+///
+/// /// Fires at the times that are in its arguments.
+/// struct AtEachOf;
+///
+/// impl CustomTrigger for AtEachOf {
+///     fn next(&self, args: &Value, previous: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, String> {
+///         let times: Vec<DateTime<Utc>> = serde_json::from_value(args.clone()).map_err(|error| error.to_string())?;
+///         let is_next = |at: &DateTime<Utc>| previous.map_or(*at >= now, |previous| *at > previous);
+///         Ok(times.into_iter().filter(is_next).min())
+///     }
+/// }
+///
+/// let at: DateTime<Utc> = "2026-11-21T09:00:00Z".parse().unwrap();
+/// let args = json!([at, at + TimeDelta::hours(5)]);
+/// assert_eq!(AtEachOf.next(&args, Some(at), at), Ok(Some(at + TimeDelta::hours(5))));
+/// assert!(AtEachOf.next(&json!(7), None, at).is_err());
+/// ```
 #[doc(alias = "BaseTrigger")]
 pub trait CustomTrigger: Send + Sync {
     /// The next fire time: without a previous one the first at or after `now`, else the first strictly after `previous`.

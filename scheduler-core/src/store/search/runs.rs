@@ -113,6 +113,16 @@ impl RunFilter {
 }
 
 /// How far a run is, without what it waits for and how it ended.
+///
+/// ```
+/// use scheduler_core::{RunState, Wait, store::{RunFilter, RunStateKind}};
+///
+/// // Whatever they wait for.
+/// let waiting = RunFilter::new().state(RunStateKind::Waiting);
+/// assert_eq!(RunStateKind::of(RunState::Waiting(Wait::Retry)), RunStateKind::Waiting);
+/// assert_eq!(serde_json::to_string(&waiting)?, r#"{"state":"waiting"}"#);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunStateKind {
@@ -145,6 +155,15 @@ impl RunStateKind {
 }
 
 /// A run with what is to be known of its job.
+///
+/// ```
+/// use scheduler_core::{Run, RunId, RunState, Uid, Verdict, store::{FoundRun, RunFilter}};
+///
+/// let run = Run::new(RunId { uid: Uid(7), seq: 1 }, chrono::DateTime::UNIX_EPOCH, RunState::Ended(Verdict::Error));
+/// let found = FoundRun { job: "nightly".into(), task: "report".into(), run };
+/// assert!(RunFilter::new().task("report").verdict(Verdict::Error).matches(&found));
+/// assert!(!RunFilter::new().job("weekly").matches(&found));
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FoundRun {
     /// The id of its job.
@@ -156,6 +175,14 @@ pub struct FoundRun {
 }
 
 /// A place in the order of runs: by fire time and id, the newest first. It is that of the run with these, whether or not it is there.
+///
+/// ```
+/// use scheduler_core::{Run, RunId, RunState, Uid, store::RunKey};
+///
+/// let run = |at: &str, seq| Run::new(RunId { uid: Uid(7), seq }, at.parse().unwrap(), RunState::Running);
+/// let (old, new) = (run("2026-11-21T09:00:00Z", 1), run("2026-11-21T10:00:00Z", 2));
+/// assert!(RunKey::of(&new) < RunKey::of(&old), "the newest comes first");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunKey {
     /// The fire time.
@@ -184,6 +211,22 @@ impl Ord for RunKey {
 }
 
 /// Which page of which runs is wanted, newest first.
+///
+/// ```
+/// use scheduler_core::{JobStore, Verdict, store::{FoundRun, RunFilter, RunSearch, StoreError}};
+///
+/// /// All runs of a node that were lost, newest first.
+/// async fn lost(store: &dyn JobStore, node: &str) -> Result<Vec<FoundRun>, StoreError> {
+///     let mut search = RunSearch::new(RunFilter::new().node(node).verdict(Verdict::Lost), 100);
+///     let mut lost = Vec::new();
+///     loop {
+///         let page = store.search_runs(&search).await?;
+///         lost.extend(page.runs);
+///         let Some(next) = page.next else { return Ok(lost) };
+///         search = search.with_after(Some(next));
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunSearch {
@@ -213,6 +256,20 @@ impl RunSearch {
 }
 
 /// A page of runs, newest first.
+///
+/// ```
+/// use scheduler_core::store::{FoundRun, RunKey, RunPage};
+///
+/// /// A page of at most so many of these runs, which are in their order; a store gives it that has found one more.
+/// fn page(mut found: Vec<FoundRun>, limit: usize) -> RunPage {
+///     let is_more = found.len() > limit;
+///     found.truncate(limit);
+///     let next = found.last().map(|last| RunKey::of(&last.run)).filter(|_| is_more);
+///     RunPage::new(found, next)
+/// }
+///
+/// assert_eq!(page(Vec::new(), 10), RunPage::default());
+/// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct RunPage {
@@ -230,6 +287,20 @@ impl RunPage {
 }
 
 /// A node that holds something in a store. One that has nothing to do leaves no trace there.
+///
+/// ```
+/// use chrono::{DateTime, Utc};
+/// use scheduler_core::store::NodeRow;
+///
+/// /// Whether the node seems to be down: nothing was heard of it for the time of its lease.
+/// fn is_silent(node: &NodeRow, now: DateTime<Utc>) -> bool {
+///     node.lease_until.is_some_and(|until| until <= now)
+/// }
+///
+/// let node = NodeRow::new("node-1".into(), Some("2026-11-21T09:00:15Z".parse()?), Vec::new());
+/// assert!(is_silent(&node, "2026-11-21T09:05:00Z".parse()?));
+/// # Ok::<(), chrono::ParseError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct NodeRow {

@@ -130,6 +130,18 @@ pub enum Dialect {
 /// Which numbers the weekdays have in [`Cron::from_crontab`].
 ///
 /// See there for an example.
+///
+/// ```
+/// use scheduler_core::{Trigger, trigger::{Cron, Weekdays}};
+///
+/// // The same text, once from a crontab and once from a program for APScheduler 3.
+/// let crontab = Trigger::from(Cron::from_crontab("0 9 * * 0", Weekdays::Crontab)?);
+/// let apscheduler = Trigger::from(Cron::from_crontab("0 9 * * 0", Weekdays::Apscheduler)?);
+/// let now = "2026-11-26T00:00:00Z".parse().unwrap();
+/// let day = |trigger: &Trigger| trigger.next(None, now).map(|next| next.unwrap().format("%A").to_string());
+/// assert_eq!((day(&crontab)?, day(&apscheduler)?), ("Sunday".to_owned(), "Monday".to_owned()));
+/// # Ok::<(), scheduler_core::trigger::TriggerError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Weekdays {

@@ -6,7 +6,7 @@
 //!                                      (M - N) / (m - n) a firing, held to `bench/budgets.json`
 //! ```
 //!
-//! They are those of the build that the tests use, which is not optimised: what an algorithm costs shows there, too, and a build
+//! The engine's program also counts what it allocates. Both counts are those of the build that the tests use, which is not optimised: what an algorithm costs shows there, too, and a build
 //! of its own would take minutes.
 
 use std::{
@@ -55,7 +55,7 @@ pub(crate) fn run(then: Then) -> Result<bool, String> {
     let workspace = Workspace::read()?;
     if then == Then::Write {
         let counted = count(&workspace)?;
-        let text = serde_json::to_string_pretty(&json!({"rustc": compiler()?, "instructions": counted}));
+        let text = serde_json::to_string_pretty(&json!({"rustc": compiler()?, "costs": counted}));
         let text = text.map_err(|error| error.to_string())? + "\n";
         return fs::write(file(&workspace), text).map(|()| true).map_err(|error| error.to_string());
     }
@@ -76,7 +76,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Tally, String> {
     let room = ROOM[usize::from(known["rustc"] != json!(compiler()?))];
     let mut tally = Tally::default();
     for (name, counted) in count(workspace)? {
-        tally += Tally::one(compare(&name, known["instructions"][&name].as_u64(), counted, room));
+        tally += Tally::one(compare(&name, known["costs"][&name].as_u64(), counted, room));
     }
     Ok(tally)
 }
@@ -85,14 +85,14 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Tally, String> {
 fn compare(name: &str, budget: Option<u64>, counted: u64, room: u64) -> Result<(), String> {
     let again = "`cargo xtask budgets --write` writes it down";
     let budget = budget.ok_or_else(|| format!("{name}: no budget is known; {again}"))?;
-    println!("{name}: {counted} instructions, {budget} are written down");
+    println!("{name}: {counted}, {budget} are written down");
     let by = counted.abs_diff(budget) * 100;
     if by <= room * budget {
         return Ok(());
     }
     let direction = if counted > budget { "more" } else { "less" };
     let percent = by / budget.max(1);
-    Err(format!("{name}: {counted} instructions, {percent} % {direction} than {budget}; if that is meant, {again}"))
+    Err(format!("{name}: {counted}, {percent} % {direction} than {budget}; if that is meant, {again}"))
 }
 
 /// What each costs.
@@ -107,7 +107,11 @@ fn count(workspace: &Workspace) -> Result<BTreeMap<String, u64>, String> {
         let (small, large) = (Count::of(program, small, field)?, Count::of(program, large, field)?);
         let much = large.much.checked_sub(small.much).filter(|much| *much > 0);
         let much = much.ok_or_else(|| format!("{name}: both measurements are of the same size"))?;
-        costs.insert((*name).to_owned(), large.instructions.saturating_sub(small.instructions) / much);
+        let instructions = large.instructions.saturating_sub(small.instructions) / much;
+        costs.insert(format!("{name}, instructions"), instructions);
+        if let Some(allocations) = large.allocations_per_thousand {
+            costs.insert(format!("{name}, allocations per thousand"), allocations);
+        }
     }
     Ok(costs)
 }
@@ -118,6 +122,8 @@ struct Count {
     instructions: u64,
     /// How many jobs or runs it was.
     much: u64,
+    /// How often a thousand of them have asked for memory, where the program counts that.
+    allocations_per_thousand: Option<u64>,
 }
 
 impl Count {
@@ -133,7 +139,12 @@ impl Count {
         let line = printed.lines().find(|line| line.starts_with('{'))?;
         let measured: Value = serde_json::from_str(line).ok()?;
         let collected = printed.lines().find_map(|line| line.split("Collected : ").nth(1))?;
-        Some(Self { instructions: collected.trim().parse().ok()?, much: measured[field].as_u64()? })
+        let allocations = measured["allocations_per_run"].as_f64();
+        Some(Self {
+            instructions: collected.trim().parse().ok()?,
+            much: measured[field].as_u64()?,
+            allocations_per_thousand: allocations.map(|of_one| (of_one * 1_000.0).round() as u64),
+        })
     }
 }
 
@@ -151,8 +162,11 @@ mod tests {
 
     #[test]
     fn a_count_is_read_from_what_both_programs_print() {
-        let printed = "==7== For interactive control, run 'callgrind_control -h'.\n{\"work\":\"engine\",\"n\":500,\"runs\":1000}\n==7== Collected : 123456\n";
-        assert_eq!(Count::read(printed, "runs"), Some(Count { instructions: 123_456, much: 1_000 }));
+        let printed = "==7== For interactive control, run 'callgrind_control -h'.\n{\"work\":\"engine\",\"runs\":1000,\"allocations_per_run\":7.1166}\n==7== Collected : 123456\n";
+        assert_eq!(
+            Count::read(printed, "runs"),
+            Some(Count { instructions: 123_456, much: 1_000, allocations_per_thousand: Some(7_117) })
+        );
         assert_eq!(Count::read("Segmentation fault", "runs"), None);
     }
 
@@ -161,7 +175,7 @@ mod tests {
         assert_eq!(compare("a run", Some(1_000), 1_050, 5), Ok(()));
         assert_eq!(compare("a run", Some(1_000), 950, 5), Ok(()));
         let risen = compare("a run", Some(1_000), 1_200, 5).unwrap_err();
-        assert!(risen.starts_with("a run: 1200 instructions, 20 % more than 1000;"), "{risen}");
+        assert!(risen.starts_with("a run: 1200, 20 % more than 1000;"), "{risen}");
         assert!(compare("a run", Some(1_000), 900, 5).unwrap_err().contains("10 % less"));
         assert!(compare("a run", None, 900, 5).unwrap_err().contains("no budget is known"));
     }

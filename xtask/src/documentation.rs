@@ -95,7 +95,7 @@ fn the_documentation_names_each_option() {
 fn each_link_to_a_file_leads_to_one() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the workspace");
     let mut pages = Vec::new();
-    find_pages(root, &mut pages);
+    find(root, &["target", "src", ".git"], &["md"], &mut pages);
     assert!(pages.len() > 20, "{pages:?}");
     let mut dead = Vec::new();
     for page in pages {
@@ -109,15 +109,42 @@ fn each_link_to_a_file_leads_to_one() {
 }
 
 /// The guide's pages are left out: their links are rustdoc's, which checks them.
-fn find_pages(folder: &Path, pages: &mut Vec<PathBuf>) {
+/// The widest line of a text or a comment: what two files side by side on a wide screen show.
+const WIDEST: usize = 140;
+
+#[test]
+fn no_line_for_reading_is_wider_than_a_page() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the workspace");
+    let mut pages = Vec::new();
+    find(root, &["target", ".git", "data", "samples"], &["md", "rs"], &mut pages);
+    assert!(pages.len() > 400, "{}", pages.len());
+    let mut wide = Vec::new();
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        let is_code = page.extension().is_some_and(|it| it == "rs");
+        let mut is_verbatim = false;
+        for (at, line) in text.lines().enumerate() {
+            let words = line.trim_start().trim_start_matches(['/', '!']).trim_start();
+            is_verbatim ^= words.starts_with("```");
+            let is_read = !is_verbatim && (!is_code || line.trim_start().starts_with("//"));
+            // A table and a picture are one line each in their languages.
+            if is_read && line.chars().count() > WIDEST && !words.starts_with(['|', '!']) {
+                wide.push(format!("{}:{}", page.display(), at + 1));
+            }
+        }
+    }
+    assert!(wide.is_empty(), "wider than {WIDEST} characters:\n{}", wide.join("\n"));
+}
+
+/// The files below a folder with one of these extensions, without what is in folders of these names.
+fn find(folder: &Path, skipped: &[&str], extensions: &[&str], pages: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-        let is_skipped = ["target", "src", ".git"].contains(&name.as_str());
         if entry.file_type().unwrap().is_dir() {
-            if !is_skipped {
-                find_pages(&path, pages);
+            if !skipped.contains(&name.as_str()) {
+                find(&path, skipped, extensions, pages);
             }
-        } else if path.extension().is_some_and(|it| it == "md") {
+        } else if path.extension().is_some_and(|it| extensions.iter().any(|wanted| it == *wanted)) {
             pages.push(path);
         }
     }

@@ -261,13 +261,15 @@ impl Work {
         .await?;
         let ended = Arc::clone(&told.old_ended);
         let last_end: Arc<AtomicI64> = Arc::default();
-        let noted = Arc::clone(&last_end);
+        let (noted, jobs) = (Arc::clone(&last_end), self.n);
         scheduler.add_listener(EventMask::RUN_EXECUTED, move |event| {
             if let EventKind::RunExecuted { run, .. } = &event.kind
                 && run.task == "old"
             {
-                ended.fetch_add(1, Relaxed);
-                noted.store(event.at.timestamp_micros(), Relaxed);
+                // Each of them has had one run for what it has missed, before those of the hour that goes on.
+                if ended.fetch_add(1, Relaxed) + 1 == jobs {
+                    noted.store(event.at.timestamp_micros(), Relaxed);
+                }
             }
         });
         late.watch(first, first + TimeDelta::seconds(self.secs as i64));

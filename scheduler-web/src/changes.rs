@@ -18,24 +18,24 @@ const LIMIT: usize = 64;
 
 /// The streams that are open, the oldest first.
 #[derive(Clone, Default)]
-pub(crate) struct Streams(Arc<Mutex<Vec<Weak<Bell>>>>);
+pub(crate) struct Streams(Arc<Mutex<Vec<Weak<Signal>>>>);
 
 impl Streams {
     /// Another stream of the scheduler's changes.
     pub(crate) fn open(&self, scheduler: &Scheduler) -> Changes {
-        let bell = Arc::new(Bell::default());
+        let signal = Arc::new(Signal::default());
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|bell| bell.strong_count() > 0);
+        open.retain(|signal| signal.strong_count() > 0);
         if open.len() >= LIMIT
             && let Some(oldest) = open.remove(0).upgrade()
         {
             oldest.end();
         }
-        open.push(Arc::downgrade(&bell));
+        open.push(Arc::downgrade(&signal));
         drop(open);
-        let ringer = Ringer(Arc::clone(&bell));
-        let listener = scheduler.add_listener(EventMask::ALL, move |_| ringer.ring());
-        Changes { bell, listener, scheduler: scheduler.clone(), has_begun: false }
+        let notifier = Notifier(Arc::clone(&signal));
+        let listener = scheduler.add_listener(EventMask::ALL, move |_| notifier.notify());
+        Changes { signal, listener, scheduler: scheduler.clone(), has_begun: false }
     }
 }
 
@@ -48,7 +48,7 @@ impl fmt::Debug for Streams {
 /// A stream in the form of server-sent events: a first line, and then `event: change` whenever something has changed since the last one.
 /// It ends with the scheduler.
 pub(crate) struct Changes {
-    bell: Arc<Bell>,
+    signal: Arc<Signal>,
     listener: ListenerId,
     scheduler: Scheduler,
     has_begun: bool,
@@ -61,7 +61,7 @@ const CHANGE: &[u8] = b"event: change\ndata: {}\n\n";
 
 impl Changes {
     pub(crate) fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Option<Bytes>> {
-        let mut state = self.bell.lock();
+        let mut state = self.signal.lock();
         if state.has_ended {
             return Poll::Ready(None);
         }
@@ -69,8 +69,8 @@ impl Changes {
             self.has_begun = true;
             return Poll::Ready(Some(Bytes::from_static(FIRST)));
         }
-        if state.has_rung {
-            state.has_rung = false;
+        if state.has_changed {
+            state.has_changed = false;
             return Poll::Ready(Some(Bytes::from_static(CHANGE)));
         }
         state.waker = Some(cx.waker().clone());
@@ -90,20 +90,20 @@ impl fmt::Debug for Changes {
     }
 }
 
-/// What the scheduler rings, and a stream hears.
+/// By which the listener tells its stream that something has changed.
 #[derive(Default)]
-struct Bell(Mutex<State>);
+struct Signal(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    has_rung: bool,
+    has_changed: bool,
     has_ended: bool,
     waker: Option<Waker>,
 }
 
-impl Bell {
-    fn ring(&self) {
-        self.wake(|state| state.has_rung = true);
+impl Signal {
+    fn notify(&self) {
+        self.wake(|state| state.has_changed = true);
     }
 
     fn end(&self) {
@@ -127,15 +127,15 @@ impl Bell {
 }
 
 /// What the listener holds. When the scheduler has ended, it lets go of its listeners, and so of this.
-struct Ringer(Arc<Bell>);
+struct Notifier(Arc<Signal>);
 
-impl Ringer {
-    fn ring(&self) {
-        self.0.ring();
+impl Notifier {
+    fn notify(&self) {
+        self.0.notify();
     }
 }
 
-impl Drop for Ringer {
+impl Drop for Notifier {
     fn drop(&mut self) {
         self.0.end();
     }

@@ -1,4 +1,5 @@
-//! The guide: this crate as a book. Every program in it is compiled with the crate's tests, and run if it ends by itself and needs no server.
+//! The guide: this crate as a book. Every program in it is compiled with the crate's tests, and run if it ends by
+//! itself and needs no server.
 //!
 //! | chapter | answers |
 //! |---|---|

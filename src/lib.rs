@@ -30,7 +30,8 @@
 //! - [Triggers](guide::triggers): when jobs run; time zones and daylight saving.
 //! - [Misfires](guide::misfires), coalescing and overlap, with pictures of time lines.
 //! - [Stores](guide::stores): where jobs are kept. [Clusters](guide::clusters): several processes on one store.
-//! - [Tasks and executors](guide::tasks), [state](guide::state) that tasks share, [events and observability](guide::events), the [dashboard](guide::dashboard), [configuration](guide::configuration).
+//! - [Tasks and executors](guide::tasks), [state](guide::state) that tasks share, [events and
+//!   observability](guide::events), the [dashboard](guide::dashboard), [configuration](guide::configuration).
 //! - [Testing](guide::testing): a month of schedules in milliseconds.
 //! - [Coming from APScheduler](guide::coming_from_apscheduler), side by side, and
 //!   [from tokio-cron-scheduler](guide::coming_from_tokio_cron_scheduler) and others.

@@ -15,9 +15,11 @@ use crate::{
 
 /// Makes a task of an async function or of a closure that gives a future.
 ///
-/// The function takes what it needs of its run, as axum's handlers do: a [`RunContext`], [`State`](scheduler_core::State) of any
-/// types, in any order, and behind them arguments of one type that serde can read, or none. The arguments of a job are checked against that type when the job is added, and read anew for each run. A struct takes
-/// named arguments, a tuple positional ones; a job without arguments fits if all of the struct's fields have defaults.
+/// The function takes what it needs of its run, as axum's handlers do: a [`RunContext`],
+/// [`State`](scheduler_core::State) of any types, in any order, and behind them arguments of one type that serde can
+/// read, or none. The arguments of a job are checked against that type when the job is added, and read anew for each
+/// run. A struct takes named arguments, a tuple positional ones; a job without arguments fits if all of the struct's
+/// fields have defaults.
 ///
 /// ```
 /// use scheduler_core::RunContext;

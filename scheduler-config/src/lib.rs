@@ -73,8 +73,8 @@
 //! ```
 //!
 //! The schemes of URLs are those of [`StoreUrl`], the options of stores those of [`StoreConfig`], those of executors in
-//! [`ExecutorConfig`], those of jobs in [`JobConfig`]. A store or an executor whose feature is not switched on is an error that names the feature.
-//! [`connect_store`] gives a store by its URL without the rest.
+//! [`ExecutorConfig`], those of jobs in [`JobConfig`]. A store or an executor whose feature is not switched on is an
+//! error that names the feature. [`connect_store`] gives a store by its URL without the rest.
 //!
 //! The same as JSON has [`SchedulerConfig::from_json`]; any other format of serde, or a section of the program's own file, works
 //! as well, since the types are `Deserialize` and `Serialize`. What is written has the passwords in it; `Debug` and errors have

@@ -9,9 +9,9 @@ use crate::{ExecutorName, JobId, LimitKey, Outdated, Pause, RunId, StoreName, Ta
 
 /// Something that happened, told after the store has confirmed it.
 ///
-/// Events of one run come in order: submitted first, its end last; a run that is repeated is submitted anew. Whatever ends a
-/// run is told by the node that ends it, which need not be the one that has told of the run before. `seq` counts from 1 without gaps, so that a listener
-/// can tell whether it missed one.
+/// Events of one run come in order: submitted first, its end last; a run that is repeated is submitted anew. Whatever
+/// ends a run is told by the node that ends it, which need not be the one that has told of the run before. `seq` counts
+/// from 1 without gaps, so that a listener can tell whether it missed one.
 ///
 /// ```
 /// use scheduler_core::{Event, EventKind};

@@ -203,8 +203,9 @@ pub enum JobState {
     Active,
     /// The job keeps its place and does not fire until it is resumed.
     Paused,
-    /// The job is over and hidden, and stays for its [retention](crate::JobOptions::retention). A move gives this state to a job that has
-    /// no further fire time; while it has an open run, stores keep such a job as active. Earlier versions kept it as ending, hidden and its id free.
+    /// The job is over and hidden, and stays for its [retention](crate::JobOptions::retention). A move gives this state
+    /// to a job that has no further fire time; while it has an open run, stores keep such a job as active. Earlier
+    /// versions kept it as ending, hidden and its id free.
     Ending,
     /// The job was removed, is hidden from listings, and goes when its last run has ended.
     Removed,

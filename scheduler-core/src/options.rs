@@ -21,9 +21,9 @@ use crate::{LimitKey, Retry};
 #[serde(default)]
 #[non_exhaustive]
 pub struct JobOptions {
-    /// How late a fire time may be settled and still run; in seconds in the persisted form. At least 1 ms: each run is a
-    /// little later than its fire time, by what the machine and the store need. Defaults to none: it runs however late. APScheduler 3 drops a run that is later than one second,
-    /// which is its users' first complaint.
+    /// How late a fire time may be settled and still run; in seconds in the persisted form. At least 1 ms: each run is
+    /// a little later than its fire time, by what the machine and the store need. Defaults to none: it runs however
+    /// late. APScheduler 3 drops a run that is later than one second, which is its users' first complaint.
     #[serde(with = "seconds", skip_serializing_if = "Option::is_none")]
     pub misfire_grace_time: Option<Duration>,
     /// Which of several fire times that are due at once run. Defaults to [`Coalesce::Latest`].

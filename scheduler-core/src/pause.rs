@@ -8,7 +8,8 @@ use crate::store::whole_micros;
 
 /// Why a job is paused, who did that and since when, and when it goes on by itself.
 ///
-/// All of it may be left out. It is kept with the job, and shown by [`JobRow::current_pause`](crate::JobRow::current_pause), in explanations and in
+/// All of it may be left out. It is kept with the job, and shown by
+/// [`JobRow::current_pause`](crate::JobRow::current_pause), in explanations and in
 /// [`EventKind::JobPaused`](crate::EventKind::JobPaused).
 ///
 /// ```

@@ -12,8 +12,8 @@
 //! 5. What has no free slot is skipped, waits, or cancels its predecessors, as the overlap policy says.
 //! 6. The job moves on to its next fire time, waits for an end, or is over.
 //!
-//! A move that starts a run under a limit key is all or nothing: if the store finds no place for the run, nothing of the move is written, and
-//! the job is planned anew when there is one, with the time that it is then.
+//! A move that starts a run under a limit key is all or nothing: if the store finds no place for the run, nothing of
+//! the move is written, and the job is planned anew when there is one, with the time that it is then.
 
 mod fire_times;
 #[cfg(test)]

@@ -135,9 +135,9 @@ impl JobSpec {
         self
     }
 
-    /// What the application notes about the job, as JSON: who asked for it, a link, a colour. It means nothing to the scheduler, is no argument of
-    /// the task, and is read from [`JobBody::meta`](crate::JobBody::meta). Defaults to `null`. It is checked as
-    /// [`args`](Self::args) are.
+    /// What the application notes about the job, as JSON: who asked for it, a link, a colour. It means nothing to the
+    /// scheduler, is no argument of the task, and is read from [`JobBody::meta`](crate::JobBody::meta). Defaults to
+    /// `null`. It is checked as [`args`](Self::args) are.
     pub fn meta(mut self, meta: impl Serialize) -> Self {
         self.meta = serde_json::to_value(meta).map_err(|error| error.to_string());
         self

@@ -192,7 +192,8 @@ pub enum Clock {
 pub enum Wakes {
     /// [`JobStore::changed`](crate::JobStore::changed) resolves when there is one.
     Push,
-    /// [`JobStore::changed`](crate::JobStore::changed) answers at once and has to be asked in each such period. Less than 1 ms counts as that.
+    /// [`JobStore::changed`](crate::JobStore::changed) answers at once and has to be asked in each such period. Less
+    /// than 1 ms counts as that.
     Poll(Duration),
     /// The store does not tell: changes by others are seen when the node looks for another reason.
     Never,

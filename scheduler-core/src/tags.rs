@@ -55,8 +55,8 @@ impl Tags {
         Self(Some(Arc::new(tags)))
     }
 
-    /// Whether a job can have them: at most [`LIMIT`](Self::LIMIT) of at most [`LENGTH_LIMIT`](Self::LENGTH_LIMIT) bytes, none of them empty, none with a control
-    /// character.
+    /// Whether a job can have them: at most [`LIMIT`](Self::LIMIT) of at most [`LENGTH_LIMIT`](Self::LENGTH_LIMIT)
+    /// bytes, none of them empty, none with a control character.
     ///
     /// ```
     /// use scheduler_core::Tags;

@@ -94,10 +94,11 @@ use proc_macro::TokenStream;
 /// # Options
 ///
 /// - `name`: the task's name, which jobs in stores refer to. Defaults to the function's.
-/// - Those that all jobs of the task have unless they say otherwise, as the setters of `Task` of the same name: `executor`, `misfire_grace_time`,
-///   `coalesce`, `max_instances`, `overlap`, `limit_key`, `delivery`, `timeout`, `retry`, `priority`, `history`, `when_finished`, `retention`, `output`. Durations
-///   are text (`"1h 30m"`, `"0.5s"`) or expressions; a number for `retry` is that of its attempts. What is not given is left
-///   to the scheduler's job defaults.
+/// - Those that all jobs of the task have unless they say otherwise, as the setters of `Task` of the same name:
+///   `executor`, `misfire_grace_time`, `coalesce`, `max_instances`, `overlap`, `limit_key`, `delivery`, `timeout`,
+///   `retry`, `priority`, `history`, `when_finished`, `retention`, `output`. Durations are text (`"1h 30m"`, `"0.5s"`)
+///   or expressions; a number for `retry` is that of its attempts. What is not given is left to the scheduler's job
+///   defaults.
 /// - `tags` (`["billing", "nightly"]`) and `meta`, as the setters of `JobSpec`: of the jobs that `job`, `now` and `scheduled` make.
 /// - `crate`: the path of the library in text, if the program has it under another name than `apscheduler`.
 ///

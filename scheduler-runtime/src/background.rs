@@ -55,9 +55,9 @@ use crate::{
 ///
 /// # Panics
 ///
-/// Its calls panic where the runtime's `block_on` does, which is inside async code, in its own async tasks on any runtime, and
-/// in listeners and inline tasks, which run on the scheduler's own thread and would wait for themselves: those await the [`handle`](Self::handle)
-/// elsewhere, or [`begin_shutdown`](Self::begin_shutdown).
+/// Its calls panic where the runtime's `block_on` does, which is inside async code, in its own async tasks on any
+/// runtime, and in listeners and inline tasks, which run on the scheduler's own thread and would wait for themselves:
+/// those await the [`handle`](Self::handle) elsewhere, or [`begin_shutdown`](Self::begin_shutdown).
 #[doc(alias = "BackgroundScheduler")]
 pub struct Background {
     scheduler: Scheduler,

@@ -350,9 +350,9 @@ impl Builder {
         self
     }
 
-    /// A label of this node: what its program wants to know it by among others, as a zone or a release. While the node holds
-    /// something in a store, [`Scheduler::nodes`](crate::Scheduler::nodes) shows it there with its labels, its host (the name that the operating
-    /// system has for the machine) and the version of this library.
+    /// A label of this node: what its program wants to know it by among others, as a zone or a release. While the node
+    /// holds something in a store, [`Scheduler::nodes`](crate::Scheduler::nodes) shows it there with its labels, its
+    /// host (the name that the operating system has for the machine) and the version of this library.
     ///
     /// At most 4,096 bytes of labels. A key that is given again has its last value.
     ///
@@ -371,8 +371,8 @@ impl Builder {
         self
     }
 
-    /// Within how long wake-ups are merged once they come thick; from zero, which merges none, to 1 s. No run is ever early, and a lone one is
-    /// precise whatever this is. Defaults to 1 ms.
+    /// Within how long wake-ups are merged once they come thick; from zero, which merges none, to 1 s. No run is ever
+    /// early, and a lone one is precise whatever this is. Defaults to 1 ms.
     pub fn accuracy(mut self, accuracy: Duration) -> Self {
         self.accuracy = accuracy;
         self

@@ -169,8 +169,8 @@ impl Driver {
         self.parts.push(part);
     }
 
-    /// Runs until the engine has shut down, or was never started and the last handle that could start it is gone. A panic of the loop itself
-    /// is told as its end.
+    /// Runs until the engine has shut down, or was never started and the last handle that could start it is gone. A
+    /// panic of the loop itself is told as its end.
     pub(crate) async fn run(mut self) {
         if let Err(panic) = panics::contain(Box::pin(self.run_to_end())).await {
             self.fail(panic);

@@ -14,8 +14,8 @@ impl Scheduler {
     /// The first `n` fire times that a job with this id would have if it were [rescheduled](Self::reschedule_job) now; fewer if there are
     /// no more. Nothing changes, and no store is asked.
     ///
-    /// Of a trigger that waits for the end of each run, that is the first one alone. A store that goes by its server's clock may see a first
-    /// fire time differ by as much as the clocks do.
+    /// Of a trigger that waits for the end of each run, that is the first one alone. A store that goes by its server's
+    /// clock may see a first fire time differ by as much as the clocks do.
     ///
     /// ```
     /// use scheduler_core::{Trigger, trigger::Interval};

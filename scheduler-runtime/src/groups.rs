@@ -8,7 +8,8 @@ use scheduler_core::{
 
 use crate::{Scheduler, search::PAGE};
 
-/// How many jobs of a group are changed at the same time: enough to use the connections of a store, few enough to leave room for what is due.
+/// How many jobs of a group are changed at the same time: enough to use the connections of a store, few enough to leave
+/// room for what is due.
 const AT_ONCE: usize = 8;
 
 /// A change of one job of a group.
@@ -57,8 +58,8 @@ impl Scheduler {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if the filter asks for jobs that are over; [`ErrorKind::UnknownStore`]; that of a store that cannot be searched.
-    /// Jobs that were found before are paused then.
+    /// [`ErrorKind::Config`] if the filter asks for jobs that are over; [`ErrorKind::UnknownStore`]; that of a store
+    /// that cannot be searched. Jobs that were found before are paused then.
     pub async fn pause_jobs(&self, filter: JobFilter) -> Result<GroupDone, Error> {
         let is_active = |listed: &Listed| JobStateKind::of_listed(listed) == Some(JobStateKind::Active);
         self.each_of(filter, is_active, |store, id| Box::pin(async move { store.pause_job(id).await.map(drop) })).await

@@ -196,8 +196,9 @@ impl Scheduler {
     /// [`run_job_now`](Self::run_job_now); running ones end. Fire times that are due and
     /// have not been settled end as cancelled.
     ///
-    /// [`pause_job_with`](Self::pause_job_with) says why, who does it and until when. Does nothing if the job is paused. A job that [is over with its last run](scheduler_core::JobRow::is_ending) is kept
-    /// while it is paused: its run does not go on to a further attempt before the job is resumed.
+    /// [`pause_job_with`](Self::pause_job_with) says why, who does it and until when. Does nothing if the job is
+    /// paused. A job that [is over with its last run](scheduler_core::JobRow::is_ending) is kept while it is paused:
+    /// its run does not go on to a further attempt before the job is resumed.
     ///
     /// # Errors
     ///
@@ -370,7 +371,8 @@ impl Scheduler {
     /// All jobs in their exported form, which is JSON when serialised: to keep them elsewhere, or to move them to another
     /// store or scheduler with [`import_jobs`](Self::import_jobs). Their history stays behind.
     ///
-    /// Closures, quarantined jobs, and jobs that have had their last fire time are left out; [`unreadable_jobs`](Self::unreadable_jobs) has what cannot be read.
+    /// Closures, quarantined jobs, and jobs that have had their last fire time are left out;
+    /// [`unreadable_jobs`](Self::unreadable_jobs) has what cannot be read.
     ///
     /// ```
     /// # async fn example(scheduler: scheduler_runtime::Scheduler) -> Result<(), Box<dyn std::error::Error>> {

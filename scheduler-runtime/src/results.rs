@@ -62,9 +62,10 @@ impl Scheduler {
     /// [verdict](Run::verdict), its error, and its [output](Run::output) if its job keeps that. Retries and takeovers belong to the
     /// run, so that it waits for the last of them.
     ///
-    /// An end on this node is noticed at once. Stores do not tell of ends on other nodes: the run is read again after 100 ms, then after pauses
-    /// that double up to 5 s. It goes on while the store does not answer. A run whose job goes with it, as one without a
-    /// [`retention`](scheduler_core::JobOptions::retention) does, is given as this node has told of it.
+    /// An end on this node is noticed at once. Stores do not tell of ends on other nodes: the run is read again after
+    /// 100 ms, then after pauses that double up to 5 s. It goes on while the store does not answer. A run whose job
+    /// goes with it, as one without a [`retention`](scheduler_core::JobOptions::retention) does, is given as this node
+    /// has told of it.
     ///
     /// There is no time limit; put one around it, as `tokio::time::timeout` does. Dropping the call ends the wait and nothing else.
     ///

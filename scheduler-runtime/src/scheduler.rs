@@ -162,15 +162,17 @@ impl Scheduler {
     /// back, and so is what is cut off and is to run at least once. Jobs stay in their stores. Does nothing if it has shut down. Goes
     /// on if the call is dropped; another call may hurry it.
     ///
-    /// A task of this scheduler that calls it with [`ShutdownMode::Wait`] or [`ShutdownMode::Within`] would wait for its own end: that is an error, and
-    /// nothing happens. It calls [`begin_shutdown`](Self::begin_shutdown), or spawns this without waiting for that.
+    /// A task of this scheduler that calls it with [`ShutdownMode::Wait`] or [`ShutdownMode::Within`] would wait for
+    /// its own end: that is an error, and nothing happens. It calls [`begin_shutdown`](Self::begin_shutdown), or spawns
+    /// this without waiting for that.
     ///
     /// A store that does not answer is waited for one lease at most; what was held there is free when the lease ends.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::OwnRun`] if a task would wait for itself. [`ErrorKind::Busy`] if the loop does not take the command. If the loop has ended otherwise, so that nothing was waited for
-    /// and nothing given back: [`ErrorKind::Panicked`] if by a panic, [`ErrorKind::ShutDown`] if with its runtime.
+    /// [`ErrorKind::OwnRun`] if a task would wait for itself. [`ErrorKind::Busy`] if the loop does not take the
+    /// command. If the loop has ended otherwise, so that nothing was waited for and nothing given back:
+    /// [`ErrorKind::Panicked`] if by a panic, [`ErrorKind::ShutDown`] if with its runtime.
     pub async fn shutdown(&self, mode: ShutdownMode) -> Result<(), Error> {
         self.refuse_own_shutdown(mode)?;
         self.unless_ended(self.done(Command::Shutdown(mode)).await)

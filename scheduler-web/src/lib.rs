@@ -22,10 +22,12 @@
 //!
 //! # The pages
 //!
-//! *Now*: what runs, waits, is late and has failed in the last 24 hours, and whether the stores are in reach. *Upcoming*: what runs in the
-//! coming hours, over all jobs. *Jobs*, by text, state, task and tag. A job: its next fire times in its zone and in UTC, its history, why it
-//! did or did not run at a time, and what can be done: run now, pause with a note and an end, reschedule with a preview, change, remove; and what the clocks do to it where they are set. *Runs*, by
-//! verdict, state, job, task, node and time. *Put aside*: what cannot be read, with its reason. *Nodes and stores*.
+//! *Now*: what runs, waits, is late and has failed in the last 24 hours, and whether the stores are in reach.
+//! *Upcoming*: what runs in the coming hours, over all jobs. *Jobs*, by text, state, task and tag. A job: its next fire
+//! times in its zone and in UTC, its history, why it did or did not run at a time, and what can be done: run now, pause
+//! with a note and an end, reschedule with a preview, change, remove; and what the clocks do to it where they are set.
+//! *Runs*, by verdict, state, job, task, node and time. *Put aside*: what cannot be read, with its reason. *Nodes and
+//! stores*.
 //!
 //! They need no script. Where one runs, they keep up to date while they are seen: they read themselves anew when this node tells
 //! that something has changed, and every five seconds for what others do. 64 pages at most are told so at once.

@@ -6,8 +6,8 @@
 //!                                      (M - N) / (m - n) a firing, held to `bench/budgets.json`
 //! ```
 //!
-//! The engine's program also counts what it allocates. Both counts are those of the build that the tests use, which is not optimised: what an algorithm costs shows there, too, and a build
-//! of its own would take minutes.
+//! The engine's program also counts what it allocates. Both counts are those of the build that the tests use, which is
+//! not optimised: what an algorithm costs shows there, too, and a build of its own would take minutes.
 
 use std::{
     collections::BTreeMap,

@@ -17,9 +17,9 @@
 //! curl $URL/api/v1/openapi.json
 //! ```
 //!
-//! There is no login here, so that it listens on the loopback only, unless `--listen` says otherwise. With `--token`, who does not send this
-//! word as a bearer token may only look, and who does may add and change jobs, too, as `client.py` does from Python. A service of yours says
-//! with `Access::by` who may do what.
+//! There is no login here, so that it listens on the loopback only, unless `--listen` says otherwise. With `--token`,
+//! who does not send this word as a bearer token may only look, and who does may add and change jobs, too, as
+//! `client.py` does from Python. A service of yours says with `Access::by` who may do what.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 mod jobs;

@@ -16,9 +16,9 @@
 //! | `nodes` | name | the node as a JSON object |
 //! | `runs` | uid, number | an ended run as a JSON object |
 //!
-//! redb has one write transaction at a time and blocks the thread that begins a second one, so that sessions wait for each other before they
-//! begin. Its calls block the thread for as long as the disk takes, which is right for a program that has nothing else to do
-//! meanwhile; a server would give them to threads of their own.
+//! redb has one write transaction at a time and blocks the thread that begins a second one, so that sessions wait for
+//! each other before they begin. Its calls block the thread for as long as the disk takes, which is right for a program
+//! that has nothing else to do meanwhile; a server would give them to threads of their own.
 //!
 //! [redb]: https://www.redb.org
 

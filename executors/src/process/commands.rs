@@ -70,16 +70,16 @@ impl Commands {
         self
     }
 
-    /// How many bytes are kept of each of the two outputs, counted from the end; 0 keeps nothing. Defaults to 64 KiB, since a result is held
-    /// in memory. For the tasks that are made after that.
+    /// How many bytes are kept of each of the two outputs, counted from the end; 0 keeps nothing. Defaults to 64 KiB,
+    /// since a result is held in memory. For the tasks that are made after that.
     #[must_use]
     pub fn output_limit(mut self, bytes: usize) -> Self {
         self.options.output_limit = bytes;
         self
     }
 
-    /// How long a program may go on after SIGTERM before it is killed; with zero it is killed at once. Defaults to five seconds. For the tasks that are made
-    /// after that.
+    /// How long a program may go on after SIGTERM before it is killed; with zero it is killed at once. Defaults to five
+    /// seconds. For the tasks that are made after that.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.options.grace = grace;

@@ -106,8 +106,8 @@ impl ProcessPool {
         self.with(|options| options.memory_limit = Some(bytes))
     }
 
-    /// How long a cancelled run may go on before its worker is killed; with zero it is killed at once. Defaults to one second: enough to clean up, and
-    /// little for those who wait for the slot.
+    /// How long a cancelled run may go on before its worker is killed; with zero it is killed at once. Defaults to one
+    /// second: enough to clean up, and little for those who wait for the slot.
     #[must_use]
     pub fn grace(self, grace: Duration) -> Self {
         self.with(|options| options.grace = grace)

@@ -12,10 +12,10 @@
 //! Nothing happens inside it: time is an argument, what is wanted of the world is an effect, and what comes of it is a
 //! later input, in any order and as late as it may be. Inputs may follow each other without effects being polled.
 //!
-//! One file a conversation: `command` with the application, `firing` from due to started, with `planning` for where a job goes and `slots` for what has to wait
-//! for its executor, `timeout` for what takes too long, `recording` to ended or to the next attempt, `lease` about who
-//! holds what, `outage` with a store that fails, `shutdown`. A firing is two store hops, `claim` and
-//! `settle`, and what it leads to is told and done only when the store has confirmed it.
+//! One file a conversation: `command` with the application, `firing` from due to started, with `planning` for where a
+//! job goes and `slots` for what has to wait for its executor, `timeout` for what takes too long, `recording` to ended
+//! or to the next attempt, `lease` about who holds what, `outage` with a store that fails, `shutdown`. A firing is two
+//! store hops, `claim` and `settle`, and what it leads to is told and done only when the store has confirmed it.
 
 mod by_id;
 mod command;

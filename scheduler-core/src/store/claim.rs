@@ -129,8 +129,8 @@ pub enum Adopt {
     /// A claim that has been on its way for long, as over an outage of the store, takes nothing that lapsed meanwhile: the
     /// others may not have reached the store either.
     LapsedBy(DateTime<Utc>),
-    /// The claim takes nothing of other nodes: this node has not been in touch with the store for a whole lease, so that the others may not have
-    /// been either.
+    /// The claim takes nothing of other nodes: this node has not been in touch with the store for a whole lease, so
+    /// that the others may not have been either.
     Nothing,
 }
 

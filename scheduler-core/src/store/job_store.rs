@@ -80,9 +80,10 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     /// up, a claim is voided, and the job is due now, so that the next claim ends the run. Asking once more does nothing.
     async fn cancel(&self, at: DateTime<Utc>, job: &JobId, run: RunId) -> Result<Stamped<Cancelled>, StoreError>;
 
-    /// Removes live jobs by id. Waiting runs end as cancelled, and are handed out so that it can be told; a running one stays and ends normally, and the job, hidden
-    /// from then on, goes with the last of them. Runs that end go with their job, whatever its
-    /// [retention](crate::JobOptions::retention) is. A job that is over is none that can be removed.
+    /// Removes live jobs by id. Waiting runs end as cancelled, and are handed out so that it can be told; a running one
+    /// stays and ends normally, and the job, hidden from then on, goes with the last of them. Runs that end go with
+    /// their job, whatever its [retention](crate::JobOptions::retention) is. A job that is over is none that can be
+    /// removed.
     async fn remove(&self, at: DateTime<Utc>, ids: &[JobId]) -> Result<Stamped<Vec<Removed>>, StoreError>;
 
     /// Removes all live jobs as [`remove`](Self::remove) does and says how many there were.
@@ -97,8 +98,9 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
     /// A page of a job's runs, newest first; also of one that is over, until it is deleted.
     async fn runs(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError>;
 
-    /// A page of the jobs that a filter means, in its order: of live ones, or of those that are over and stay known if it asks for them. What
-    /// matches, and what comes first, is said by [`JobSearch::is_ahead`] and [`JobOrder::compare`](super::JobOrder::compare).
+    /// A page of the jobs that a filter means, in its order: of live ones, or of those that are over and stay known if
+    /// it asks for them. What matches, and what comes first, is said by [`JobSearch::is_ahead`] and
+    /// [`JobOrder::compare`](super::JobOrder::compare).
     ///
     /// Looks at one job after the other, and finds none that are over, unless the store has something better: see [`scan::jobs`].
     async fn search_jobs(&self, search: &JobSearch) -> Result<JobPage, StoreError> {
@@ -112,8 +114,8 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
         scan::count(self, filter).await
     }
 
-    /// A page of the runs that a filter means, newest first: of live jobs, and of those that are over and stay known. What matches is said by [`RunSearch::is_ahead`]; those of a
-    /// job that cannot be read may be left out.
+    /// A page of the runs that a filter means, newest first: of live jobs, and of those that are over and stay known.
+    /// What matches is said by [`RunSearch::is_ahead`]; those of a job that cannot be read may be left out.
     ///
     /// Looks at the runs of one job after the other, unless the store has something better: see [`scan::runs`].
     async fn search_runs(&self, search: &RunSearch) -> Result<RunPage, StoreError> {
@@ -170,38 +172,43 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
 
     /// Moves claimed jobs on, each by itself, writes their runs and gives up the claims. Renews the node's lease.
     ///
-    /// A move is applied if the job's `revision`, `fence` and owner are those of the claim, and was applied if the job's
-    /// last move had this fence; after another node's move it is [`SettleOutcome::Taken`](super::SettleOutcome::Taken) either way. It counts `fence` up, so that an update decided before it is a conflict. If a run of the job has
-    /// ended or been put off since the claim, `due` becomes now if the move leaves the job blocked, and else the `due` of
-    /// its first waiting run at the latest. `next_fire_time` never moves back.
+    /// A move is applied if the job's `revision`, `fence` and owner are those of the claim, and was applied if the
+    /// job's last move had this fence; after another node's move it is
+    /// [`SettleOutcome::Taken`](super::SettleOutcome::Taken) either way. It counts `fence` up, so that an update
+    /// decided before it is a conflict. If a run of the job has ended or been put off since the claim, `due` becomes
+    /// now if the move leaves the job blocked, and else the `due` of its first waiting run at the latest.
+    /// `next_fire_time` never moves back.
     ///
-    /// A move to [`JobState::Ending`](crate::JobState::Ending) leaves the job active, without a next fire time and with now
-    /// as its `last_end`: it is live while it has an open run. An active job without a next fire time that is neither due nor
-    /// blocked is over when it has no open run, which makes it ending. One that is ending or removed stays so, since its id
-    /// may belong to another job by now. When it has no open run, a removed one is deleted, and so is an ending one without a
-    /// [retention](crate::JobOptions::retention), which is [`Fate::Deleted`](super::Fate). With one it is
-    /// [`Fate::Finished`](super::Fate): it stays, not due and with its runs, and a claim deletes it once the retention has passed. Earlier versions have left jobs with open
-    /// runs as ending.
+    /// A move to [`JobState::Ending`](crate::JobState::Ending) leaves the job active, without a next fire time and with
+    /// now as its `last_end`: it is live while it has an open run. An active job without a next fire time that is
+    /// neither due nor blocked is over when it has no open run, which makes it ending. One that is ending or removed
+    /// stays so, since its id may belong to another job by now. When it has no open run, a removed one is deleted, and
+    /// so is an ending one without a [retention](crate::JobOptions::retention), which is
+    /// [`Fate::Deleted`](super::Fate). With one it is [`Fate::Finished`](super::Fate): it stays, not due and with its
+    /// runs, and a claim deletes it once the retention has passed. Earlier versions have left jobs with open runs as
+    /// ending.
     ///
     /// A run that is not as the claim showed it (to be started or ended, but not waiting; inserted, but not with the next
     /// number) makes the move [`SettleOutcome::Changed`](super::SettleOutcome::Changed).
     ///
-    /// A move that starts runs under a [limit key](super::Move::limit_key) which has a [limit](Self::set_key_limit) needs a place for each
-    /// of them. A run has its place from before it is running until after its end is written; one whose node has died has it until it is
-    /// taken over. If too few places are free, the move is [`SettleOutcome::Waits`](super::SettleOutcome::Waits): the claim is given
-    /// up, `fence` counted up, and the job is due when a place is free, or after a while that grows to a minute. Which of the jobs that wait
-    /// are due then goes by since when they have been due.
+    /// A move that starts runs under a [limit key](super::Move::limit_key) which has a [limit](Self::set_key_limit)
+    /// needs a place for each of them. A run has its place from before it is running until after its end is written;
+    /// one whose node has died has it until it is taken over. If too few places are free, the move is
+    /// [`SettleOutcome::Waits`](super::SettleOutcome::Waits): the claim is given up, `fence` counted up, and the job is
+    /// due when a place is free, or after a while that grows to a minute. Which of the jobs that wait are due then goes
+    /// by since when they have been due.
     async fn settle(&self, settle: &Settle) -> Result<Settled, StoreError>;
 
     /// Takes reports about running runs, each by itself, and renews the node's lease. Without entries it is the node's
     /// life sign, sent while it holds something.
     ///
     /// An entry counts if the run is running under this owner and fence, or the same entry was taken before. Ending or
-    /// putting off a run sets the job's `last_end` and, if the job is blocked and unclaimed, makes it due now. Putting off
-    /// makes the job due at the run's `due` at the latest, now if the run has been asked to stop; a retry in a removed job ends the run as error instead, which is
-    /// [`Ended`](super::RecordOutcome::Ended). Prunes the job's history.
-    /// A job that is over with the last of its open runs, as [`settle`](Self::settle) says, is deleted or stays for its retention. Of a run that is given back
-    /// ([`RunReport::Release`](super::RunReport::Release)) the other nodes are told, which can have it at once.
+    /// putting off a run sets the job's `last_end` and, if the job is blocked and unclaimed, makes it due now. Putting
+    /// off makes the job due at the run's `due` at the latest, now if the run has been asked to stop; a retry in a
+    /// removed job ends the run as error instead, which is [`Ended`](super::RecordOutcome::Ended). Prunes the job's
+    /// history. A job that is over with the last of its open runs, as [`settle`](Self::settle) says, is deleted or
+    /// stays for its retention. Of a run that is given back ([`RunReport::Release`](super::RunReport::Release)) the
+    /// other nodes are told, which can have it at once.
     async fn record(&self, record: &Record) -> Result<Recorded, StoreError>;
 
     /// Gives up everything a node holds: claims, runs that are still running (they wait as
@@ -210,9 +217,9 @@ pub trait JobStore: std::fmt::Debug + Send + Sync + 'static {
 
     /// What changed after `seen`, by whichever node. The first call has `seen` = 0 and returns at once, with a resync.
     ///
-    /// A store with [`Wakes::Push`](super::Wakes::Push) answers when there is a change; the call may be dropped and repeated without losing
-    /// one. A store with [`Wakes::Poll`](super::Wakes::Poll) answers at once and is asked in each period. Hints only: what a node can know from
-    /// its own calls, and ends of runs, need none.
+    /// A store with [`Wakes::Push`](super::Wakes::Push) answers when there is a change; the call may be dropped and
+    /// repeated without losing one. A store with [`Wakes::Poll`](super::Wakes::Poll) answers at once and is asked in
+    /// each period. Hints only: what a node can know from its own calls, and ends of runs, need none.
     async fn changed(&self, seen: u64) -> Result<Changed, StoreError>;
 
     /// Performs a call in a transaction of the application's: what it changes is there, and other nodes are told of it, exactly

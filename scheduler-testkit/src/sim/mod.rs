@@ -1,10 +1,11 @@
 //! The simulator: several engines, one store behind a bad network, virtual time, and everything that goes wrong.
 //!
-//! A seed decides all of it: how many nodes there are, their leases and clocks, the jobs and what their users do to them,
-//! which messages are late, lost or told twice, when the store is away, when a node freezes, dies or is restarted. An
-//! oracle watches what the store is seen to do and what the engines do and tell: each fire time has exactly one run or
-//! verdict, no run is lost, none executes twice under valid leases, no more are running under a key than its limit allows, and nothing is told before it is committed. After a
-//! while the faults stop; then every run has to end and the cluster has to fall silent.
+//! A seed decides all of it: how many nodes there are, their leases and clocks, the jobs and what their users do to
+//! them, which messages are late, lost or told twice, when the store is away, when a node freezes, dies or is
+//! restarted. An oracle watches what the store is seen to do and what the engines do and tell: each fire time has
+//! exactly one run or verdict, no run is lost, none executes twice under valid leases, no more are running under a key
+//! than its limit allows, and nothing is told before it is committed. After a while the faults stop; then every run has
+//! to end and the cluster has to fall silent.
 //!
 //! ```text
 //! SIM_SEED=123 cargo nextest run -p scheduler-testkit sim      one seed again

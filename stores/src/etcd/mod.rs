@@ -38,10 +38,11 @@ use scheduler_core::forward_job_store;
 /// # Failures
 ///
 /// A request that is not answered within [`EtcdOptions::timeout`], by default 5 seconds, fails; so does one that the
-/// cluster refuses for want of a leader. Of several servers one is asked until it fails, then the next; a
-/// request is repeated by itself if no connection came about, and once if the connection ended before the answer, so that
-/// servers that are restarted one after the other are no outage. A token that has expired is renewed. A cluster whose space is used up is [`ReadOnly`](scheduler_core::store::StoreErrorKind::ReadOnly)
-/// until it is compacted, defragmented, and the alarm disarmed.
+/// cluster refuses for want of a leader. Of several servers one is asked until it fails, then the next; a request is
+/// repeated by itself if no connection came about, and once if the connection ended before the answer, so that servers
+/// that are restarted one after the other are no outage. A token that has expired is renewed. A cluster whose space is
+/// used up is [`ReadOnly`](scheduler_core::store::StoreErrorKind::ReadOnly) until it is compacted, defragmented, and
+/// the alarm disarmed.
 ///
 /// # Changes
 ///

@@ -1,7 +1,7 @@
 //! Rows of tables: what their columns mean, read leniently and written exactly.
 //!
-//! Nothing here knows a database: a row is whatever has [`Columns`]. What cannot be read becomes a reason, never an error, so that one broken row does not
-//! stop the others.
+//! Nothing here knows a database: a row is whatever has [`Columns`]. What cannot be read becomes a reason, never an
+//! error, so that one broken row does not stop the others.
 
 use std::{
     collections::BTreeMap,

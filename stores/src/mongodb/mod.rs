@@ -60,10 +60,11 @@ use scheduler_core::forward_job_store;
 /// | `scheduler_meta` | `schema`, the version of these documents; `changes`, a counter of changes | its name |
 ///
 /// `body` is the definition as JSON text ([`JobBody`](scheduler_core::JobBody)); `task`, `v`, `max_instances` and
-/// `history` are copies from it, and have to agree with it. `live_id` is the `id` for as long as the job is not over, and
-/// is unique. `tags`, a list of them, are a copy by which searches look: who adds a job with tags adds these, too. `fired` and `marked` name
-/// the runs in the document for searches, and are the store's to write. Who changes a document gives it another `version`, or takes that away. To add a job, insert `_id`, `id`,
-/// `live_id`, `body`, `task`, `v`, `next_fire_time` and `due`, and then count up `changes`:
+/// `history` are copies from it, and have to agree with it. `live_id` is the `id` for as long as the job is not over,
+/// and is unique. `tags`, a list of them, are a copy by which searches look: who adds a job with tags adds these, too.
+/// `fired` and `marked` name the runs in the document for searches, and are the store's to write. Who changes a
+/// document gives it another `version`, or takes that away. To add a job, insert `_id`, `id`, `live_id`, `body`,
+/// `task`, `v`, `next_fire_time` and `due`, and then count up `changes`:
 ///
 /// ```js
 /// const uid = Array.from({ length: 32 }, () => "0123456789abcdef"[Math.floor(Math.random() * 16)]).join("")

@@ -42,10 +42,10 @@ use crate::{
 /// # }
 /// ```
 ///
-/// The tables are created if they are not there, for which the user needs `CREATE` beside `SELECT`, `INSERT`, `UPDATE` and
-/// `DELETE`; or by a migration tool ([`MySqlOptions::schema_sql`]). Clones share their connections, which are opened when they are needed and work in every runtime, and without
-/// one. Connections are encrypted if the server can and the feature `tls` is on; MySQL's usual way to log in,
-/// `caching_sha2_password`, needs that.
+/// The tables are created if they are not there, for which the user needs `CREATE` beside `SELECT`, `INSERT`, `UPDATE`
+/// and `DELETE`; or by a migration tool ([`MySqlOptions::schema_sql`]). Clones share their connections, which are
+/// opened when they are needed and work in every runtime, and without one. Connections are encrypted if the server can
+/// and the feature `tls` is on; MySQL's usual way to log in, `caching_sha2_password`, needs that.
 ///
 /// It needs MariaDB 10.6 or MySQL 8.0, for `SKIP LOCKED` and `JSON_TABLE`, and a `binlog_format` that is not `STATEMENT`.
 /// Tested with MariaDB 10.11; written for MySQL 8.0 as well, but not tested there.
@@ -80,10 +80,10 @@ use crate::{
 /// | `scheduler_tags` | a tag of a job, a copy from `body` by which jobs are searched | `tag`, `uid` |
 /// | `scheduler_meta` | `schema`, the version of these tables; `changes`, a counter of changes that schedulers look out for, and such rows of applications | `key` |
 ///
-/// `body` is the definition in JSON ([`JobBody`](scheduler_core::JobBody)); `task`, `v`, `max_instances` and
-/// `history` are copies from it that statements filter by, and have to agree with it. `totals` counts verdicts, as in
-/// `{"ok":3}`. A job is found by those of its tags that are rows of `scheduler_tags`. To add a job, insert `uid`, `id`, `body`, `task`, `v`, `next_fire_time` and `due`, and then count up
-/// `changes`, as the last step of the transaction:
+/// `body` is the definition in JSON ([`JobBody`](scheduler_core::JobBody)); `task`, `v`, `max_instances` and `history`
+/// are copies from it that statements filter by, and have to agree with it. `totals` counts verdicts, as in `{"ok":3}`.
+/// A job is found by those of its tags that are rows of `scheduler_tags`. To add a job, insert `uid`, `id`, `body`,
+/// `task`, `v`, `next_fire_time` and `due`, and then count up `changes`, as the last step of the transaction:
 ///
 /// ```sql
 /// START TRANSACTION;
@@ -98,10 +98,11 @@ use crate::{
 /// that goes on for longer would hold up others in that row: it adds a row of its own instead, `changes` with a random number, which
 /// nodes see as well and remove when they are many.
 ///
-/// Names of nodes have at most 255 characters; one that ends in a blank is written with a mark (U+001F) behind it, since texts
-/// that differ in blanks at their ends are equal to the server. When the tables are those of version 0.1, a check is taken
-/// away for which an id of blanks is empty; that needs the privilege `ALTER`, without which it stays. A row that cannot be read is never deleted: it is listed as it is, and set
-/// to `state` `quarantined` with a `reason` when it would be due.
+/// Names of nodes have at most 255 characters; one that ends in a blank is written with a mark (U+001F) behind it,
+/// since texts that differ in blanks at their ends are equal to the server. When the tables are those of version 0.1, a
+/// check is taken away for which an id of blanks is empty; that needs the privilege `ALTER`, without which it stays. A
+/// row that cannot be read is never deleted: it is listed as it is, and set to `state` `quarantined` with a `reason`
+/// when it would be due.
 #[derive(Clone)]
 #[doc(alias = "SQLAlchemyJobStore")]
 pub struct MySqlStore {

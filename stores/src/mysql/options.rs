@@ -71,7 +71,8 @@ impl MySqlOptions {
     }
 
     /// How often the store is asked for changes by other nodes, since the server cannot tell; a question reads one row.
-    /// Defaults to one second; less than 1 ms counts as that. None turns it off: what others add is seen when the scheduler wakes up for another reason.
+    /// Defaults to one second; less than 1 ms counts as that. None turns it off: what others add is seen when the
+    /// scheduler wakes up for another reason.
     pub fn poll(mut self, period: Option<Duration>) -> Self {
         self.poll = period;
         self

@@ -77,10 +77,10 @@ use crate::{
 /// | `scheduler_tags` | a tag of a job, a copy from `body` by which jobs are searched | `tag`, `uid` |
 /// | `scheduler_meta` | `schema`, the version of these tables | `key` |
 ///
-/// `body` is the definition in JSON ([`JobBody`](scheduler_core::JobBody)); `task`, `v`, `max_instances` and
-/// `history` are copies from it that statements filter by, and have to agree with it. `totals` counts verdicts, as in
-/// `{"ok":3}`. A job is found by those of its tags that are rows of `scheduler_tags`. To add a job, insert `uid`, `id`, `body`, `task`, `v`, `next_fire_time` and `due`, and notify the channel
-/// `scheduler_changes`, in one transaction or not:
+/// `body` is the definition in JSON ([`JobBody`](scheduler_core::JobBody)); `task`, `v`, `max_instances` and `history`
+/// are copies from it that statements filter by, and have to agree with it. `totals` counts verdicts, as in `{"ok":3}`.
+/// A job is found by those of its tags that are rows of `scheduler_tags`. To add a job, insert `uid`, `id`, `body`,
+/// `task`, `v`, `next_fire_time` and `due`, and notify the channel `scheduler_changes`, in one transaction or not:
 ///
 /// ```sql
 /// INSERT INTO scheduler_jobs (uid, id, body, task, v, next_fire_time, due) VALUES (md5(random()::text || clock_timestamp()), 'report',

@@ -89,13 +89,14 @@ use crate::kit::KitStore;
 /// | `meta` | hash | `schema`, the version of these keys |
 /// | `changes` | channel | `due TIME`, `cancel NODE` or `resync`, for schedulers that wait |
 ///
-/// Fields of a job: `id`, `body`, the definition in JSON ([`JobBody`](scheduler_core::JobBody)), and its copies `task`, `v`,
-/// `max_instances` and `history`, which have to agree with it; `state`, `reason`, `next_fire_time`, `due`, `last_end`,
-/// `tags`, a copy of those of the definition, `blocked`, `nudged`, `revision`, `fence`, `settled_fence`, `last_seq`, `owner`, `claim_until`, `totals`, as in
-/// `{"ok":3}`, and `version`, which each write makes greater by one. A field that is not there is 0, none, `active` or a default.
-/// A program that changes a job makes its `version` greater too, and what the job is found by the same, in the same transaction. To add a
-/// job, make sure that `ids` does not have the id, and write in one transaction what follows. All that searches find it by is added to a job
-/// without a `version` when a node first writes it: with its first claim.
+/// Fields of a job: `id`, `body`, the definition in JSON ([`JobBody`](scheduler_core::JobBody)), and its copies `task`,
+/// `v`, `max_instances` and `history`, which have to agree with it; `state`, `reason`, `next_fire_time`, `due`,
+/// `last_end`, `tags`, a copy of those of the definition, `blocked`, `nudged`, `revision`, `fence`, `settled_fence`,
+/// `last_seq`, `owner`, `claim_until`, `totals`, as in `{"ok":3}`, and `version`, which each write makes greater by
+/// one. A field that is not there is 0, none, `active` or a default. A program that changes a job makes its `version`
+/// greater too, and what the job is found by the same, in the same transaction. To add a job, make sure that `ids` does
+/// not have the id, and write in one transaction what follows. All that searches find it by is added to a job without a
+/// `version` when a node first writes it: with its first claim.
 ///
 /// ```text
 /// MULTI

@@ -21,8 +21,9 @@
 //!
 //! What they cost a move on PostgreSQL is counted in `docs/design/indexes-of-searches.md`.
 //!
-//! MySQL has no partial indexes; there the last one and those of states and of what is over have all rows. There is none of runs by node: a node's open runs
-//! have one for claims, and its ended ones are found on a walk along the fire times.
+//! MySQL has no partial indexes; there the last one and those of states and of what is over have all rows. There is
+//! none of runs by node: a node's open runs have one for claims, and its ended ones are found on a walk along the fire
+//! times.
 
 mod failure;
 mod guest;

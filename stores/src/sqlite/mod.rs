@@ -51,8 +51,8 @@ use crate::{
 /// # Durability
 ///
 /// The file is in WAL mode, and each call that changes something is one transaction that has reached the disk when the
-/// call returns ([`Synchronous::Full`](crate::Synchronous::Full)). [`Synchronous::Normal`](crate::Synchronous::Normal) is several times faster and can lose the last calls
-/// when the power fails, but not when the process dies.
+/// call returns ([`Synchronous::Full`](crate::Synchronous::Full)). [`Synchronous::Normal`](crate::Synchronous::Normal)
+/// is several times faster and can lose the last calls when the power fails, but not when the process dies.
 ///
 /// A disk that is full or fails makes calls fail as unavailable, and they succeed again when it has room; no connection
 /// is kept on which a call has failed.

@@ -63,7 +63,8 @@ impl SqliteOptions {
     }
 
     /// How often the store is asked for changes by other processes; a question costs some ten microseconds. Defaults to
-    /// one second; less than 1 ms counts as that. None turns it off: what others add is seen when the scheduler wakes up for another reason.
+    /// one second; less than 1 ms counts as that. None turns it off: what others add is seen when the scheduler wakes
+    /// up for another reason.
     pub fn poll(mut self, period: Option<Duration>) -> Self {
         self.poll = period;
         self

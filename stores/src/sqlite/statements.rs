@@ -147,7 +147,8 @@ mod tests {
     use super::statements;
     use crate::SqliteStore;
 
-    /// A statement that scans a table gets slower with each job. Scans of its argument, of what it has found, of the few nodes, and along an index are none.
+    /// A statement that scans a table gets slower with each job. Scans of its argument, of what it has found, of the
+    /// few nodes, and along an index are none.
     #[test]
     fn no_statement_scans_a_table() {
         futures_lite::future::block_on(async {

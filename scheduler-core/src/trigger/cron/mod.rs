@@ -68,10 +68,11 @@ pub(super) const BEFORE_CRON: DateTime<Utc> = DateTime::from_timestamp(-2 * 86_4
 ///
 /// # When clocks are changed
 ///
-/// By default ([`Gap::Auto`], [`RepeatedHour::Auto`]), an expression whose minute or hour begins with `*` (or with `0/1`, which
-/// says the same) follows real time: it fires in both passes of a repeated hour and not at all in a skipped one. Any other fires once for each civil time
-/// that it names: at the first pass of a repeated hour, and right after a gap, once however many of its times fell into
-/// it. This is what Debian's cron does. [`gap`](Self::gap) and [`overlap`](Self::overlap) choose otherwise.
+/// By default ([`Gap::Auto`], [`RepeatedHour::Auto`]), an expression whose minute or hour begins with `*` (or with
+/// `0/1`, which says the same) follows real time: it fires in both passes of a repeated hour and not at all in a
+/// skipped one. Any other fires once for each civil time that it names: at the first pass of a repeated hour, and right
+/// after a gap, once however many of its times fell into it. This is what Debian's cron does. [`gap`](Self::gap) and
+/// [`overlap`](Self::overlap) choose otherwise.
 ///
 /// The transitions of the tz database are known until 2100; after that a zone keeps its last offset.
 #[doc(alias = "CronTrigger")]
@@ -251,9 +252,9 @@ impl Cron {
     /// with the second (Spring, croner, tokio-cron-scheduler) Sunday is 0, and [`crontab`](Self::crontab) reads those.
     /// [`Trigger::describe`](super::Trigger::describe) and [`Trigger::lint`](super::Trigger::lint) say which days numbers mean.
     ///
-    /// There are `?` (no matter), `L`, `L-3`, `LW`, `L-3W`, `15W`, `6L`, `FRI#2`, ranges that
-    /// run past the end, and `H`, long names and a zone in front as in [`crontab`](Self::crontab). Quartz itself wants a `?` for the day of the month or
-    /// the weekday; here both may be given, and then both must match.
+    /// There are `?` (no matter), `L`, `L-3`, `LW`, `L-3W`, `15W`, `6L`, `FRI#2`, ranges that run past the end, and
+    /// `H`, long names and a zone in front as in [`crontab`](Self::crontab). Quartz itself wants a `?` for the day of
+    /// the month or the weekday; here both may be given, and then both must match.
     ///
     /// ```
     /// use chrono::{TimeZone, Utc};

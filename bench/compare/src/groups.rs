@@ -9,9 +9,9 @@ pub struct Group {
     pub what: &'static str,
     /// The first one of each kind is ours.
     pub programs: &'static [Program],
-    /// Which programs ratios are taken to, by label.
-    pub yardsticks: &'static [&'static str],
     pub figures: &'static [Figure],
+    /// Which of the figures are compared with those of which program, by its label.
+    pub ratios: &'static [(Figure, &'static str)],
     pub plots: &'static [Figure],
 }
 
@@ -55,6 +55,8 @@ const FIRE: &[Figure] = &[
     figure("cpu_us_per_run", "CPU a run, us"),
 ];
 const LATE: &[Figure] = &[figure("late_p50_us", "median lateness, us"), figure("late_p99_us", "lateness p99, us")];
+const FIRE_RATIOS: &[(Figure, &str)] =
+    &[(figure("late_p50_us", "late p50"), "heap-spawn"), (figure("cpu_us_per_run", "CPU"), "tokio-sleep")];
 const STORE: &[Figure] =
     &[figure("fires_per_s", "runs a second"), figure("adds_per_s", "adds a second"), figure("cpu_s", "CPU, s")];
 
@@ -70,7 +72,10 @@ const GROUPS: &[Group] = &[
             program("tokio-cron-scheduler", "timers add --n 100000 --peer tokio-cron-scheduler"),
             program("APScheduler", "apscheduler add --n 10000"),
         ],
-        yardsticks: &["heap-inline", "tokio-sleep"],
+        ratios: &[
+            (figure("adds_per_s", "adds"), "heap-inline"),
+            (figure("bytes_per_schedule", "bytes"), "heap-inline"),
+        ],
         figures: &[figure("adds_per_s", "adds a second"), figure("bytes_per_schedule", "bytes a job")],
         plots: &[figure("bytes_per_schedule", "bytes a job")],
     },
@@ -82,7 +87,7 @@ const GROUPS: &[Group] = &[
             program("heap-inline", "timers add --n 100000 --peer heap-inline"),
             program("tokio-cron-scheduler", "timers add --n 100000 --peer tokio-cron-scheduler"),
         ],
-        yardsticks: &["heap-inline"],
+        ratios: &[(figure("adds_per_s", "adds"), "heap-inline")],
         figures: &[figure("adds_per_s", "adds a second")],
         plots: &[],
     },
@@ -95,7 +100,7 @@ const GROUPS: &[Group] = &[
             program("tokio-sleep", "timers fire --n 1000 --secs 5 --peer tokio-sleep"),
             program("APScheduler", "apscheduler fire --n 1000 --secs 5"),
         ],
-        yardsticks: &["heap-spawn", "tokio-sleep"],
+        ratios: FIRE_RATIOS,
         figures: FIRE,
         plots: LATE,
     },
@@ -111,7 +116,7 @@ const GROUPS: &[Group] = &[
             program("apalis", "timers fire --n 10000 --secs 5 --peer apalis"),
             program("APScheduler", "apscheduler fire --n 10000 --secs 5"),
         ],
-        yardsticks: &["heap-spawn", "tokio-sleep"],
+        ratios: FIRE_RATIOS,
         figures: FIRE,
         plots: LATE,
     },
@@ -123,7 +128,7 @@ const GROUPS: &[Group] = &[
             program("heap-spawn", "timers fire --n 100000 --secs 5 --peer heap-spawn"),
             program("tokio-sleep", "timers fire --n 100000 --secs 5 --peer tokio-sleep"),
         ],
-        yardsticks: &["heap-spawn", "tokio-sleep"],
+        ratios: FIRE_RATIOS,
         figures: FIRE,
         plots: &[],
     },
@@ -139,7 +144,7 @@ const GROUPS: &[Group] = &[
             program("apalis", "timers burst --n 100000 --lead 5 --peer apalis"),
             program("APScheduler", "apscheduler burst --n 10000 --lead 4"),
         ],
-        yardsticks: &["tokio-sleep", "heap-inline"],
+        ratios: &[(figure("last_ms", "last start"), "tokio-sleep"), (figure("last_ms", "last start"), "heap-inline")],
         figures: &[
             figure("ran_share", "share that ran"),
             figure("runs_per_s", "runs a second"),
@@ -156,7 +161,7 @@ const GROUPS: &[Group] = &[
             program("heap-spawn", "timers idle --n 1000000 --peer heap-spawn"),
             program("APScheduler", "apscheduler idle --n 10000"),
         ],
-        yardsticks: &[],
+        ratios: &[],
         figures: &[figure("cpu_s", "CPU, s"), figure("ctx_switches", "context switches")],
         plots: &[],
     },
@@ -164,7 +169,7 @@ const GROUPS: &[Group] = &[
         name: "catch-up",
         what: "100,000 hourly jobs were left 72 hours ago, beside 1,000 jobs of a second that are on time.",
         programs: &[program("ours", "scheduler-bench catch-up --n 100000")],
-        yardsticks: &[],
+        ratios: &[],
         figures: &[
             figure("catch_up_ms", "all caught up after, ms"),
             figure("late_p50_us", "on time: late p50, us"),
@@ -176,7 +181,7 @@ const GROUPS: &[Group] = &[
         name: "engine",
         what: "The engine and the store in memory, on one thread, without runtime, tasks and listeners: 10,000 jobs a second.",
         programs: &[program("ours", "scheduler-bench engine")],
-        yardsticks: &[],
+        ratios: &[],
         figures: &[
             figure("runs_per_s", "firings a second of CPU"),
             figure("cpu_us_per_run", "CPU a firing, us"),
@@ -198,7 +203,7 @@ const GROUPS: &[Group] = &[
             program("apalis", "statements --peer apalis --n 2000"),
             program("APScheduler", "apscheduler store --n 500"),
         ],
-        yardsticks: &["statements, normal"],
+        ratios: &[(figure("fires_per_s", "runs"), "statements, normal")],
         figures: STORE,
         plots: &[figure("fires_per_s", "runs a second")],
     },
@@ -209,7 +214,7 @@ const GROUPS: &[Group] = &[
             program("ours, full", "scheduler-bench store --store sqlite --n 2000 --spread 5 --lead 2 --sync full"),
             program("ours, normal", "scheduler-bench store --store sqlite --n 2000 --spread 5 --lead 2 --sync normal"),
         ],
-        yardsticks: &[],
+        ratios: &[],
         figures: &[
             figure("late_ms_p50", "late p50, ms"),
             figure("late_ms_p99", "late p99, ms"),
@@ -230,7 +235,7 @@ const GROUPS: &[Group] = &[
             program("MongoDB, 1 node", "scheduler-bench store --store mongodb --n 10000"),
             program("MongoDB, 4 nodes", "scheduler-bench store --store mongodb --n 10000 --nodes 4"),
         ],
-        yardsticks: &[],
+        ratios: &[],
         figures: STORE,
         plots: &[figure("fires_per_s", "runs a second")],
     },

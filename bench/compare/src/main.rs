@@ -4,10 +4,11 @@
 //! cargo run --release --manifest-path bench/compare/Cargo.toml -- [--rounds 5] [--groups add,fire-1k,..] [--python python3]
 //! ```
 //!
-//! In each round every program runs once, one after the other, so that what the machine does meanwhile falls on all of them.
-//! A figure is the median of the rounds, with the lowest and the highest; a ratio is the median of the ratios within a round.
-//! `bench/results/` gets each line that a program has printed (`rows.jsonl`), the tables (`tables.md`) and the pictures.
-//! A peer that is not there, as APScheduler without its Python, is told of and left out.
+//! In each round every program runs once, one after the other, so that what the machine does meanwhile falls on all of
+//! them. A figure is the median of the rounds, with the lowest and the highest; a ratio is the median of the ratios
+//! within a round. `bench/results/` gets each line that a program has printed (`rows.jsonl`), the tables (`tables.md`)
+//! and the pictures. `--draw 1` measures nothing, and makes tables and pictures of the lines that are there. A peer
+//! that is not there, as APScheduler without its Python, is told of and left out.
 
 mod groups;
 mod picture;
@@ -41,6 +42,10 @@ fn main() -> ExitCode {
 fn run(flags: &Flags) -> Result<(), Box<dyn Error>> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (bench, root) = (here.join(".."), here.join("../.."));
+    let results = bench.join("results");
+    if flags.number("draw", 0) > 0 {
+        return draw(&results, &read(&results)?);
+    }
     let chosen: Vec<&str> = flags.text("groups", groups::USUAL).split(',').collect();
     let mut ours = vec!["build", "--release", "-p", "scheduler-bench"];
     if chosen.contains(&"servers") {
@@ -52,29 +57,66 @@ fn run(flags: &Flags) -> Result<(), Box<dyn Error>> {
         python: flags.text("python", "python3").to_owned(),
         script: here.join("apscheduler_peer.py"),
     };
-    let results = bench.join("results");
     fs::create_dir_all(&results)?;
-    let rounds = flags.number("rounds", 5).max(1);
-    let mut rows = String::new();
-    let mut tables = table::head(rounds)?;
+    let mut all = Vec::new();
     for name in chosen {
         let group = groups::named(name)?;
-        let measured = measure(group, rounds, &programs)?;
-        for (label, of_label) in &measured {
-            for (round, row) in of_label {
-                let row = serde_json::json!({"group": name, "label": label, "round": round, "row": row});
-                rows += &format!("{row}\n");
+        all.push((group, measure(group, flags.number("rounds", 5).max(1), &programs)));
+        // What has been measured so far is not lost if the rest fails.
+        write(&results, &all)?;
+    }
+    draw(&results, &all)
+}
+
+/// What has been measured of each group.
+type Results = Vec<(&'static Group, Measured)>;
+
+fn write(folder: &Path, all: &Results) -> Result<(), Box<dyn Error>> {
+    let mut text = String::new();
+    for (group, measured) in all {
+        for (label, rows) in measured {
+            for (round, row) in rows {
+                let row = serde_json::json!({"group": group.name, "label": label, "round": round, "row": row});
+                text += &format!("{row}\n");
             }
         }
-        tables += &table::of(group, &measured);
-        for plot in group.plots {
-            let path = results.join(format!("{name}-{}.svg", plot.field.replace('_', "-")));
-            fs::write(path, picture::bars(group, plot, &measured))?;
-        }
-        // What has been measured so far is not lost if the rest fails.
-        fs::write(results.join("rows.jsonl"), &rows)?;
-        fs::write(results.join("tables.md"), &tables)?;
     }
+    Ok(fs::write(folder.join("rows.jsonl"), text)?)
+}
+
+fn read(folder: &Path) -> Result<Results, Box<dyn Error>> {
+    let mut all: Results = Vec::new();
+    for line in fs::read_to_string(folder.join("rows.jsonl"))?.lines() {
+        let line: Value = serde_json::from_str(line)?;
+        let group = groups::named(line["group"].as_str().unwrap_or_default())?;
+        if all.last().is_none_or(|(last, _)| last.name != group.name) {
+            all.push((group, Vec::new()));
+        }
+        let label = line["label"].as_str().unwrap_or_default();
+        let round = line["round"].as_u64().unwrap_or_default() as usize;
+        let row = serde_json::from_value(line["row"].clone())?;
+        if let Some((_, measured)) = all.last_mut() {
+            match measured.last_mut().filter(|(last, _)| last == label) {
+                Some((_, rows)) => rows.push((round, row)),
+                None => measured.push((label.to_owned(), vec![(round, row)])),
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Writes the tables and the pictures.
+fn draw(folder: &Path, all: &Results) -> Result<(), Box<dyn Error>> {
+    let rounds = all.iter().flat_map(|(_, measured)| measured).map(|(_, rows)| rows.len()).max().unwrap_or_default();
+    let mut tables = table::head(rounds)?;
+    for (group, measured) in all {
+        tables += &table::of(group, measured);
+        for plot in group.plots {
+            let path = folder.join(format!("{}-{}.svg", group.name, plot.field.replace('_', "-")));
+            fs::write(path, picture::bars(group, plot, measured))?;
+        }
+    }
+    fs::write(folder.join("tables.md"), &tables)?;
     print!("{tables}");
     Ok(())
 }
@@ -82,7 +124,7 @@ fn run(flags: &Flags) -> Result<(), Box<dyn Error>> {
 /// The rows of each program by its label, in the order of the group: with the number of the round.
 type Measured = Vec<(String, Vec<(usize, Row)>)>;
 
-fn measure(group: &Group, rounds: usize, programs: &Programs) -> Result<Measured, Box<dyn Error>> {
+fn measure(group: &Group, rounds: usize, programs: &Programs) -> Measured {
     let mut measured: Measured = group.programs.iter().map(|program| (program.label.to_owned(), Vec::new())).collect();
     for round in 0..rounds {
         for (at, program) in group.programs.iter().enumerate() {
@@ -94,7 +136,7 @@ fn measure(group: &Group, rounds: usize, programs: &Programs) -> Result<Measured
         }
     }
     measured.retain(|(_, rows)| !rows.is_empty());
-    Ok(measured)
+    measured
 }
 
 /// Builds, and gives the folder of the programs.

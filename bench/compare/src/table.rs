@@ -1,4 +1,4 @@
-//! The tables: medians with the lowest and the highest, and ratios to the yardsticks.
+//! The tables: medians with the lowest and the highest, and ratios to yardsticks.
 
 use std::{error::Error, fs, thread};
 
@@ -24,10 +24,8 @@ pub fn of(group: &Group, measured: &Measured) -> String {
     for figure in group.figures {
         text += &format!(" {} |", figure.label);
     }
-    for yardstick in group.yardsticks {
-        for figure in group.figures.iter().filter(|figure| is_compared(figure)) {
-            text += &format!(" {} / {yardstick} |", figure.label);
-        }
+    for (figure, other) in group.ratios {
+        text += &format!(" {} / {other} |", figure.label);
     }
     let columns = text.lines().last().unwrap_or_default().matches('|').count() - 1;
     text += &format!("\n|{}\n", "---|".repeat(columns));
@@ -41,13 +39,10 @@ pub fn of(group: &Group, measured: &Measured) -> String {
                 _ => " |".to_owned(),
             };
         }
-        for yardstick in group.yardsticks {
-            for figure in group.figures.iter().filter(|figure| is_compared(figure)) {
-                let mut ratios = ratios(measured, rows, yardstick, figure);
-                let cell =
-                    if label == yardstick || ratios.is_empty() { String::new() } else { short(median(&mut ratios)) };
-                text += &format!(" {cell} |");
-            }
+        for (figure, other) in group.ratios {
+            let mut ratios = ratios(measured, rows, other, figure);
+            let cell = if label == other || ratios.is_empty() { String::new() } else { short(median(&mut ratios)) };
+            text += &format!(" {cell} |");
         }
         text += "\n";
     }
@@ -68,10 +63,6 @@ fn ratios(measured: &Measured, rows: &[(usize, Row)], yardstick: &str, figure: &
         Some((number(row, figure)?, number(other, figure)?))
     });
     pairs.filter(|(_, other)| *other > 0.0).map(|(ours, other)| ours / other).collect()
-}
-
-fn is_compared(figure: &Figure) -> bool {
-    figure.field != "ran_share"
 }
 
 fn number(row: &Row, figure: &Figure) -> Option<f64> {

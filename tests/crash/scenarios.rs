@@ -106,7 +106,10 @@ fn assert_nothing_is_lost(contents: &Contents, lines: &[Line]) {
         if run.is_open() {
             continue;
         }
-        assert_eq!((run.verdict(), run.first), (Some(Verdict::Ok), None), "{run:?}");
+        // Each process that had it may have been killed; after three takeovers that is its end.
+        let is_given_up = run.verdict() == Some(Verdict::Lost) && run.takeovers > 3;
+        assert!(run.verdict() == Some(Verdict::Ok) || is_given_up, "{run:?}");
+        assert_eq!(run.first, None, "{run:?}");
         assert!(ran.contains(&seq), "{run:?} never ran");
     }
 }

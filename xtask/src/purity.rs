@@ -66,7 +66,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("scheduler-smol", &["scheduler-core", "scheduler-runtime"]),
     ("scheduler-thread", &["scheduler-core", "scheduler-runtime"]),
     // It measures what users use, and the engine alone.
-    ("scheduler-bench", &["apscheduler", "scheduler-core"]),
+    ("scheduler-bench", &["apscheduler", "figures", "scheduler-core"]),
 ];
 
 /// `cargo xtask purity`.

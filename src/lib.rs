@@ -62,6 +62,7 @@
 //! | `config` | schedulers and their jobs from TOML, JSON, the environment, and APScheduler's flat keys |
 //! | `metrics` | numbers for the recorder that the program has installed |
 //! | `web` | [`web`]: the dashboard and its JSON API, as a service that any server mounts |
+//! | `web-serve` | [`web::serve`]: a server for it, on tokio, for programs that have none |
 //! | `cron` | schedules of the `cron` crate as triggers |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

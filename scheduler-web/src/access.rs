@@ -66,6 +66,17 @@ impl Access {
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.0, Rule::Everyone(_))
     }
+
+    /// Whether everybody may do more than look.
+    #[cfg(feature = "serve")]
+    pub(crate) fn is_steered_by_everybody(&self) -> bool {
+        match &self.0 {
+            Rule::By(_) => false,
+            Rule::Everyone(permissions) => {
+                Operation::ALL.into_iter().any(|it| it.kind() != Kind::Read && permissions.permits(it))
+            }
+        }
+    }
 }
 
 impl fmt::Debug for Access {

@@ -16,26 +16,51 @@ use scheduler_runtime::{ListenerId, Scheduler};
 /// How many streams there are at once. A browser has one for each page that is seen, so that this is the number of people who look.
 const LIMIT: usize = 64;
 
-/// The streams that are open, the oldest first.
+/// The streams of a dashboard.
 #[derive(Clone, Default)]
-pub(crate) struct Streams(Arc<Mutex<Vec<Weak<Signal>>>>);
+pub(crate) struct Streams(Arc<Mutex<Open>>);
+
+#[derive(Default)]
+struct Open {
+    /// The oldest first.
+    signals: Vec<Weak<Signal>>,
+    /// Whether there are to be no more.
+    #[cfg(feature = "serve")]
+    is_over: bool,
+}
 
 impl Streams {
     /// Another stream of the scheduler's changes.
     pub(crate) fn open(&self, scheduler: &Scheduler) -> Changes {
         let signal = Arc::new(Signal::default());
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|signal| signal.strong_count() > 0);
-        if open.len() >= LIMIT
-            && let Some(oldest) = open.remove(0).upgrade()
+        let mut open = self.lock();
+        open.signals.retain(|signal| signal.strong_count() > 0);
+        if open.signals.len() >= LIMIT
+            && let Some(oldest) = open.signals.remove(0).upgrade()
         {
             oldest.end();
         }
-        open.push(Arc::downgrade(&signal));
+        open.signals.push(Arc::downgrade(&signal));
+        #[cfg(feature = "serve")]
+        if open.is_over {
+            signal.end();
+        }
         drop(open);
         let notifier = Notifier(Arc::clone(&signal));
         let listener = scheduler.add_listener(EventMask::ALL, move |_| notifier.notify());
         Changes { signal, listener, scheduler: scheduler.clone(), has_begun: false }
+    }
+
+    /// Ends those that are open, and each further one as soon as it is opened.
+    #[cfg(feature = "serve")]
+    pub(crate) fn end(&self) {
+        let mut open = self.lock();
+        open.is_over = true;
+        open.signals.drain(..).filter_map(|signal| signal.upgrade()).for_each(|signal| signal.end());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -15,6 +15,8 @@ use scheduler_core::TaskName;
 use scheduler_runtime::Scheduler;
 use tower_service::Service;
 
+#[cfg(feature = "serve")]
+use crate::changes::Streams;
 use crate::{
     access::{Access, Hidden},
     answer::Answer,
@@ -123,6 +125,26 @@ impl Dashboard {
         let (parts, body) = request.into_parts();
         let answer = self.answer(&parts, body).await;
         finished(answer, &parts.method)
+    }
+
+    /// The scheduler that it shows.
+    #[cfg(feature = "serve")]
+    pub(crate) fn scheduler(&self) -> &Scheduler {
+        &self.desk.scheduler
+    }
+
+    /// The same with streams of its own, which can be ended without those of its clones.
+    #[cfg(feature = "serve")]
+    pub(crate) fn with_own_streams(mut self) -> (Self, Streams) {
+        self.desk.streams = Streams::default();
+        let streams = self.desk.streams.clone();
+        (self, streams)
+    }
+
+    /// Whether everybody who reaches it may do more than look.
+    #[cfg(feature = "serve")]
+    pub(crate) fn is_steered_by_everybody(&self) -> bool {
+        self.access.is_steered_by_everybody()
     }
 
     async fn answer<B>(&self, request: &Parts, body: B) -> Answer

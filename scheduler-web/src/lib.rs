@@ -55,7 +55,7 @@
 //!   reaches seven days, and searches for 20,000 fire times at most; those of intervals are counted.
 //!
 //! Everything is escaped where it is written into a page, and the `Content-Security-Policy` allows no script, style or form target but the
-//! dashboard's own. How long a client may take to send a request is the server's to limit.
+//! dashboard's own. How long a client may take to send a request is the server's to limit, as that of `serve` does (feature `serve`).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod access;
@@ -73,6 +73,8 @@ mod operator;
 mod pages;
 mod params;
 mod problem;
+#[cfg(feature = "serve")]
+mod serve;
 mod upcoming;
 mod views;
 
@@ -80,6 +82,8 @@ pub use access::{Access, Hidden, Permissions};
 pub use body::Body;
 pub use dashboard::Dashboard;
 pub use operation::{Kind, Operation};
+#[cfg(feature = "serve")]
+pub use serve::{Server, serve};
 
 /// The programs of the page that the registry shows.
 #[cfg(doctest)]

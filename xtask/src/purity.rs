@@ -45,6 +45,11 @@ const BUDGETS: &[(&str, &[&str], usize)] = &[
         &["apscheduler", "--no-default-features", "--features", "tokio,web"],
         69,
     ),
+    (
+        "apscheduler with tokio, the dashboard and its server",
+        &["apscheduler", "--no-default-features", "--features", "tokio,web-serve"],
+        79,
+    ),
     ("apscheduler with tokio and SQLite", &["apscheduler", "--no-default-features", "--features", "tokio,sqlite"], 128),
     ("the example quickstart", &["quickstart"], 135),
 ];

@@ -19,7 +19,8 @@
 //!
 //! There is no login here, so that it listens on the loopback only, unless `--listen` says otherwise. With `--token`,
 //! who does not send this word as a bearer token may only look, and who does may add and change jobs, too, as
-//! `client.py` does from Python. A service of yours says with `Access::by` who may do what.
+//! `client.py` does from Python. A service of yours says with `Access::by` who may do what, and mounts the dashboard on
+//! the server that it has, as `examples/axum_service` does.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 mod jobs;
@@ -28,10 +29,8 @@ use std::{env, time::Duration};
 
 use apscheduler::{
     prelude::*,
-    web::{Access, Dashboard, Hidden, Operation, Permissions},
+    web::{self, Access, Dashboard, Hidden, Operation, Permissions},
 };
-use axum::Router;
-use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -49,20 +48,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             Some(task) if *task != "send_letter" => Hidden::Nothing,
             _ => Hidden::Arguments,
         });
-    let listen = &options.listen;
-    let listener = TcpListener::bind(listen).await.map_err(|error| format!("listening on {listen}: {error}"))?;
-    println!("the dashboard is at http://{}", listener.local_addr()?);
+    let server = web::serve(options.listen, dashboard).await?;
+    println!("the dashboard is at http://{}", server.address());
     println!("the jobs are in {}", options.db);
-    let routes = Router::new().fallback_service(dashboard);
-    // The scheduler ends before the server waits for its connections: the pages that are seen hold some as long as it runs.
-    let (sender, ended) = tokio::sync::oneshot::channel();
-    let shutdown = async move {
-        end(options.seconds).await;
-        // The server has ended otherwise if nobody hears it.
-        let _ = sender.send(scheduler.shutdown(ShutdownMode::within(Duration::from_secs(2))).await);
-    };
-    axum::serve(listener, routes).with_graceful_shutdown(shutdown).await?;
-    ended.await??;
+    end(options.seconds).await;
+    scheduler.shutdown(ShutdownMode::within(Duration::from_secs(2))).await?;
+    // It ends with the scheduler, when the requests that it is answering are answered.
+    server.ended().await;
     println!("ended");
     Ok(())
 }

@@ -4,5 +4,6 @@
 mod api;
 mod pages;
 mod security;
+mod serve;
 mod stage;
 mod streams;

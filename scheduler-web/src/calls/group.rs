@@ -29,7 +29,8 @@ impl Group {
     fn words(&self) -> String {
         match self.0.as_slice() {
             [(store, filter)] => {
-                let filter = serde_json::to_string(filter).unwrap_or_default();
+                // What has no form in JSON is logged as what it is here.
+                let filter = serde_json::to_string(filter).unwrap_or_else(|_| format!("{filter:?}"));
                 store.as_ref().map_or_else(|| filter.clone(), |store| format!("{filter} in {store}"))
             }
             chosen => {

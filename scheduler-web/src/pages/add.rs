@@ -2,21 +2,17 @@
 
 use askama::Template;
 use http::StatusCode;
+use scheduler_core::JobId;
 use serde_json::Value;
 
 use super::{
     frame::Frame,
     job::{Preview, preview},
-    links, page as shown,
+    links, page as shown, rendered,
 };
 use crate::{
-    answer::Answer,
-    api::{job_id, trigger},
-    calls::AddJob,
-    operation::Operation,
-    operator::Operator,
-    params::Params,
-    problem::Problem,
+    answer::Answer, api::trigger, calls::AddJob, operation::Operation, operator::Operator, params::Params,
+    problem::Problem, views::JobView,
 };
 
 #[derive(Template)]
@@ -48,10 +44,27 @@ pub(super) async fn answer(operator: &Operator<'_>, frame: &Frame<'_>, form: &Pa
         return Err(Problem::not_permitted(Operation::AddJob));
     }
     if form.one("do") != Some(Operation::AddJob.name()) {
-        return shown(&Page { frame, form, preview: Some(previewed(operator, frame, form).await?) });
+        return shown(&Page { frame, form, preview: Some(previewed(operator, frame, form).await) });
     }
+    let job = match added(operator, form).await {
+        Ok(job) => job,
+        // The form is kept, with what is wrong beside it.
+        Err(problem) => {
+            let mut preview = previewed(operator, frame, form).await;
+            let _ = preview.problem.get_or_insert(problem.detail);
+            return Ok(rendered(problem.status, &Page { frame, form, preview: Some(preview) }));
+        }
+    };
+    let link = match frame.may(Operation::ReadJob) {
+        true => links::job(&job.store, &job.id),
+        false => links::page("add"),
+    };
+    Ok(Answer::see_other(&format!("{link}&done={}", Operation::AddJob.name())))
+}
+
+async fn added(operator: &Operator<'_>, form: &Params) -> Result<JobView, Problem> {
     let job = AddJob {
-        id: form.one("id").map(job_id).transpose()?,
+        id: id(form)?,
         store: form.store(),
         task: form.required("task")?.into(),
         args: args(form)?.unwrap_or_default(),
@@ -61,24 +74,29 @@ pub(super) async fn answer(operator: &Operator<'_>, frame: &Frame<'_>, form: &Pa
         tags: tags(form),
         is_paused: form.one("paused").is_some(),
     };
-    let job = operator.perform(job).await?;
-    let link = match frame.may(Operation::ReadJob) {
-        true => links::job(&job.store, &job.id),
-        false => links::page("add"),
-    };
-    Ok(Answer::see_other(&format!("{link}&done={}", Operation::AddJob.name())))
+    operator.perform(job).await
 }
 
-async fn previewed(operator: &Operator<'_>, frame: &Frame<'_>, form: &Params) -> Result<Preview, Problem> {
+/// What is told of the job of a form before it is added. What is wrong is told here, so that the form is kept.
+async fn previewed(operator: &Operator<'_>, frame: &Frame<'_>, form: &Params) -> Preview {
+    let (id, arguments) = (id(form), args(form));
     let mut told = match form.one("trigger") {
-        Some(text) => preview(operator, frame, job_id(form.one("id").unwrap_or("preview"))?, text).await,
+        Some(text) => preview(operator, frame, id.as_ref().ok().cloned().flatten(), text).await,
         None => Preview::of_now(),
     };
-    // Told here as well, so that the form is kept.
-    if let Err(problem) = args(form) {
-        told.problem = Some(problem.detail);
-    }
-    Ok(told)
+    let wrong = [id.err(), arguments.err()].into_iter().flatten().next();
+    told.problem = wrong.map(|problem| problem.detail).or(told.problem);
+    told
+}
+
+/// The id of a form, if there is one.
+fn id(form: &Params) -> Result<Option<JobId>, Problem> {
+    let checked = |text: &str| {
+        let id = JobId::from(text);
+        id.check().map_err(|why| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "job", why))?;
+        Ok(id)
+    };
+    form.one("id").map(checked).transpose()
 }
 
 /// The arguments of a form, if there are any.

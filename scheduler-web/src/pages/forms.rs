@@ -7,7 +7,7 @@ use super::{
     add,
     frame::{Frame, Page},
     groups,
-    job::at,
+    job::{self, Refused, at},
     links,
 };
 use crate::{
@@ -42,57 +42,74 @@ pub(super) async fn answer(
     }
     let wanted = form.required("do")?;
     let operation = Operation::ALL.into_iter().find(|operation| operation.name() == wanted);
+    let operation = operation.ok_or_else(|| unknown(wanted))?;
+    match perform(operator, params, &form, operation).await {
+        Ok(back) => Ok(Answer::see_other(&format!("{back}&done={wanted}"))),
+        Err(problem) if frame.page == Page::Job => {
+            let refused = Refused { operation, form: &form, problem: &problem };
+            // Without the page of the job there is nothing to show the form on.
+            job::refused(operator, frame, params, refused).await.ok_or(problem)
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// Does it to the job that the address names, and says where to go on.
+async fn perform(
+    operator: &Operator<'_>,
+    params: &Params,
+    form: &Params,
+    operation: Operation,
+) -> Result<String, Problem> {
     let at = at(params)?;
     let back = links::job(params.one("store").unwrap_or_default(), at.id.as_str());
-    let back = match operation {
-        Some(Operation::RunJob) => {
+    match operation {
+        Operation::RunJob => {
             operator.perform(RunJob(at)).await?;
-            back
         }
-        Some(Operation::PauseJob) => {
-            operator.perform(PauseJob { at, pause: pause(&form)? }).await?;
-            back
+        Operation::PauseJob => {
+            operator.perform(PauseJob { at, pause: pause(form)? }).await?;
         }
-        Some(Operation::ResumeJob) => {
+        Operation::ResumeJob => {
             operator.perform(ResumeJob(at)).await?;
-            back
         }
-        Some(Operation::RescheduleJob) => {
+        Operation::RescheduleJob => {
             let trigger = trigger(form.required("trigger")?)?;
             operator.perform(RescheduleJob { at, trigger }).await?;
-            back
         }
-        Some(Operation::ChangeJob) => {
+        Operation::ChangeJob => {
             let field = |name| form.one(name);
             let change = ChangeJob {
                 at,
                 task: field("task").map(Into::into),
-                args: add::args(&form)?,
+                args: add::args(form)?,
                 name: field("name").map(str::to_owned),
                 executor: field("executor").map(Into::into),
                 // An empty field has no tags; a form without the field leaves them as they are.
-                tags: form.has("tags").then(|| add::tags(&form)),
+                tags: form.has("tags").then(|| add::tags(form)),
             };
             operator.perform(change).await?;
-            back
         }
-        Some(Operation::CancelRun) => {
+        Operation::CancelRun => {
             let run = form.parsed::<RunId>("run", "the id of a run")?;
             let run = run.ok_or_else(|| Problem::malformed("`run` is missing"))?;
             operator.perform(CancelRun { at, run }).await?;
-            back
         }
-        Some(Operation::RemoveJob) => {
+        Operation::RemoveJob => {
             operator.perform(RemoveJob(at)).await?;
-            links::page("jobs")
+            return Ok(links::page("jobs"));
         }
-        Some(Operation::RemovePutAside) => {
+        Operation::RemovePutAside => {
             operator.perform(RemovePutAside(at)).await?;
-            links::page("put-aside")
+            return Ok(links::page("put-aside"));
         }
-        _ => return Err(Problem::malformed(format!("pages do not `{wanted}`; the API may"))),
-    };
-    Ok(Answer::see_other(&format!("{back}&done={wanted}")))
+        _ => return Err(unknown(operation.name())),
+    }
+    Ok(back)
+}
+
+fn unknown(wanted: &str) -> Problem {
+    Problem::malformed(format!("pages do not `{wanted}`; the API may"))
 }
 
 /// The note and the end of a pause, as the fields of a form have them.

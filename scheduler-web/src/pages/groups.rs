@@ -2,9 +2,9 @@
 
 use askama::Template;
 use http::StatusCode;
-use scheduler_core::store::JobFilter;
+use scheduler_core::{Pause, store::JobFilter};
 
-use super::{forms::pause, frame::Frame, job::at, links, page as shown};
+use super::{forms::pause, frame::Frame, job::at, links, page as shown, rendered};
 use crate::{
     answer::Answer,
     calls::{CountJobs, Group, GroupErrorView, PauseJobs, RemoveJobs, ResumeJobs, RunJobs},
@@ -62,10 +62,28 @@ pub(super) async fn answer(
         let detail = "no job is chosen: tick those that are meant, or choose all that are listed";
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "nothing_chosen", detail));
     }
-    match form.one("ask") {
-        Some(wanted) => ask(operator, frame, params, named(wanted)?, meant).await,
-        None => perform(operator, frame, params, form, meant).await,
+    if let Some(wanted) = form.one("ask") {
+        return ask(operator, frame, params, named(wanted)?, meant, Sent::Nothing).await;
     }
+    let operation = named(form.required("do")?)?;
+    match (operation, pause(form)) {
+        // The form is kept, with what is wrong beside it.
+        (Operation::PauseJob, Err(problem)) => {
+            ask(operator, frame, params, operation, meant, Sent::Refused { form, problem: &problem }).await
+        }
+        (_, pause) => perform(operator, frame, params, operation, pause.unwrap_or_default(), meant).await,
+    }
+}
+
+/// What the form of the question has had before.
+#[derive(Clone, Copy)]
+enum Sent<'a> {
+    Nothing,
+    /// This, which was not done.
+    Refused {
+        form: &'a Params,
+        problem: &'a Problem,
+    },
 }
 
 fn named(wanted: &str) -> Result<Operation, Problem> {
@@ -88,6 +106,23 @@ struct Question<'a> {
     /// What the form carries for those that are chosen; none if all that are listed are meant.
     values: Vec<String>,
     action: String,
+    sent: Sent<'a>,
+}
+
+impl Question<'_> {
+    fn typed(&self, name: &str) -> &str {
+        match self.sent {
+            Sent::Nothing => "",
+            Sent::Refused { form, .. } => form.one(name).unwrap_or_default(),
+        }
+    }
+
+    fn refusal(&self) -> Option<&str> {
+        match self.sent {
+            Sent::Nothing => None,
+            Sent::Refused { problem, .. } => Some(&problem.detail),
+        }
+    }
 }
 
 async fn ask(
@@ -96,6 +131,7 @@ async fn ask(
     params: &Params,
     operation: Operation,
     meant: Meant,
+    sent: Sent<'_>,
 ) -> Result<Answer, Problem> {
     if !frame.may(operation) {
         return Err(Problem::not_permitted(operation));
@@ -117,7 +153,11 @@ async fn ask(
         }
     };
     let (verb, explained) = words(operation);
-    shown(&Question {
+    let status = match sent {
+        Sent::Nothing => StatusCode::OK,
+        Sent::Refused { problem, .. } => problem.status,
+    };
+    let question = Question {
         frame,
         operation,
         verb,
@@ -127,7 +167,9 @@ async fn ask(
         names: names.into_iter().take(NAMED).collect(),
         values,
         action: list(params, &[]),
-    })
+        sent,
+    };
+    Ok(rendered(status, &question))
 }
 
 /// What a button says, and what it does.
@@ -157,17 +199,17 @@ async fn perform(
     operator: &Operator<'_>,
     frame: &Frame<'_>,
     params: &Params,
-    form: &Params,
+    operation: Operation,
+    pause: Pause,
     meant: Meant,
 ) -> Result<Answer, Problem> {
-    let operation = named(form.required("do")?)?;
     let group = match meant {
         Meant::Chosen(jobs) => Group::chosen(jobs),
         Meant::Listed(filter) => Group::of(params.store(), filter),
     };
     let told = match operation {
         Operation::RunJob => operator.perform(RunJobs(group)).await?,
-        Operation::PauseJob => operator.perform(PauseJobs { group, pause: pause(form)? }).await?,
+        Operation::PauseJob => operator.perform(PauseJobs { group, pause }).await?,
         Operation::ResumeJob => operator.perform(ResumeJobs(group)).await?,
         _ => operator.perform(RemoveJobs(group)).await?,
     };

@@ -1,11 +1,13 @@
 //! The page of a job: when it runs, what became of its runs, why, and what can be done.
 
+use std::borrow::Borrow;
+
 use askama::Template;
 use scheduler_core::{JobId, store::RunFilter};
 
 use super::{
     frame::Frame,
-    links, page as shown,
+    links, page as shown, rendered,
     rows::{ClockRow, FireTime, JobRow, RunRow, next_page},
 };
 use crate::{
@@ -50,6 +52,30 @@ struct Job<'a> {
     runs: Option<Vec<RunRow>>,
     bars: Vec<Bar>,
     next: Option<String>,
+    refused: Option<Refused<'a>>,
+}
+
+/// A form that was sent and not done: what it has, and why.
+#[derive(Clone, Copy)]
+pub(super) struct Refused<'a> {
+    pub(super) operation: Operation,
+    pub(super) form: &'a Params,
+    pub(super) problem: &'a Problem,
+}
+
+impl Job<'_> {
+    /// Why the form of an operation was not done, if it was sent.
+    fn refusal(&self, operation: impl Borrow<Operation>) -> Option<&str> {
+        self.refused.filter(|it| it.operation == *operation.borrow()).map(|it| &*it.problem.detail)
+    }
+
+    /// What a field of that form has: what was written there if it was not done, so that nothing has to be written twice.
+    fn typed<'s>(&'s self, operation: impl Borrow<Operation>, name: &str, kept: &'s str) -> &'s str {
+        match self.refused.filter(|it| it.operation == *operation.borrow()) {
+            Some(refused) => refused.form.one(name).unwrap_or_default(),
+            None => kept,
+        }
+    }
 }
 
 /// Why it did or did not run.
@@ -97,7 +123,37 @@ pub(super) fn at(params: &Params) -> Result<At, Problem> {
 }
 
 pub(super) async fn page(operator: &Operator<'_>, frame: &Frame<'_>, params: &Params) -> Result<Answer, Problem> {
+    shown(&read(operator, frame, params, None).await?)
+}
+
+/// The page with a form as it was sent, and why that was not done beside it; none if there is no such page.
+pub(super) async fn refused(
+    operator: &Operator<'_>,
+    frame: &Frame<'_>,
+    params: &Params,
+    refused: Refused<'_>,
+) -> Option<Answer> {
+    let has_fields = [Operation::PauseJob, Operation::RescheduleJob, Operation::ChangeJob].contains(&refused.operation);
+    if !has_fields || !frame.may(refused.operation) || !frame.may(Operation::ReadJob) {
+        return None;
+    }
+    let job = read(operator, frame, params, Some(refused)).await.ok()?;
+    // What is put aside has no form that pauses it.
+    if refused.operation == Operation::PauseJob && job.row.view.state == "quarantined" {
+        return None;
+    }
+    Some(rendered(refused.problem.status, &job))
+}
+
+async fn read<'a>(
+    operator: &Operator<'_>,
+    frame: &'a Frame<'_>,
+    params: &Params,
+    refused: Option<Refused<'a>>,
+) -> Result<Job<'a>, Problem> {
     let at = at(params)?;
+    let new_trigger =
+        refused.filter(|it| it.operation == Operation::RescheduleJob).map_or(params, |it| it.form).one("trigger");
     let detail = operator.perform(ReadJob { at: at.clone(), fire_times: FIRE_TIMES }).await?;
     let zone = detail.job.zone;
     let fire_times = detail.fire_times.iter().map(|at| FireTime::new(frame, zone, *at)).collect();
@@ -106,7 +162,7 @@ pub(super) async fn page(operator: &Operator<'_>, frame: &Frame<'_>, params: &Pa
     let pretty = |value: &serde_json::Value| serde_json::to_string_pretty(value).unwrap_or_default();
     let job = &detail.job;
     let options = serde_json::to_value(&job.options).map(|options| pretty(&options)).unwrap_or_default();
-    shown(&Job {
+    Ok(Job {
         action: links::job(&job.store, &job.id),
         store: job.store.clone(),
         args: (!job.args_hidden).then(|| pretty(&job.args)),
@@ -119,18 +175,20 @@ pub(super) async fn page(operator: &Operator<'_>, frame: &Frame<'_>, params: &Pa
         pause: pause_words(frame, job),
         question: question(operator, params, &at).await?,
         asked,
-        preview: match params.one("trigger") {
-            Some(text) => Some(preview(operator, frame, at.id.clone(), text).await),
+        // Beside a form that was not done, the reason is told already.
+        preview: match new_trigger.filter(|_| refused.is_none()) {
+            Some(text) => Some(preview(operator, frame, Some(at.id.clone()), text).await),
             None => None,
         },
         clocks: detail.clock_changes.into_iter().map(|change| ClockRow::new(frame, change)).collect(),
         tags: job.tags.iter().collect::<Vec<_>>().join(", "),
-        trigger_text: params.one("trigger").unwrap_or(&job.trigger).to_owned(),
+        trigger_text: new_trigger.unwrap_or(&job.trigger).to_owned(),
         runs,
         bars,
         next,
         row: JobRow::new(frame, detail.job),
         frame,
+        refused,
     })
 }
 
@@ -156,8 +214,8 @@ async fn question(operator: &Operator<'_>, params: &Params, at: &At) -> Result<O
     Ok(Some(Question { text: told.text, is_answered: true }))
 }
 
-/// When a job with this id would run with the trigger of this text.
-pub(super) async fn preview(operator: &Operator<'_>, frame: &Frame<'_>, id: JobId, text: &str) -> Preview {
+/// When a job with this id, or one that gets another, would run with the trigger of this text.
+pub(super) async fn preview(operator: &Operator<'_>, frame: &Frame<'_>, id: Option<JobId>, text: &str) -> Preview {
     let wrong = |problem: Problem| Preview {
         trigger: text.to_owned(),
         in_words: String::new(),
@@ -170,6 +228,7 @@ pub(super) async fn preview(operator: &Operator<'_>, frame: &Frame<'_>, id: JobI
         Ok(trigger) => trigger,
         Err(problem) => return wrong(problem),
     };
+    let id = id.unwrap_or_else(|| "preview".into());
     let call = PreviewTrigger { id, trigger, fire_times: FIRE_TIMES };
     match operator.perform(call).await {
         Ok(told) => Preview {

@@ -34,6 +34,8 @@ fn all_of_it_works(mount: Mount) {
         let stage = Stage::new(mount, "");
         each_page_is_reached(&mut browser, &stage);
         many_jobs_are_steered(&mut browser, &stage);
+        many_jobs_are_run_and_removed(&mut browser, &stage);
+        a_wrong_trigger_is_told_beside_the_form(&mut browser, &stage);
         a_job_is_added_and_changed(&mut browser, &stage);
         a_job_is_steered(&mut browser, &stage);
         a_run_is_cancelled(&mut browser, &stage);
@@ -95,6 +97,106 @@ fn many_jobs_are_steered(browser: &mut Chromium, stage: &Stage) {
         (stage.state("hourly"), stage.state("slow"), stage.state("letters")),
         ("active".into(), "paused".into(), "paused".into())
     );
+}
+
+fn many_jobs_are_run_and_removed(browser: &mut Chromium, stage: &Stage) {
+    let add = |id: &str| {
+        let job = JobSpec::new("report", Interval::days(1)).id(id).tag("many");
+        stage.block_on(stage.scheduler.add_job(job)).unwrap();
+    };
+    let ran = |id: &str| stage.block_on(stage.scheduler.runs(id, 100)).unwrap().len();
+    ["many-1", "many-2", "many-3"].into_iter().for_each(add);
+
+    stage.open(browser, "?page=jobs&order=id&tag=many");
+    browser.click("[name=job][value$='id=many-1']");
+    browser.click("[name=job][value$='id=many-3']");
+    browser.follow("button[value=run_job]");
+    assert_eq!(heading(browser), "Run 2 jobs?");
+    assert_eq!((ran("many-1"), ran("many-3")), (0, 0), "it was only asked");
+    browser.follow("button[value=run_job]");
+    assert_eq!(notice(browser), "2 jobs are asked to run now.");
+    assert_eq!((ran("many-1"), ran("many-2"), ran("many-3")), (1, 0, 1));
+
+    // Who is asked can go back, and nothing is done.
+    browser.value("document.querySelector('[name=which]').value = 'listed'");
+    browser.follow("button[value=remove_job]");
+    assert_eq!(heading(browser), "Remove 3 jobs?");
+    assert!(browser.text("document.querySelector('main').textContent").contains("This cannot be undone."));
+    browser.follow("main form a");
+    assert_eq!((heading(browser), stage.state("many-1")), ("Jobs".into(), "active".into()));
+
+    browser.click("[name=job][value$='id=many-2']");
+    browser.follow("button[value=remove_job]");
+    assert_eq!(heading(browser), "Remove 1 job?");
+    assert!(browser.text("document.querySelector('main li').textContent").contains("many-2"));
+    browser.follow("button[value=remove_job]");
+    assert_eq!(notice(browser), "1 job is removed.");
+    assert_eq!((stage.state("many-1"), stage.state("many-2")), ("active".into(), "none".into()));
+
+    browser.value("document.querySelector('[name=which]').value = 'listed'");
+    browser.follow("button[value=remove_job]");
+    browser.follow("button[value=remove_job]");
+    assert_eq!(notice(browser), "2 jobs are removed.");
+    assert_eq!((stage.state("many-1"), stage.state("many-3")), ("none".into(), "none".into()));
+    assert_eq!(stage.state("hourly"), "active");
+}
+
+/// What is told beside a form, which is seen.
+fn alert(browser: &mut Chromium) -> String {
+    browser.text("[...document.querySelectorAll('main [role=alert]')].filter(it => it.checkVisibility()).map(it => it.textContent).join()")
+}
+
+fn a_wrong_trigger_is_told_beside_the_form(browser: &mut Chromium, stage: &Stage) {
+    let wrong = "crontab 61 2 * * * in Europe/Berlin";
+    let value = |browser: &mut Chromium, field: &str| browser.text(&format!("document.querySelector('{field}').value"));
+
+    stage.open(browser, "?page=add");
+    browser.write("[name=task]", "report");
+    browser.write("[name=id]", "typed \"id\"");
+    browser.write("[name=args]", "{\"a\":\n  1}");
+    browser.write("[name=tags]", "one, two");
+    browser.write("[name=trigger]", "crontab 30 2 * * *");
+    browser.follow("button[value=preview]");
+    // It was right when it was looked at, and is changed before it is added.
+    for button in ["button[value=add_job]", "button[value=preview]"] {
+        browser.write("[name=trigger]", wrong);
+        browser.follow(button);
+        assert_eq!(heading(browser), "Add a job");
+        assert!(alert(browser).contains("61"), "{}", alert(browser));
+        for (field, typed) in [
+            ("[name=task]", "report"),
+            ("[name=id]", "typed \"id\""),
+            ("[name=args]", "{\"a\":\n  1}"),
+            ("[name=tags]", "one, two"),
+            ("[name=trigger]", wrong),
+        ] {
+            assert_eq!(value(browser, field), typed, "{button}");
+        }
+        assert_eq!(browser.value("document.querySelector('button[value=add_job]')"), serde_json::Value::Null);
+    }
+    assert_eq!(stage.state("typed \"id\""), "none");
+
+    stage.open(browser, "?page=job&id=hourly");
+    browser.click("#reschedule summary");
+    browser.write("#reschedule [name=trigger]", wrong);
+    browser.follow("#reschedule form[method=get] button");
+    assert_eq!(heading(browser), "hourly");
+    assert!(alert(browser).contains("61"), "{}", alert(browser));
+    assert_eq!(value(browser, "#reschedule [name=trigger]"), wrong);
+    assert_eq!(browser.value("document.querySelector('button[value=reschedule_job]')"), serde_json::Value::Null);
+
+    browser.click("#change summary");
+    browser.write("#change [name=name]", "typed name");
+    browser.write("#change [name=args]", "{no json");
+    browser.follow("button[value=change_job]");
+    assert!(alert(browser).contains("the arguments are not JSON"), "{}", alert(browser));
+    assert_eq!(value(browser, "#change [name=name]"), "typed name");
+    assert_eq!(value(browser, "#change [name=args]"), "{no json");
+    let job = stage.block_on(stage.scheduler.job("hourly")).unwrap().unwrap();
+    assert_eq!((job.body.trigger.to_string().as_str(), job.body.name.as_deref()), ("every 1h", None));
+    // The browser says of each of them that it was not done.
+    let complaints = browser.complaints();
+    assert!(complaints.iter().all(|it| it.contains("the server responded with a status of 422")), "{complaints:?}");
 }
 
 fn a_job_is_added_and_changed(browser: &mut Chromium, stage: &Stage) {

@@ -26,7 +26,7 @@ pub async fn jobs_are_found_by_each_part_of_a_filter(bench: &Bench) {
         job.body.tags = tags;
         bench.add(&job).await;
     };
-    add("tenant-42/invoice", "mail", ["tenant:42", "billing"].into(), "default", Some("Rechnung")).await;
+    add("tenant-42/invoice", "mail", ["tenant:42", "billing"].into(), "default", Some(r#"Rechnung "Größe" 7\8"#)).await;
     add("tenant-42/report", "report", ["tenant:42"].into(), "slow", None).await;
     add("tenant-42", "mail", Tags::default(), "default", None).await;
     add("tenant-43/invoice", "mail", ["tenant:43", "billing"].into(), "slow", None).await;
@@ -48,6 +48,8 @@ pub async fn jobs_are_found_by_each_part_of_a_filter(bench: &Bench) {
         (JobFilter::new().tag("tenant:4"), ""),
         (JobFilter::new().executor("slow"), "tenant-42/report tenant-43/invoice"),
         (JobFilter::new().text("RECHN"), "tenant-42/invoice"),
+        (JobFilter::new().text(r#""GRöße" 7\8"#), "tenant-42/invoice"),
+        (JobFilter::new().text("größe/"), ""),
         (JobFilter::new().text("tenant:42"), "tenant-42/invoice tenant-42/report"),
         (JobFilter::new().text("report"), "tenant-42/report"),
         (JobFilter::new().task("mail").tag("billing").id_prefix("tenant-43"), "tenant-43/invoice"),
@@ -88,7 +90,19 @@ pub async fn what_looks_like_a_pattern_is_none(bench: &Bench) {
         assert_eq!(ids(bench, &JobFilter::new().tag(word), JobOrder::Id, 9).await, [word], "{word}");
         assert_eq!(ids(bench, &JobFilter::new().tag(word), JobOrder::NextFireTime, 9).await, [word], "{word}");
     }
-    assert_eq!(ids(bench, &JobFilter::new().text("a_"), JobOrder::Id, 9).await, ["a_b"]);
+    for (text, wanted) in [
+        ("A_", "a_b"),
+        ("A%", "a%"),
+        (r"A\", r"a\"),
+        ("'B", "a'b"),
+        ("\"]", "a\"]"),
+        ("A ", "a "),
+        ("A[B", "a[b"),
+        ("ä", "ä"),
+        ("🦀", "🦀"),
+    ] {
+        assert_eq!(ids(bench, &JobFilter::new().text(text), JobOrder::Id, 9).await, [wanted], "{text}");
+    }
     assert_eq!(ids(bench, &JobFilter::new().id_prefix("x".repeat(300)), JobOrder::Id, 9).await, [""; 0]);
 }
 

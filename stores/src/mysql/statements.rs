@@ -199,6 +199,8 @@ const TEXTS: Statements<&str> = Statements {
         AND k.live_id IS NOT NULL LIMIT ?3",
     found_by_state: "SELECT {place}, {wanted} FROM {p}jobs AS k FORCE INDEX (by_state) WHERE k.state = ?2 \
         AND k.live_id IS NOT NULL LIMIT ?3",
+    having_text: "SELECT STRAIGHT_JOIN uid FROM {list} JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = j.c0 \
+        WHERE LOCATE(?2, LOWER(body)) > 0 OR LOCATE(?2, LOWER(id)) > 0",
     over_tied: "SELECT {place}, {wanted} FROM {p}jobs AS k FORCE INDEX (over_first) WHERE k.over_id = CAST(?2 AS BINARY) \
         AND k.uid > ?3 ORDER BY k.uid LIMIT ?4",
     over_later: "SELECT {place}, {wanted} FROM {p}jobs AS k FORCE INDEX (over_first) WHERE k.over_id > CAST(?2 AS BINARY) \

@@ -121,6 +121,9 @@ const TEXTS: Statements<&str> = Statements {
         ORDER BY task LIMIT $3",
     found_by_state: "SELECT {place}, {wanted} FROM {p}jobs AS k WHERE state NOT IN ('active', 'ending', 'removed') \
         AND state BETWEEN $2 AND $2 ORDER BY state LIMIT $3",
+    // By the rules of any language but this one, a small letter may be another one.
+    having_text: "SELECT uid FROM {p}jobs WHERE uid = ANY({list}) \
+        AND (strpos(lower(body COLLATE \"C\"), $2) > 0 OR strpos(lower(id), $2) > 0)",
     over_tied: "SELECT {place}, {wanted} FROM {p}jobs AS k WHERE retained_until IS NOT NULL AND id = $2 AND uid > $3 \
         ORDER BY id, uid LIMIT $4",
     over_later: "SELECT {place}, {wanted} FROM {p}jobs AS k WHERE retained_until IS NOT NULL AND id > $2 \

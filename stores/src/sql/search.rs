@@ -86,6 +86,11 @@ impl<Tx: Transaction> JobFinder for SqlSession<'_, Tx> {
         Ok(places.into_iter().map(over).collect())
     }
 
+    async fn having_text(&self, keys: &BTreeSet<String>, text: &str) -> Result<Option<BTreeSet<String>>, StoreError> {
+        let found = statement(&self.sql().having_text).list(keys.iter().map(String::as_str)).text(text);
+        self.texts(found).await.map(Some)
+    }
+
     async fn counts(&self, group: Option<JobGroup<'_>>) -> Result<Option<JobCounts>, StoreError> {
         let counts = match group {
             None => statement(&self.sql().counts),

@@ -143,6 +143,8 @@ statements! {
     found_by_task,
     /// Those in a state that is not `active`, in any order. 1 wanted tags, 2 state, 3 limit.
     found_by_state,
+    /// The uids of those of some jobs that have a text in their id or definition, in small letters of ASCII. 1 uids, 2 text.
+    having_text,
     /// Places of jobs that are over and stay known, with an id, by their uids. 1 wanted tags, 2 id, 3 the uid before, 4 limit.
     over_tied,
     /// Those with later ids, by their ids and uids. 1 wanted tags, 2 the id before, 3 limit.

@@ -26,8 +26,10 @@ use crate::{
 #[template(path = "jobs.html")]
 struct Jobs<'a> {
     frame: &'a Frame<'a>,
-    /// None where counting them would take as long as looking for all of them.
+    /// None where they would be counted one by one.
     counts: Option<JobCounts>,
+    /// To the same page with the number of all of them.
+    counted: String,
     text: &'a str,
     task: &'a str,
     tag: &'a str,
@@ -51,11 +53,15 @@ pub(super) async fn jobs(operator: &Operator<'_>, frame: &Frame<'_>, params: &Pa
     let list =
         ListJobs { store: params.store(), filter: filter.clone(), order: params.job_order()?, page: params.page()? };
     let found = operator.perform(list).await?;
-    // A text is looked for in one job after the other: what the page has is not looked for again.
     let is_whole = found.next.is_none() && params.one("cursor").is_none();
-    let counts = match filter.text {
-        None => Some(operator.perform(CountJobs { store: params.store(), filter }).await?),
-        Some(_) => is_whole.then(|| count(&found)),
+    // Stores have the number of all jobs, and of those in a state, at hand. Others are counted one by one, on demand.
+    let is_at_hand = filter.state.map_or_else(JobFilter::new, |state| JobFilter::new().state(state)) == filter;
+    let counts = match is_whole {
+        true => Some(count(&found)),
+        false if is_at_hand || params.one("count") == Some("all") => {
+            Some(operator.perform(CountJobs { store: params.store(), filter }).await?)
+        }
+        false => None,
     };
     // Nothing can be done to jobs that are over.
     let is_over = params.one("state") == Some(JobStateKind::Finished.as_str());
@@ -64,6 +70,7 @@ pub(super) async fn jobs(operator: &Operator<'_>, frame: &Frame<'_>, params: &Pa
         frame,
         many: many.map(|it| (it.name(), groups::words(it).0)).collect(),
         action: groups::list(params, &[]),
+        counted: groups::list(params, &[("count", "all")]),
         counts,
         text: params.one("text").unwrap_or_default(),
         task: params.one("task").unwrap_or_default(),

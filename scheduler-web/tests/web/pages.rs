@@ -99,7 +99,7 @@ async fn a_job_is_steered_by_forms() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn jobs_that_are_found_by_a_text_are_counted_where_a_page_has_them_all() {
+async fn jobs_that_are_counted_one_by_one_are_so_where_a_page_has_them_all_or_on_demand() {
     let scheduler = with_a_job().await;
     let dashboard = unprotected(&scheduler);
     for number in 0..3 {
@@ -110,6 +110,11 @@ async fn jobs_that_are_found_by_a_text_are_counted_where_a_page_has_them_all() {
     assert!(all.contains("3 jobs: 2 active, 1 paused, 0 kept."), "{all}");
     let first = get("/?page=jobs&text=job-&limit=2").of(&dashboard).await.text;
     assert!(first.contains("More than 2 jobs.") && first.contains("all that match"), "{first}");
+    assert!(first.contains("href=\"?page=jobs&#38;text=job-&#38;limit=2&#38;count=all\">Count them</a>"), "{first}");
+    for filter in ["text=job-", "task=report&text=job-"] {
+        let counted = get(&format!("/?page=jobs&{filter}&limit=2&count=all")).of(&dashboard).await.text;
+        assert!(counted.contains("3 jobs: 2 active, 1 paused, 0 kept."), "{counted}");
+    }
     let counted = get("/?page=jobs&limit=2").of(&dashboard).await.text;
     assert!(
         counted.contains("4 jobs: 3 active, 1 paused, 0 kept.") && counted.contains("all 4 that match"),
@@ -289,7 +294,7 @@ async fn a_form_that_cannot_be_done_says_why_and_changes_nothing() {
     for (target, fields, status) in [
         (job, vec![], 400),
         (job, vec![("do", "add_job")], 400),
-        (job, vec![("do", "<b>")], 400),
+        (job, vec![("do", "<u>")], 400),
         (job, vec![("do", "reschedule_job")], 400),
         (job, vec![("do", "reschedule_job"), ("trigger", "never")], 422),
         (job, vec![("do", "pause_job"), ("until", "tomorrow")], 400),
@@ -302,12 +307,55 @@ async fn a_form_that_cannot_be_done_says_why_and_changes_nothing() {
         let told = post(target).form(&fields).of(&dashboard).await;
         assert_eq!(told.status.as_u16(), status, "{fields:?} {}", told.text);
         assert!(told.text.contains("class=\"problem\""), "{fields:?}");
-        assert!(!told.text.contains("<b>"), "{fields:?}");
+        assert!(!told.text.contains("<u>"), "{fields:?}");
     }
     assert_eq!(
         post(job).json(&json!({"do": "run_job"})).of(&dashboard).await.status,
         StatusCode::UNSUPPORTED_MEDIA_TYPE
     );
+    assert_eq!(state(&scheduler).await, "active");
+}
+
+/// What stands beside a form that was not done.
+fn told_beside(page: &Told) -> &str {
+    page.text.split_once("<p class=\"problem\" role=\"alert\">").unwrap().1.split("</p>").next().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_form_that_cannot_be_done_keeps_what_was_typed() {
+    let scheduler = with_a_job().await;
+    let permissions = Permissions::steer().allow(Operation::AddJob).allow(Operation::ChangeJob);
+    let dashboard = Dashboard::new(scheduler.clone(), Access::by(move |_| permissions.clone()));
+    let job = "/?page=job&store=default&id=hourly";
+    let chosen = ("job", "store=default&id=hourly");
+    for (target, fields, why) in [
+        (
+            "/?page=add",
+            vec![("do", "add_job"), ("task", "report"), ("id", "typed-id"), ("trigger", "crontab 61 * * * *")],
+            "column 9",
+        ),
+        ("/?page=add", vec![("do", "add_job"), ("task", "typed-task")], "typed-task"),
+        ("/?page=add", vec![("do", "add_job"), ("task", "report"), ("id", "hourly"), ("name", "typed-name")], "hourly"),
+        (job, vec![("do", "reschedule_job"), ("trigger", "crontab 61 * * * *")], "column 9"),
+        (
+            job,
+            vec![("do", "change_job"), ("task", "report"), ("name", "typed-name"), ("args", "[typed-args")],
+            "not JSON",
+        ),
+        (job, vec![("do", "change_job"), ("task", "typed-task"), ("tags", "typed-tag")], "typed-task"),
+        (job, vec![("do", "pause_job"), ("note", "typed-note"), ("until", "soon")], "soon"),
+        ("/?page=jobs", vec![("do", "pause_job"), chosen, ("note", "typed-note"), ("until", "soon")], "soon"),
+    ] {
+        let page = post(target).form(&fields).of(&dashboard).await;
+        assert!(page.status.is_client_error(), "{fields:?}: {}", page.status);
+        assert!(told_beside(&page).contains(why), "{fields:?}: {}", told_beside(&page));
+        for (name, value) in fields.iter().filter(|(name, _)| !["do", "job"].contains(name)) {
+            let field = [format!("name=\"{name}\""), (*value).to_owned()];
+            let is_kept = page.text.lines().any(|line| field.iter().all(|part| line.contains(part)));
+            assert!(is_kept, "{fields:?} loses {name}: {}", page.text);
+        }
+    }
+    assert_eq!(scheduler.jobs().await.unwrap().len(), 1);
     assert_eq!(state(&scheduler).await, "active");
 }
 

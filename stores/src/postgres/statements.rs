@@ -28,8 +28,8 @@ pub(super) fn statements(prefix: &str, clock: Clock) -> Statements {
         .with("{is_able}", "task = ANY(ARRAY(SELECT jsonb_array_elements_text($2::jsonb))) AND v <= $3")
         .with(
             "{wanted}",
-            "(SELECT count(*) FROM {p}tags AS g WHERE g.tag = ANY(ARRAY(SELECT jsonb_array_elements_text($1::jsonb))) \
-                AND g.uid = k.uid)",
+            "CASE WHEN $1::jsonb = '[]' THEN 0 ELSE (SELECT count(*) FROM {p}tags AS g \
+                WHERE g.tag = ANY(ARRAY(SELECT jsonb_array_elements_text($1::jsonb))) AND g.uid = k.uid) END",
         )
         // A row is looked up for each run, and no join made that reads all of the jobs.
         .with(

@@ -9,7 +9,8 @@ pub(super) fn statements(prefix: &str) -> Statements {
         .with("{rows}", rows)
         .with(
             "{wanted}",
-            "(SELECT count(*) FROM json_each(?1) AS j CROSS JOIN {p}tags AS g WHERE g.tag = j.value AND g.uid = k.uid)",
+            "CASE WHEN ?1 = '[]' THEN 0 ELSE \
+                (SELECT count(*) FROM json_each(?1) AS j CROSS JOIN {p}tags AS g WHERE g.tag = j.value AND g.uid = k.uid) END",
         )
         .with(
             "{of_known_job}",

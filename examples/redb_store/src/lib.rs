@@ -270,9 +270,16 @@ impl Session for Verb<'_> {
         })
     }
 
-    async fn due(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<LoadedJob>, StoreError> {
+    async fn due(
+        &self,
+        claim: &Claim,
+        since: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<LoadedJob>, StoreError> {
         let is_wanted = |index: &Index| index.is_for(claim) && index.is_free(claim, now);
-        Ok(LoadedJob::all(self.due_between(i64::MIN, now.timestamp_micros() + 1, limit, is_wanted)?))
+        let since = since.map_or(i64::MIN, |since| since.timestamp_micros());
+        Ok(LoadedJob::all(self.due_between(since, now.timestamp_micros() + 1, limit, is_wanted)?))
     }
 
     async fn next(

@@ -74,6 +74,7 @@ impl Engine {
             owner: self.config.node.clone(),
             seq: self.last_claim,
             lease,
+            recent_since: state.claims.recent_since,
             limit: self.config.claim_limit.min(state.limits.batch).min(room).max(1),
             tasks: Arc::clone(&self.tasks),
             max_v: BODY_VERSION,
@@ -111,6 +112,7 @@ impl Engine {
         };
         let state = &mut self.stores[index];
         state.claims.is_in_flight = false;
+        state.claims.note_backlog(claim, &claimed);
         state.claims.survey.explain(&claimed.jobs);
         state.clock.note(now, sent, claimed.now);
         // A claim that holds something renews the lease.

@@ -37,6 +37,10 @@ pub struct Claim {
     pub lease: Duration,
     /// The most jobs to take.
     pub limit: usize,
+    /// Since when jobs are recent: those that are due at this time or later come first, up to half of the limit. All others, and
+    /// all if none, by when they are due. A node that is behind so keeps on time what is on time.
+    #[serde(default)]
+    pub recent_since: Option<DateTime<Utc>>,
     /// The tasks that this node knows.
     pub tasks: Arc<BTreeSet<TaskName>>,
     /// The newest version of the persisted form that this node reads.
@@ -59,6 +63,7 @@ impl Claim {
             seq,
             lease,
             limit: 100,
+            recent_since: None,
             tasks: Arc::default(),
             max_v: BODY_VERSION,
             adopt: Adopt::Nothing,
@@ -70,6 +75,8 @@ impl Claim {
     setters! {
         /// The same with another limit of the jobs to take.
         with_limit(limit: usize);
+        /// The same, for which jobs are recent that are due since this time.
+        with_recent_since(recent_since: Option<DateTime<Utc>>);
         /// The same for a node that knows these tasks.
         with_tasks(tasks: Arc<BTreeSet<TaskName>>);
         /// The same, which takes over this of other nodes.
@@ -78,6 +85,22 @@ impl Claim {
         with_declined(declined: Report);
         /// The same of a node that says this of itself.
         with_info(info: Arc<NodeInfo>);
+    }
+
+    /// How many of the jobs to take may be recent ones that come before older ones.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use chrono::{DateTime, Utc};
+    /// use scheduler_core::store::Claim;
+    ///
+    /// let claim = Claim::new(Utc::now(), "node-1".into(), 1, Duration::from_secs(15)).with_limit(100);
+    /// assert_eq!(claim.recent_limit(), 0);
+    /// assert_eq!(claim.with_recent_since(Some(Utc::now())).recent_limit(), 50);
+    /// ```
+    pub fn recent_limit(&self) -> usize {
+        self.recent_since.map_or(0, |_| self.limit.div_ceil(2))
     }
 
     /// By when the lease of another node, or its claim of a job, must have passed for this claim to take what it covers:

@@ -82,6 +82,29 @@ pub async fn a_limit_leaves_jobs_out_and_says_so(bench: &Bench) {
     assert_eq!((second.more, second.next_due), (false, None));
 }
 
+/// While a node is behind, what has become due since a time comes first, up to half of what it takes; the rest is what has been due
+/// for longest.
+pub async fn recent_jobs_come_before_a_backlog(bench: &Bench) {
+    let now = bench.now().await;
+    let ago = TimeDelta::milliseconds;
+    let jobs: Vec<JobRow> = [50, 40, 30, 20].map(|n| bench.job(&format!("old-{n}"), now - ago(n))).into();
+    bench.store().insert(bench.at(), &jobs).await.unwrap();
+    let jobs: Vec<JobRow> = [9, 8, 7].map(|n| bench.job(&format!("new-{n}"), now - ago(n))).into();
+    bench.store().insert(bench.at(), &jobs).await.unwrap();
+    let claim_four = async |since| {
+        let claim = bench.a().claim_call().with_limit(4).with_recent_since(Some(since));
+        let claimed = bench.a().send(&claim).await;
+        for it in &claimed.jobs {
+            bench.a().settle_one(&moved(it)).await;
+        }
+        let ids: Vec<String> = claimed.jobs.iter().map(|it| it.job.id.to_string()).collect();
+        (ids.join(" "), claimed.more)
+    };
+    assert_eq!(claim_four(now - ago(9)).await, ("new-9 new-8 old-50 old-40".to_owned(), true));
+    assert_eq!(claim_four(now - ago(9)).await, ("new-7 old-30 old-20".to_owned(), false));
+    assert_eq!(claim_four(now - ago(9)).await, (String::new(), false));
+}
+
 /// The next due time is the earliest among the jobs that the node can run, and none if there is none.
 pub async fn the_next_due_is_the_earliest_that_the_node_could_take(bench: &Bench) {
     assert_eq!(bench.a().claim().await.next_due, None);

@@ -82,6 +82,7 @@ macro_rules! store_conformance {
                 nothing_is_claimed_before_it_is_due
                 a_fast_clock_takes_nothing_early
                 a_limit_leaves_jobs_out_and_says_so
+                recent_jobs_come_before_a_backlog
                 the_next_due_is_the_earliest_that_the_node_could_take
                 a_claim_out_of_order_takes_nothing
                 own_claims_are_taken_again

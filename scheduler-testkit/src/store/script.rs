@@ -357,8 +357,11 @@ impl Script {
         self.seq += 1;
         let tasks: &[&str] = if self.random.below(4) == 0 { &["task", "other"] } else { &["task"] };
         let seq = if self.random.below(10) == 0 { self.seq / 2 } else { self.seq };
+        let ago = TimeDelta::milliseconds(self.random.below(2_000) as i64);
+        let recent_since = (self.random.below(4) == 0).then(|| self.now - ago);
         Claim::new(self.now, owner.clone(), seq, LEASE)
             .with_limit(1 + self.random.below(6) as usize)
+            .with_recent_since(recent_since)
             .with_tasks(Arc::new(tasks.iter().map(|task| (*task).into()).collect::<BTreeSet<_>>()))
             .with_adopt(match self.random.below(4) {
                 0 => Adopt::Nothing,

@@ -110,9 +110,17 @@ impl Session for &EtcdBackend {
         Ok(self.txns(txns).await?.into_iter().map(|answer| answer.succeeded).collect())
     }
 
-    async fn due(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<LoadedJob>, StoreError> {
+    async fn due(
+        &self,
+        claim: &Claim,
+        since: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<LoadedJob>, StoreError> {
         let is_wanted = |index: &Index| index.is_for(claim) && index.is_free(claim, now);
-        Ok(LoadedJob::all(self.walk(self.keys.due_until(now), limit, |entry| self.due_named(entry, is_wanted)).await?))
+        Ok(LoadedJob::all(
+            self.walk(self.keys.due_between(since, now), limit, |entry| self.due_named(entry, is_wanted)).await?,
+        ))
     }
 
     async fn next(

@@ -73,6 +73,12 @@ impl Keys {
         self.all("due:").start..self.all(&format!("due:{}:", sortable(now))).end
     }
 
+    /// What is due by `now`, and since a time if one is given.
+    pub(super) fn due_between(&self, since: Option<DateTime<Utc>>, now: DateTime<Utc>) -> KeyRange {
+        let KeyRange { start, end } = self.due_until(now);
+        since.map_or(start, |since| self.key(&format!("due:{}:", sortable(since))))..end
+    }
+
     /// What is due after a time.
     pub(super) fn due_after(&self, now: DateTime<Utc>) -> KeyRange {
         self.due_until(now).end..self.all("due:").end

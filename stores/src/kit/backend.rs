@@ -137,13 +137,19 @@ pub trait Session: Send + Sync {
         None
     }
 
-    /// The due jobs that the claim can take, with [`Access::Redefine`], in the order of (`due`, key): not quarantined, for
-    /// the claim ([`is_for`](super::rules::is_for)) and free for it ([`Head::is_free`](super::rules::Head::is_free)). In a
-    /// transaction those that another one has locked are left out.
+    /// The jobs due by `now`, and not before `since` if one is given, that the claim can take, with [`Access::Redefine`], in the
+    /// order of (`due`, key): not quarantined, for the claim ([`is_for`](super::rules::is_for)) and free for it
+    /// ([`Head::is_free`](super::rules::Head::is_free)). In a transaction those that another one has locked are left out.
     ///
     /// A backend that sends only so many bytes gives the first job that is too much with [`Access::Change`], as the last one,
     /// which is left to the next claim.
-    async fn due(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<LoadedJob>, StoreError>;
+    async fn due(
+        &self,
+        claim: &Claim,
+        since: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<LoadedJob>, StoreError>;
 
     /// When the node should claim again if it has taken all that is due: the earlier of the first `due` after `now` of a job that
     /// is for the claim and not claimed by another node; and the first end of another node's claim of such a job.

@@ -1,6 +1,9 @@
 //! The verb `claim`.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use chrono::{DateTime, Utc};
 use futures_util::future::{try_join, try_join3};
@@ -35,7 +38,6 @@ pub(super) async fn claim(
     pruning: &Pruning,
 ) -> Result<Claimed, StoreError> {
     let Call { session, now, .. } = caller.call();
-    let limit = claim.limit.saturating_add(1);
     let load = async {
         match nodes {
             Some(nodes) => Ok(nodes),
@@ -47,12 +49,12 @@ pub(super) async fn claim(
         return nothing(caller.call(), &load.await?, claim).await;
     }
     let (mut nodes, mut jobs, mut declined) =
-        try_join3(load, session.due(claim, now, limit), declined(caller.call(), claim)).await?;
+        try_join3(load, due(caller.call(), claim), declined(caller.call(), claim)).await?;
     let mut are_runs_left = false;
     if nodes.are_some_lapsed(claim, now) {
         are_runs_left = nodes.take_over(caller.call(), claim).await?;
         // The jobs of what was taken over are due now.
-        (jobs, declined) = try_join(session.due(claim, now, limit), self::declined(caller.call(), claim)).await?;
+        (jobs, declined) = try_join(due(caller.call(), claim), self::declined(caller.call(), claim)).await?;
     }
     let fitting = jobs.iter().take(claim.limit).take_while(|job| job.is_defined()).count();
     let left_out = jobs.get(fitting).and_then(|job| job.head().due);
@@ -66,7 +68,7 @@ pub(super) async fn claim(
     let call = caller.call();
     let next = async { if more || is_any_taken_over { Ok(None) } else { next(call, claim).await } };
     let take = take(caller, claim, jobs);
-    let (outcomes, mut due) = match session.is_transaction() {
+    let (outcomes, mut next_due) = match session.is_transaction() {
         // What is locked by this call and not written yet would count as passed over.
         true => (take.await?, next.await?),
         false => try_join(take, next).await?,
@@ -77,9 +79,9 @@ pub(super) async fn claim(
     pruning.prune(call).await?;
     if is_any_taken_over && !more {
         // Only now are those the claims of others that still are.
-        due = self::next(call, claim).await?;
+        next_due = self::next(call, claim).await?;
     }
-    let mut reply = Claimed::nothing(now, earlier(due, nodes.next_lease_end(&claim.owner, now)));
+    let mut reply = Claimed::nothing(now, earlier(next_due, nodes.next_lease_end(&claim.owner, now)));
     if more {
         reply.next_due = earlier(Some(now), left_out);
     }
@@ -94,9 +96,24 @@ pub(super) async fn claim(
     Ok(reply)
 }
 
+/// The due jobs in the order in which they are taken, and one more than the limit if there are.
+async fn due(call: Call<'_>, claim: &Claim) -> Result<Vec<LoadedJob>, StoreError> {
+    let Call { session, now, .. } = call;
+    let all = session.due(claim, None, now, claim.limit.saturating_add(1));
+    let (Some(since), limit @ 1..) = (claim.recent_since, claim.recent_limit()) else {
+        return all.await;
+    };
+    let (mut jobs, mut all) = try_join(session.due(claim, Some(since), now, limit), all).await?;
+    jobs.retain(LoadedJob::is_defined);
+    let recent: HashSet<Arc<str>> = jobs.iter().map(LoadedJob::shared_key).collect();
+    all.retain(|job| !recent.contains(&job.shared_key()));
+    jobs.append(&mut all);
+    Ok(jobs)
+}
+
 /// Not the caller's latest claim: it takes nothing, but must not let its caller sleep either.
 async fn nothing(call: Call<'_>, nodes: &KnownNodes, claim: &Claim) -> Result<Claimed, StoreError> {
-    let (first, next) = try_join(call.session.due(claim, call.now, 1), next(call, claim)).await?;
+    let (first, next) = try_join(call.session.due(claim, None, call.now, 1), next(call, claim)).await?;
     let first = first.first().and_then(|job| job.head().due);
     let lease_end = nodes.next_lease_end(&claim.owner, call.now);
     Ok(Claimed::nothing(call.now, earlier(first, earlier(next, lease_end))))

@@ -39,6 +39,26 @@ pub const HEAD: [&str; 15] = [
     "retained_until",
 ];
 
+/// Those of a head that change as its job is moved on: all but its state and what goes with that.
+pub const MOVED_HEAD: [&str; 12] = [
+    "next_fire_time",
+    "due",
+    "last_end",
+    "blocked",
+    "nudged",
+    "revision",
+    "fence",
+    "settled_fence",
+    "last_seq",
+    "owner",
+    "claim_until",
+    "totals",
+];
+
+/// Those of a head that change as a run ends: those by which nothing is found.
+pub const COUNTED_HEAD: [&str; 8] =
+    ["last_end", "blocked", "nudged", "revision", "fence", "settled_fence", "last_seq", "totals"];
+
 /// The columns of a definition, in the order in which they are read and written. The body is the last one, since a
 /// database looks for what comes behind it by reading through it, time and again.
 pub const DEFINITION: [&str; 6] = ["task", "v", "max_instances", "history", "retention", "body"];

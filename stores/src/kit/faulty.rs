@@ -225,8 +225,14 @@ impl Session for &FaultyBackend {
         Some(version + 1)
     }
 
-    async fn due(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<LoadedJob>, StoreError> {
-        let due = self.due_until(now).await.into_iter();
+    async fn due(
+        &self,
+        claim: &Claim,
+        since: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<LoadedJob>, StoreError> {
+        let due = self.due_until(now).await.into_iter().filter(|document| document.index().due >= since);
         let can_take = |document: &Document| document.index().is_for(claim) && document.index().is_free(claim, now);
         Ok(LoadedJob::all(due.filter(can_take).take(limit)))
     }

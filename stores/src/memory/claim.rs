@@ -1,6 +1,6 @@
 //! The verb `claim`.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use scheduler_core::{
@@ -19,7 +19,7 @@ use crate::kit::rules::{Runs, earlier, lease_end, whole_micros};
 const EXPIRED: usize = 1_000;
 
 /// What a claim does with the jobs that are due.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Selection {
     take: Vec<Slot>,
     /// The due of the first job that the limit left out.
@@ -31,7 +31,8 @@ impl Table {
         let now = whole_micros(claim.at);
         if self.nodes.get(&claim.owner).is_some_and(|node| claim.seq <= node.last_claim_seq) {
             // Not the caller's latest claim: it takes nothing, but must not let its caller sleep either.
-            let first = self.select(claim, now).take.first().and_then(|slot| self.entry(*slot).due());
+            let by_due = claim.clone().with_recent_since(None);
+            let first = self.select(&by_due, now).take.first().and_then(|slot| self.entry(*slot).due());
             return Claimed::nothing(now, earlier(first, self.next_due(claim, now)));
         }
         let are_runs_left = self.adopt(claim, now);
@@ -84,19 +85,23 @@ impl Table {
     }
 
     fn select(&self, claim: &Claim, now: DateTime<Utc>) -> Selection {
-        let mut selection = Selection::default();
         let mut reader = Reader::new(claim);
-        for slot in self.due_slots(now) {
-            let entry = self.entry(slot);
-            if is_claimable(entry) && is_free(entry, claim, now) && reader.can_run(entry.shape()) {
-                if selection.take.len() == claim.limit {
-                    selection.left_out = entry.due();
-                    break;
-                }
-                selection.take.push(slot);
+        let mut can_take = |slot: &Slot| {
+            let entry = self.entry(*slot);
+            is_claimable(entry) && is_free(entry, claim, now) && reader.can_run(entry.shape())
+        };
+        let recent = self.due_slots(claim.recent_since, now).filter(&mut can_take).take(claim.recent_limit());
+        let mut take: Vec<Slot> = recent.collect();
+        let recent: HashSet<Slot> = take.iter().copied().collect();
+        let mut left_out = None;
+        for slot in self.due_slots(None, now).filter(|slot| !recent.contains(slot)).filter(can_take) {
+            if take.len() == claim.limit {
+                left_out = self.entry(slot).due();
+                break;
             }
+            take.push(slot);
         }
-        selection
+        Selection { take, left_out }
     }
 
     /// The due jobs that no node holds and this node cannot run, if it asks.
@@ -105,7 +110,7 @@ impl Table {
             return Vec::new();
         }
         let mut reader = Reader::new(claim);
-        let entries = self.due_slots(now).map(|slot| self.entry(slot));
+        let entries = self.due_slots(None, now).map(|slot| self.entry(slot));
         let is_declined = |entry: &&Entry| {
             let is_held = entry.expanded().is_some_and(|expanded| expanded.head.claim.is_some());
             is_claimable(entry) && !is_held && !reader.can_run(entry.shape())
@@ -116,8 +121,9 @@ impl Table {
             .collect()
     }
 
-    fn due_slots(&self, now: DateTime<Utc>) -> impl Iterator<Item = Slot> {
-        self.due_until(now).map(|uid| self.slot(uid).expect("the index of due jobs names jobs"))
+    /// The jobs that are due by `now`, since a time if one is given.
+    fn due_slots(&self, since: Option<DateTime<Utc>>, now: DateTime<Utc>) -> impl Iterator<Item = Slot> {
+        self.due_between(since, now).map(|uid| self.slot(uid).expect("the index of due jobs names jobs"))
     }
 
     /// When the node should claim again, if it has taken all that is due.

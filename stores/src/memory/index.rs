@@ -93,10 +93,11 @@ impl Table {
         filled(&self.slots, slot)
     }
 
-    /// The jobs that are due by this time, by (due, uid).
-    pub(super) fn due_until(&self, now: DateTime<Utc>) -> impl Iterator<Item = Uid> {
+    /// The jobs that are due by this time, and since another one if one is given, by (due, uid).
+    pub(super) fn due_between(&self, since: Option<DateTime<Utc>>, now: DateTime<Utc>) -> impl Iterator<Item = Uid> {
         let end = DueKey { due: now.timestamp_micros(), uid: [u64::MAX; 2] };
-        self.due.range(..=end).map(DueKey::uid)
+        let start = DueKey { due: since.map_or(i64::MIN, |since| since.timestamp_micros()).min(end.due), uid: [0; 2] };
+        self.due.range(start..=end).map(DueKey::uid)
     }
 
     /// The jobs that are due after this time, by (due, uid).

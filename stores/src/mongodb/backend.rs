@@ -215,10 +215,16 @@ impl Session for &Collections {
         Ok(replacements.iter().map(is_written).collect())
     }
 
-    async fn due(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<LoadedJob>, StoreError> {
+    async fn due(
+        &self,
+        claim: &Claim,
+        since: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<LoadedJob>, StoreError> {
         let hint = Some(query::by_due());
         let page = Page { sort: Some(query::by_due()), limit: Some(limit), hint, ..Page::default() };
-        Ok(LoadedJob::all(self.find(query::due(claim, now), page).await?))
+        Ok(LoadedJob::all(self.find(query::due(claim, since, now), page).await?))
     }
 
     async fn next(

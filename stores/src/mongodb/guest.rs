@@ -172,7 +172,13 @@ impl Session for Guest<'_> {
         Ok(written)
     }
 
-    async fn due(&self, _: &Claim, _: DateTime<Utc>, _: usize) -> Result<Vec<LoadedJob>, StoreError> {
+    async fn due(
+        &self,
+        _: &Claim,
+        _: Option<DateTime<Utc>>,
+        _: DateTime<Utc>,
+        _: usize,
+    ) -> Result<Vec<LoadedJob>, StoreError> {
         self.is_of_nodes()
     }
 

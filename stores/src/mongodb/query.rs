@@ -116,14 +116,18 @@ pub(super) fn indexes() -> Vec<IndexModel> {
     ]
 }
 
-/// The due jobs that a claim can take.
-pub(super) fn due(claim: &Claim, now: DateTime<Utc>) -> Bsons {
+/// The jobs due by `now`, and since a time if one is given, that a claim can take.
+pub(super) fn due(claim: &Claim, since: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Bsons {
     let mut free = unclaimed();
     free.push(doc! { "owner": claim.owner.as_str() });
     if let Some(by) = claim.lapsed_by(now) {
         free.push(doc! { "claim_until": { "$lte": by.timestamp_micros() } });
     }
-    let mut query = doc! { "due": { "$lte": now.timestamp_micros() }, "state": { "$ne": "quarantined" }, "$or": free };
+    let mut due = doc! { "$lte": now.timestamp_micros() };
+    if let Some(since) = since {
+        due.insert("$gte", since.timestamp_micros());
+    }
+    let mut query = doc! { "due": due, "state": { "$ne": "quarantined" }, "$or": free };
     query.extend(able(claim));
     // Others are not the store's, and could not be quarantined.
     query.insert("_id", doc! { "$type": ["string", "objectId"] });

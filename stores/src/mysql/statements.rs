@@ -4,7 +4,7 @@
 //! comes as JSON and is joined first, in its order, so that rows are locked in the order of the list.
 
 use crate::{
-    kit::columns::{DEFINITION, HEAD, RUN},
+    kit::columns::{COUNTED_HEAD, DEFINITION, HEAD, MOVED_HEAD, RUN},
     sql::{Kind, Lists, Statements, inserted},
 };
 
@@ -40,6 +40,8 @@ fn filled(prefix: &str, texts: Statements<&str>) -> Statements {
     let lists = Lists::new(prefix, "uid", |at, _| format!("j.c{at}"))
         .with("{insert_rows}", rows(&inserted()))
         .with("{head_rows}", rows(&keyed(&HEAD)))
+        .with("{moved_head_rows}", rows(&keyed(&MOVED_HEAD)))
+        .with("{counted_head_rows}", rows(&keyed(&COUNTED_HEAD)))
         .with("{definition_rows}", rows(&keyed(&DEFINITION)))
         .with("{reason_rows}", rows(&["uid", "reason"]))
         .with("{tag_rows}", rows(&["uid", "tag"]))
@@ -136,6 +138,9 @@ const TEXTS: Statements<&str> = Statements {
     runs_by_key: "SELECT STRAIGHT_JOIN {run} FROM {numbered_rows} JOIN {p}runs AS r FORCE INDEX (PRIMARY) \
         ON r.uid = j.c0 AND r.seq = j.c1",
     write_heads: "UPDATE {head_rows} STRAIGHT_JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = j.c0 SET {head_set}",
+    write_moved_heads: "UPDATE {moved_head_rows} STRAIGHT_JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = j.c0 SET {moved_head_set}",
+    write_counted_heads: "UPDATE {counted_head_rows} STRAIGHT_JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = j.c0 \
+        SET {counted_head_set}",
     write_definitions: "UPDATE {definition_rows} STRAIGHT_JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = j.c0 \
         SET {definition_set}",
     write_runs: "INSERT INTO {p}runs ({runs}) SELECT {run_values} FROM {run_rows} ON DUPLICATE KEY UPDATE {updated_runs}",
@@ -148,7 +153,7 @@ const TEXTS: Statements<&str> = Statements {
             WHERE place > kept) AS old \
         STRAIGHT_JOIN {p}runs AS d FORCE INDEX (PRIMARY) ON d.uid = old.uid AND d.seq = old.seq",
 
-    due: "SELECT STRAIGHT_JOIN {job} FROM {p}jobs FORCE INDEX (due_first) WHERE due <= ?1 AND {is_able} \
+    due: "SELECT STRAIGHT_JOIN {job} FROM {p}jobs FORCE INDEX (due_first) WHERE due BETWEEN ?7 AND ?1 AND {is_able} \
         AND state <> 'quarantined' AND (owner IS NULL OR owner = ?4 OR claim_until <= ?5) \
         ORDER BY due, uid LIMIT ?6 FOR UPDATE SKIP LOCKED",
     claim: "UPDATE {claimed} STRAIGHT_JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = j.c0 \

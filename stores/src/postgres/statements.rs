@@ -68,6 +68,8 @@ const TEXTS: Statements<&str> = Statements {
     runs_by_key: "WITH {rows} SELECT {run} FROM j JOIN {p}runs AS r \
         ON r.uid = j.value->>0 AND r.seq = (j.value->>1)::bigint",
     write_heads: "WITH {rows} UPDATE {p}jobs AS k SET {head_set} FROM j WHERE k.uid = j.value->>0",
+    write_moved_heads: "WITH {rows} UPDATE {p}jobs AS k SET {moved_head_set} FROM j WHERE k.uid = j.value->>0",
+    write_counted_heads: "WITH {rows} UPDATE {p}jobs AS k SET {counted_head_set} FROM j WHERE k.uid = j.value->>0",
     write_definitions: "WITH {rows} UPDATE {p}jobs AS k SET {definition_set} FROM j WHERE k.uid = j.value->>0",
     write_runs: "WITH {rows} INSERT INTO {p}runs ({runs}) SELECT {run_values} FROM j \
         ON CONFLICT (uid, seq) DO UPDATE SET {excluded_runs}",
@@ -78,7 +80,7 @@ const TEXTS: Statements<&str> = Statements {
         WHERE r.uid = j.value->>0 AND r.state = 'ended' ORDER BY r.seq DESC OFFSET (j.value->>1)::bigint) AS old \
         WHERE d.uid = old.uid AND d.seq = old.seq",
 
-    due: "SELECT {job} FROM {p}jobs WHERE due <= $1 AND {is_able} AND state <> 'quarantined' \
+    due: "SELECT {job} FROM {p}jobs WHERE due BETWEEN $7 AND $1 AND {is_able} AND state <> 'quarantined' \
         AND (owner IS NULL OR owner = $4 OR claim_until <= $5) ORDER BY due, uid LIMIT $6 FOR UPDATE SKIP LOCKED",
     claim: "UPDATE {p}jobs SET owner = $1, claim_until = $2, fence = fence + 1, nudged = 0 \
         WHERE uid = ANY(ARRAY(SELECT jsonb_array_elements_text($3::jsonb)))",

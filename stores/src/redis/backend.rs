@@ -137,10 +137,12 @@ impl Keyspace {
     async fn find_due(
         &self,
         claim: &Claim,
+        since: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
         limit: usize,
     ) -> Result<(Vec<LoadedJob>, Vec<Write>), StoreError> {
         let mut call = Lua::Due.call(&self.link.names);
+        call.arg(since.map_or_else(|| "-inf".to_owned(), |since| since.timestamp_micros().to_string()));
         call.arg(now.timestamp_micros()).arg(claim.owner.as_str());
         call.arg(claim.lapsed_by(now).map_or_else(String::new, |by| by.timestamp_micros().to_string()));
         call.arg(limit.min(Self::BATCH.saturating_add(1)));
@@ -254,10 +256,16 @@ impl Session for &Keyspace {
         (version != ABSENT && version > 0).then(|| version.saturating_add(1))
     }
 
-    async fn due(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<LoadedJob>, StoreError> {
+    async fn due(
+        &self,
+        claim: &Claim,
+        since: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<LoadedJob>, StoreError> {
         let mut jobs = Vec::new();
         for _ in 0..Keyspace::ROUNDS {
-            let (found, mends) = self.find_due(claim, now, limit).await?;
+            let (found, mends) = self.find_due(claim, since, now, limit).await?;
             jobs = found;
             if mends.is_empty() {
                 break;

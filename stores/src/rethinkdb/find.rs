@@ -65,12 +65,13 @@ impl Database {
     pub(super) async fn due_for(
         &self,
         claim: &Claim,
+        since: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
         limit: usize,
     ) -> Result<Vec<Document>, StoreError> {
         let (tasks, owner) = (tasks(claim), claim.owner.to_string());
         let (max_v, lapsed_by) = (claim.max_v, claim.lapsed_by(now).map(|by| by.timestamp_micros()));
-        let due = self.due_until(now).filter(func!(move |job| is_for(job.clone(), tasks, max_v).and(
+        let due = self.due_between(since, now).filter(func!(move |job| is_for(job.clone(), tasks, max_v).and(
             is_claimed(job.clone())
                 .not()
                 .or(job.clone().g("owner").eq(owner))
@@ -118,7 +119,7 @@ impl Database {
     ) -> Result<Vec<Declined>, StoreError> {
         let (tasks, max_v) = (tasks(claim), claim.max_v);
         let due = self
-            .due_until(now)
+            .due_between(None, now)
             .filter(func!(move |job| is_claimed(job.clone()).not().and(is_for(job, tasks, max_v).not())));
         let found = self.client.rows(due.limit(limit).pluck(r.args(["id", "task", "v"]))).await?;
         let declined = |job: Value| {
@@ -200,9 +201,10 @@ impl Database {
         Ok(rows.into_iter().filter_map(run).collect())
     }
 
-    /// The jobs that are due, in the order of (`due`, `uid`).
-    fn due_until(&self, now: DateTime<Utc>) -> Command {
-        self.between_dues(json!([-NEVER]), json!([now.timestamp_micros() + 1]))
+    /// The jobs due by `now`, and since a time if one is given, in the order of (`due`, `uid`).
+    fn due_between(&self, since: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Command {
+        let start = since.map_or_else(|| json!([-NEVER]), |since| json!([since.timestamp_micros()]));
+        self.between_dues(start, json!([now.timestamp_micros() + 1]))
     }
 
     fn between_dues(&self, left: Value, right: Value) -> Command {

@@ -208,8 +208,14 @@ impl Session for &Database {
         self.replace_all(&replacements).await
     }
 
-    async fn due(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<LoadedJob>, StoreError> {
-        Ok(LoadedJob::all(self.due_for(claim, now, limit).await?))
+    async fn due(
+        &self,
+        claim: &Claim,
+        since: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<LoadedJob>, StoreError> {
+        Ok(LoadedJob::all(self.due_for(claim, since, now, limit).await?))
     }
 
     async fn next(

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::node_name;
 use crate::kit::{
     NewJob,
-    columns::{encode_errors, encode_totals, retention_column},
+    columns::{HEAD, encode_errors, encode_totals, retention_column},
     rules::Head,
 };
 
@@ -71,31 +71,38 @@ impl Rows {
     pub(super) fn job(&mut self, job: &NewJob<'_>) {
         self.word(&job.row.uid.to_string());
         self.word(job.row.id.as_str());
-        self.head(&Head::inserted(job.row));
+        self.head(&Head::inserted(job.row), &HEAD);
         self.definition(&job.row.body, job.body);
     }
 
-    /// The columns of [`HEAD`](crate::kit::columns::HEAD).
-    pub(super) fn head(&mut self, head: &Head) {
-        let reason = match &head.state {
-            JobState::Quarantined(reason) => Some(reason.as_str()),
-            _ => None,
-        };
-        self.word(head.state.as_str());
-        self.optional(reason, Self::word);
-        self.time(head.next_fire_time);
-        self.time(head.due);
-        self.time(head.last_end);
-        self.integer(u8::from(head.blocked));
-        self.integer(u8::from(head.claim_is_stale));
-        self.integer(head.revision);
-        self.integer(head.fence);
-        self.integer(head.settled_fence);
-        self.integer(head.last_seq);
-        self.optional(head.claim.as_ref().map(|claim| node_name::written(&claim.owner)), |row, name| row.word(&name));
-        self.time(head.claim.as_ref().map(|claim| claim.until));
-        self.word(&encode_totals(&head.totals));
-        self.time(head.retained_until);
+    /// Columns of a head, some of [`HEAD`].
+    pub(super) fn head(&mut self, head: &Head, columns: &[&str]) {
+        let claim = head.claim.as_ref();
+        for column in columns {
+            match *column {
+                "state" => self.word(head.state.as_str()),
+                "reason" => match &head.state {
+                    JobState::Quarantined(reason) => self.word(reason),
+                    _ => self.text.push_str("null,"),
+                },
+                "next_fire_time" => self.time(head.next_fire_time),
+                "due" => self.time(head.due),
+                "last_end" => self.time(head.last_end),
+                "blocked" => self.integer(u8::from(head.blocked)),
+                "nudged" => self.integer(u8::from(head.claim_is_stale)),
+                "revision" => self.integer(head.revision),
+                "fence" => self.integer(head.fence),
+                "settled_fence" => self.integer(head.settled_fence),
+                "last_seq" => self.integer(head.last_seq),
+                "owner" => {
+                    self.optional(claim.map(|claim| node_name::written(&claim.owner)), |row, name| row.word(&name));
+                }
+                "claim_until" => self.time(claim.map(|claim| claim.until)),
+                "totals" => self.word(&encode_totals(&head.totals)),
+                "retained_until" => self.time(head.retained_until),
+                _ => unreachable!("`{column}` is no column of a head"),
+            }
+        }
     }
 
     /// The columns of [`DEFINITION`](crate::kit::columns::DEFINITION), where the body is given as text.

@@ -124,8 +124,18 @@ impl<Tx: Transaction> Session for SqlSession<'_, Tx> {
         Ok(vec![true; jobs.len()])
     }
 
-    async fn due(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<LoadedJob>, StoreError> {
-        let due = able(&self.sql().due, claim, now).node(&claim.owner).time(claim.lapsed_by(now)).count(limit);
+    async fn due(
+        &self,
+        claim: &Claim,
+        since: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<LoadedJob>, StoreError> {
+        let due = able(&self.sql().due, claim, now)
+            .node(&claim.owner)
+            .time(claim.lapsed_by(now))
+            .count(limit)
+            .integer(since.map_or(i64::MIN, |since| since.timestamp_micros()));
         let rows = self.all(due).await?;
         self.with_open_runs(rows.iter().map(|row| LoadedJob::from_row(row, VERSION, Access::Redefine)).collect()).await
     }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::kit::columns::{DEFINITION, HEAD, READ_LIMIT, RUN};
+use crate::kit::columns::{COUNTED_HEAD, DEFINITION, HEAD, MOVED_HEAD, READ_LIMIT, RUN};
 
 /// How much is read of why a run has failed, in characters; what is written is far shorter.
 const ERROR_LIMIT: usize = 64 << 10;
@@ -75,6 +75,10 @@ statements! {
     runs_by_key,
     /// 1 `[[key, head..]]`.
     write_heads,
+    /// Heads of which only [`MOVED_HEAD`] has changed. 1 `[[key, moved head..]]`.
+    write_moved_heads,
+    /// Heads of which only [`COUNTED_HEAD`] has changed. 1 `[[key, counted head..]]`.
+    write_counted_heads,
     /// 1 `[[key, definition..]]`.
     write_definitions,
     /// Adds runs or puts them in the place of those with their numbers. 1 `[[run..]]`.
@@ -89,7 +93,7 @@ statements! {
     prune,
 
     /// The jobs that a claim can take, locked, without those that another transaction has locked, by (due, uid).
-    /// 1 now, 2 tasks, 3 version, 4 owner, 5 when claims have to have lapsed by that are taken, 6 limit.
+    /// 1 now, 2 tasks, 3 version, 4 owner, 5 when claims have to have lapsed by that are taken, 6 limit, 7 since when they are due.
     due,
     /// 1 owner, 2 until, 3 keys.
     claim,
@@ -204,7 +208,7 @@ impl Lists {
     /// `{p}` stands for the prefix of the tables' names, `{inserted}`, `{heads}` and `{runs}` for the columns that are
     /// written, `{head}`, `{job}` and `{run}` (of `r`) for those that are read, `{place}` (of `k`) and `{fired}` (of `r` and `k`) for
     /// those by which searches decide, `{insert_values}`, `{run_values}`,
-    /// `{head_set}` and `{definition_set}` for the values of an argument's row. `key` is the column that names a row;
+    /// `{head_set}`, `{moved_head_set}`, `{counted_head_set}` and `{definition_set}` for the values of an argument's row. `key` is the column that names a row;
     /// `value` tells where in the row a value is.
     pub(crate) fn new(prefix: &str, key: &str, value: impl Fn(usize, Kind) -> String) -> Self {
         let join = |columns: &[&str]| columns.join(", ");
@@ -243,6 +247,8 @@ impl Lists {
             ("{insert_values}", values(&inserted)),
             ("{run_values}", values(&RUN)),
             ("{head_set}", set(&HEAD)),
+            ("{moved_head_set}", set(&MOVED_HEAD)),
+            ("{counted_head_set}", set(&COUNTED_HEAD)),
             ("{definition_set}", set(&DEFINITION)),
         ])
     }

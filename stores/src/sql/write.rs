@@ -4,7 +4,11 @@ use scheduler_core::{Run, store::StoreError};
 use serde_json::{Value, json};
 
 use super::{Statements, Transaction, rows::Rows, statement};
-use crate::kit::{LoadedJob, rules::ClaimMark};
+use crate::kit::{
+    LoadedJob,
+    columns::{COUNTED_HEAD, HEAD, MOVED_HEAD},
+    rules::ClaimMark,
+};
 
 /// What is to be written of some jobs.
 #[derive(Debug, Default)]
@@ -12,6 +16,8 @@ pub(super) struct Changes<'a> {
     /// The mark of a claim, and the keys of the jobs of which nothing else has changed.
     claims: Option<(&'a ClaimMark, Vec<Value>)>,
     heads: Rows,
+    moved_heads: Rows,
+    counted_heads: Rows,
     definitions: Rows,
     /// The jobs whose tags are written anew, and these.
     tagged: Vec<Value>,
@@ -73,9 +79,17 @@ impl<'a> Changes<'a> {
                 return keys.push(job.row_key().clone());
             }
         }
-        self.heads.add(|row| {
+        let (old, new) = (job.old_head(), job.head());
+        let is_in_place = old.state == new.state && old.retained_until == new.retained_until;
+        let is_moved = old.next_fire_time != new.next_fire_time || old.due != new.due || old.claim != new.claim;
+        let (heads, columns) = match (is_in_place, is_moved) {
+            (false, _) => (&mut self.heads, &HEAD[..]),
+            (true, true) => (&mut self.moved_heads, &MOVED_HEAD[..]),
+            (true, false) => (&mut self.counted_heads, &COUNTED_HEAD[..]),
+        };
+        heads.add(|row| {
             row.value(job.row_key());
-            row.head(job.head());
+            row.head(new, columns);
         });
     }
 
@@ -86,6 +100,8 @@ impl<'a> Changes<'a> {
         }
         let tables = [
             (self.heads, &sql.write_heads),
+            (self.moved_heads, &sql.write_moved_heads),
+            (self.counted_heads, &sql.write_counted_heads),
             (self.definitions, &sql.write_definitions),
             (self.runs, &sql.write_runs),
             (self.quarantined, &sql.quarantine),

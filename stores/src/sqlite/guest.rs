@@ -38,12 +38,12 @@ impl Transaction for GuestTx<'_> {
     }
 
     async fn all(&mut self, statement: Statement) -> Result<Vec<RowOf<Self>>, StoreError> {
-        let rows = bound(statement).fetch_all(&mut *self.connection).await;
+        let rows = bound(statement.sql, statement.arguments).fetch_all(&mut *self.connection).await;
         rows.map_err(|error| self.fail(error))
     }
 
     async fn run(&mut self, statement: Statement) -> Result<(), StoreError> {
-        let done = bound(statement).execute(&mut *self.connection).await;
+        let done = bound(statement.sql, statement.arguments).execute(&mut *self.connection).await;
         done.map(drop).map_err(|error| self.fail(error))
     }
 

@@ -1,12 +1,18 @@
 //! The statements as SQLite takes them. None scans a table; a test asks SQLite for its plan of each.
 
-use crate::sql::{Lists, Statements};
+use crate::{
+    kit::columns::RUN,
+    sql::{Lists, Statements},
+};
 
 pub(super) fn statements(prefix: &str) -> Statements {
     // Without this each column would write the whole row as JSON text anew.
     let rows = "j AS MATERIALIZED (SELECT value FROM json_each(?1))";
+    let changing = RUN.iter().filter(|column| !["uid", "seq", "fire_time"].contains(column));
+    let excluded_runs: Vec<String> = changing.map(|column| format!("{column} = excluded.{column}")).collect();
     let lists = Lists::new(prefix, "rowid", |at, _| format!("j.value->>{at}"))
         .with("{rows}", rows)
+        .with("{excluded_runs}", excluded_runs.join(", "))
         .with(
             "{wanted}",
             "CASE WHEN ?1 = '[]' THEN 0 ELSE \
@@ -54,9 +60,14 @@ const TEXTS: Statements<&str> = Statements {
         WHERE r.uid = j.value AND r.state <> 'ended'",
     runs_by_key: "SELECT {run} FROM json_each(?1) AS j CROSS JOIN {p}runs AS r \
         WHERE r.uid = j.value->>0 AND r.seq = j.value->>1",
+    // SQLite writes each index anew of which a column is set, whether its value changes or not.
     write_heads: "WITH {rows} UPDATE {p}jobs SET {head_set} FROM j WHERE {p}jobs.rowid = j.value->>0",
+    write_moved_heads: "WITH {rows} UPDATE {p}jobs SET {moved_head_set} FROM j WHERE {p}jobs.rowid = j.value->>0",
+    write_counted_heads: "WITH {rows} UPDATE {p}jobs SET {counted_head_set} FROM j WHERE {p}jobs.rowid = j.value->>0",
     write_definitions: "WITH {rows} UPDATE {p}jobs SET {definition_set} FROM j WHERE {p}jobs.rowid = j.value->>0",
-    write_runs: "WITH {rows} INSERT OR REPLACE INTO {p}runs ({runs}) SELECT {run_values} FROM j",
+    // A run keeps its fire time, so that the index of these is left alone when it ends.
+    write_runs: "WITH {rows} INSERT INTO {p}runs ({runs}) SELECT {run_values} FROM j WHERE true \
+        ON CONFLICT (uid, seq) DO UPDATE SET {excluded_runs}",
     delete_runs: "DELETE FROM {p}runs WHERE uid IN \
         (SELECT uid FROM {p}jobs WHERE rowid IN (SELECT value FROM json_each(?1)))",
     delete_tags: "DELETE FROM {p}tags WHERE uid IN \
@@ -67,7 +78,7 @@ const TEXTS: Statements<&str> = Statements {
         FROM j CROSS JOIN {p}runs AS r WHERE r.uid = j.value->>0 AND r.state = 'ended') \
         DELETE FROM {p}runs WHERE (uid, seq) IN (SELECT uid, seq FROM ended WHERE place > kept)",
 
-    due: "SELECT {job} FROM {p}jobs INDEXED BY {p}jobs_due WHERE due <= ?1 \
+    due: "SELECT {job} FROM {p}jobs INDEXED BY {p}jobs_due WHERE due BETWEEN ?7 AND ?1 \
         AND task IN (SELECT value FROM json_each(?2)) AND v <= ?3 AND state <> 'quarantined' \
         AND (owner IS NULL OR owner = ?4 OR claim_until <= ?5) ORDER BY due, uid LIMIT ?6",
     claim: "UPDATE {p}jobs SET owner = ?1, claim_until = ?2, fence = fence + 1, nudged = 0 \
@@ -171,7 +182,7 @@ mod tests {
                     assert!(is_argument || is_nodes || step.contains(" INDEX "), "{name}: {plan:#?}");
                 }
                 if name == "due" {
-                    assert_eq!(plan[0], "SEARCH scheduler_jobs USING INDEX scheduler_jobs_due (due<?)");
+                    assert_eq!(plan[0], "SEARCH scheduler_jobs USING INDEX scheduler_jobs_due (due>? AND due<?)");
                     assert!(plan.iter().all(|step| !step.contains("ORDER BY")), "{plan:#?}");
                 }
             }

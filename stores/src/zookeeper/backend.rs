@@ -107,9 +107,15 @@ impl Session for &Shared {
         Some(version_from(version_of(version).wrapping_add(1)))
     }
 
-    async fn due(&self, claim: &Claim, now: DateTime<Utc>, limit: usize) -> Result<Vec<LoadedJob>, StoreError> {
+    async fn due(
+        &self,
+        claim: &Claim,
+        since: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<LoadedJob>, StoreError> {
         let call = self.begin().await?;
-        Ok(LoadedJob::all(call.bound(call.due(claim, now, limit)).await?))
+        Ok(LoadedJob::all(call.bound(call.due(claim, since, now, limit)).await?))
     }
 
     async fn next(

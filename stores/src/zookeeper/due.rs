@@ -23,18 +23,20 @@ impl Call<'_> {
     pub(super) async fn due(
         &self,
         claim: &Claim,
+        since: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
         limit: usize,
     ) -> Result<Vec<Document>, StoreError> {
         let is_wanted = |Entry { index, .. }: &Entry| {
-            index.due.is_some_and(|due| due <= now) && index.is_for(claim) && index.is_free(claim, now)
+            let is_due = index.due.is_some_and(|due| due <= now && since.is_none_or(|since| due >= since));
+            is_due && index.is_for(claim) && index.is_free(claim, now)
         };
         let claimed = match claim.adopt {
             Adopt::LapsedBy(_) => self.claimed(&self.owners().await?).await?,
             Adopt::Nothing => self.claimed(slice::from_ref(&claim.owner)).await?,
         };
         let mut waiting: BTreeSet<Entry> = claimed.into_iter().filter(is_wanted).collect();
-        let mut walk = self.walk(Reach::Until(now)).await?;
+        let mut walk = self.walk(since.map_or(Reach::Until(now), |since| Reach::Between(since, now))).await?;
         let (mut due, mut keys) = (Vec::new(), HashSet::new());
         while due.len() < limit {
             let lacking = limit - due.len();
@@ -167,6 +169,7 @@ impl Call<'_> {
 #[derive(Debug, Clone, Copy)]
 enum Reach {
     Until(DateTime<Utc>),
+    Between(DateTime<Utc>, DateTime<Utc>),
     From(DateTime<Utc>),
 }
 
@@ -174,6 +177,7 @@ impl Reach {
     fn has_hour(self, hour: i64) -> bool {
         match self {
             Self::Until(end) => hour <= Slot::of(end).hour(),
+            Self::Between(start, end) => (Slot::of(start).hour()..=Slot::of(end).hour()).contains(&hour),
             Self::From(start) => hour >= Slot::of(start).hour(),
         }
     }
@@ -181,6 +185,7 @@ impl Reach {
     fn has(self, slot: Slot) -> bool {
         match self {
             Self::Until(end) => slot <= Slot::of(end),
+            Self::Between(start, end) => (Slot::of(start)..=Slot::of(end)).contains(&slot),
             Self::From(start) => slot >= Slot::of(start),
         }
     }

@@ -13,7 +13,7 @@ use crate::{
     JobId, Now, Outdated, Uid,
     engine::by_id::ById,
     engine::effect::{Wake, WakeReason},
-    store::ClaimedJob,
+    store::{Claim, Claimed, ClaimedJob},
 };
 
 /// How long claims yield to conflict retries at the most, so that changes without an end keep no job from running.
@@ -24,6 +24,8 @@ const LONGEST_YIELD: Duration = Duration::from_secs(1);
 pub(in crate::engine) struct Claims {
     pub(in crate::engine) is_in_flight: bool,
     pub(in crate::engine) alarm: Alarm,
+    /// The time by the store, while claims leave due jobs out, up to which they have taken those that became due meanwhile.
+    pub(in crate::engine) recent_since: Option<DateTime<Utc>>,
     pub(in crate::engine) conflict_retries: ConflictRetries,
     /// Jobs that this node has claimed and is settling.
     pub(in crate::engine) settling: ById<Uid, Box<Settling>>,
@@ -81,12 +83,25 @@ impl Claims {
                 pause: FIRST_PAUSE,
                 are_jobs_changed: false,
             },
+            recent_since: None,
             conflict_retries: ConflictRetries::default(),
             settling: ById::default(),
             takeover: Takeover::default(),
             survey: Survey::default(),
             declined: BTreeMap::new(),
         }
+    }
+
+    /// Notes how far a claim has come. While a backlog is left, the next claims take first what has become due since, so that jobs
+    /// that are on time do not wait for it.
+    pub(in crate::engine) fn note_backlog(&mut self, claim: &Claim, claimed: &Claimed) {
+        let is_recent = |job: &&ClaimedJob| job.job.due >= claim.recent_since;
+        self.recent_since = match claim.recent_since {
+            _ if !claimed.more => None,
+            // More has become due meanwhile than it may take.
+            Some(since) if claimed.jobs.iter().filter(is_recent).count() >= claim.recent_limit() => Some(since),
+            _ => Some(claimed.now),
+        };
     }
 
     /// Notes that a job is due at a time, which may be earlier than what is known.

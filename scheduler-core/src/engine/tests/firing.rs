@@ -67,6 +67,39 @@ fn the_next_claim_goes_with_the_settle_if_there_is_more() {
 }
 
 #[test]
+fn beside_a_backlog_claims_take_first_what_has_become_due_since_the_last_one() {
+    let mut script = Script::running_with(StoreLimits { batch: 4, ..limits() });
+    let mut uid = 0;
+    // A claim of up to four jobs that is answered at a time: when what it takes is due, whether more is left, and since when jobs were
+    // recent for it.
+    let mut recent_since = |script: &mut Script, seconds: f64, dues: &[f64], more: bool| {
+        script.at(seconds);
+        if !script.has_turn() {
+            script.look();
+        }
+        let mut since = None;
+        script.answer_turn(|turn, reply| {
+            since = turn.claim.as_ref().unwrap().recent_since;
+            let claimed = reply.claim.as_mut().unwrap();
+            for due in dues {
+                uid += 1;
+                claimed.jobs.push(job(uid, &format!("job-{uid}"), every(10), *due));
+            }
+            claimed.more = more;
+        });
+        since
+    };
+    assert_eq!(recent_since(&mut script, 10.0, &[0.0, 0.0, 0.0, 0.0], true), None);
+    assert_eq!(recent_since(&mut script, 10.5, &[10.2, 0.0, 0.0, 0.0], true), Some(at(10.0)));
+    assert_eq!(recent_since(&mut script, 11.0, &[10.6, 10.7, 0.0, 0.0], true), Some(at(10.5)));
+    // Two of four were recent, and there may have been more of them.
+    assert_eq!(recent_since(&mut script, 11.5, &[11.1, 0.0, 0.0, 0.0], true), Some(at(10.5)));
+    assert_eq!(recent_since(&mut script, 12.0, &[0.0], false), Some(at(11.5)));
+    script.applied();
+    assert_eq!(recent_since(&mut script, 20.0, &[0.0], false), None);
+}
+
+#[test]
 fn what_is_heard_while_a_claim_is_under_way_is_not_forgotten_by_its_answer() {
     let mut script = Script::running();
     script.at(10.0).look();

@@ -1,10 +1,10 @@
--- Finds the due jobs that a claim can take, in the order of (due, uid): each with its kind, the node that has claimed it,
+-- Finds the jobs due by now, and since another time or `-inf`, that a claim can take, in the order of (due, uid): each with its kind, the node that has claimed it,
 -- if one has, and the time at which it is found. The body of the last one may be left out; it stays for another claim.
 
 -- How many entries of a kind are read at once, and the most claims of one node that are looked through.
 local PAGE, CLAIMS = 128, 1000
 
-local now, owner, lapsed_by, limit = word(), word(), word(), tonumber(word())
+local since, now, owner, lapsed_by, limit = word(), word(), word(), word(), tonumber(word())
 local can_run, row = reads_kinds(), reads_rows()
 
 local function is_before(a, b)
@@ -26,7 +26,7 @@ for _, node in ipairs(db("SMEMBERS", prefix .. "claimers")) do
         local uid, kind = string.match(member, "^(.-)\n(.*)$")
         if uid and can_run(kind) then
             local due = tonumber(db("HGET", prefix .. "job:" .. uid, "due") or now) or 0
-            if due <= tonumber(now) then
+            if due <= tonumber(now) and (since == "-inf" or due >= tonumber(since)) then
                 held[#held + 1] = { uid = uid, kind = kind, node = node, due = due }
             end
         end
@@ -39,7 +39,7 @@ lines[#lines + 1] = held
 local function head(line)
     if not line[line.at] and line.offset then
         local key = prefix .. "due:" .. line.kind
-        local page = db("ZRANGEBYSCORE", key, "-inf", now, "WITHSCORES", "LIMIT", line.offset, PAGE)
+        local page = db("ZRANGEBYSCORE", key, since, now, "WITHSCORES", "LIMIT", line.offset, PAGE)
         for n = 1, #page, 2 do
             line[n / 2 + 0.5] = { uid = page[n], kind = line.kind, due = tonumber(page[n + 1]) }
         end

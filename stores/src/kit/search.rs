@@ -37,7 +37,8 @@ const LOADED: usize = 250;
 /// Finds places of jobs by the indexes of a database, a page of them at a time.
 #[async_trait]
 pub trait JobFinder: Send + Sync {
-    /// Up to so many of the live jobs of a group, in any order. None if there is no index for it.
+    /// Up to so many of the live jobs of a group, in any order. None if there is no index for it, or if it shows at once that there are so
+    /// many or more.
     async fn group(&self, group: JobGroup<'_>, tags: &Tags, limit: usize) -> Result<Option<Vec<JobPlace>>, StoreError>;
 
     /// The next live jobs in an order, behind a place. In the order of ids their ids are not before `prefix`.
@@ -202,7 +203,7 @@ pub(super) async fn jobs(
     search: &JobSearch,
 ) -> Result<JobPage, StoreError> {
     let JobSearch { filter, order, .. } = search;
-    let mut page = Jobs { session, search, found: Vec::new() };
+    let mut page = Jobs::new(session, search);
     let mut walk = Walk::begin(finder, search).await?;
     if walk.group.is_none()
         && let Some(mut places) = few_jobs(finder, filter).await?
@@ -213,6 +214,7 @@ pub(super) async fn jobs(
         places.retain(is_ahead);
         places.sort_unstable_by(|a, b| order.compare(&a.key(), &b.key()));
         page.add(&places).await?;
+        page.load_rest().await?;
         return Ok(page.finish(None));
     }
     let mut looks = 0_usize;
@@ -224,9 +226,11 @@ pub(super) async fn jobs(
             break;
         }
         if looks >= LOOKS && !walk.is_over {
+            page.load_rest().await?;
             return Ok(page.finish(walk.after));
         }
     }
+    page.load_rest().await?;
     Ok(page.finish(None))
 }
 
@@ -347,8 +351,9 @@ pub(super) async fn count(
         if is_in_columns && (filter.tags.is_empty() || places.iter().all(|place| place.has_tags.is_some())) {
             places.iter().for_each(|place| counts.add(place.state, 1));
         } else {
-            let mut page = Jobs { session, search: &search, found: Vec::new() };
+            let mut page = Jobs::new(session, &search);
             page.add(&places).await?;
+            page.load_rest().await?;
             page.found.iter().filter_map(|job| kind_of(job, filter)).for_each(|kind| counts.add(kind, 1));
         }
         next = walk.next(STEP).await?;
@@ -381,9 +386,15 @@ struct Jobs<'a> {
     session: &'a dyn Session,
     search: &'a JobSearch,
     found: Vec<Listed>,
+    /// The places of further jobs that have the text, which are loaded together.
+    with_text: Vec<JobPlace>,
 }
 
-impl Jobs<'_> {
+impl<'a> Jobs<'a> {
+    fn new(session: &'a dyn Session, search: &'a JobSearch) -> Self {
+        Self { session, search, found: Vec::new(), with_text: Vec::new() }
+    }
+
     fn limit(&self) -> usize {
         self.search.limit.max(1)
     }
@@ -393,7 +404,7 @@ impl Jobs<'_> {
         self.found.len() > self.limit()
     }
 
-    /// Finds the jobs that are meant among those at places.
+    /// Finds the jobs that are meant among those at places. [`load_rest`](Self::load_rest) follows the last of them.
     async fn add(&mut self, places: &[JobPlace]) -> Result<(), StoreError> {
         let text = self.search.filter.text.as_deref().and_then(plain_part);
         let (Some(text), Some(finder)) = (text, self.session.job_finder()) else { return self.load(places).await };
@@ -404,13 +415,21 @@ impl Jobs<'_> {
             let keys: BTreeSet<String> = places.iter().map(|place| place.key.clone()).collect();
             match finder.having_text(&keys, &text).await? {
                 Some(found) => {
-                    let with_text = places.iter().filter(|place| found.contains(&place.key)).cloned();
-                    self.load(&with_text.collect::<Vec<_>>()).await?;
+                    self.with_text.extend(places.iter().filter(|place| found.contains(&place.key)).cloned());
+                    if self.found.len().saturating_add(self.with_text.len()) > self.limit() {
+                        self.load_rest().await?;
+                    }
                 }
                 None => self.load(places).await?,
             }
         }
         Ok(())
+    }
+
+    /// Loads what is not loaded yet.
+    async fn load_rest(&mut self) -> Result<(), StoreError> {
+        let rest = std::mem::take(&mut self.with_text);
+        self.load(&rest).await
     }
 
     /// Loads the jobs at places one after the other, and takes those that are meant.
@@ -454,7 +473,7 @@ fn plain_part(text: &str) -> Option<String> {
 
 /// A page of the jobs that are over and stay known, of a backend that has no index for them.
 pub(super) async fn finished(session: &dyn Session, search: &JobSearch) -> Result<JobPage, StoreError> {
-    let mut page = Jobs { session, search, found: all_finished(session).await? };
+    let mut page = Jobs { found: all_finished(session).await?, ..Jobs::new(session, search) };
     page.found.retain(|job| search.is_ahead(job));
     Ok(page.finish(None))
 }

@@ -122,6 +122,7 @@ fn arguments(name: &str) -> &'static [&'static str] {
         "found_later" => &[r#"["tag"]"#, "20000", "50"],
         "found_never" => &[r#"["tag"]"#, "job-1", "50"],
         "found_by_tag" | "found_by_task" | "found_by_state" => &[r#"["tag"]"#, "paused", "50"],
+        "more_by_tag" | "more_by_task" | "more_by_state" => &["paused", "50"],
         "having_text" => &[r#"["000000000000000000000000000000FF"]"#, "report"],
         "counts_by_tag" | "counts_by_task" => &["task"],
         "fired_tied" => &["1", "000000000000000000000000000000FF", "5", "50"],

@@ -204,6 +204,9 @@ const TEXTS: Statements<&str> = Statements {
         AND k.live_id IS NOT NULL LIMIT ?3",
     found_by_state: "SELECT {place}, {wanted} FROM {p}jobs AS k FORCE INDEX (by_state) WHERE k.state = ?2 \
         AND k.live_id IS NOT NULL LIMIT ?3",
+    more_by_tag: "SELECT 1 FROM {p}tags FORCE INDEX (PRIMARY) WHERE tag = CAST(?1 AS BINARY) LIMIT 1 OFFSET ?2",
+    more_by_task: "SELECT 1 FROM {p}jobs FORCE INDEX (by_task) WHERE task = ?1 AND live_id IS NOT NULL LIMIT 1 OFFSET ?2",
+    more_by_state: "SELECT 1 FROM {p}jobs FORCE INDEX (by_state) WHERE state = ?1 AND live_id IS NOT NULL LIMIT 1 OFFSET ?2",
     having_text: "SELECT STRAIGHT_JOIN uid FROM {list} JOIN {p}jobs FORCE INDEX (PRIMARY) ON uid = j.c0 \
         WHERE LOCATE(?2, LOWER(body)) > 0 OR LOCATE(?2, LOWER(id)) > 0",
     over_tied: "SELECT {place}, {wanted} FROM {p}jobs AS k FORCE INDEX (over_first) WHERE k.over_id = CAST(?2 AS BINARY) \

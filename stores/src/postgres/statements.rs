@@ -123,6 +123,10 @@ const TEXTS: Statements<&str> = Statements {
         ORDER BY task LIMIT $3",
     found_by_state: "SELECT {place}, {wanted} FROM {p}jobs AS k WHERE state NOT IN ('active', 'ending', 'removed') \
         AND state BETWEEN $2 AND $2 ORDER BY state LIMIT $3",
+    more_by_tag: "SELECT 1 FROM {p}tags WHERE tag = $1 ORDER BY uid LIMIT 1 OFFSET $2",
+    more_by_task: "SELECT 1 FROM {p}jobs WHERE {is_live} AND task BETWEEN $1 AND $1 ORDER BY task LIMIT 1 OFFSET $2",
+    more_by_state: "SELECT 1 FROM {p}jobs WHERE state NOT IN ('active', 'ending', 'removed') \
+        AND state BETWEEN $1 AND $1 ORDER BY state LIMIT 1 OFFSET $2",
     // By the rules of any language but this one, a small letter may be another one.
     having_text: "SELECT uid FROM {p}jobs WHERE uid = ANY({list}) \
         AND (strpos(lower(body COLLATE \"C\"), $2) > 0 OR strpos(lower(id), $2) > 0)",

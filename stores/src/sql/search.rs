@@ -15,11 +15,16 @@ use crate::kit::{JobFinder, JobGroup, JobPlace, RunFinder, RunGroup, RunPlace, S
 #[async_trait]
 impl<Tx: Transaction> JobFinder for SqlSession<'_, Tx> {
     async fn group(&self, group: JobGroup<'_>, tags: &Tags, limit: usize) -> Result<Option<Vec<JobPlace>>, StoreError> {
-        let (sql, word) = match group {
-            JobGroup::Tag(tag) => (&self.sql().found_by_tag, tag),
-            JobGroup::Task(task) => (&self.sql().found_by_task, task.as_str()),
-            JobGroup::State(kind) => (&self.sql().found_by_state, kind.as_str()),
+        let sql = self.sql();
+        let (more, sql, word) = match group {
+            JobGroup::Tag(tag) => (&sql.more_by_tag, &sql.found_by_tag, tag),
+            JobGroup::Task(task) => (&sql.more_by_task, &sql.found_by_task, task.as_str()),
+            JobGroup::State(kind) => (&sql.more_by_state, &sql.found_by_state, kind.as_str()),
         };
+        // To count along an index takes a twentieth of the time that it takes to read as many places, which are of no use then.
+        if self.first(statement(more).text(word).count(limit.saturating_sub(1))).await?.is_some() {
+            return Ok(None);
+        }
         self.places(statement(sql).list(tags.iter()).text(word).count(limit), tags).await.map(Some)
     }
 

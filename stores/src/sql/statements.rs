@@ -147,6 +147,12 @@ statements! {
     found_by_task,
     /// Those in a state that is not `active`, in any order. 1 wanted tags, 2 state, 3 limit.
     found_by_state,
+    /// A row if there are more than so many with a tag, those that are over included. 1 tag, 2 how many.
+    more_by_tag,
+    /// A row if there are more than so many of a task. 1 task, 2 how many.
+    more_by_task,
+    /// A row if there are more than so many in a state that is not `active`. 1 state, 2 how many.
+    more_by_state,
     /// The uids of those of some jobs that have a text in their id or definition, in small letters of ASCII. 1 uids, 2 text.
     having_text,
     /// Places of jobs that are over and stay known, with an id, by their uids. 1 wanted tags, 2 id, 3 the uid before, 4 limit.

@@ -124,6 +124,10 @@ const TEXTS: Statements<&str> = Statements {
     found_by_task: "SELECT {place}, {wanted} FROM {p}jobs AS k INDEXED BY {p}jobs_task WHERE {is_live} AND k.task = ?2 LIMIT ?3",
     found_by_state: "SELECT {place}, {wanted} FROM {p}jobs AS k INDEXED BY {p}jobs_state \
         WHERE k.state NOT IN ('active', 'ending', 'removed') AND k.state = ?2 LIMIT ?3",
+    more_by_tag: "SELECT 1 FROM {p}tags WHERE tag = ?1 LIMIT 1 OFFSET ?2",
+    more_by_task: "SELECT 1 FROM {p}jobs AS k INDEXED BY {p}jobs_task WHERE {is_live} AND k.task = ?1 LIMIT 1 OFFSET ?2",
+    more_by_state: "SELECT 1 FROM {p}jobs INDEXED BY {p}jobs_state \
+        WHERE state NOT IN ('active', 'ending', 'removed') AND state = ?1 LIMIT 1 OFFSET ?2",
     having_text: "SELECT uid FROM {p}jobs WHERE uid IN (SELECT value FROM json_each(?1)) \
         AND (instr(lower(body), ?2) > 0 OR instr(lower(id), ?2) > 0)",
     over_tied: "SELECT {place}, {wanted} FROM {p}jobs AS k INDEXED BY {p}jobs_over WHERE k.retained_until IS NOT NULL \

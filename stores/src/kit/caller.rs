@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use futures_util::future::try_join;
+use futures_util::{future::try_join, lock::MutexGuard};
 use scheduler_core::{
     NodeId,
     store::{Claim, Hold, StoreError},
@@ -96,10 +96,12 @@ impl<'a> Caller<'a> {
             self.renew(lease).await?;
             return Ok(Some(written));
         }
+        let mut row = self.row().await;
         for _ in 0..ROUNDS {
             let known = self.node.clone().unwrap_or_else(|| self.new_node());
             let Some(node) = renewed(&known, until, self.claim) else { return Ok(None) };
             if node == known {
+                drop(row);
                 self.call.archive(jobs).await?;
                 return session.write(jobs, now).await.map(Some);
             }
@@ -111,12 +113,37 @@ impl<'a> Caller<'a> {
                 },
             };
             if let Some((node, written)) = put {
-                (self.node, self.claim) = (Some(node), None);
+                self.claim = None;
+                self.note(node, &mut row);
                 return Ok(Some(written));
             }
             self.load().await?;
         }
         Err(self.call.contended(&format!("node `{}`", self.owner)))
+    }
+
+    /// Writes jobs and says of each whether it was written; together with what [`hold`](Self::hold) writes next, if that is one call
+    /// for the database and others have not taken what the node holds.
+    pub(super) async fn hold_and_write(
+        &mut self,
+        lease: Duration,
+        jobs: &[&LoadedJob],
+    ) -> Result<Vec<bool>, StoreError> {
+        let Call { session, now, .. } = self.call;
+        if session.archive().is_none() && self.is_locked && !self.was_taken_over {
+            let mut row = self.row().await;
+            let known = self.node.as_ref();
+            let node = known.and_then(|known| renewed(known, lease_end(now, lease), None));
+            if let Some(node) = node.filter(|node| Some(node) != known) {
+                if let Some((node, written)) = session.put_node_and_write(&node, jobs, now).await? {
+                    self.note(node, &mut row);
+                    return Ok(written);
+                }
+                self.load().await?;
+            }
+        }
+        self.call.archive(jobs).await?;
+        session.write(jobs, now).await
     }
 
     /// Lets the next renewal be one for a claim, after which an earlier one takes nothing.
@@ -161,6 +188,9 @@ impl<'a> Caller<'a> {
     /// Deletes the node, which holds nothing any more, and says whether it was there.
     pub(super) async fn leave(&mut self) -> Result<bool, StoreError> {
         self.lock().await?;
+        if let Some(mut row) = self.row().await {
+            *row = None;
+        }
         let is_there = self.node.is_some();
         for _ in 0..ROUNDS {
             let Some(node) = self.node.take() else { return Ok(is_there) };
@@ -175,19 +205,39 @@ impl<'a> Caller<'a> {
     /// Writes what a change makes of the node, unless that is nothing new. None if the change refuses.
     async fn write(&mut self, change: impl Fn(&Node) -> Option<Node> + Send) -> Result<Option<()>, StoreError> {
         self.lock().await?;
+        let mut row = self.row().await;
         for _ in 0..ROUNDS {
             let known = self.node.clone().unwrap_or_else(|| self.new_node());
             let Some(node) = change(&known) else { return Ok(None) };
             if node == known {
                 return Ok(Some(()));
             }
-            self.node = self.call.session.put_node(&node).await?;
-            if self.node.is_some() {
+            if let Some(node) = self.call.session.put_node(&node).await? {
+                self.note(node, &mut row);
                 return Ok(Some(()));
             }
             self.load().await?;
         }
         Err(self.call.contended(&format!("node `{}`", self.owner)))
+    }
+
+    /// Waits until no other call of this store writes the row, and takes it to be as the last of them has left it. If it is not, the
+    /// write fails, and the row is loaded. None in a transaction, which locks the row.
+    async fn row(&mut self) -> Option<MutexGuard<'a, Option<Node>>> {
+        let row = self.call.recent?.row.lock().await;
+        let is_alive = self.node.as_ref().is_some_and(|node| !is_taken_over(node));
+        if let Some(last) = row.as_ref().filter(|last| is_alive && last.id == *self.owner) {
+            self.node = Some(last.clone());
+        }
+        Some(row)
+    }
+
+    /// The row is as this call has written it.
+    fn note(&mut self, node: Node, row: &mut Option<MutexGuard<'_, Option<Node>>>) {
+        if let Some(row) = row {
+            **row = Some(node.clone());
+        }
+        self.node = Some(node);
     }
 
     async fn load(&mut self) -> Result<(), StoreError> {

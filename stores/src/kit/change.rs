@@ -52,6 +52,8 @@ pub(super) struct Batch {
 pub(super) struct Cover<'c, 'a> {
     pub(super) caller: &'c mut Caller<'a>,
     pub(super) lease: Duration,
+    /// Whether the change takes something for the node; it only tells of what the node holds otherwise.
+    pub(super) takes: bool,
 }
 
 /// What a verb does to each job, or learns of one that is not there. What it says last of a job holds.
@@ -216,7 +218,8 @@ impl<'a> Call<'a> {
         cover: &mut Option<Cover<'_, 'a>>,
     ) -> Result<Option<Vec<bool>>, StoreError> {
         match cover {
-            Some(Cover { caller, lease }) if jobs.iter().any(|job| job.is_held_by(caller.owner())) => {
+            Some(Cover { caller, lease, takes: false }) => caller.hold_and_write(*lease, jobs).await.map(Some),
+            Some(Cover { caller, lease, .. }) if jobs.iter().any(|job| job.is_held_by(caller.owner())) => {
                 caller.renew_and_write(*lease, jobs).await
             }
             _ => {

@@ -131,7 +131,7 @@ async fn take(caller: &mut Caller<'_>, claim: &Claim, jobs: Vec<LoadedJob>) -> R
             *outcome = Some(job.map_or(Outcome::Left, |job| take_job(job, *fence, claim, call.now)));
         }
     };
-    let cover = Cover { caller, lease: claim.lease };
+    let cover = Cover { caller, lease: claim.lease, takes: true };
     call.change(Batch::of(jobs, Access::Redefine), Some(cover), step).await?;
     Ok(outcomes.into_iter().flatten().collect())
 }

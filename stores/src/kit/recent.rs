@@ -1,4 +1,4 @@
-//! Jobs as this store has written them last.
+//! Jobs, and the row of the node, as this store has written them last.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -6,9 +6,10 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use futures_util::lock::Mutex as AsyncMutex;
 use scheduler_core::NodeId;
 
-use super::job::LoadedJob;
+use super::{backend::Node, job::LoadedJob};
 
 /// How many jobs are remembered; their definitions are not.
 const LIMIT: usize = 10_000;
@@ -19,12 +20,17 @@ const LIMIT: usize = 10_000;
 /// The next write fails if another call has written the job since, and the job is loaded then. So only a backend whose writes
 /// have a condition remembers anything.
 #[derive(Debug, Default)]
-pub(super) struct Recent(Mutex<HashMap<Arc<str>, LoadedJob>>);
+pub(super) struct Recent {
+    jobs: Mutex<HashMap<Arc<str>, LoadedJob>>,
+    /// The row of the node. Calls of one node go on side by side, and each lengthens the lease: they write the row one after the
+    /// other, since a write fails whose row another one has changed.
+    pub(super) row: AsyncMutex<Option<Node>>,
+}
 
 impl Recent {
     /// Takes out the jobs that are remembered of these. A call that fails has forgotten them, and they are loaded for the next.
     pub(super) fn take(&self, keys: &mut BTreeSet<String>) -> Vec<LoadedJob> {
-        let mut jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         if jobs.is_empty() {
             return Vec::new();
         }
@@ -41,7 +47,7 @@ impl Recent {
 
     /// Forgets all.
     pub(super) fn forget(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Remembers those of the written jobs that the node holds. `version_after` is the version that a job has once it was
@@ -58,7 +64,7 @@ impl Recent {
             let version = version_after(job.version())?;
             job.into_written(version, now)
         });
-        let mut jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         for job in kept {
             if jobs.len() >= LIMIT {
                 // Also those that the node has lost to others, which nothing asks for any more.

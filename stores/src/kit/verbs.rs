@@ -258,7 +258,8 @@ pub(super) async fn record_and_settle(
             }
         }
     };
-    let cover = settle.map(|settle| Cover { caller: &mut *caller, lease: settle.lease });
+    let lease = settle.map(|settle| settle.lease).or_else(|| record.map(|record| record.lease));
+    let cover = lease.map(|lease| Cover { caller: &mut *caller, lease, takes: settle.is_some() });
     call.change(batch, cover, step).await?;
     let mut woken = None;
     if has_limits {

@@ -24,7 +24,7 @@ use super::{
     find::{self, Found},
     names::{Index, run_of_member},
     options::RedisOptions,
-    reply::{fixed, items, number, optional, pairs, scored, text, texts, time},
+    reply::{fixed, items, number, optional, packed, pairs, scored, text, texts, time},
     row::{ABSENT, Row, read_node, read_run},
     script::Lua,
     watch::Watch,
@@ -45,7 +45,7 @@ pub(super) struct Keyspace {
 
 impl Keyspace {
     /// The most jobs, moves or entries of one call.
-    pub(super) const BATCH: usize = 200;
+    pub(super) const BATCH: usize = 500;
 
     /// How often entries of an index that another program has left behind are put right before what is there counts.
     const ROUNDS: usize = 8;
@@ -147,10 +147,10 @@ impl Keyspace {
         call.arg(claim.lapsed_by(now).map_or_else(String::new, |by| by.timestamp_micros().to_string()));
         call.arg(limit.min(Self::BATCH.saturating_add(1)));
         find::kinds_of(&mut call, claim);
-        find::wanted(&mut call);
+        find::wanted(&mut call, true);
         let reply = self.one(call).await?;
         let (mut jobs, mut mends) = (Vec::new(), Vec::new());
-        for (at, found) in self.understood(items(reply))?.into_iter().enumerate() {
+        for (at, found) in self.understood(packed(reply).and_then(items))?.into_iter().enumerate() {
             let found = self.understood(Found::of(found))?;
             if at == Self::BATCH || !found.has_definition() {
                 jobs.push(found.left_out());

@@ -10,8 +10,8 @@ use super::{
     backend::Keyspace,
     failure::Misread,
     names::{Index, claim_member, of_claim_member, of_id_member, of_run_member},
-    reply::{fixed, items, number, optional, scored, text, texts},
-    row::{Row, fields, head_fields, read_run},
+    reply::{fixed, items, number, optional, packed, scored, text, texts},
+    row::{Row, fields, read_run},
     script::{Lua, list},
     write::Write,
 };
@@ -88,58 +88,29 @@ impl Found {
 }
 
 impl Keyspace {
-    /// Loads the jobs with these uids, each with the id under which it was found, also those that are not there.
+    /// Loads the jobs with these uids, each with the id under which it was found, also those that are not there; in as many
+    /// replies as the definitions need.
     pub(super) async fn load(
         &self,
         found: Vec<(Option<JobId>, String)>,
         access: Access,
     ) -> Result<Vec<Row>, StoreError> {
-        let rows = match access {
-            Access::Change | Access::ChangeUnlocked => self.load_heads(&found).await?,
-            Access::Show | Access::Redefine => self.load_all(&found).await?,
-        };
-        Ok(rows.into_iter().zip(found).map(|(row, (id, _))| row.found_by(id)).collect())
-    }
-
-    async fn load_heads(&self, found: &[(Option<JobId>, String)]) -> Result<Vec<Row>, StoreError> {
-        let mut commands = Vec::with_capacity(2 * found.len());
-        for (_, uid) in found {
-            // The runs come second: if a write comes in between, the version is not that of the job any more.
-            let mut get = cmd("HMGET");
-            get.arg(self.link.names.of("job", uid));
-            for field in head_fields() {
-                get.arg(field);
-            }
-            let mut runs = cmd("HVALS");
-            runs.arg(self.link.names.of("open", uid));
-            commands.extend([get, runs]);
-        }
-        let mut replies = self.link.read(commands).await?.into_iter();
-        let mut rows = Vec::with_capacity(found.len());
-        for (_, uid) in found {
-            let (cells, runs) = (replies.next().unwrap_or(Value::Nil), replies.next().unwrap_or(Value::Nil));
-            rows.push(self.understood(Row::new(uid.clone(), cells, runs))?);
-        }
-        Ok(rows)
-    }
-
-    /// In as many replies as the definitions need.
-    async fn load_all(&self, found: &[(Option<JobId>, String)]) -> Result<Vec<Row>, StoreError> {
+        let is_defined = matches!(access, Access::Show | Access::Redefine);
         let mut rows: Vec<Row> = Vec::with_capacity(found.len());
         while let Some(left) = found.get(rows.len()..).filter(|left| !left.is_empty()) {
             let mut call = Lua::Rows.call(&self.link.names);
-            wanted(&mut call);
+            wanted(&mut call, is_defined);
             list(&mut call, left.iter().take(Self::BATCH).map(|(_, uid)| uid));
             let reply = self.one(call).await?;
-            let page =
-                items(reply).and_then(|rows| rows.into_iter().map(Row::of_script).collect::<Result<Vec<_>, _>>());
+            let page = packed(reply).and_then(items);
+            let page = page.and_then(|rows| rows.into_iter().map(Row::of_script).collect::<Result<Vec<_>, _>>());
             let page = self.understood(page.and_then(|page| match page.is_empty() {
                 true => Err(Misread("nothing")),
                 false => Ok(page),
             }))?;
             rows.extend(page);
         }
-        Ok(rows)
+        Ok(rows.into_iter().zip(found).map(|(row, (id, _))| row.found_by(id)).collect())
     }
 
     /// The jobs that a node holds, and the entries that say so of others.
@@ -264,9 +235,9 @@ pub(super) fn kinds_of(call: &mut Cmd, claim: &Claim) {
 }
 
 /// Adds to a call which fields of jobs it loads, and how much of their definitions.
-pub(super) fn wanted(call: &mut Cmd) {
+pub(super) fn wanted(call: &mut Cmd, is_defined: bool) {
     call.arg(READ_LIMIT).arg(REPLY_BYTES);
-    list(call, fields().collect::<Vec<_>>().into_iter());
+    list(call, fields(is_defined).collect::<Vec<_>>().into_iter());
 }
 
 /// Whether the claim's node can run jobs of a kind, as `can_run` in `lua/base.lua`.

@@ -48,6 +48,39 @@ pub(super) fn pairs(value: Value) -> Result<Vec<(String, String)>, Misread> {
     Ok(std::iter::from_fn(|| flat.next().zip(flat.next())).collect())
 }
 
+/// What a script has packed with `cmsgpack`: texts, lists of what is packed, and `false`, which is nothing.
+pub(super) fn packed(value: Value) -> Result<Value, Misread> {
+    let Value::BulkString(bytes) = value else { return Err(Misread("something else than a text")) };
+    unpack(&mut &*bytes, LISTS).ok_or(Misread("a text that is not packed"))
+}
+
+/// How deep lists are in each other, at the most.
+const LISTS: usize = 4;
+
+fn unpack(bytes: &mut &[u8], lists: usize) -> Option<Value> {
+    let tag = *bytes.split_off_first()?;
+    let mut size = |count: usize| {
+        let digits = bytes.split_off(..count)?;
+        Some(digits.iter().fold(0_usize, |size, digit| size << 8 | usize::from(*digit)))
+    };
+    let (is_list, size) = match tag {
+        0xc2 => return Some(Value::Nil),
+        0xa0..=0xbf => (false, usize::from(tag & 0x1f)),
+        0xd9 => (false, size(1)?),
+        0xda => (false, size(2)?),
+        0xdb => (false, size(4)?),
+        0x90..=0x9f => (true, usize::from(tag & 0x0f)),
+        0xdc => (true, size(2)?),
+        0xdd => (true, size(4)?),
+        _ => return None,
+    };
+    if is_list {
+        let lists = lists.checked_sub(1)?;
+        return (0..size).map(|_| unpack(bytes, lists)).collect::<Option<Vec<_>>>().map(Value::Array);
+    }
+    bytes.split_off(..size).map(|text| Value::BulkString(text.to_vec()))
+}
+
 /// Nothing, or what a function reads.
 pub(super) fn optional<T>(value: Value, read: impl FnOnce(Value) -> Result<T, Misread>) -> Result<Option<T>, Misread> {
     match value {

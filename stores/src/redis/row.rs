@@ -35,14 +35,9 @@ const BODY: usize = TAGS + 1;
 /// The version of a job whose hash is not there, which only has an entry in an index.
 pub(super) const ABSENT: u64 = u64::MAX;
 
-/// The fields that are loaded of a job, the body last.
-pub(super) fn fields() -> impl Iterator<Item = &'static str> {
-    head_fields().chain(["body"])
-}
-
-/// The same without the body.
-pub(super) fn head_fields() -> impl Iterator<Item = &'static str> {
-    FIRST.into_iter().chain(HEAD).chain(["tags"])
+/// The fields that are loaded of a job, the body last, if it is.
+pub(super) fn fields(is_defined: bool) -> impl Iterator<Item = &'static str> {
+    FIRST.into_iter().chain(HEAD).chain(["tags"]).chain(is_defined.then_some("body"))
 }
 
 /// A job as it is read.
@@ -58,15 +53,12 @@ pub(super) struct Row {
 }
 
 impl Row {
-    pub(super) fn new(uid: String, cells: Value, open: Value) -> Result<Self, Misread> {
-        let runs = items(open)?.into_iter().map(|run| read_run(&uid, run)).collect();
-        Ok(Self { uid, id: None, cells: items(cells)?, runs })
-    }
-
     /// A row of the scripts: uid, fields, open runs.
     pub(super) fn of_script(row: Value) -> Result<Self, Misread> {
         let [uid, cells, open] = fixed(row)?;
-        Self::new(text(uid)?, cells, open)
+        let uid = text(uid)?;
+        let runs = items(open)?.into_iter().map(|run| read_run(&uid, run)).collect();
+        Ok(Self { uid, id: None, cells: items(cells)?, runs })
     }
 
     pub(super) fn found_by(mut self, id: Option<JobId>) -> Self {

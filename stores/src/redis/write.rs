@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{
     failure::Misread,
     names::{Index, Names, claim_member, fired_member, id_member, next_member, run_member},
-    reply::{items, text},
+    reply::{optional, text},
     row::{ABSENT, name_of, tags_of, write_node, write_run},
     script::{Lua, list},
 };
@@ -26,8 +26,9 @@ use crate::kit::{
 /// The version of the keys.
 pub(super) const SCHEMA: i64 = 3;
 
-/// How many jobs and bytes one call of the script carries: the server does nothing else meanwhile.
-const JOBS: usize = 100;
+/// How many jobs and bytes one call of the script carries: the server does nothing else meanwhile. A server that syncs its file with
+/// each call (`appendfsync always`) does so once for all of them.
+const JOBS: usize = 250;
 const BYTES: usize = 4 << 20;
 
 /// A write of one job.
@@ -94,6 +95,9 @@ pub(super) enum Outcome {
     IdIsTaken,
 }
 
+/// What one set gets or loses, each with the number of its job.
+type Members<'w> = Vec<(usize, &'w Entry)>;
+
 /// What a job is found by, with the scores: a few, each once.
 type Entries = Vec<((Index, String), i64)>;
 
@@ -108,9 +112,9 @@ impl Write {
         let (old, new) = (job.old_head(), job.head());
         let mut write = Self::new(uid, job.version());
         let found = FoundBy { uid, id: job.id(), kind, tags: tags_of(job), head: old };
-        let mut before = found.entries();
-        let mut after = Entries::new();
+        let (mut before, mut after);
         if let Some(reason) = job.quarantine() {
+            (before, after) = (found.entries(), Entries::new());
             // What cannot be read is found by what is written, in the place of which this cannot tell.
             let due = (Index::Due(kind.to_owned()), uid.to_owned());
             if before.iter().all(|(at, _)| *at != due) {
@@ -125,32 +129,37 @@ impl Write {
             }
             let cleared = ["due", "owner", "claim_until"].map(|name| (name, None));
             write.set(names, job.version(), &[&[("reason", Some(reason.into()))][..], &cleared].concat());
-        } else {
-            for run in job.changed_runs() {
-                before.extend(job.old_run(run.id.seq).map(|run| entries_of_run(uid, run)).into_iter().flatten());
+        } else if job.is_deleted() {
+            (before, after) = (found.entries(), Entries::new());
+            for old in job.changed_runs().filter_map(|run| job.old_run(run.id.seq)) {
+                before.extend(entries_of_run(uid, old));
+                before.push(entry_of_time(uid, old));
             }
-            if job.is_deleted() {
-                let known = job.changed_runs().filter(|run| !run.is_open()).count();
-                if usize::try_from(new.last_seq).is_ok_and(|last| last <= known) {
-                    write.command(["UNLINK", &names.of("job", uid), &names.of("open", uid), &names.of("ended", uid)]);
-                } else {
-                    write.command(["FORGET", uid]);
-                }
+            let known = job.changed_runs().filter(|run| !run.is_open()).count();
+            if usize::try_from(new.last_seq).is_ok_and(|last| last <= known) {
+                write.command(["UNLINK", &names.of("job", uid), &names.of("open", uid), &names.of("ended", uid)]);
             } else {
-                let redefined = job.redefined().map(|(body, _)| (kind_of(body), body));
-                let mut found = FoundBy { head: new, ..found.clone() };
-                if let Some((kind, body)) = &redefined {
-                    (found.kind, found.tags) = (kind, body.tags.iter().collect());
+                write.command(["FORGET", uid]);
+            }
+        } else {
+            let redefined = job.redefined().map(|(body, _)| (kind_of(body), body));
+            let mut found_now = FoundBy { head: new, ..found.clone() };
+            if let Some((kind, body)) = &redefined {
+                (found_now.kind, found_now.tags) = (kind, body.tags.iter().collect());
+            }
+            (before, after) = (found.entries_beside(&found_now), found_now.entries_beside(&found));
+            write.set(names, job.version(), &changes(old, new, job.redefined()));
+            for run in job.changed_runs() {
+                match job.old_run(run.id.seq) {
+                    // A run keeps its fire time.
+                    Some(old) => before.extend(entries_of_run(uid, old)),
+                    None => after.push(entry_of_time(uid, run)),
                 }
-                after = found.entries();
-                write.set(names, job.version(), &changes(old, new, job.redefined()));
-                for run in job.changed_runs() {
-                    after.extend(entries_of_run(uid, run));
-                    write.run(names, uid, run);
-                }
-                if job.is_to_be_pruned() {
-                    write.command(["PRUNE", uid, &job.history().to_string()]);
-                }
+                after.extend(entries_of_run(uid, run));
+                write.run(names, uid, run);
+            }
+            if job.is_to_be_pruned() {
+                write.command(["PRUNE", uid, &job.history().to_string()]);
             }
         }
         // Another program has added the job, and may not know what it is to be found by.
@@ -277,31 +286,33 @@ fn call(names: &Names, node: Option<&NodeWrite<'_>>, is_first: bool, writes: &[W
         }
         None => command.arg(&["", "", "", ""]),
     };
-    let entries = || writes.iter().flat_map(|write| &write.entries);
-    let indexes: BTreeSet<(bool, &Index)> = entries().map(|entry| (entry.score.is_some(), &entry.index)).collect();
-    let numbers: BTreeMap<(bool, &Index), usize> = indexes.iter().copied().zip(1..).collect();
-    command.arg(2 * indexes.len());
-    for (is_added, index) in &indexes {
-        command.arg(if *is_added { "ZADD" } else { "ZREM" }).arg(index.key(names));
-    }
     command.arg(writes.len());
-    for write in writes {
+    // What the same set gets or loses goes in one command.
+    let mut sets: BTreeMap<(bool, &Index), Members<'_>> = BTreeMap::new();
+    for (job, write) in (1..).zip(writes) {
         let version = if write.version == ABSENT { "-1".to_owned() } else { write.version.to_string() };
         command.arg(&write.uid).arg(version).arg(write.new_id.as_ref().map_or("", JobId::as_str));
+        command.arg(write.commands.ends.len());
         for word in write.commands.iter() {
             command.arg(word);
         }
-        command.arg(0);
         for entry in &write.entries {
-            command.arg(numbers.get(&(entry.score.is_some(), &entry.index)).copied().unwrap_or_default());
+            sets.entry((entry.score.is_some(), &entry.index)).or_default().push((job, entry));
+        }
+    }
+    command.arg(sets.len());
+    for ((is_added, index), members) in &sets {
+        command.arg(if *is_added { "ZADD" } else { "ZREM" }).arg(index.key(names));
+        command.arg(members.iter().map(|(job, _)| job.to_string()).collect::<Vec<_>>().join(","));
+        command.arg(if *is_added { 2 * members.len() } else { members.len() });
+        for (_, entry) in members {
             if let Some(score) = entry.score {
                 command.arg(score);
             }
             command.arg(&entry.member);
         }
-        command.arg(0);
     }
-    let touched: BTreeSet<&Index> = indexes.into_iter().map(|(_, index)| index).collect();
+    let touched: BTreeSet<&Index> = sets.into_keys().map(|(_, index)| index).collect();
     let (mut kinds, mut claimers, mut runners) = (Vec::new(), Vec::new(), Vec::new());
     for index in touched {
         match index {
@@ -319,16 +330,13 @@ fn call(names: &Names, node: Option<&NodeWrite<'_>>, is_first: bool, writes: &[W
 
 /// What became of the writes of a call; none if the node was not as it was read.
 pub(super) fn outcomes(reply: Value) -> Result<Option<Vec<Outcome>>, Misread> {
-    let outcome = |value| match &*text(value)? {
-        "written" => Ok(Outcome::Written),
-        "changed" => Ok(Outcome::Changed),
-        "taken" => Ok(Outcome::IdIsTaken),
-        _ => Err(Misread("a word")),
+    let outcome = |letter| match letter {
+        'w' => Ok(Outcome::Written),
+        'c' => Ok(Outcome::Changed),
+        't' => Ok(Outcome::IdIsTaken),
+        _ => Err(Misread("a letter")),
     };
-    match reply {
-        Value::Nil => Ok(None),
-        reply => items(reply)?.into_iter().map(outcome).collect::<Result<_, _>>().map(Some),
-    }
+    optional(reply, |reply| text(reply)?.chars().map(outcome).collect())
 }
 
 impl From<Outcome> for Inserting {
@@ -361,13 +369,31 @@ impl<'j> FoundBy<'j> {
         Self { uid, id: job.id(), kind, tags: tags_of(job), head: job.head() }
     }
 
-    /// A claimed one is not among the due ones, so that claims of other nodes need not pass it.
     fn entries(&self) -> Entries {
-        let Self { uid, kind, head, .. } = self;
+        self.entries_but(false, false)
+    }
+
+    /// The same but for what another state of the job is found by as well, which most changes leave as it is.
+    fn entries_beside(&self, other: &Self) -> Entries {
+        let are_live = self.head.state.is_live() && other.head.state.is_live();
+        let is_same = JobStateKind::of(&self.head.state) == JobStateKind::of(&other.head.state)
+            && (self.kind, &self.tags) == (other.kind, &other.tags);
+        let is_same = are_live && is_same;
+        self.entries_but(is_same, is_same && self.head.next_fire_time == other.head.next_fire_time)
+    }
+
+    /// A claimed one is not among the due ones, so that claims of other nodes need not pass it.
+    fn entries_but(&self, has_groups: bool, has_time: bool) -> Entries {
+        let Self { uid, id, kind, head, .. } = self;
         let mut entries = Entries::new();
         let retained_until = head.retained_until.filter(|_| !head.state.is_live());
         if head.state.is_live() {
-            self.add_live(&mut entries);
+            if !has_groups {
+                self.add_groups(&mut entries);
+            }
+            if !has_time {
+                entries.push(((Index::Next, next_member(head.next_fire_time, id, uid)), 0));
+            }
         } else if let Some(until) = retained_until {
             entries.push(((Index::Retained, (*uid).to_owned()), until.timestamp_micros()));
             entries.push(((Index::Over, id_member(self.id, uid)), 0));
@@ -386,23 +412,27 @@ impl<'j> FoundBy<'j> {
         entries
     }
 
-    /// What calls and searches find a live job by.
-    fn add_live(&self, entries: &mut Entries) {
+    /// What calls and searches find a live job by, but for its next fire time.
+    fn add_groups(&self, entries: &mut Entries) {
         let Self { uid, id, kind, tags, head } = self;
         let member = id_member(id, uid);
         let task = kind.split_once(':').map_or(*kind, |(_, task)| task);
         let state = JobStateKind::of(&head.state).filter(|state| *state != JobStateKind::Active);
         let groups = tags.iter().map(|tag| Index::Tag((*tag).to_owned())).chain(state.map(Index::State));
         entries.extend(groups.chain([Index::Task(task.to_owned())]).map(|index| ((index, member.clone()), 0)));
-        entries.push(((Index::Next, next_member(head.next_fire_time, id, uid)), 0));
         entries.push(((Index::Ids, member), 0));
     }
 }
 
-/// What a run is found by.
+/// What a run is found by for as long as it is known.
+fn entry_of_time(uid: &str, run: &Run) -> ((Index, String), i64) {
+    ((Index::Runs, fired_member(run.fire_time, uid, run.id.seq)), 0)
+}
+
+/// What else a run is found by.
 fn entries_of_run(uid: &str, run: &Run) -> Entries {
     let fired = || fired_member(run.fire_time, uid, run.id.seq);
-    let mut entries = vec![((Index::Runs, fired()), 0)];
+    let mut entries = Entries::new();
     match (run.state, &run.owner) {
         (RunState::Running, Some(owner)) => {
             let member = || run_member(uid, run.id.seq);

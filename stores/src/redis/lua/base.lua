@@ -34,15 +34,16 @@ local function reads_kinds()
     end
 end
 
--- Reads which fields of jobs to load, the body last, and how much of one is read, as a function that loads a job: whether
--- the body is left out because the reply is full, the fields, and the open runs.
+-- Reads which fields of jobs to load, the body last if it is one of them, and how much of one is read, as a function that loads a
+-- job: whether the body is left out because the reply is full, the fields, and the open runs.
 local function reads_rows()
     local read_limit, room, fields = tonumber(word()), tonumber(word()), words()
+    local has_body = fields[#fields] == "body"
     return function(uid)
-        local is_full = room < 0
+        local is_full = has_body and room < 0
         local cells = db("HMGET", prefix .. "job:" .. uid, unpack(fields, 1, is_full and #fields - 1 or #fields))
         local body = cells[#fields]
-        if body then
+        if has_body and body then
             room = room - #body
             cells[#fields] = #body > read_limit and string.sub(body, 1, read_limit + 1) or body
         end

@@ -68,4 +68,4 @@ while #rows < limit and not is_full do
     is_full, loaded = row(entry.uid)
     rows[#rows + 1] = { entry.kind, entry.node or false, string.format("%.0f", entry.due), loaded }
 end
-return rows
+return cmsgpack.pack(rows)

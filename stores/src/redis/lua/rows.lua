@@ -1,4 +1,4 @@
--- Loads jobs, as many of them as the reply has room for.
+-- Loads jobs, as many of them as the reply has room for. They are one text, which is read sooner than a list of lists.
 
 local row = reads_rows()
 local rows = {}
@@ -9,4 +9,4 @@ for _, uid in ipairs(words()) do
     end
     rows[#rows + 1] = loaded
 end
-return rows
+return cmsgpack.pack(rows)

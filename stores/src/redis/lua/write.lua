@@ -36,7 +36,7 @@ local function version_of(uid)
     if not version then
         return db("EXISTS", prefix .. "job:" .. uid) - 1
     end
-    return #version <= 15 and string.match(version, "^%d+$") and tonumber(version) or 0
+    return #version <= 15 and string.find(version, "^%d+$") and tonumber(version) or 0
 end
 
 -- The commands that are none of the server.
@@ -62,49 +62,61 @@ local own = {
     end,
 }
 
--- The sorted sets that change: of each the command, the key, and the arguments that the written jobs have for it.
-local indexes = words()
-local changes = {}
-for n = 1, #indexes / 2 do
-    changes[n] = {}
-end
-
-local outcomes = {}
+-- The jobs: of each the uid, the version, the id that has to be free, how many words its commands have, and each of those behind its
+-- length. What becomes of one is a letter: it is written, or has been changed, or its id is taken.
+local args, outcomes, are_all_written = ARGV, {}, true
 for job = 1, tonumber(word()) do
-    local uid, version, id = word(), tonumber(word()), word()
-    local outcome = "written"
-    if version_of(uid) ~= version then
-        outcome = "changed"
+    local uid, version, id, words_of_job = args[at + 1], args[at + 2], args[at + 3], args[at + 4]
+    local outcome = "w"
+    if version_of(uid) ~= tonumber(version) then
+        outcome = "c"
     elseif id ~= "" and db("ZRANGEBYLEX", prefix .. "ids", "[" .. id .. "\0", "(" .. id .. "\1", "LIMIT", 0, 1)[1] then
-        outcome = "taken"
+        outcome = "t"
+    end
+    local from = at + 5
+    at = at + 4 + words_of_job
+    if outcome == "w" then
+        while from <= at do
+            local last = from + args[from]
+            local command = own[args[from + 1]]
+            if command then
+                command(unpack(args, from + 2, last))
+            else
+                db(unpack(args, from + 1, last))
+            end
+            from = last + 1
+        end
+    else
+        are_all_written = false
     end
     outcomes[job] = outcome
-    local length = tonumber(word())
-    while length > 0 do
-        if outcome == "written" then
-            local command = own[ARGV[at + 1]]
-            if command then
-                command(unpack(ARGV, at + 2, at + length))
-            else
-                db(unpack(ARGV, at + 1, at + length))
+end
+
+-- The arguments that belong to jobs that were written, of those in a place. `jobs` has the number of the job for each one or two.
+local function of_written(from, jobs, width)
+    local kept = {}
+    for job in string.gmatch(jobs, "%d+") do
+        if outcomes[tonumber(job)] == "w" then
+            for n = from, from + width - 1 do
+                kept[#kept + 1] = args[n]
             end
         end
-        at = at + length
-        length = tonumber(word())
+        from = from + width
     end
-    local index = tonumber(word())
-    while index > 0 do
-        local members = outcome == "written" and changes[index] or {}
-        if indexes[2 * index - 1] == "ZADD" then
-            members[#members + 1] = word() -- the score
-        end
-        members[#members + 1] = word()
-        index = tonumber(word())
-    end
+    return kept
 end
-for n, members in ipairs(changes) do
-    for from = 1, #members, 1000 do
-        db(indexes[2 * n - 1], indexes[2 * n], unpack(members, from, math.min(from + 999, #members)))
+
+-- The sorted sets that change: of each the command, the key, to which job each of its members belongs, and the arguments.
+for _ = 1, tonumber(word()) do
+    local command, key, jobs, count = word(), word(), word(), word()
+    local members, from, last = args, at + 1, at + count
+    at = last
+    if not are_all_written then
+        members = of_written(from, jobs, command == "ZADD" and 2 or 1)
+        from, last = 1, #members
+    end
+    for part = from, last, 1000 do
+        db(command, key, unpack(members, part, math.min(part + 999, last)))
     end
 end
 
@@ -124,4 +136,4 @@ for _, set in ipairs({ "claimers", "runners" }) do
         db(is_one and "SADD" or "SREM", prefix .. set, holder)
     end
 end
-return outcomes
+return table.concat(outcomes)

@@ -1,7 +1,6 @@
 //! SQLite files: shared, read-only, damaged, newer, and in step with the memory store.
 
 mod file;
-mod samples;
 
 use std::str::FromStr;
 
@@ -13,6 +12,7 @@ use scheduler_core::{
 use scheduler_stores::{MemoryStore, SqliteOptions, SqliteStore};
 use scheduler_testkit::store::{Bench, StoreUnderTest, agree, block_on};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+use test_support::sql_samples as samples;
 
 #[test]
 fn the_same_calls_get_the_same_answers_as_from_the_memory_store() {

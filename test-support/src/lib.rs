@@ -5,6 +5,7 @@
 //! | `every_runtime` | `every-runtime` | one store in every runtime, one after the other and at once |
 //! | [`relay`] | | a relay to a server, which can cut connections and fall silent |
 //! | [`server`] | | where the servers of the tests are |
+//! | `sql_samples` | `sql-samples` | what is found in tables that earlier versions of an SQL store have left |
 //! | `test_store` | `test-store` | a store of each kind with nothing of other tests in it, and what it contains at the end |
 //! | `triggers` | `triggers` | fire times worked out another way, replayed cases, values drawn from bytes |
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -13,6 +14,8 @@
 pub mod every_runtime;
 pub mod relay;
 pub mod server;
+#[cfg(feature = "sql-samples")]
+pub mod sql_samples;
 #[cfg(feature = "test-store")]
 pub mod test_store;
 #[cfg(feature = "triggers")]

@@ -2,15 +2,13 @@
 
 use scheduler_core::store::{Clock, StoreErrorKind};
 use scheduler_testkit::store::{Bench, StoreUnderTest, block_on};
+use test_support::sql_samples as samples;
 
 use super::database::Database;
 use crate::{
     dialect::{KEY, NAME, PoolOptions, SAMPLE, SAMPLE_2, Store},
     server,
 };
-
-#[path = "../samples/mod.rs"]
-mod samples;
 
 #[test]
 fn nodes_that_start_together_wait_for_each_other() {

@@ -1,7 +1,6 @@
-//! Tables as earlier schemas have left them, by which an SQL store shows that it opens what an earlier version has written: `sqlite.sql`,
-//! `postgres.sql` and `mysql.sql` as schema 1 has, in which `{p}` stands for the prefix of the tables; and `sqlite-2.sql` and so on, which
-//! make of these what schema 2 has left.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! Tables as earlier schemas have left them, by which an SQL store shows that it opens what an earlier version has written. They are in
+//! `stores/tests/samples`: `sqlite.sql`, `postgres.sql` and `mysql.sql` as schema 1 has left them, in which `{p}` stands for the prefix of
+//! the tables; and `sqlite-2.sql` and so on, which make of these what schema 2 has left.
 
 use scheduler_core::{
     JobState, JobStore, Listed, RunState, Verdict,
@@ -9,7 +8,7 @@ use scheduler_core::{
 };
 
 /// Everything that was written is there, and is found by the searches.
-pub(crate) async fn check(store: &dyn JobStore) {
+pub async fn check(store: &dyn JobStore) {
     check_jobs(store).await;
     for (filter, wanted) in [
         (RunFilter::new().state(RunStateKind::Running), "runs"),
@@ -71,7 +70,7 @@ async fn check_jobs(store: &dyn JobStore) {
 }
 
 /// What is over is found as well, beside everything that was there before.
-pub(crate) async fn check_with_finished(store: &dyn JobStore) {
+pub async fn check_with_finished(store: &dyn JobStore) {
     check_jobs(store).await;
     let over = JobFilter::new().state(JobStateKind::Finished);
     for (filter, wanted) in [

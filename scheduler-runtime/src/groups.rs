@@ -16,6 +16,20 @@ const AT_ONCE: usize = 8;
 type Changing = BoxFuture<'static, Result<(), Error>>;
 
 /// What became of a group of jobs.
+///
+/// ```
+/// use scheduler_core::store::JobFilter;
+/// use scheduler_runtime::{GroupDone, Scheduler};
+///
+/// async fn remove_tenant(scheduler: &Scheduler, tenant: u32) -> Result<u64, scheduler_core::Error> {
+///     let GroupDone { done, errors, .. } = scheduler.remove_jobs(JobFilter::new().tag(format!("tenant:{tenant}"))).await?;
+///     match errors.into_iter().next() {
+///         Some(failed) => Err(failed.error),
+///         None => Ok(done),
+///     }
+/// }
+/// # let _ = remove_tenant;
+/// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct GroupDone {
@@ -26,6 +40,16 @@ pub struct GroupDone {
 }
 
 /// A job of a group to which something could not be done.
+///
+/// ```
+/// use scheduler_runtime::GroupError;
+///
+/// fn line(failed: &GroupError) -> String {
+///     let GroupError { store, job, error } = failed;
+///     format!("job `{job}` in store `{store}`: {error}")
+/// }
+/// # let _ = line;
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct GroupError {
     /// The store of the job.

@@ -74,6 +74,19 @@ pub struct Health {
 }
 
 /// Whether the loop of a scheduler answers.
+///
+/// ```
+/// use scheduler_runtime::{LoopState, Scheduler};
+///
+/// async fn why_not_live(scheduler: &Scheduler) -> Option<&'static str> {
+///     match scheduler.health().await.event_loop {
+///         LoopState::Answers | LoopState::Ended => None,
+///         LoopState::Stuck => Some("a listener or an inline task blocks the scheduler"),
+///         _ => Some("the scheduler has gone without a shutdown"),
+///     }
+/// }
+/// # let _ = why_not_live;
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -51,6 +51,26 @@ impl Page {
 }
 
 /// A page of jobs, in the order that was asked for.
+///
+/// ```
+/// use scheduler_core::store::{JobFilter, JobOrder};
+/// use scheduler_runtime::{FoundJobs, Page, Scheduler};
+///
+/// async fn print_all(scheduler: &Scheduler) -> Result<(), scheduler_core::Error> {
+///     let mut page = Page::first(100);
+///     loop {
+///         let FoundJobs { jobs, unreadable, next, .. } =
+///             scheduler.search_jobs(JobFilter::new(), JobOrder::Id, page).await?;
+///         jobs.iter().for_each(|job| println!("{job}"));
+///         unreadable.iter().for_each(|(store, row)| println!("{} in store `{store}`: {}", row.id, row.reason));
+///         match next {
+///             Some(cursor) => page = Page::after(cursor, 100),
+///             None => return Ok(()),
+///         }
+///     }
+/// }
+/// # let _ = print_all;
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct FoundJobs<J = Job> {
@@ -71,6 +91,21 @@ impl<J> FoundJobs<J> {
 }
 
 /// A page of runs, newest first.
+///
+/// ```
+/// use scheduler_core::{Verdict, store::RunFilter};
+/// use scheduler_runtime::{FoundRuns, Page, Scheduler};
+///
+/// async fn print_failed(scheduler: &Scheduler) -> Result<(), scheduler_core::Error> {
+///     let failed = RunFilter::new().verdict(Verdict::Error);
+///     let FoundRuns { runs, .. } = scheduler.search_runs(failed, Page::first(20)).await?;
+///     for (store, found) in runs {
+///         println!("{} in store `{store}`: {:?}", found.run.id, found.run.error);
+///     }
+///     Ok(())
+/// }
+/// # let _ = print_failed;
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct FoundRuns {

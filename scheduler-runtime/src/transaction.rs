@@ -16,7 +16,20 @@ use crate::{
     jobs::{each, unanswered},
 };
 
-/// A job that is ready to be added by another client of the database than the store's.
+/// A job that is ready to be added by another client of the database than the store's; see [`Scheduler::prepare`].
+///
+/// ```
+/// use scheduler_core::JobSpec;
+/// use scheduler_runtime::{PreparedJob, Scheduler};
+///
+/// /// A script for `psql` or a colleague, if no value is bound.
+/// async fn script(scheduler: &Scheduler) -> Result<String, scheduler_core::Error> {
+///     let PreparedJob { job, statements, .. } = scheduler.prepare(JobSpec::now("greet")).await?;
+///     let lines: Vec<String> = statements.into_iter().map(|statement| statement.sql + ";").collect();
+///     Ok(format!("-- adds the job `{}`\n{}", job.id, lines.join("\n")))
+/// }
+/// # let _ = script;
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct PreparedJob {

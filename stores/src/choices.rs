@@ -3,6 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 /// When a transaction of an SQLite store counts as written.
+///
+/// ```
+/// use scheduler_stores::Synchronous;
+///
+/// // As a configuration has it.
+/// assert_eq!(serde_json::from_str::<Synchronous>("\"normal\"")?, Synchronous::Normal);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Synchronous {
@@ -14,6 +22,14 @@ pub enum Synchronous {
 }
 
 /// Who may read and write what a ZooKeeper store creates.
+///
+/// ```
+/// use scheduler_stores::ZooKeeperAccess;
+///
+/// // As a configuration has it.
+/// assert_eq!(serde_json::from_str::<ZooKeeperAccess>("\"creator\"")?, ZooKeeperAccess::Creator);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ZooKeeperAccess {

@@ -3,6 +3,16 @@
 use scheduler_core::store::{Clock, Durability};
 
 /// A store of this crate, whether or not it is compiled in.
+///
+/// ```
+/// use scheduler_stores::{KnownStore, STORES};
+///
+/// fn by_url(url: &str) -> Option<&'static KnownStore> {
+///     STORES.iter().find(|store| store.schemes.iter().any(|scheme| url.starts_with(&format!("{scheme}:"))))
+/// }
+///
+/// assert_eq!(by_url("postgres://localhost/jobs").map(|store| store.title), Some("PostgreSQL"));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KnownStore {
@@ -25,6 +35,13 @@ pub struct KnownStore {
 }
 
 /// Where the jobs of a store are, and so who shares them.
+///
+/// ```
+/// use scheduler_stores::{STORES, StorePlace};
+///
+/// let files: Vec<&str> = STORES.iter().filter(|it| it.place == StorePlace::File).map(|it| it.name).collect();
+/// assert_eq!(files, ["sqlite"]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StorePlace {
@@ -39,6 +56,14 @@ pub enum StorePlace {
 }
 
 /// How a store tells nodes of what others have changed.
+///
+/// ```
+/// use scheduler_stores::{STORES, StoreNews};
+///
+/// let news = |name| STORES.iter().find(|store| store.name == name).map(|store| store.news);
+/// assert_eq!(news("postgres"), Some(StoreNews::Push));
+/// assert_eq!(news("sqlite"), Some(StoreNews::Poll));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreNews {

@@ -15,6 +15,22 @@ use std::any::Any;
 /// versions among its own dependencies, with whichever features, has the same types. The database of the transaction has to be
 /// the one in which the store has its tables, through whichever pool or client.
 ///
+/// ```
+/// use scheduler_stores::Transaction;
+///
+/// // What takes any of them hands it on.
+/// fn any(transaction: &mut impl Transaction) -> &mut (dyn std::any::Any + Send) {
+///     transaction.connection()
+/// }
+/// # let _ = any::<Mine>;
+/// # struct Mine;
+/// # impl Transaction for Mine {
+/// #     fn connection(&mut self) -> &mut (dyn std::any::Any + Send) {
+/// #         self
+/// #     }
+/// # }
+/// ```
+///
 /// A store of your own takes part in the transactions of its database if its [`Backend`](crate::kit::Backend) can
 /// [begin in them](crate::kit::Backend::begin_in); this is then implemented for their type.
 pub trait Transaction: Send {

@@ -24,7 +24,8 @@ const REPEATED: &[(&str, &str)] = &[
 ];
 
 /// What else is sampled: features, which are no tests.
-const FEATURES: &str = "each feature of each library (those of the facade are run, which ask for the libraries' own)";
+const FEATURES: &str =
+    "each feature of each library (none of each is run, each runtime of the facade alone, and all together)";
 
 impl Extent {
     /// Takes `--thorough` out of the options.

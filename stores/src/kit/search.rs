@@ -29,7 +29,7 @@ const FEW: usize = 5_000;
 const STEP: usize = 1_000;
 
 /// How many places a call looks at on a walk. What has been found then is the page.
-const LOOKS: usize = 10_000;
+const LOOKS: usize = 5_000;
 
 /// How many jobs are loaded at once.
 const LOADED: usize = 250;

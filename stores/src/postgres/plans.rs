@@ -55,7 +55,7 @@ fn no_statement_scans_a_table() {
             }
         }
         // The most frequent one does without the store's settings, with and without a look at its arguments.
-        let arguments = r#"20000, '["task"]', 1, 'node-1', 20000, 1000"#;
+        let arguments = r#"20000, '["task"]', 1, 'node-1', 20000, 1000, 0"#;
         for (mode, arguments) in [("force_generic_plan", None), ("force_custom_plan", Some(arguments))] {
             run(&mut plain, &format!("SET plan_cache_mode = {mode}")).await;
             let plan = plan(&mut plain, "due", &statements.due, arguments).await;

@@ -19,7 +19,7 @@ use std::any::Any;
 /// use scheduler_stores::Transaction;
 ///
 /// // What takes any of them hands it on.
-/// fn any(transaction: &mut impl Transaction) -> &mut (dyn std::any::Any + Send) {
+/// fn any<T: Transaction>(transaction: &mut T) -> &mut (dyn std::any::Any + Send) {
 ///     transaction.connection()
 /// }
 /// # let _ = any::<Mine>;

@@ -1,5 +1,5 @@
-//! The server for programs that have none, asked over TCP. tokio's clock goes on when nothing else does, so that nobody waits for a
-//! time limit.
+//! `web::serve`, the server of the dashboard for programs without a server, is asked over real TCP connections. The tests run on tokio's
+//! paused clock, which jumps to the next timer as soon as all tasks wait, so that no test waits for a time limit on the real clock.
 
 use std::{io, time::Duration};
 

@@ -213,10 +213,9 @@ pub(crate) struct Lists(Vec<(&'static str, String)>);
 impl Lists {
     /// `{p}` stands for the prefix of the tables' names, `{inserted}`, `{heads}` and `{runs}` for the columns that are
     /// written, `{head}`, `{job}` and `{run}` (of `r`) for those that are read, `{place}` (of `k`) and `{fired}` (of `r` and `k`) for
-    /// those by which searches decide, `{insert_values}`, `{run_values}`,
-    /// `{head_set}`, `{moved_head_set}`, `{counted_head_set}` and `{definition_set}` for the values of an argument's
-    /// row. `key` is the column that names a row;
-    /// `value` tells where in the row a value is.
+    /// those by which searches decide. `{insert_values}`, `{run_values}`, `{head_set}`, `{moved_head_set}`, `{counted_head_set}` and
+    /// `{definition_set}` stand for the values of an argument's row. `key` is the column that names a row; `value` tells where in the row
+    /// a value is.
     pub(crate) fn new(prefix: &str, key: &str, value: impl Fn(usize, Kind) -> String) -> Self {
         let join = |columns: &[&str]| columns.join(", ");
         let values = |columns: &[&str]| {

@@ -99,7 +99,7 @@ impl Transaction for Tx<'_> {
         Ok(rows)
     }
 
-    /// What it has to say of a failure is said by what comes after it.
+    /// The statement is sent with the next one that has an answer, or with the commit. That call gives back the error if it fails.
     async fn run(&mut self, statement: Statement) -> Result<(), StoreError> {
         self.waiting.add(&statement.sql, statement.arguments);
         Ok(())

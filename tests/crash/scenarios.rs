@@ -249,8 +249,8 @@ pub(crate) fn no_more_runs_than_the_limit_are_running_whichever_process_is_kille
     for id in SHARING {
         contents.assert_tiles(id, SHARING_PERIOD);
         for (seq, run) in contents.of(id).1 {
-            // What the last process had not started when it was told to end is given back, or as it was taken over.
-            let is_left = run.is_open() && !matches!(run.state, RunState::Waiting(Wait::Released | Wait::Orphan));
+            // What the last process had not started when it was told to end is given back.
+            let is_left = run.is_open() && run.state != RunState::Waiting(Wait::Released);
             assert!(!is_left, "{run:?} is left");
             assert!(run.verdict() != Some(Verdict::Ok) || ended.contains(&(id, seq)), "{run:?} never ran to its end");
         }

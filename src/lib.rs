@@ -166,3 +166,16 @@ pub mod __macros {
 #[cfg(all(doctest, feature = "tokio", feature = "thread", feature = "sqlite"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The examples of the attributes, whose own crate does not depend on this one, not even for tests.
+#[cfg(all(doctest, feature = "macros"))]
+mod attributes {
+    #[doc = include_str!("../scheduler-macros/src/task.md")]
+    struct Task;
+
+    #[doc = include_str!("../scheduler-macros/src/scheduled.md")]
+    struct Scheduled;
+
+    #[doc = include_str!("../scheduler-macros/README.md")]
+    struct Readme;
+}

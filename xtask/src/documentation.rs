@@ -82,7 +82,7 @@ fn the_documentation_says_of_each_store_what_the_table_of_stores_says() {
 
 #[test]
 fn the_documentation_names_each_option() {
-    for page in ["scheduler-macros/src/lib.rs", "scheduler-config/src/lib.rs", "src/guide/configuration.md"] {
+    for page in ["scheduler-macros/src/task.md", "scheduler-config/src/lib.rs", "src/guide/configuration.md"] {
         let page_text = text(page);
         for name in PartialOptions::NAMES {
             let is_named = [format!("`{name}`"), format!("{name} = ")].iter().any(|form| page_text.contains(form));

@@ -9,9 +9,16 @@ use std::{
     time::Duration,
 };
 
-/// The cargo that runs this.
+/// The cargo that runs this, with the environment that it had from whoever called it.
+///
+/// What `cargo run` says of xtask would reach the build scripts. Some of them look at it, as that of ring does, and all that
+/// stands on them would be built anew whenever `cargo xtask test` comes after `cargo test`, and the other way round.
 pub(crate) fn cargo<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let of_xtask = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(of_xtask)) {
+        command.env_remove(name);
+    }
     command.args(args);
     command
 }

@@ -17,6 +17,7 @@ use apscheduler::{
     },
 };
 use peak_alloc::PeakAlloc;
+use test_support::repeats;
 use tokio::{runtime::Runtime, sync::mpsc, time::timeout};
 
 /// Counts what is allocated. What the system says of a process also has what its allocator keeps for later, which grows by
@@ -24,13 +25,15 @@ use tokio::{runtime::Runtime, sync::mpsc, time::timeout};
 #[global_allocator]
 static ALLOCATED: PeakAlloc = PeakAlloc;
 
-/// How many runs an executor gets. `scheduler-bench executor` has a million of them.
-const RUNS: usize = 100_000;
+/// How many batches of runs an executor gets. `scheduler-bench executor` has a million runs.
+fn batches() -> usize {
+    repeats(15, 50) as usize
+}
 
 const BATCH: usize = 2_000;
 
-/// By how much what is allocated may grow after the first third of the runs: less than 16 bytes a run.
-const GROWTH: usize = 1 << 20;
+/// By how much what is allocated may grow with each run after the first third of them, in bytes.
+const GROWTH: usize = 16;
 
 /// Nothing ends for so long: the test has failed.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -116,7 +119,8 @@ fn listen(builder: Builder) -> (Builder, Ends) {
 async fn run(scheduler: &Scheduler, mut ends: Ends) {
     scheduler.start().await.unwrap();
     let mut early = None;
-    for batch in 1..=RUNS / BATCH {
+    let batches = batches();
+    for batch in 1..=batches {
         // A job that is over stays known for a while, unless it says so.
         let job = || JobSpec::now("tick").retention(Duration::ZERO);
         for added in scheduler.add_jobs((0..BATCH).map(|_| job()).collect()).await {
@@ -125,12 +129,15 @@ async fn run(scheduler: &Scheduler, mut ends: Ends) {
         for _ in 0..BATCH {
             timeout(DEADLINE, ends.told.recv()).await.unwrap().unwrap();
         }
-        if early.is_none() && batch >= RUNS / BATCH / 3 {
+        if early.is_none() && batch >= batches / 3 {
             early = Some(ALLOCATED.current_usage());
         }
     }
     let (early, late) = (early.unwrap(), ALLOCATED.current_usage());
     timeout(DEADLINE, scheduler.shutdown(ShutdownMode::Wait)).await.unwrap().unwrap();
-    assert_eq!(ends.ok.load(Ordering::Relaxed), RUNS);
-    assert!(late <= early + GROWTH, "{early} bytes after a third of the runs, {late} bytes at the end");
+    assert_eq!(ends.ok.load(Ordering::Relaxed), batches * BATCH);
+    assert!(
+        late <= early + GROWTH * BATCH * (batches - batches / 3),
+        "{early} bytes after a third of the runs, {late} bytes at the end"
+    );
 }

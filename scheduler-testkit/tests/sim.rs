@@ -4,9 +4,10 @@ use std::{env, sync::Arc};
 
 use scheduler_stores::MemoryStore;
 use scheduler_testkit::sim::{Mutant, Report, Simulation, Trace, Violation};
+use test_support::repeats;
 
-/// How many seeds a normal run takes; together about twenty seconds.
-const SEEDS: u64 = 1_000;
+/// How many seeds a normal run takes, and a thorough one.
+const SEEDS: [u64; 2] = [300, 1_000];
 
 /// Within how many seeds each bug has to be found.
 const SEEDS_FOR_MUTANTS: u64 = 1_000;
@@ -26,7 +27,8 @@ fn no_fault_breaks_a_promise() {
         return;
     }
     let (mut runs, mut takeovers, mut retries, mut timeouts, mut given_back) = (0, 0, 0, 0, 0);
-    for seed in 0..variable("SIM_SEEDS").unwrap_or(SEEDS) {
+    let [sampled, all] = SEEDS;
+    for seed in 0..variable("SIM_SEEDS").unwrap_or_else(|| repeats(sampled, all)) {
         let report = simulate(seed, Mutant::Sound, Trace::Off).unwrap_or_else(|violation| panic!("{violation}"));
         (runs, takeovers) = (runs + report.runs, takeovers + report.takeovers);
         (retries, timeouts) = (retries + report.retries, timeouts + report.timeouts);

@@ -12,12 +12,12 @@ use scheduler_core::{
 use scheduler_stores::{MemoryStore, SqliteOptions, SqliteStore};
 use scheduler_testkit::store::{Bench, StoreUnderTest, agree, block_on};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
-use test_support::sql_samples as samples;
+use test_support::{repeats, sql_samples as samples};
 
 #[test]
 fn the_same_calls_get_the_same_answers_as_from_the_memory_store() {
     block_on(async {
-        for seed in 0..20 {
+        for seed in 0..repeats(6, 20) {
             let file = File::new();
             agree(&MemoryStore::new(), &file.open().await, seed, 400).await;
         }

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `every_runtime` | `every-runtime` | one store in every runtime, one after the other and at once |
 //! | [`relay`] | | a relay to a server, which can cut connections and fall silent |
+//! | [`repeats`] | | how often tests repeat what they show with other random numbers |
 //! | [`server`] | | where the servers of the tests are |
 //! | `sql_samples` | `sql-samples` | what is found in tables that earlier versions of an SQL store have left |
 //! | `test_store` | `test-store` | a store of each kind with nothing of other tests in it, and what it contains at the end |
@@ -13,6 +14,7 @@
 #[cfg(feature = "every-runtime")]
 pub mod every_runtime;
 pub mod relay;
+mod repeat;
 pub mod server;
 #[cfg(feature = "sql-samples")]
 pub mod sql_samples;
@@ -20,3 +22,5 @@ pub mod sql_samples;
 pub mod test_store;
 #[cfg(feature = "triggers")]
 pub mod triggers;
+
+pub use repeat::repeats;

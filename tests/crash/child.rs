@@ -31,7 +31,7 @@ use crate::{
 pub(crate) enum Part {
     /// Adds jobs and runs them.
     Work,
-    /// Runs what others have left, and ends when the one-shots are over.
+    /// Runs what others have left, and ends when that and the one-shots are over.
     Finish,
     /// Runs one job that lasts until it is released.
     Hold,

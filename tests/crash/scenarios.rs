@@ -240,6 +240,8 @@ pub(crate) fn no_more_runs_than_the_limit_are_running_whichever_process_is_kille
         SHARING.iter().all(|id| ends(lines).any(|line| line.job == *id && line.pid == last.id()))
     });
     last.release_and_end();
+    // What the killed ones have left may have waited for a place all that time. This one ends when none of it is left.
+    stage.start(Part::Finish, lease).wait();
 
     let (contents, lines) = (stage.contents(), stage.log.read());
     assert_eq!(most_at_once(&lines), LIMIT, "so many may run, and so many did");
@@ -249,7 +251,7 @@ pub(crate) fn no_more_runs_than_the_limit_are_running_whichever_process_is_kille
     for id in SHARING {
         contents.assert_tiles(id, SHARING_PERIOD);
         for (seq, run) in contents.of(id).1 {
-            // What the last process had not started when it was told to end is given back.
+            // What the last processes had not started when they ended is given back.
             let is_left = run.is_open() && run.state != RunState::Waiting(Wait::Released);
             assert!(!is_left, "{run:?} is left");
             assert!(run.verdict() != Some(Verdict::Ok) || ended.contains(&(id, seq)), "{run:?} never ran to its end");

@@ -14,6 +14,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    thread,
     time::Duration,
 };
 
@@ -21,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::{
     examples,
-    process::{output, run_and_read, succeeds},
+    process::{output, run_aside, succeeds},
     services,
     tally::Tally,
     workspace::Workspace,
@@ -104,7 +105,13 @@ fn count(workspace: &Workspace) -> Result<BTreeMap<String, u64>, String> {
     let program = programs.get("scheduler-bench").ok_or("cargo has built no scheduler-bench")?;
     let mut costs = BTreeMap::new();
     for (name, [small, large], field) in COSTS {
-        let (small, large) = (Count::of(program, small, field)?, Count::of(program, large, field)?);
+        // Both at once: how long it takes is not what is counted.
+        let (small, large) = thread::scope(|scope| {
+            let small = scope.spawn(|| Count::of(program, small, field));
+            let large = Count::of(program, large, field);
+            (small.join().map_err(|_| format!("{name}: the count panicked")), large)
+        });
+        let (small, large) = (small??, large?);
         let much = large.much.checked_sub(small.much).filter(|much| *much > 0);
         let much = much.ok_or_else(|| format!("{name}: both measurements are of the same size"))?;
         let instructions = large.instructions.saturating_sub(small.instructions) / much;
@@ -130,7 +137,7 @@ impl Count {
     fn of(program: &Path, arguments: &str, field: &str) -> Result<Self, String> {
         let mut command = Command::new("valgrind");
         command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(program).args(arguments.split(' '));
-        let (printed, result) = run_and_read(&mut command, DEADLINE);
+        let (printed, result) = run_aside(&mut command, DEADLINE);
         result.and_then(|()| Self::read(&printed, field).ok_or_else(|| format!("{arguments}: it printed {printed}")))
     }
 

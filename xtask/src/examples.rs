@@ -5,6 +5,8 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::{Mutex, PoisonError},
+    thread,
     time::Duration,
 };
 
@@ -12,17 +14,20 @@ use serde_json::Value;
 
 use crate::{
     nextest::EVERYTHING,
-    process::{cargo, output, run_and_read},
+    process::{cargo, output, run as run_program, run_aside},
     services,
     tally::Tally,
     workspace::Workspace,
 };
 
-/// How each example is run: its name, its arguments, and texts that its output has in it.
+/// How an example is run: its name, its arguments, and texts that its output has in it.
+type Row = (&'static str, &'static [&'static str], &'static [&'static str]);
+
+/// How each example is run.
 ///
 /// An example with several rows is run several times, in this order and in the same folder, so that a row may find what
 /// the one before it left there. The folder is empty at first.
-const EXAMPLES: &[(&str, &[&str], &[&str])] = &[
+const EXAMPLES: &[Row] = &[
     (
         "quickstart",
         &["--for", "5"],
@@ -108,6 +113,9 @@ const PACKAGES: &[(&str, Option<&str>, &[&str])] = &[
 /// An example is a story for a reader who waits for its end.
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// Most of them wait for a clock most of the time.
+const AT_ONCE: usize = 4;
+
 /// Builds and runs the programs of the packages in `examples`, with these variables in their environment. One that is not in
 /// the table fails, and so does a row without one.
 pub(crate) fn run(workspace: &Workspace, variables: &[(String, String)]) -> Result<Tally, String> {
@@ -123,21 +131,14 @@ pub(crate) fn run(workspace: &Workspace, variables: &[(String, String)]) -> Resu
     for (name, reason) in LEFT_OUT {
         println!("example {name} is left out: {reason}");
     }
-    let mut programs = build(&mut programs_of_all())?;
-    // As a newcomer builds it: with its own few crates, and without the features that the others ask for.
-    programs.extend(build(&mut cargo(["build", "--package", "quickstart"]))?);
+    let programs = build(&mut programs_of_all())?;
+    // As a newcomer compiles it: with its own few crates, and without the features that the others ask for.
+    tally += Tally::one(run_program(&mut cargo(["check", "--package", "quickstart"])));
     let folders = workspace.scratch("examples");
     // Left from the run before; missing in the first one.
     let _ = fs::remove_dir_all(&folders);
-    for (name, args, texts) in EXAMPLES.iter().filter(|(name, ..)| there.contains(name)) {
-        let result = match programs.get(*name) {
-            Some(program) => {
-                let mut command = Command::new(program);
-                command.args(*args).envs(variables.iter().cloned());
-                tell(&mut command, &[*texts, &texts_with_servers(name, variables)].concat(), &folders.join(name))
-            }
-            None => Err("cargo has built no program of it".to_owned()),
-        };
+    let rows: Vec<_> = EXAMPLES.iter().filter(|(name, ..)| there.contains(name)).collect();
+    for (name, result) in run_beside_each_other(&rows, &programs, variables, &folders) {
         tally += Tally::one(result.map_err(|failure| format!("example {name}: {failure}")));
     }
     for (name, library, texts) in PACKAGES {
@@ -145,6 +146,36 @@ pub(crate) fn run(workspace: &Workspace, variables: &[(String, String)]) -> Resu
         tally += Tally::one(result.map_err(|failure| format!("example {name}: {failure}")));
     }
     Ok(tally)
+}
+
+/// Runs some examples at a time, and the rows of each one after the other.
+fn run_beside_each_other(
+    rows: &[&Row],
+    programs: &BTreeMap<String, PathBuf>,
+    variables: &[(String, String)],
+    folders: &Path,
+) -> Vec<(&'static str, Result<(), String>)> {
+    let waiting = Mutex::new(rows.chunk_by(|one, next| one.0 == next.0));
+    let results = Mutex::new(Vec::new());
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        while let Some(rows_of_one) = next() {
+            for (name, args, texts) in rows_of_one {
+                let texts = [*texts, &texts_with_servers(name, variables)].concat();
+                let result = match programs.get(*name) {
+                    Some(program) => {
+                        let mut command = Command::new(program);
+                        command.args(*args).envs(variables.iter().cloned());
+                        tell(&mut command, &texts, &folders.join(name))
+                    }
+                    None => Err("cargo has built no program of it".to_owned()),
+                };
+                results.lock().unwrap_or_else(PoisonError::into_inner).push((*name, result));
+            }
+        }
+    };
+    thread::scope(|scope| (0..AT_ONCE).for_each(|_| drop(scope.spawn(work))));
+    results.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Builds, tests and runs an example outside of the workspace. It shares what the workspace has built.
@@ -164,7 +195,7 @@ fn run_package(workspace: &Workspace, name: &str, library: Option<&str>, texts: 
 /// Runs one example in a folder of its own.
 fn tell(command: &mut Command, texts: &[&str], folder: &Path) -> Result<(), String> {
     fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let (output, result) = run_and_read(command.current_dir(folder), DEADLINE);
+    let (output, result) = run_aside(command.current_dir(folder), DEADLINE);
     result.and_then(|()| has_all(&output, texts))
 }
 

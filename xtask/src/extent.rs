@@ -23,11 +23,18 @@ const REPEATED: &[(&str, &str)] = &[
     ),
 ];
 
-/// What else is sampled: features, which are no tests.
-const FEATURES: &str =
-    "each feature of each library (none of each is run, each runtime of the facade alone, and all together)";
+/// What else is sampled: features, which are no tests, and what tests repeat by themselves.
+const OTHERS: [&str; 2] = [
+    "each feature of each library (none of each is run, each runtime of the facade alone, and all together)",
+    "random seeds and repetitions within a test: simulations, comparisons of stores, chaos, runs of each executor (a third is run)",
+];
 
 impl Extent {
+    /// What tells the tests to repeat what they show as often as they can: `repeats` in `test-support`.
+    pub(crate) fn variable(self) -> Option<(String, String)> {
+        (self == Self::Thorough).then(|| ("SCHEDULER_TEST_THOROUGH".to_owned(), "1".to_owned()))
+    }
+
     /// Takes `--thorough` out of the options.
     pub(crate) fn parse<'a>(options: &[&'a str]) -> (Self, Vec<&'a str>) {
         let others: Vec<_> = options.iter().copied().filter(|option| *option != "--thorough").collect();
@@ -48,7 +55,7 @@ pub(crate) fn filter(extent: Extent, others: Option<&str>) -> Option<String> {
 
 /// Says what has not been run.
 pub(crate) fn left_out() -> String {
-    let repeated = REPEATED.iter().map(|(_, what)| *what).chain([FEATURES]);
+    let repeated = REPEATED.iter().map(|(_, what)| *what).chain(OTHERS);
     let lines: Vec<_> = repeated.map(|what| format!("left to `--thorough`: {what}")).collect();
     lines.join("\n")
 }
@@ -70,6 +77,6 @@ mod tests {
         let sampled = filter(Extent::Sampled, None).unwrap();
         assert!(sampled.starts_with("not ((binary(matrix) & ") && sampled.ends_with("))"), "{sampled}");
         assert_eq!(filter(Extent::Sampled, Some("test(a)")), Some(format!("(test(a)) & {sampled}")));
-        assert_eq!(left_out().lines().count(), REPEATED.len() + 1);
+        assert_eq!(left_out().lines().count(), REPEATED.len() + OTHERS.len());
     }
 }

@@ -48,8 +48,24 @@ pub(crate) fn output(command: &mut Command) -> Result<String, String> {
 
 /// Runs a program, shows what it prints as it comes, and gives that back. Kills it at the deadline.
 pub(crate) fn run_and_read(command: &mut Command, deadline: Duration) -> (String, Result<(), String>) {
+    println!("\n$ {}", line(command));
+    read(command, deadline, io::stdout(), io::stderr())
+}
+
+/// As [`run_and_read`], for programs that run beside each other: what one prints is shown when it has ended.
+pub(crate) fn run_aside(command: &mut Command, deadline: Duration) -> (String, Result<(), String>) {
+    let (text, result) = read(command, deadline, io::sink(), io::sink());
+    println!("\n$ {}\n{}", line(command), text.trim_end());
+    (text, result)
+}
+
+fn read(
+    command: &mut Command,
+    deadline: Duration,
+    out: impl Write + Send + 'static,
+    err: impl Write + Send + 'static,
+) -> (String, Result<(), String>) {
     let line = line(command);
-    println!("\n$ {line}");
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = match child {
         Ok(child) => child,
@@ -58,8 +74,8 @@ pub(crate) fn run_and_read(command: &mut Command, deadline: Duration) -> (String
     let text = Arc::new(Mutex::new(Vec::new()));
     let (open, closed) = mpsc::channel::<()>();
     if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
-        follow(stdout, io::stdout(), text.clone(), open.clone());
-        follow(stderr, io::stderr(), text.clone(), open);
+        follow(stdout, out, text.clone(), open.clone());
+        follow(stderr, err, text.clone(), open);
     }
     let result = match closed.recv_timeout(deadline) {
         Err(mpsc::RecvTimeoutError::Timeout) => {

@@ -178,6 +178,7 @@ fn tests(setting: &mut Setting) -> Result<Tally, String> {
     nextest::install()?;
     let mut variables = setting.servers()?.variables();
     variables.extend(services::browser(&setting.workspace)?);
+    variables.extend(setting.extent.variable());
     let of_stores = setting.stores.filter()?;
     let filter = extent::filter(setting.extent, of_stores.as_deref());
     let flaky = match setting.extent {

@@ -11,6 +11,7 @@ use scheduler_core::{
     store::{RunChange, SettleOutcome},
 };
 use scheduler_testkit::store::{Bench, LEASE, StoreUnderTest, agree, moved, nth_run};
+use test_support::repeats;
 
 use super::{
     KitStore,
@@ -29,7 +30,7 @@ mod promises {
 
 #[test]
 fn the_kit_answers_as_the_memory_store_does() {
-    for seed in 0..20 {
+    for seed in 0..repeats(6, 20) {
         let store = KitStore::new(FaultyBackend::new(|_| Fault::Nothing));
         block_on(agree(&MemoryStore::new(), &store, seed, 300));
     }
@@ -38,7 +39,7 @@ fn the_kit_answers_as_the_memory_store_does() {
 /// Each third write finds that another call was faster with half of its documents, which no answer shows.
 #[test]
 fn a_lost_race_changes_no_answer() {
-    for seed in 100..130 {
+    for seed in 100..100 + repeats(10, 30) {
         let store = KitStore::new(FaultyBackend::new(|n| if n % 3 == 0 { Fault::Race } else { Fault::Nothing }));
         block_on(agree(&MemoryStore::new(), &store, seed, 300));
     }

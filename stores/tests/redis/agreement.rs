@@ -5,18 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use scheduler_core::forward_job_store;
 use scheduler_stores::{MemoryStore, RedisStore};
 use scheduler_testkit::store::{agree, block_on};
+use test_support::repeats;
 
 use crate::test_store::TestStore;
-
-/// How many seeds, which an environment variable raises for a long search.
-fn seeds(usual: u64) -> std::ops::Range<u64> {
-    0..std::env::var("AGREEMENT_SEEDS").ok().and_then(|it| it.parse().ok()).unwrap_or(usual)
-}
 
 #[test]
 fn the_same_calls_get_the_same_answers_as_from_the_memory_store() {
     block_on(async {
-        for seed in seeds(10) {
+        for seed in 0..repeats(3, 10) {
             agree(&MemoryStore::new(), &TestStore::new().open_on_callers_clock().await, seed, 300).await;
         }
     });
@@ -25,7 +21,7 @@ fn the_same_calls_get_the_same_answers_as_from_the_memory_store() {
 #[test]
 fn several_handles_answer_as_one() {
     block_on(async {
-        for seed in seeds(3) {
+        for seed in 0..repeats(1, 3) {
             let test_store = TestStore::new();
             let mut handles = Vec::new();
             for _ in 0..3 {

@@ -16,13 +16,13 @@ mod tests;
 
 use proc_macro::TokenStream;
 
-#[doc = include_str!("task.md")]
+#[cfg_attr(not(doctest), doc = include_str!("task.md"))]
 #[proc_macro_attribute]
 pub fn task(arguments: TokenStream, function: TokenStream) -> TokenStream {
     expansion::task(arguments.into(), function.into()).into()
 }
 
-#[doc = include_str!("scheduled.md")]
+#[cfg_attr(not(doctest), doc = include_str!("scheduled.md"))]
 #[doc(alias = "scheduled_job")]
 #[proc_macro_attribute]
 pub fn scheduled(arguments: TokenStream, function: TokenStream) -> TokenStream {

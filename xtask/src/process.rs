@@ -9,9 +9,9 @@ use std::{
     time::Duration,
 };
 
-/// The cargo that runs this, with the environment that it had from whoever called it.
+/// A command of the cargo that started xtask, without the variables by which `cargo run` describes the package xtask.
 ///
-/// What `cargo run` says of xtask would reach the build scripts. Some of them look at it, as that of ring does, and all that
+/// These variables would reach the build scripts. Some of them look at it, as that of ring does, and all that
 /// stands on them would be built anew whenever `cargo xtask test` comes after `cargo test`, and the other way round.
 pub(crate) fn cargo<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -11,7 +11,7 @@ use std::{
 
 /// A command of the cargo that started xtask, without the variables by which `cargo run` describes the package xtask.
 ///
-/// These variables would reach the build scripts. Some of them look at it, as that of ring does, and all that
+/// The build scripts would see them. Some of these scripts are run again when one has changed, as that of ring is, and all that
 /// stands on them would be built anew whenever `cargo xtask test` comes after `cargo test`, and the other way round.
 pub(crate) fn cargo<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -22,14 +22,15 @@
       (selection && !selection.isCollapsed && part.contains(selection.anchorNode));
   }
 
-  let reading = false, begun = 0, planned = 0;
+  let reading = null, begun = 0, planned = 0, sent = -Infinity;
   async function read() {
-    if (document.hidden || !follow.checked) return;
+    if (document.hidden || !follow.checked || Date.now() - sent < 2 * every) return;
     if (reading) return soon();
-    reading = true;
+    reading = new AbortController();
     begun = Date.now();
     try {
-      const answer = await fetch(location.href, { headers: { accept: "text/html" }, redirect: "error" });
+      const { signal } = reading;
+      const answer = await fetch(location.href, { headers: { accept: "text/html" }, redirect: "error", signal });
       if (!answer.ok) return;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       document.querySelectorAll("[data-live][id]").forEach((part) => {
@@ -42,9 +43,14 @@
     } catch (_) {
       // The next one may reach it.
     } finally {
-      reading = false;
+      reading = null;
     }
   }
+  // Who has sent a form is about to see another page. What this one is of may be removed by it, and cannot be read then.
+  addEventListener("submit", () => {
+    sent = Date.now();
+    if (reading) reading.abort();
+  });
 
   // What this node knows to have changed is read at once, though once a second at most; what others do, every five.
   function soon() {
@@ -71,7 +77,7 @@
   document.addEventListener("visibilitychange", look);
   follow.addEventListener("change", look);
   addEventListener("pagehide", () => listen(false));
-  addEventListener("pageshow", () => listen(!document.hidden));
+  addEventListener("pageshow", () => { sent = -Infinity; listen(!document.hidden); });
 
   document.addEventListener("keydown", (event) => {
     const target = event.target;

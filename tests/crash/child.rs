@@ -103,11 +103,12 @@ impl Drop for Child {
     }
 }
 
-/// The jobs that go on for ever, and how often they fire.
+/// The jobs that go on for ever, and how often they fire: so often that each crash has something to lose, and not so often that a
+/// small machine is busy with nothing else.
 pub(crate) const LASTING: [(&str, Duration); 3] = [
-    ("at-most-once", Duration::from_millis(10)),
-    ("every-one", Duration::from_millis(20)),
-    ("latest", Duration::from_millis(5)),
+    ("at-most-once", Duration::from_millis(20)),
+    ("every-one", Duration::from_millis(40)),
+    ("latest", Duration::from_millis(10)),
 ];
 
 /// The jobs of [`Part::Serve`] whose runs last until they are released.

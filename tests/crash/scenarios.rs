@@ -59,7 +59,7 @@ fn crash(stage: &Stage, nodes: usize, crashes: usize) {
     assert!(lines.iter().any(|line| line.what == "added"), "no one-shot was added");
     assert!(lines.iter().any(|line| line.attempt > 1), "nothing was taken over");
     let fire_times: u64 = LASTING.iter().map(|(id, _)| contents.of(id).0.totals.sum()).sum();
-    assert!(fire_times > 1_000, "{fire_times} fire times are few");
+    assert!(fire_times > 500, "{fire_times} fire times are few");
 }
 
 fn assert_each_fire_time_has_one_verdict(contents: &Contents) {
@@ -244,7 +244,8 @@ pub(crate) fn no_more_runs_than_the_limit_are_running_whichever_process_is_kille
     stage.start(Part::Finish, lease).wait();
 
     let (contents, lines) = (stage.contents(), stage.log.read());
-    assert_eq!(most_at_once(&lines), LIMIT, "so many may run, and so many did");
+    let at_once = most_at_once(&lines);
+    assert_eq!(at_once.len(), LIMIT, "so many may run, and so many did: {at_once:#?}");
     assert!(lines.iter().any(|line| line.attempt > 1), "nothing was taken over");
     assert_no_run_is_doubled(&lines);
     let ended: BTreeSet<_> = ends(&lines).map(|line| (&*line.job, line.seq)).collect();
@@ -285,7 +286,7 @@ pub(crate) fn the_place_of_a_process_that_is_killed_is_free_after_its_lease(stag
     let (contents, lines) = (stage.contents(), stage.log.read());
     assert_each_fire_time_has_one_verdict(&contents);
     assert_no_run_is_doubled(&lines);
-    assert_eq!(most_at_once(&lines), 1);
+    assert_eq!(most_at_once(&lines).len(), 1);
     for id in HELD {
         let run = contents.of(id).1.into_values().collect::<Vec<_>>();
         let [run] = &run[..] else { panic!("job {id}: {run:?}") };
@@ -293,23 +294,29 @@ pub(crate) fn the_place_of_a_process_that_is_killed_is_free_after_its_lease(stag
     }
 }
 
-/// How many runs of jobs with the key were running at once in all processes, at the most.
+/// The starts of the runs of jobs with the key that were running at once in all processes, where these were most.
 ///
 /// Each line is written while its run is running, so that their order in the log is one in which things happened.
-fn most_at_once(lines: &[Line]) -> usize {
+fn most_at_once(lines: &[Line]) -> Vec<&Line> {
     let attempt = |line: &Line| (line.uid.clone(), line.seq, line.attempt);
     // A process that got no time to keep its lease goes on until it learns that its runs are another's.
     let taken_away: BTreeSet<_> = lines.iter().filter(|line| line.what == "taken-away").map(attempt).collect();
     let is_limited = |line: &Line| SHARING.contains(&&*line.job) || HELD.contains(&&*line.job);
-    let (mut running, mut most) = (BTreeMap::new(), 0);
+    let (mut running, mut killed, mut most) = (BTreeMap::<_, &Line>::new(), BTreeSet::new(), Vec::new());
     for line in lines {
         match line.what.as_str() {
-            "start" if is_limited(line) && !taken_away.contains(&attempt(line)) => {
-                running.insert(attempt(line), line.pid);
-                most = most.max(running.len());
+            // One may begin in a process between the line that it is killed and its death: nobody writes of its end.
+            "start" if is_limited(line) && !taken_away.contains(&attempt(line)) && !killed.contains(&line.pid) => {
+                running.insert(attempt(line), line);
+                if running.len() > most.len() {
+                    most = running.values().copied().collect();
+                }
             }
             "end" => drop(running.remove(&attempt(line))),
-            "killed" => running.retain(|_, pid| *pid != line.pid),
+            "killed" => {
+                killed.insert(line.pid);
+                running.retain(|_, start| start.pid != line.pid);
+            }
             _ => {}
         }
     }

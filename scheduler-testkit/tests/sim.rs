@@ -7,7 +7,7 @@ use scheduler_testkit::sim::{Mutant, Report, Simulation, Trace, Violation};
 use test_support::repeats;
 
 /// How many seeds a normal run takes, and a thorough one.
-const SEEDS: [u64; 2] = [300, 1_000];
+const SEEDS: [u64; 2] = [150, 1_000];
 
 /// Within how many seeds each bug has to be found.
 const SEEDS_FOR_MUTANTS: u64 = 1_000;
@@ -43,7 +43,7 @@ fn no_fault_breaks_a_promise() {
 
 #[test]
 fn a_seed_always_leads_to_the_same_trace() {
-    for seed in (0..300).step_by(10) {
+    for seed in (0..300).step_by(20) {
         let trace = || simulate(seed, Mutant::Sound, Trace::Sum).map(|report| report.trace).map_err(|it| it.what);
         assert_eq!(trace(), trace(), "seed {seed}");
     }

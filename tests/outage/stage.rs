@@ -23,7 +23,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The jobs, and how often they fire.
 pub(crate) const JOBS: [(&str, Duration); 2] =
-    [("every-one", Duration::from_millis(50)), ("latest", Duration::from_millis(20))];
+    [("every-one", Duration::from_millis(100)), ("latest", Duration::from_millis(40))];
 
 pub(crate) struct Stage {
     pub(crate) server: Server,

@@ -21,12 +21,21 @@ const REPEATED: &[(&str, &str)] = &[
         "binary(crash) & test(/after_crashes_of_(one_node|four_nodes)_all_is_accounted_for/)",
         "crashes of one and of four nodes (those of two are run on each store)",
     ),
+    (
+        "binary(browser) & test(/^operations::all_of_it_works_(at_the_root|below_a_path)/)",
+        "the dashboard's operations in a browser where no proxy is before it (its links are tested wherever it is mounted)",
+    ),
+    (
+        "package(scheduler-stores) & test(/(^|::)(on_callers_clock|by_the_callers_clock)::/)",
+        "the suite of the stores on servers by the caller's clock (it is run by the server's; comparisons with the store in memory are by the caller's)",
+    ),
 ];
 
 /// What else is sampled: features, which are no tests, and what tests repeat by themselves.
-const OTHERS: [&str; 2] = [
+const OTHERS: [&str; 3] = [
     "each feature of each library (none of each is run, each runtime of the facade alone, and all together)",
-    "random seeds and repetitions within a test: simulations, comparisons of stores, chaos, runs of each executor (a third is run)",
+    "the README's program without async as a package of its own (its doc test compiles it)",
+    "random seeds and repetitions within a test: simulations, comparisons of stores, chaos, runs of each executor (a third or less is run)",
 ];
 
 impl Extent {

@@ -37,7 +37,7 @@ const STEPS: &[(&str, Step)] = &[
     ("packages", |setting| packages::check(&setting.workspace)),
     ("examples", examples),
     ("budgets", |setting| budgets::check(&setting.workspace)),
-    ("first programs", |setting| pasted::check(&setting.workspace)),
+    ("first programs", |setting| pasted::check(&setting.workspace, setting.extent)),
     ("documentation", |_| Ok(Tally::one(documentation()))),
 ];
 

@@ -33,7 +33,7 @@ impl TestStore {
             StorePlace::Process => Self::at(store, "", ""),
             StorePlace::File => {
                 let folder = TempDir::new().unwrap();
-                let url = format!("sqlite://{}/jobs.db", folder.path().display());
+                let url = format!("{store}://{}/jobs.db", folder.path().display());
                 Self { _folder: Some(folder), ..Self::at(store, &url, "") }
             }
             _ => Self::at(store, &server::url(store), &server::prefix()),
@@ -72,7 +72,7 @@ impl TestStore {
         if known.news == StoreNews::Poll {
             config.poll = Some(Some(Duration::from_millis(50)));
         }
-        if known.place == StorePlace::File {
+        if known.name == "sqlite" {
             config.synchronous = Some(Synchronous::Normal);
         }
         config.connect().await

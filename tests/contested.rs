@@ -38,6 +38,11 @@ macro_rules! on_stores {
                     crate::$scenario(stringify!($store));
                 }
             )*
+
+            #[test]
+            fn each_store_is_tested() {
+                test_support::test_store::assert_lists(&[$(stringify!($store)),*], |_| true);
+            }
         }
     };
 }

@@ -33,13 +33,14 @@ fn it_behaves_as_the_table_of_stores_says(name: &str) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let limits = runtime.block_on(TestStore::new(name).open()).limits();
 
-    assert_eq!((limits.clock, limits.durability), (known.clock, known.durability));
+    let told = "what the store says of itself, and its line in `STORES`";
+    assert_eq!((limits.clock, limits.durability), (known.clock, known.durability), "{told}");
     let news = match limits.wakes {
         Wakes::Push => Some(StoreNews::Push),
         Wakes::Poll(_) => Some(StoreNews::Poll),
         Wakes::Never => None,
     };
-    assert_eq!(news, Some(known.news));
+    assert_eq!(news, Some(known.news), "{told}");
 }
 
 #[test]

@@ -46,6 +46,26 @@ fn each_store_but_memory_is_a_feature_of_each_crate_that_has_them() {
 }
 
 #[test]
+fn each_store_but_memory_is_switched_on_for_tests_and_measurements() {
+    let known: BTreeSet<&str> = names().into_iter().filter(|name| *name != "memory").collect();
+    for (manifest, section) in [
+        ("Cargo.toml", "dev-dependencies"),
+        ("test-support/Cargo.toml", "dependencies"),
+        ("bench/Cargo.toml", "dependencies"),
+    ] {
+        let parsed: toml::Table = text(manifest).parse().unwrap();
+        let given =
+            parsed[section]["apscheduler"]["features"].as_array().unwrap().iter().filter_map(toml::Value::as_str);
+        // What the bench does not always have is a feature of its own.
+        let own = parsed["features"].as_table().unwrap().keys().map(String::as_str);
+        let has_own = manifest.starts_with("bench");
+        let there: BTreeSet<&str> = given.chain(own.filter(|_| has_own)).collect();
+        let missing: Vec<_> = known.difference(&there).collect();
+        assert!(missing.is_empty(), "{manifest}: `apscheduler` in its {section} lacks the features {missing:?}");
+    }
+}
+
+#[test]
 fn the_documentation_says_of_each_store_what_the_table_of_stores_says() {
     let (details, urls, guide) =
         (text("docs/stores.md"), text("scheduler-config/src/url.rs"), text("src/guide/stores.md"));
@@ -53,6 +73,7 @@ fn the_documentation_says_of_each_store_what_the_table_of_stores_says() {
     for store in STORES {
         let KnownStore { name, type_name, .. } = store;
         let row_of = row(details, &format!("`{type_name}`"));
+        assert!(!row_of.is_empty(), "docs/stores.md, \"What each one promises\": no row for `{type_name}`");
         let clock = match store.clock {
             Clock::Server => "server",
             Clock::Caller => "caller",
@@ -67,13 +88,18 @@ fn the_documentation_says_of_each_store_what_the_table_of_stores_says() {
         let told = row_of.get(3).copied().unwrap_or_default();
         assert!(told.starts_with(news), "docs/stores.md: `{type_name}` wakes others by {news}, not `{told}`");
         let is_kept = !row_of.get(1).copied().unwrap_or_default().contains("while the process lives");
-        assert_eq!(is_kept, store.durability == Durability::Durable, "docs/stores.md: `{type_name}`");
+        let durability = store.durability;
+        assert_eq!(
+            is_kept,
+            durability == Durability::Durable,
+            "docs/stores.md: `{type_name}` is {durability:?} in STORES"
+        );
 
         let schemes: Vec<_> = store.schemes.iter().map(|scheme| format!("`{scheme}:`")).collect();
         assert!(!row(&urls, &schemes.join(", ")).is_empty(), "url.rs: no row for {}", schemes.join(", "));
         assert!(guide.contains(&format!("`{type_name}`")), "src/guide/stores.md does not mention `{type_name}`");
         if *name != "memory" {
-            for page in ["README.md", "src/lib.rs"] {
+            for page in ["README.md", "src/lib.rs", "stores/README.md", "stores/src/lib.rs"] {
                 assert!(text(page).contains(&format!("`{name}`")), "{page} does not name the feature `{name}`");
             }
         }
@@ -91,6 +117,7 @@ fn the_documentation_names_each_option() {
     }
 }
 
+/// The guide's pages are left out: their links are rustdoc's, which checks them.
 #[test]
 fn each_link_to_a_file_leads_to_one() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the workspace");
@@ -108,7 +135,6 @@ fn each_link_to_a_file_leads_to_one() {
     assert!(dead.is_empty(), "{}", dead.join("\n"));
 }
 
-/// The guide's pages are left out: their links are rustdoc's, which checks them.
 /// The widest line of a text or a comment: what two files side by side on a wide screen show.
 const WIDEST: usize = 140;
 

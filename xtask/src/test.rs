@@ -254,7 +254,8 @@ mod options_and_reports {
     fn stores_are_chosen_by_name() {
         let both = Stores::Only(vec!["memory".into(), "sqlite".into()]);
         assert_eq!(both.of(), ["memory", "sqlite"]);
-        assert_eq!(Stores::parse(&["--stores", "none"]).unwrap().of(), ["memory", "sqlite"]);
+        let embedded = Stores::parse(&["--stores", "none"]).unwrap().of();
+        assert_eq!(embedded, ["memory", "sqlite"], "the stores that need no server are those in `STORES` without one");
         assert_eq!(Stores::parse(&[]), Ok(Stores::All));
         assert_eq!(Stores::parse(&["--stores", "memory, sqlite"]).as_ref(), Ok(&both));
         assert_eq!(both.check(), Ok(()));

@@ -57,7 +57,8 @@ pub(super) fn around(trigger: &Trigger, at: DateTime<Utc>) -> (Option<Tz>, Optio
             (cron.zone(), gap, overlap)
         }
         Trigger::CalendarInterval(interval) => (Some(interval.zone()), Gap::NextValid, RepeatedHour::First),
-        _ => return (None, None),
+        Trigger::Interval(_) | Trigger::Date(_) | Trigger::Custom(_) => return (None, None),
+        Trigger::And(_) | Trigger::Or(_) | Trigger::Except(_) => return (None, None),
     };
     let change = zone.filter(|zone| *zone != Tz::UTC).and_then(|zone| change(zone, at, gap, overlap));
     (zone, change)

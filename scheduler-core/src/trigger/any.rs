@@ -156,7 +156,12 @@ impl Trigger {
         match self {
             Self::Interval(interval) => interval.count(first, last),
             Self::Date(date) => Some(u64::from((first..=last).contains(&date.instant()))),
-            _ => None,
+            Self::Cron(_)
+            | Self::CalendarInterval(_)
+            | Self::And(_)
+            | Self::Or(_)
+            | Self::Except(_)
+            | Self::Custom(_) => None,
         }
     }
 
@@ -169,7 +174,8 @@ impl Trigger {
             Self::Interval(interval) => Self::Interval(interval.bind(now)),
             Self::CalendarInterval(interval) => Self::CalendarInterval(interval.bind(now, zone)),
             Self::Except(except) => Self::Except(except.bind(now, zone, job)),
-            other => other.map_parts(|part| part.bind(now, zone, job)),
+            Self::And(_) | Self::Or(_) => self.map_parts(|part| part.bind(now, zone, job)),
+            Self::Date(_) | Self::Custom(_) => self,
         }
     }
 
@@ -196,7 +202,14 @@ impl Trigger {
         let parts = match &mut self {
             Self::And(and) => and.parts_mut(),
             Self::Or(or) => or.parts_mut(),
-            _ => &mut [],
+            Self::Cron(_)
+            | Self::Interval(_)
+            | Self::Date(_)
+            | Self::CalendarInterval(_)
+            | Self::Except(_)
+            | Self::Custom(_) => {
+                return self;
+            }
         };
         for part in parts {
             *part = change(part.clone());
@@ -215,7 +228,8 @@ impl Trigger {
             Self::Interval(interval) => Self::Interval(interval.unbound()),
             Self::CalendarInterval(interval) => Self::CalendarInterval(interval.unbound()),
             Self::Except(except) => Self::Except(except.unbound()),
-            other => other.map_parts(Self::unbound),
+            Self::And(_) | Self::Or(_) => self.map_parts(Self::unbound),
+            Self::Date(_) | Self::Custom(_) => self,
         }
     }
 
@@ -226,7 +240,9 @@ impl Trigger {
             Self::Interval(interval) => Self::Interval(interval.unbound_after(horizon)),
             Self::CalendarInterval(interval) => Self::CalendarInterval(interval.unbound_after(horizon)),
             Self::Except(except) => Self::Except(except.unbound_after(horizon)),
-            other => other.map_parts(|part| part.unbound_after(horizon)),
+            Self::And(_) | Self::Or(_) => self.map_parts(|part| part.unbound_after(horizon)),
+            // A zone is decided whenever it is.
+            Self::Cron(_) | Self::Date(_) | Self::Custom(_) => self,
         }
     }
 
@@ -354,7 +370,9 @@ impl Trigger {
             zone = zone.or_else(|| match part {
                 Self::Cron(cron) => cron.zone(),
                 Self::CalendarInterval(interval) => Some(interval.zone()),
-                _ => None,
+                Self::Interval(_) | Self::Date(_) | Self::Custom(_) => None,
+                // Their parts are visited, too.
+                Self::And(_) | Self::Or(_) | Self::Except(_) => None,
             });
         });
         zone
@@ -367,7 +385,7 @@ impl Trigger {
             Self::Except(except) => return except.custom_mut(visit),
             Self::And(and) => and.parts_mut(),
             Self::Or(or) => or.parts_mut(),
-            _ => return,
+            Self::Cron(_) | Self::Interval(_) | Self::Date(_) | Self::CalendarInterval(_) => return,
         };
         for part in parts {
             part.custom_mut(visit);

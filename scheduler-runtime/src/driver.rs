@@ -427,6 +427,10 @@ impl Driver {
             }
             _ => {}
         }
+        // Most events have no listener, and each run has several events.
+        if !self.listeners.are_waiting_for(&event.kind) {
+            return;
+        }
         let since = self.runtime.now().monotonic;
         let panics = self.listeners.tell(event);
         if is_told_of(&event.kind) && !matches!(event.kind, EventKind::LoopHeldUp { .. }) {

@@ -107,6 +107,12 @@ impl Listeners {
         !removed.is_empty()
     }
 
+    /// Whether anybody wants to know of an event of this kind.
+    pub(crate) fn are_waiting_for(&self, kind: &EventKind) -> bool {
+        let mask = kind.mask();
+        self.lock().iter().flat_map(|listeners| listeners.iter()).any(|listener| listener.mask.contains(mask))
+    }
+
     /// Tells everybody who wants to know. Gives what listeners panicked with.
     pub(crate) fn tell(&self, event: &Event) -> Vec<String> {
         let Some(listeners) = self.lock().clone() else {

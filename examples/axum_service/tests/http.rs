@@ -134,6 +134,19 @@ impl Service {
         }
     }
 
+    /// What a probe is told when it is told that all is well: on a busy machine the loop may not answer within the half second for
+    /// which a probe waits.
+    fn healthy(&self, path: &str) -> Value {
+        let begun = now();
+        loop {
+            let (status, health) = self.get(path);
+            if status == 200 {
+                return health;
+            }
+            assert!(now() - begun < DEADLINE, "{path} is never well: {status} {health}");
+        }
+    }
+
     fn remind(&self, user: &str, reminder: &Value) -> (u16, Value) {
         self.request("POST", &format!("/users/{user}/reminders"), Some(&reminder.to_string()))
     }
@@ -293,8 +306,8 @@ mod postgres {
         let database = Database::new();
         let service = database.start(&[]);
         for path in ["/healthz", "/readyz"] {
-            let (status, health) = service.get(path);
-            assert_eq!((status, &health["event_loop"], &health["state"]), (200, &json!("answers"), &json!("running")));
+            let health = service.healthy(path);
+            assert_eq!((&health["event_loop"], &health["state"]), (&json!("answers"), &json!("running")));
             assert_eq!(
                 (&health["stores"][0]["name"], &health["stores"][0]["link"]["state"]),
                 (&json!("default"), &json!("up"))

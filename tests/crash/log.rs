@@ -10,7 +10,7 @@ use std::{
 use crate::stage::{now, wait_a_random_while};
 
 /// How long a test waits for another process before it fails.
-const DEADLINE: Duration = Duration::from_secs(40);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 #[derive(Debug)]
 pub(crate) struct Log {

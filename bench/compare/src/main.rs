@@ -16,6 +16,7 @@ mod table;
 
 use std::{
     collections::BTreeMap,
+    env,
     error::Error,
     fs,
     path::{Path, PathBuf},
@@ -141,7 +142,13 @@ fn measure(group: &Group, rounds: usize, programs: &Programs) -> Measured {
 
 /// Builds, and gives the folder of the programs.
 fn built(folder: &Path, arguments: &[&str]) -> Result<PathBuf, Box<dyn Error>> {
-    let status = Command::new("cargo").args(arguments).current_dir(folder).status()?;
+    let mut command = Command::new("cargo");
+    // `cargo run` describes this package by them, and build scripts that look at them would be run again, with all that stands on them.
+    let of_this = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(of_this)) {
+        command.env_remove(name);
+    }
+    let status = command.args(arguments).current_dir(folder).status()?;
     if !status.success() {
         return Err(format!("cargo {} in {}: {status}", arguments.join(" "), folder.display()).into());
     }

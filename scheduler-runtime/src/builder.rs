@@ -22,7 +22,8 @@ use crate::{
 
 /// Puts a scheduler together: tasks, stores, executors, defaults. What is wrong with it is an error of the last step.
 ///
-/// Without a store named `default` there is one in memory, without an executor named `default` there is [`Spawn`](scheduler_executors::Spawn).
+/// Without a store named `default` there is one in memory, without an executor named `default` there is
+/// [`Spawn`](scheduler_executors::Spawn).
 ///
 /// ```
 /// use std::time::Duration;
